@@ -1,0 +1,206 @@
+//! The rules that a guest must pass before anything of it is compiled, and what its manifest must look like.
+//!
+//! The whole of the bytes is parsed and validated here, under a list of features that is stricter than the engine's defaults: compilers trust what parsers let through.
+
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::Component;
+
+use crate::contract::Manifest;
+use crate::limits::Limits;
+use crate::load_error::LoadError;
+use crate::bindings::log::NAME as LOG_INTERFACE;
+
+const TYPES_INTERFACE: &str = "assay:report/types@0.1.0";
+const GUEST_INTERFACE: &str = "assay:report/guest@0.1.0";
+
+/// Longest version name in a manifest, in bytes.
+const MAX_VERSION_BYTES: usize = 64;
+/// Longest description in a manifest, in bytes.
+const MAX_DESCRIPTION_BYTES: usize = 4 << 10;
+
+/// WebAssembly 2.0, tail calls, constant expressions, and components; no threads, GC, exceptions, 64-bit or several memories, relaxed SIMD, no asynchronous components.
+const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+/// Refuses what is too big without looking at it.
+///
+/// # Errors
+/// [`LoadError::TooLarge`].
+pub(crate) fn size(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
+    if bytes.len() > limits.component_bytes {
+        return Err(LoadError::TooLarge { bytes: bytes.len(), limit: limits.component_bytes });
+    }
+    Ok(())
+}
+
+/// Refuses what is no component, or not valid to its last byte.
+///
+/// # Errors
+/// One variant per kind of bytes that people mistake for a guest; else [`LoadError::Invalid`].
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), LoadError> {
+    if bytes.starts_with(b"\x7fELF") {
+        return Err(LoadError::Precompiled);
+    }
+    if !bytes.starts_with(b"\0asm") {
+        let is_text = bytes.trim_ascii_start().starts_with(b"(") || bytes.trim_ascii_start().starts_with(b";;");
+        return Err(if is_text { LoadError::Text } else { LoadError::NotWasm });
+    }
+    if let Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) = Parser::new(0).parse_all(bytes).next() {
+        return Err(LoadError::CoreModule);
+    }
+    Validator::new_with_features(FEATURES).validate_all(bytes).map_err(invalid)?;
+    Ok(())
+}
+
+/// Refuses what asks for another world, by the names of its imports and exports.
+///
+/// # Errors
+/// [`LoadError::WasiImport`], [`LoadError::ForeignImport`], [`LoadError::MissingExport`].
+pub(crate) fn world(bytes: &[u8]) -> Result<(), LoadError> {
+    let mut depth = 0_u32;
+    let mut foreign = false;
+    let mut exported = false;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(invalid)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            // Deeper, they are the business of the component's own parts.
+            Payload::ComponentImportSection(imports) if depth == 1 => {
+                for import in imports {
+                    match import.map_err(invalid)?.name.name {
+                        LOG_INTERFACE | TYPES_INTERFACE => {}
+                        name if name.starts_with("wasi:") => return Err(LoadError::WasiImport),
+                        _ => foreign = true,
+                    }
+                }
+            }
+            Payload::ComponentExportSection(exports) if depth == 1 => {
+                for export in exports {
+                    exported |= export.map_err(invalid)?.name.name == GUEST_INTERFACE;
+                }
+            }
+            _ => {}
+        }
+    }
+    match (foreign, exported) {
+        (true, _) => Err(LoadError::ForeignImport),
+        (false, false) => Err(LoadError::MissingExport),
+        (false, true) => Ok(()),
+    }
+}
+
+fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::Invalid { offset: error.offset() as usize }
+}
+
+/// Refuses what needs more than a call may have, or gets functions in by the name of the types.
+///
+/// # Errors
+/// [`LoadError::ForeignImport`], [`LoadError::TooManyResources`].
+pub(crate) fn compiled(component: &Component, limits: &Limits) -> Result<(), LoadError> {
+    let engine = component.engine();
+    for (name, import) in component.component_type().imports(engine) {
+        if name == TYPES_INTERFACE && !is_function_free(&import.ty, engine) {
+            return Err(LoadError::ForeignImport);
+        }
+    }
+    resources(component, limits)
+}
+
+fn is_function_free(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
+    let ComponentItem::ComponentInstance(instance) = item else { return false };
+    instance.exports(engine).all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
+}
+
+fn resources(component: &Component, limits: &Limits) -> Result<(), LoadError> {
+    use crate::engine::{MEMORIES_PER_GUEST, TABLES_PER_GUEST};
+    const WASM_PAGE_BYTES: u64 = 64 << 10;
+
+    // None: it instantiates modules that it imports, which the rules above left no room for.
+    let needs = component.resources_required().ok_or(LoadError::ForeignImport)?;
+    let memory_bytes = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE_BYTES);
+    let fits = needs.num_memories <= MEMORIES_PER_GUEST
+        && needs.num_tables <= TABLES_PER_GUEST
+        && memory_bytes <= limits.memory_bytes as u64
+        && needs.max_initial_table_size.unwrap_or(0) <= limits.table_elements as u64;
+    if fits { Ok(()) } else { Err(LoadError::TooManyResources) }
+}
+
+/// Refuses a manifest that cannot serve: its versions become names in the database, in metrics and in file names; its schema becomes the verifier.
+///
+/// # Errors
+/// [`LoadError::Manifest`] with the field's name.
+pub(crate) fn manifest(manifest: &Manifest, limits: &Limits) -> Result<(), LoadError> {
+    if !is_version(&manifest.prompt_version) {
+        return Err(LoadError::Manifest("prompt_version"));
+    }
+    if !is_version(&manifest.schema_version) {
+        return Err(LoadError::Manifest("schema_version"));
+    }
+    let is_object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&manifest.schema).is_ok();
+    if manifest.schema.len() > limits.schema_bytes || !is_object() {
+        return Err(LoadError::Manifest("schema"));
+    }
+    if manifest.description.len() > MAX_DESCRIPTION_BYTES || manifest.description.contains(char::is_control) {
+        return Err(LoadError::Manifest("description"));
+    }
+    Ok(())
+}
+
+/// Letters, digits, and `.`, `_`, `-` between them.
+fn is_version(text: &str) -> bool {
+    let is_inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    text.len() <= MAX_VERSION_BYTES
+        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && text.bytes().all(is_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Manifest {
+        Manifest {
+            prompt_version: "meeting-v1".into(),
+            schema_version: "report.v1".into(),
+            schema: r#"{"type":"object"}"#.into(),
+            description: "Reports on a meeting".into(),
+        }
+    }
+
+    #[test]
+    fn each_field_of_a_manifest_has_its_rule() {
+        let limits = Limits::default();
+        assert_eq!(manifest(&good(), &limits), Ok(()));
+        let cases: [(&str, fn(&mut Manifest)); 9] = [
+            ("prompt_version", |m| m.prompt_version.clear()),
+            ("prompt_version", |m| m.prompt_version = "../../etc".into()),
+            ("prompt_version", |m| m.prompt_version = "x".repeat(65)),
+            ("schema_version", |m| m.schema_version = "a b".into()),
+            ("schema", |m| m.schema = "[]".into()),
+            ("schema", |m| m.schema = "{".into()),
+            ("schema", |m| m.schema = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))),
+            ("schema", |m| m.schema = format!("{{\"$comment\":\"{}\"}}", "x".repeat(1 << 20))),
+            ("description", |m| m.description = "a\u{1b}[2J".into()),
+        ];
+        for (field, spoil) in cases {
+            let mut spoilt = good();
+            spoil(&mut spoilt);
+            assert_eq!(manifest(&spoilt, &limits), Err(LoadError::Manifest(field)));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_component_are_told_apart() {
+        assert_eq!(bytes(b""), Err(LoadError::NotWasm));
+        assert_eq!(bytes(b"GIF89a"), Err(LoadError::NotWasm));
+        assert_eq!(bytes(b"  (component)"), Err(LoadError::Text));
+        assert_eq!(bytes(b";; a comment\n(component)"), Err(LoadError::Text));
+        assert_eq!(bytes(b"\x7fELF\x02\x01"), Err(LoadError::Precompiled));
+        assert_eq!(bytes(b"\0asm\x01\0\0\0"), Err(LoadError::CoreModule));
+        assert_eq!(bytes(b"\0asm\x0d\0\x01"), Err(LoadError::Invalid { offset: 7 }));
+    }
+}

@@ -1,0 +1,93 @@
+//! Compiles guests, in a child process or in this one.
+//!
+//! Both ways run [`work::compile`] on the same request and leave an image in the cache folder. One guest is compiled at a time in a process, however many wait.
+
+mod child;
+mod work;
+
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+
+pub use child::child_main;
+pub(crate) use work::{Request, Source};
+use work::{Reply, compile};
+
+use crate::digest::Digest;
+use crate::limits::Limits;
+use crate::load_error::LoadError;
+use crate::options::Compiler;
+
+/// Longest answer of a child, in bytes; far more than an honest one needs.
+const MAX_REPLY_BYTES: u64 = 4 << 10;
+
+/// Compiling takes all cores and much memory; one guest at a time leaves the jobs their share.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
+/// Compiles `bytes` into the file that `request` names in `folder`; gives the compatibility of the engine that did.
+///
+/// # Errors
+/// [`LoadError::CompileTimeout`], [`LoadError::CompilerDied`], [`LoadError::CompileRefused`], [`LoadError::CompilerStart`], [`LoadError::SchemaRefused`], [`LoadError::Cache`].
+pub(crate) async fn run(compiler: &Compiler, request: Request, bytes: &[u8], folder: &Path, limits: &Limits) -> Result<Digest, LoadError> {
+    let _turn = ONE_AT_A_TIME.acquire().await.expect("the semaphore is never closed");
+    match compiler {
+        Compiler::InProcess => {
+            let (bytes, folder) = (bytes.to_vec(), folder.to_owned());
+            let reply = tokio::task::spawn_blocking(move || compile(&request, &bytes, &folder)).await;
+            verdict(reply.map_err(|_| LoadError::CompilerDied)?)
+        }
+        Compiler::Child { program, args } => {
+            let child = Command::new(program)
+                .args(args)
+                // The child handles untrusted bytes: it gets none of this process's secrets.
+                .env_clear()
+                .current_dir(folder)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()
+                .map_err(|error| LoadError::CompilerStart(error.kind()))?;
+            // Dropping the conversation drops the child, which kills it.
+            match tokio::time::timeout(limits.compile, converse(child, &request, bytes)).await {
+                Err(_) => Err(LoadError::CompileTimeout { seconds: limits.compile.as_secs() }),
+                Ok(Err(_)) => Err(LoadError::CompilerDied),
+                Ok(Ok(reply)) => verdict(reply),
+            }
+        }
+    }
+}
+
+/// Hands the request over and reads the answer. A child that dies early breaks the pipe; what it said before counts.
+async fn converse(mut child: Child, request: &Request, bytes: &[u8]) -> io::Result<Reply> {
+    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    let mut header = serde_json::to_vec(request)?;
+    header.push(b'\n');
+    let hand_over = async {
+        stdin.write_all(&header).await?;
+        stdin.write_all(bytes).await?;
+        drop(stdin);
+        io::Result::Ok(())
+    };
+    let mut answer = Vec::new();
+    let mut limited = stdout.take(MAX_REPLY_BYTES);
+    let (_, read) = tokio::join!(hand_over, limited.read_to_end(&mut answer));
+    read?;
+    child.wait().await?;
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+fn verdict(reply: Reply) -> Result<Digest, LoadError> {
+    match reply {
+        Reply::Done { compatibility } => Ok(compatibility),
+        Reply::Refused => Err(LoadError::CompileRefused),
+        Reply::SchemaRefused => Err(LoadError::SchemaRefused),
+        Reply::NotWritten => Err(LoadError::Cache(io::ErrorKind::Other)),
+    }
+}

@@ -1,0 +1,182 @@
+//! Why a guest call gave no value: a closed list without a word of the guest's.
+//!
+//! The engine's own errors can quote a guest (names in backtraces, texts in messages), so they end here: `classify` reads what kind they are and drops them.
+
+use std::str::Utf8Error;
+
+use wasmtime::Trap;
+
+use crate::sandbox::Exceeded;
+
+/// Why a call failed. Every variant but the last two is the guest's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Fault {
+    /// It ran longer than `Limits::call`. Wall-clock time: a busy machine may have its part in it.
+    #[error("run the guest: it exceeded its time limit")]
+    Timeout,
+    /// It used up its fuel (metered runs only); the same for the same input.
+    #[error("run the guest: it exceeded its fuel")]
+    OutOfFuel,
+    /// It wanted more memory than `Limits::memory_bytes`.
+    #[error("run the guest: it exceeded its memory limit")]
+    OutOfMemory,
+    /// It wanted more table elements than `Limits::table_elements`.
+    #[error("run the guest: it exceeded its table limit")]
+    OutOfTable,
+    /// It recursed past `Limits::stack_bytes`.
+    #[error("run the guest: it exceeded its stack limit")]
+    StackOverflow,
+    /// It trapped; the word says how.
+    #[error("run the guest: it trapped ({0})")]
+    Trap(&'static str),
+    /// It returned more than `Limits::output_bytes` or `Limits::output_records`.
+    #[error("read the guest's result: it exceeds the output limit")]
+    OutputTooLarge,
+    /// What it returned is no value of the contract; the word says where.
+    #[error("read the guest's result: it breaks the contract ({0})")]
+    BadOutput(&'static str),
+    /// The host had no room to start the call, or is stopping. Nothing of the guest ran.
+    #[error("start the guest: the host has no room for it")]
+    Unavailable,
+    /// The host itself panicked in the call.
+    #[error("run the guest: the host panicked")]
+    HostPanic,
+}
+
+impl Fault {
+    /// A stable name for metrics and records.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Timeout => "guest_timeout",
+            Self::OutOfFuel => "guest_out_of_fuel",
+            Self::OutOfMemory => "guest_out_of_memory",
+            Self::OutOfTable => "guest_out_of_table",
+            Self::StackOverflow => "guest_stack_overflow",
+            Self::Trap(_) => "guest_trap",
+            Self::OutputTooLarge => "guest_output_too_large",
+            Self::BadOutput(_) => "guest_bad_output",
+            Self::Unavailable => "guest_unavailable",
+            Self::HostPanic => "guest_host_panic",
+        }
+    }
+}
+
+/// How far a call had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Making the instance.
+    Instantiate,
+    /// Running an export and reading its result.
+    Call,
+}
+
+/// Reads what kind of error the engine reports.
+///
+/// Our own limits come first, then traps, then texts that are no UTF-8. What is left of an instantiation is the host's shortage; what is left of a call is the canonical ABI's
+/// (bad pointers, bad discriminants), which reports in prose only.
+pub(crate) fn classify(error: &wasmtime::Error, stage: Stage) -> Fault {
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return match exceeded {
+            Exceeded::Memory => Fault::OutOfMemory,
+            Exceeded::Table => Fault::OutOfTable,
+        };
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        return of_trap(*trap);
+    }
+    if error.is::<Utf8Error>() || error.is::<std::char::DecodeUtf16Error>() {
+        return Fault::BadOutput("utf-8");
+    }
+    if is_hostcall_fuel(error) {
+        return Fault::OutputTooLarge;
+    }
+    match stage {
+        Stage::Instantiate => Fault::Unavailable,
+        Stage::Call => Fault::BadOutput("abi"),
+    }
+}
+
+/// The engine's error for too much output is a private type; only its text tells it apart. The tests hold this to the engine's wording.
+fn is_hostcall_fuel(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls")
+}
+
+/// Every trap of wasmtime 48, by name. A test goes through all of them, so that an update cannot add one unseen.
+fn of_trap(trap: Trap) -> Fault {
+    Fault::Trap(match trap {
+        Trap::Interrupt => return Fault::Timeout,
+        Trap::OutOfFuel => return Fault::OutOfFuel,
+        Trap::StackOverflow => return Fault::StackOverflow,
+        Trap::AllocationTooLarge => return Fault::OutOfMemory,
+        Trap::StringOutOfBounds => return Fault::BadOutput("string_out_of_bounds"),
+        Trap::ListOutOfBounds => return Fault::BadOutput("list_out_of_bounds"),
+        Trap::InvalidChar => return Fault::BadOutput("char"),
+        Trap::InvalidDiscriminant => return Fault::BadOutput("discriminant"),
+        Trap::UnalignedPointer => return Fault::BadOutput("unaligned"),
+        Trap::MemoryOutOfBounds => "memory_out_of_bounds",
+        Trap::HeapMisaligned => "heap_misaligned",
+        Trap::TableOutOfBounds => "table_out_of_bounds",
+        Trap::IndirectCallToNull => "indirect_call_to_null",
+        Trap::BadSignature => "bad_signature",
+        Trap::IntegerOverflow => "integer_overflow",
+        Trap::IntegerDivisionByZero => "integer_division_by_zero",
+        Trap::BadConversionToInteger => "bad_conversion_to_integer",
+        Trap::UnreachableCodeReached => "unreachable",
+        Trap::NullReference => "null_reference",
+        Trap::ArrayOutOfBounds => "array_out_of_bounds",
+        Trap::CastFailure => "cast_failure",
+        Trap::CannotEnterComponent => "cannot_enter_component",
+        Trap::CannotLeaveComponent => "cannot_leave_component",
+        Trap::UncaughtException => "uncaught_exception",
+        // Features that the engine is built without, and assertions of its own: listed to be complete.
+        Trap::AtomicWaitNonSharedMemory
+        | Trap::UnhandledTag
+        | Trap::ContinuationAlreadyConsumed
+        | Trap::DisabledOpcode
+        | Trap::NoAsyncResult
+        | Trap::AsyncDeadlock
+        | Trap::CannotBlockSyncTask
+        | Trap::TaskCancelNotCancelled
+        | Trap::TaskCancelOrReturnTwice
+        | Trap::SubtaskCancelAfterTerminal
+        | Trap::TaskReturnInvalid
+        | Trap::WaitableSetDropHasWaiters
+        | Trap::SubtaskDropNotResolved
+        | Trap::ThreadNewIndirectInvalidType
+        | Trap::ThreadNewIndirectUninitialized
+        | Trap::BackpressureOverflow
+        | Trap::UnsupportedCallbackCode
+        | Trap::CannotResumeThread
+        | Trap::ConcurrentFutureStreamOp
+        | Trap::ReferenceCountOverflow
+        | Trap::StreamOpTooBig
+        | Trap::WaitableSyncAndAsync => "unsupported_feature",
+        Trap::DebugAssertStringEncodingFinished
+        | Trap::DebugAssertEqualCodeUnits
+        | Trap::DebugAssertPointerAligned
+        | Trap::DebugAssertUpperBitsUnset => "engine_assertion",
+        _ => UNKNOWN,
+    })
+}
+
+const UNKNOWN: &str = "unknown";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trap_of_the_engine_has_a_name() {
+        let traps: Vec<Trap> = (0..=u8::MAX).filter_map(Trap::from_u8).collect();
+        assert!(traps.len() > 20, "the engine lists its traps");
+        let unnamed: Vec<Trap> = traps.into_iter().filter(|trap| of_trap(*trap) == Fault::Trap(UNKNOWN)).collect();
+        assert_eq!(unnamed, []);
+    }
+
+    #[test]
+    fn an_error_of_the_abi_is_told_by_how_far_the_call_had_come() {
+        let error = wasmtime::Error::msg("pointer out of bounds of memory");
+        assert_eq!(classify(&error, Stage::Call), Fault::BadOutput("abi"));
+        assert_eq!(classify(&error, Stage::Instantiate), Fault::Unavailable);
+    }
+}

@@ -1,0 +1,117 @@
+//! Loaded guests: what the host calls.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::Store;
+
+use crate::bindings::{ReportGuest, ReportGuestPre};
+use crate::call::Call;
+use crate::contract::{Answer, Finding, Manifest, Step, Transcript};
+use crate::digest::Digest;
+use crate::fault::Fault;
+use crate::output;
+use crate::pool::Pool;
+use crate::sandbox::{Sandbox, State};
+
+/// An admitted guest. Cheap to clone; the compiled code goes with the last clone.
+#[derive(Clone)]
+pub struct Guest(pub(crate) Arc<Described>);
+
+/// The second check of a document against a schema, made from the generic guest. Cheap to clone.
+#[derive(Clone)]
+pub struct Verifier(pub(crate) Arc<Code>);
+
+/// A guest's code with what it says about itself.
+pub(crate) struct Described {
+    pub(crate) code: Arc<Code>,
+    pub(crate) manifest: Manifest,
+}
+
+/// Compiled and linked code, ready for calls.
+pub(crate) struct Code {
+    pub(crate) digest: Digest,
+    pub(crate) linked: ReportGuestPre<State>,
+    pub(crate) host: Arc<Host>,
+}
+
+/// Where calls run.
+pub(crate) struct Host {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) pool: Pool,
+}
+
+impl Guest {
+    /// The sha256 of its bytes.
+    pub fn digest(&self) -> Digest {
+        self.0.code.digest
+    }
+
+    /// What it says about itself; checked at load.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// One step: what the guest wants, given the document and the answers so far.
+    ///
+    /// Dropping the future gives up a waiting call; a running one ends at its limit at the latest, and its result is dropped.
+    pub async fn advance(&self, transcript: &Arc<Transcript>, answers: &[Answer]) -> Call<Step> {
+        let transcript = Arc::clone(transcript);
+        let answers = answers.to_vec();
+        let body = move |guest: &ReportGuest, store: &mut Store<State>| guest.assay_report_guest().call_advance(store, &transcript, &answers);
+        self.0.code.call(body, output::step).await
+    }
+
+    /// Validates a stored document.
+    pub async fn check(&self, document: &str) -> Call<Vec<Finding>> {
+        self.0.code.check(document).await
+    }
+}
+
+impl Verifier {
+    /// Validates a document against the schema; no findings means that it holds.
+    pub async fn check(&self, document: &str) -> Call<Vec<Finding>> {
+        self.0.check(document).await
+    }
+}
+
+impl Code {
+    /// What the guest says about itself, unchecked.
+    pub(crate) async fn describe(self: &Arc<Self>) -> Call<Manifest> {
+        self.call(|guest, store| guest.assay_report_guest().call_describe(store), |manifest, _| Ok(manifest)).await
+    }
+
+    async fn check(self: &Arc<Self>, document: &str) -> Call<Vec<Finding>> {
+        let document = document.to_owned();
+        self.call(move |guest, store| guest.assay_report_guest().call_check(store, &document), output::findings).await
+    }
+
+    /// Runs `body` on a guest thread, in a sandbox of its own, and has `judge` look at the value there.
+    async fn call<T: Send + 'static>(
+        self: &Arc<Self>,
+        body: impl FnOnce(&ReportGuest, &mut Store<State>) -> wasmtime::Result<T> + Send + 'static,
+        judge: fn(T, usize) -> Result<T, Fault>,
+    ) -> Call<T> {
+        let asked = Instant::now();
+        let code = Arc::clone(self);
+        let work = move |queued| {
+            let sandbox = &code.host.sandbox;
+            let max_records = sandbox.limits.output_records;
+            sandbox.run(&code.linked, queued, body).and_then(|value| judge(value, max_records))
+        };
+        let done = self.host.pool.run(self.digest, work).await;
+        done.unwrap_or_else(|| Call::never_ran(Fault::Unavailable, asked.elapsed()))
+    }
+}
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guest").field("digest", &self.digest()).field("manifest", &self.0.manifest).finish()
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").field("digest", &self.0.digest).finish()
+    }
+}

@@ -1,0 +1,284 @@
+//! Admits guests: from bytes to something that can be called, once per digest however many ask.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use wasmtime::component::Component;
+
+use crate::bindings::ReportGuestPre;
+use crate::cache::{Cache, CacheError, Key};
+use crate::compiler::{self, Request, Source};
+use crate::digest::Digest;
+use crate::fault::Fault;
+use crate::guest::{Code, Described, Guest, Host, Verifier};
+use crate::load_error::LoadError;
+use crate::options::{Compiler, Options};
+use crate::pool::Pool;
+use crate::sandbox::Sandbox;
+use crate::{admission, engine, ticker};
+
+/// Fewest guest threads by default, however few cores: a guest that spins must not be all that fits.
+const MIN_THREADS: usize = 4;
+
+/// The engine, its threads, the cache and the guests that are loaded. Cheap to clone. One per process: each has an engine of its own.
+#[derive(Clone)]
+pub struct Runtime(Arc<Inner>);
+
+struct Inner {
+    host: Arc<Host>,
+    cache: Cache,
+    compiler: Compiler,
+    settings: engine::Settings,
+    compatibility: Digest,
+    pooling: bool,
+    generic: Arc<[u8]>,
+    generic_digest: Digest,
+    guests: Loads<Described>,
+    verifiers: Loads<Code>,
+}
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The engine does not run on this machine, or there is no memory for it.
+    #[error("start the guest engine: {0:#}")]
+    Engine(String),
+    /// The cache folder.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A thread does not start.
+    #[error("start the guest threads: {0}")]
+    Threads(#[source] io::Error),
+}
+
+impl Runtime {
+    /// Starts engine, ticker and threads, and opens the cache. Takes milliseconds and compiles nothing.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub fn new(options: Options) -> Result<Self, RuntimeError> {
+        let Options { limits, cache, cache_bytes, compiler, threads, generic, metering, allocation } = options;
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.unwrap_or_else(|| cores().max(MIN_THREADS)).max(2);
+        let cache = Cache::open(&cache, cache_bytes)?;
+        let built = engine::for_running(&limits, metering, allocation, threads).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        ticker::start(&built.engine).map_err(RuntimeError::Threads)?;
+        let pool = Pool::start(threads, limits.stack_bytes).map_err(RuntimeError::Threads)?;
+        tracing::info!(threads, pooling = built.pooling, "guest runtime is ready");
+        Ok(Self(Arc::new(Inner {
+            compatibility: engine::compatibility(&built.engine),
+            host: Arc::new(Host { sandbox: Sandbox { engine: built.engine, limits, metering }, pool }),
+            cache,
+            compiler,
+            settings: built.settings,
+            pooling: built.pooling,
+            generic_digest: Digest::of(&generic),
+            generic,
+            guests: Loads::default(),
+            verifiers: Loads::default(),
+        })))
+    }
+
+    /// Whether calls take their memory from the pool; without it they are slower.
+    pub fn is_pooling(&self) -> bool {
+        self.0.pooling
+    }
+
+    /// The guest of this digest, if it is loaded already.
+    pub fn loaded(&self, digest: Digest) -> Option<Guest> {
+        self.0.guests.alive(digest).map(Guest)
+    }
+
+    /// Admits a guest, or finds it loaded.
+    ///
+    /// Needs a tokio runtime with its drivers on. Several callers with the same bytes share one compile and one outcome.
+    ///
+    /// # Errors
+    /// [`LoadError`], one variant per rule.
+    pub async fn load(&self, bytes: &[u8]) -> Result<Guest, LoadError> {
+        admission::size(bytes, &self.0.host.sandbox.limits)?;
+        let bytes: Arc<[u8]> = bytes.into();
+        let hashed = Arc::clone(&bytes);
+        let digest = blocking(move || Digest::of(&hashed)).await?;
+        let load = async || {
+            let code = self.code(digest, Source::Component, &bytes).await?;
+            let manifest = code.describe().await.result.map_err(|fault| match fault {
+                Fault::Unavailable => LoadError::Unavailable,
+                fault => LoadError::Describe(fault),
+            })?;
+            admission::manifest(&manifest, &code.host.sandbox.limits)?;
+            Ok(Arc::new(Described { code, manifest }))
+        };
+        self.0.guests.get(digest, load).await.map(Guest)
+    }
+
+    /// The second check for a schema, made from the generic guest, or found loaded.
+    ///
+    /// # Errors
+    /// [`LoadError::NoGeneric`], [`LoadError::SchemaRefused`], [`LoadError::Manifest`] where the schema is too long, and those of compiling.
+    pub async fn verifier(&self, schema: &str) -> Result<Verifier, LoadError> {
+        if self.0.generic.is_empty() {
+            return Err(LoadError::NoGeneric);
+        }
+        let limits = &self.0.host.sandbox.limits;
+        if schema.len() > limits.schema_bytes {
+            return Err(LoadError::Manifest("schema"));
+        }
+        let digest = Digest::of_parts("assay verifier", &[self.0.generic_digest.as_bytes(), schema.as_bytes()]);
+        let source = Source::Generic {
+            schema: schema.to_owned(),
+            memory_bytes: limits.memory_bytes,
+            table_elements: limits.table_elements,
+        };
+        let load = async || self.code(digest, source, &self.0.generic).await;
+        self.0.verifiers.get(digest, load).await.map(Verifier)
+    }
+
+    /// Code from the cache, or compiled and cached.
+    async fn code(&self, digest: Digest, source: Source, bytes: &Arc<[u8]>) -> Result<Arc<Code>, LoadError> {
+        let key = Key::new(digest, self.0.compatibility);
+        let inner = Arc::clone(&self.0);
+        if let Some(code) = blocking(move || inner.cached(digest, key)).await? {
+            return Ok(code);
+        }
+        if let Source::Component = source {
+            let bytes = Arc::clone(bytes);
+            blocking(move || admission::bytes(&bytes).and_then(|()| admission::world(&bytes))).await??;
+        }
+        self.compile(key, source, bytes).await?;
+        let inner = Arc::clone(&self.0);
+        // The engine does not take what was compiled for it just now: the guest does not fit the pool.
+        let fresh = move || inner.open(digest, key).unwrap_or(Err(LoadError::TooManyResources));
+        blocking(fresh).await?
+    }
+
+    async fn compile(&self, key: Key, source: Source, bytes: &[u8]) -> Result<(), LoadError> {
+        let Inner { cache, compiler, settings, compatibility, host, .. } = &*self.0;
+        let limits = &host.sandbox.limits;
+        let started = Instant::now();
+        let image = cache.unfinished().map_err(cache_error)?;
+        let request = Request {
+            settings: *settings,
+            source,
+            image: file_name(&image),
+            max_bytes: bytes.len() as u64,
+            memory_bytes: limits.compile_memory_bytes,
+            // Compiling uses every core, and wall-clock time is watched from here: this is for a child that outlives its parent.
+            cpu_seconds: limits.compile.as_secs().saturating_mul(4).max(1),
+        };
+        let compiled_for = compiler::run(compiler, request, bytes, cache.folder(), limits).await?;
+        if compiled_for != *compatibility {
+            return Err(LoadError::CompilerMismatch);
+        }
+        let inner = Arc::clone(&self.0);
+        blocking(move || inner.cache.keep(key, image)).await?.map_err(cache_error)?;
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(bytes = bytes.len(), millis, "guest compiled");
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Code from an image that is there. One that the engine does not take is dropped for a new one.
+    fn cached(self: &Arc<Self>, digest: Digest, key: Key) -> Option<Arc<Code>> {
+        self.open(digest, key)?.ok()
+    }
+
+    /// None: there is no image, or the engine does not take it.
+    fn open(self: &Arc<Self>, digest: Digest, key: Key) -> Option<Result<Arc<Code>, LoadError>> {
+        let path = self.cache.find(key)?;
+        let Some(component) = self.deserialize(&path) else {
+            self.cache.forget(key, &path);
+            return None;
+        };
+        Some(self.link(digest, &component))
+    }
+
+    fn deserialize(&self, path: &Path) -> Option<Component> {
+        // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and the file must not change while it is mapped.
+        // - Made by wasmtime: `Cache::find` gives only files of our own user in a folder that no one else can enter, whose content has the sha256 in its name, under a key that a
+        //   compile of ours put there in one rename. Nothing that came from outside is ever named so.
+        // - For this engine: the key holds the engine's compatibility hash, and wasmtime compares version and settings in the image's header again.
+        // - Unchanged while mapped: images are written under other names and renamed when complete; nothing of ours opens one for writing. Deleting leaves the mapping whole.
+        #[expect(unsafe_code, reason = "running compiled code is what this crate is for; the proof is above")]
+        unsafe { Component::deserialize_file(&self.host.sandbox.engine, path) }.ok()
+    }
+
+    fn link(&self, digest: Digest, component: &Component) -> Result<Arc<Code>, LoadError> {
+        admission::compiled(component, &self.host.sandbox.limits)?;
+        let linked = self.host.sandbox.link(component).and_then(ReportGuestPre::new).map_err(|_| LoadError::WrongTypes)?;
+        Ok(Arc::new(Code { digest, linked, host: Arc::clone(&self.host) }))
+    }
+}
+
+/// What is loaded and what is being loaded, by digest. Holds nothing alive.
+struct Loads<T>(Mutex<HashMap<Digest, Arc<Load<T>>>>);
+
+type Load<T> = tokio::sync::Mutex<Outcome<T>>;
+
+/// How the last load of a digest ended.
+struct Outcome<T> {
+    alive: Weak<T>,
+    failed: Option<(Instant, LoadError)>,
+}
+
+impl<T> Default for Loads<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Loads<T> {
+    fn alive(&self, digest: Digest) -> Option<Arc<T>> {
+        let load = self.0.lock().get(&digest).cloned()?;
+        let outcome = load.try_lock().ok()?;
+        outcome.alive.upgrade()
+    }
+
+    /// What is alive under `digest`, else what `load` gives. Who waited while it failed gets the same error; who comes later tries anew.
+    async fn get(&self, digest: Digest, load: impl AsyncFnOnce() -> Result<Arc<T>, LoadError>) -> Result<Arc<T>, LoadError> {
+        let asked = Instant::now();
+        let entry = self.entry(digest);
+        let mut outcome = entry.lock().await;
+        if let Some(alive) = outcome.alive.upgrade() {
+            return Ok(alive);
+        }
+        if let Some((at, error)) = &outcome.failed
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let loaded = load().await;
+        match &loaded {
+            Ok(loaded) => *outcome = Outcome { alive: Arc::downgrade(loaded), failed: None },
+            Err(error) => outcome.failed = Some((Instant::now(), error.clone())),
+        }
+        loaded
+    }
+
+    fn entry(&self, digest: Digest) -> Arc<Load<T>> {
+        let mut loads = self.0.lock();
+        // Nobody waits for it and nothing is alive: forgotten, so that the map is no longer than what is in use.
+        loads.retain(|_, load| Arc::strong_count(load) > 1 || load.try_lock().is_ok_and(|outcome| outcome.alive.strong_count() > 0));
+        let fresh = || Arc::new(Load::new(Outcome { alive: Weak::new(), failed: None }));
+        Arc::clone(loads.entry(digest).or_insert_with(fresh))
+    }
+}
+
+/// Runs what takes a core for milliseconds where it holds up no async worker.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+    // It ends early only when the tokio runtime does, or in a panic, which the hook reported.
+    tokio::task::spawn_blocking(work).await.map_err(|_| LoadError::Unavailable)
+}
+
+fn cache_error(error: io::Error) -> LoadError {
+    LoadError::Cache(error.kind())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
