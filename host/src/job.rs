@@ -1,9 +1,11 @@
 //! The words of the trade as plain data: files, jobs, claims and their keys.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::error::{Code, Step};
 
 macro_rules! ids {
     ($($(#[doc = $doc:literal])+ $name:ident;)+) => {$(
@@ -71,10 +73,12 @@ pub struct Claim {
     pub life: i32,
     /// The stream the job belongs to.
     pub channel: String,
-    /// The prompt version that the producer asked for, or that an earlier attempt pinned.
+    /// The prompt version that the producer asked for.
     pub prompt_version: Option<String>,
-    /// The guest that an earlier attempt pinned, as lower hex.
-    pub guest_digest: Option<String>,
+    /// The guest that this or an earlier claim of this life pinned, as lower hex.
+    pub guest_digest: String,
+    /// How long the job was due before it was claimed.
+    pub lag: Duration,
     /// The document.
     pub file: Arc<FileFacts>,
     /// Answers that earlier attempts of this life received.
@@ -127,16 +131,190 @@ impl FileFacts {
 
     /// The key of an artifact of one run.
     pub fn run_key(&self, lease: Lease, name: &str) -> String {
-        format!("{}/runs/{}-{}/{name}", self.folder(), lease.job, lease.token)
+        format!(
+            "{}/runs/{}-{}/{name}",
+            self.folder(),
+            lease.job,
+            lease.token
+        )
     }
 
     /// The key of a received answer.
     pub fn answer_key(&self, lease: Lease, ordinal: i32) -> String {
-        format!("{}/answers/{}/{ordinal}-{}.json", self.folder(), lease.job, lease.token)
+        format!(
+            "{}/answers/{}/{ordinal}-{}.json",
+            self.folder(),
+            lease.job,
+            lease.token
+        )
     }
 }
 
 /// The key of an original that Assay uploads itself.
 pub fn original_key(user: UserId, file: FileId, extension: &str) -> String {
     format!("users/{user}/files/{file}/original.{extension}")
+}
+
+/// What a worker can run; the claim takes nothing else and pins the digest of what it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serving {
+    /// Prompt version and the digest that serves it now.
+    pub versions: Vec<(String, String)>,
+    /// The digest for jobs that name no prompt version.
+    pub default: Option<String>,
+    /// Every digest that is loaded, those that only pinned jobs still need included.
+    pub digests: Vec<String>,
+}
+
+/// How a claim ends: exactly one of these, written in one transaction. Built by the named constructors alone.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The outcome as `job_attempts` keeps it.
+    pub outcome: Outcome,
+    /// How long the job waits before it can be claimed again; nothing for terminal outcomes.
+    pub wait: Duration,
+    /// What went wrong, where something did.
+    pub failure: Option<Failure>,
+    /// Keys and versions that the file row takes over.
+    pub result: FileResult,
+    /// Tokens that this attempt used.
+    pub tokens: Tokens,
+}
+
+/// The end of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The report is final.
+    Succeeded,
+    /// The job is dead.
+    Failed,
+    /// The job waits and has used an attempt.
+    Retried,
+    /// The job waits for a rate limit; attempt given back, snooze counted.
+    Snoozed,
+    /// The job waits for the operator; attempt given back.
+    Held,
+    /// The worker stops; attempt given back.
+    Released,
+}
+
+impl Outcome {
+    /// The outcome as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Retried => "retried",
+            Self::Snoozed => "snoozed",
+            Self::Held => "held",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// What the rows keep of an error: no content, only codes, steps and value-free text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened.
+    pub code: Code,
+    /// Where.
+    pub step: Step,
+    /// Message and causes in one line.
+    pub message: String,
+}
+
+/// What a terminal settlement writes to the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileResult {
+    /// Key of `report.json`.
+    pub report_key: Option<String>,
+    /// Key of `raw_llm_output.json`.
+    pub raw_output_key: Option<String>,
+    /// The prompt version that ran.
+    pub prompt_version: Option<String>,
+    /// Its schema version.
+    pub schema_version: Option<String>,
+    /// Its digest, lower hex.
+    pub guest_digest: Option<String>,
+}
+
+/// Tokens as the provider counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// Of the prompts.
+    pub input: i64,
+    /// Of the answers.
+    pub output: i64,
+}
+
+impl Settlement {
+    /// The report is written and everything agrees.
+    pub fn succeeded(result: FileResult, tokens: Tokens) -> Self {
+        Self {
+            outcome: Outcome::Succeeded,
+            wait: Duration::ZERO,
+            failure: None,
+            result,
+            tokens,
+        }
+    }
+
+    /// The job is dead.
+    pub fn failed(failure: Failure, result: FileResult, tokens: Tokens) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            wait: Duration::ZERO,
+            failure: Some(failure),
+            result,
+            tokens,
+        }
+    }
+
+    /// The job runs again after `wait`.
+    pub fn retried(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
+        Self {
+            outcome: Outcome::Retried,
+            wait,
+            failure: Some(failure),
+            result: FileResult::default(),
+            tokens,
+        }
+    }
+
+    /// The job runs again after `wait`, attempt given back, snooze counted.
+    pub fn snoozed(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
+        Self {
+            outcome: Outcome::Snoozed,
+            ..Self::retried(failure, wait, tokens)
+        }
+    }
+
+    /// The job runs again after `wait`, attempt given back.
+    pub fn held(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
+        Self {
+            outcome: Outcome::Held,
+            ..Self::retried(failure, wait, tokens)
+        }
+    }
+
+    /// The worker stops: the job can be claimed at once, attempt given back.
+    pub fn released(tokens: Tokens) -> Self {
+        let (wait, result) = (Duration::ZERO, FileResult::default());
+        Self {
+            outcome: Outcome::Released,
+            wait,
+            failure: None,
+            result,
+            tokens,
+        }
+    }
+}
+
+/// Why a run is cut short from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// The claim belongs to somebody else, or may by now: nothing more may be written.
+    Lost,
+    /// The worker stops: the claim is given back.
+    Stopping,
 }

@@ -2,10 +2,33 @@
 //!
 //! Read [`pipeline`] first: a job's life, top to bottom. The layers are drawn in `docs/architecture.md`.
 
-pub mod error;
-pub mod job;
-pub mod retry;
-pub mod variables;
+// L4: parses, builds and shows.
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod telemetry;
 
+// L3: slots, time, settlement.
+pub mod heartbeat;
+pub mod held;
+pub mod reaper;
+pub mod settlement;
+pub mod shutdown;
+pub mod worker;
+
+// L2: flows over several outside worlds.
+pub mod pipeline;
+pub mod submission;
+
+// L1: one outside world each.
+pub mod db;
+pub mod guests;
 pub mod llm;
 pub mod objects;
+
+// L0: plain data and pure functions.
+pub mod error;
+pub mod job;
+pub mod metrics;
+pub mod retry;
+pub mod variables;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `assay`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    assay::cli::main()
+}

@@ -1,1 +1,19 @@
-//! dev
+//! Everything that Assay needs around it, embedded: for `assay dev`, the demo, the bench and the tests.
+//!
+//! - [`Postgres`]: a private cluster run from local binaries; it dies with this process.
+//! - [`ObjectStore`]: an S3 server in this process, files in a folder behind the real protocol.
+//! - [`StandIn`]: an HTTP server with the wire format of OpenAI's Chat Completions. It is no model: it builds its answer from the transcript
+//!   in the question and whatever JSON Schema the question carries, and calls itself a stand-in wherever it shows.
+//!
+//! All three listen on 127.0.0.1 only. None of them is meant for a deployment.
+
+#![cfg(unix)]
+
+mod model;
+mod objects;
+mod postgres;
+mod serve;
+
+pub use model::{MODEL, Schema, StandIn, StandInOptions};
+pub use objects::{Bucket, Keys, MAX_BUCKET_NAME, ObjectStore};
+pub use postgres::{Postgres, PostgresOptions};

@@ -9,7 +9,10 @@ use crate::error::Code;
 ///
 /// `tokens` are the provider's words for the error, most specific first: its `code`, then its `type`.
 pub fn classify(status: u16, tokens: &[&str]) -> Code {
-    tokens.iter().find_map(|token| by_token(token)).unwrap_or_else(|| by_status(status))
+    tokens
+        .iter()
+        .find_map(|token| by_token(token))
+        .unwrap_or_else(|| by_status(status))
 }
 
 /// Applies the provider's `x-should-retry`, which goes before the status: it knows its own errors.
@@ -29,9 +32,14 @@ pub(super) fn obey(code: Code, should_retry: Option<bool>) -> Code {
 fn by_token(token: &str) -> Option<Code> {
     Some(match token {
         // OpenAI sends these with 429, which is a rate limit otherwise: no waiting refills an account.
-        "insufficient_quota" | "credit_balance_exhausted" | "organization_spend_limit_exceeded"
-        | "project_spend_limit_exceeded" | "organization_usage_limit_exceeded" | "billing_hard_limit_reached"
-        | "billing_not_active" | "insufficient_balance" => Code::LlmQuotaExhausted,
+        "insufficient_quota"
+        | "credit_balance_exhausted"
+        | "organization_spend_limit_exceeded"
+        | "project_spend_limit_exceeded"
+        | "organization_usage_limit_exceeded"
+        | "billing_hard_limit_reached"
+        | "billing_not_active"
+        | "insufficient_balance" => Code::LlmQuotaExhausted,
         // Anthropic's type, with 402.
         "billing_error" => Code::LlmQuotaExhausted,
 
@@ -43,17 +51,27 @@ fn by_token(token: &str) -> Option<Code> {
         // OpenAI with 404, some compatible servers with 400; Azure names deployments.
         "model_not_found" | "deploymentnotfound" | "model_not_available" => Code::LlmModelNotFound,
 
-        "invalid_api_key" | "authentication_error" | "permission_error" | "account_deactivated"
+        "invalid_api_key"
+        | "authentication_error"
+        | "permission_error"
+        | "account_deactivated"
         | "unsupported_country_region_territory" => Code::LlmAuthFailed,
 
         // Also inside a 200, where there is no status to go by. RESOURCE_EXHAUSTED is Gemini's.
-        "rate_limit_exceeded" | "rate_limit_error" | "slow_down" | "resource_exhausted" => Code::LlmRateLimited,
+        "rate_limit_exceeded" | "rate_limit_error" | "slow_down" | "resource_exhausted" => {
+            Code::LlmRateLimited
+        }
 
         // Anthropic's, also inside a 200: lasts minutes and names no wait, so it is an outage and not a rate limit.
         "overloaded_error" | "overloaded" | "engine_overloaded" => Code::LlmProvider5xx,
         // Inside a 200, or beside a 5xx.
-        "server_error" | "api_error" | "internal_server_error" | "internal_error" | "service_unavailable"
-        | "service_unavailable_error" | "timeout_error" => Code::LlmProvider5xx,
+        "server_error"
+        | "api_error"
+        | "internal_server_error"
+        | "internal_error"
+        | "service_unavailable"
+        | "service_unavailable_error"
+        | "timeout_error" => Code::LlmProvider5xx,
 
         // Azure refuses the prompt itself with a 400.
         "content_filter" | "content_policy_violation" => Code::LlmContentFiltered,
@@ -98,34 +116,66 @@ mod tests {
                 _ => rows.push((status, status, code)),
             }
         }
-        let table: Vec<_> =
-            rows.iter().map(|(first, last, code)| format!("{first}-{last} {code} {}", code.class().as_str())).collect();
+        let table: Vec<_> = rows
+            .iter()
+            .map(|(first, last, code)| format!("{first}-{last} {code} {}", code.class().as_str()))
+            .collect();
         insta::assert_snapshot!(table.join("\n"));
     }
 
     #[test]
     fn a_known_code_goes_before_the_status() {
-        assert_eq!(classify(429, &["insufficient_quota"]), Code::LlmQuotaExhausted);
-        assert_eq!(classify(429, &["rate_limit_exceeded", "tokens"]), Code::LlmRateLimited);
-        assert_eq!(classify(400, &["context_length_exceeded", "invalid_request_error"]), Code::LlmContextTooLong);
+        assert_eq!(
+            classify(429, &["insufficient_quota"]),
+            Code::LlmQuotaExhausted
+        );
+        assert_eq!(
+            classify(429, &["rate_limit_exceeded", "tokens"]),
+            Code::LlmRateLimited
+        );
+        assert_eq!(
+            classify(400, &["context_length_exceeded", "invalid_request_error"]),
+            Code::LlmContextTooLong
+        );
         assert_eq!(classify(200, &["server_error"]), Code::LlmProvider5xx);
-        assert_eq!(classify(400, &["invalid_request_error"]), Code::LlmRequestRejected);
+        assert_eq!(
+            classify(400, &["invalid_request_error"]),
+            Code::LlmRequestRejected
+        );
     }
 
     #[test]
     fn the_quota_family_is_held_whatever_its_status() {
-        for token in ["insufficient_quota", "project_spend_limit_exceeded", "billing_error"] {
+        for token in [
+            "insufficient_quota",
+            "project_spend_limit_exceeded",
+            "billing_error",
+        ] {
             for status in [200, 400, 402, 403, 429] {
-                assert_eq!(classify(status, &["something_new", token]), Code::LlmQuotaExhausted);
+                assert_eq!(
+                    classify(status, &["something_new", token]),
+                    Code::LlmQuotaExhausted
+                );
             }
         }
     }
 
     #[test]
     fn should_retry_moves_only_between_never_and_again() {
-        assert_eq!(obey(Code::LlmRequestRejected, Some(true)), Code::LlmProvider5xx);
-        assert_eq!(obey(Code::LlmProvider5xx, Some(false)), Code::LlmRequestRejected);
-        for code in [Code::LlmRateLimited, Code::LlmQuotaExhausted, Code::LlmAuthFailed, Code::LlmContextTooLong] {
+        assert_eq!(
+            obey(Code::LlmRequestRejected, Some(true)),
+            Code::LlmProvider5xx
+        );
+        assert_eq!(
+            obey(Code::LlmProvider5xx, Some(false)),
+            Code::LlmRequestRejected
+        );
+        for code in [
+            Code::LlmRateLimited,
+            Code::LlmQuotaExhausted,
+            Code::LlmAuthFailed,
+            Code::LlmContextTooLong,
+        ] {
             assert_eq!(obey(code, Some(true)), code);
             assert_eq!(obey(code, Some(false)), code);
         }

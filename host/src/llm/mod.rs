@@ -24,5 +24,4 @@ pub use self::{
     completion::{Completion, Usage, usable},
     config::LlmConfig,
     error::LlmError,
-    wire::{Message, Question},
 };

@@ -3,6 +3,7 @@
 //! Compatible servers leave out `object`, send null or "" for a finish reason, numbers for error codes, and fields of
 //! their own. Only what is needed is read, and nothing that is not needed can make a paid answer unreadable.
 
+use assay_runtime::{Message, Prompt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
@@ -11,28 +12,11 @@ use super::adapt::Adapted;
 /// The name that providers want for a schema: `[a-zA-Z0-9_-]`, at most 64.
 const SCHEMA_NAME: &str = "answer";
 
-/// One chat message.
+/// A chat message as it is sent: the guest's words, borrowed.
 #[derive(Clone, Copy, Serialize)]
-pub struct Message<'a> {
-    /// "system", "user" or "assistant".
-    pub role: &'a str,
-    /// What is said.
-    pub content: &'a str,
-}
-
-/// One question, borrowed from the prompt that a guest returned.
-#[derive(Clone)]
-pub struct Question<'a> {
-    /// The chat, oldest message first.
-    pub messages: Vec<Message<'a>>,
-    /// JSON Schema that the answer should satisfy; none for free text.
-    pub answer_schema: Option<&'a str>,
-    /// The operator's name for a model; none is the default.
-    pub model: Option<&'a str>,
-    /// Token limit of the answer; none leaves it to the configuration.
-    pub max_output_tokens: Option<u32>,
-    /// Sampling temperature, 0 to 2; none leaves it to the provider.
-    pub temperature: Option<f32>,
+struct WireMessage<'a> {
+    role: &'a str,
+    content: &'a str,
 }
 
 /// Writes the body of a request.
@@ -40,18 +24,30 @@ pub struct Question<'a> {
 /// # Errors
 /// The prompt's schema is not JSON.
 pub(super) fn request(
-    question: &Question<'_>,
+    prompt: &Prompt,
     model: &str,
     max_output_tokens: Option<u32>,
     adapted: Adapted,
 ) -> serde_json::Result<Vec<u8>> {
-    let schema: Option<&RawValue> = question.answer_schema.map(serde_json::from_str).transpose()?;
-    let mut messages = question.messages.clone();
+    let schema: Option<&RawValue> = prompt
+        .answer_schema
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()?;
+    let borrowed = prompt
+        .messages
+        .iter()
+        .map(|Message { role, content }| WireMessage { role, content });
+    let mut messages: Vec<_> = borrowed.collect();
     let instruction;
     let response_format = match schema {
         None => None,
         Some(schema) if !adapted.json_object => Some(ResponseFormat::JsonSchema {
-            json_schema: NamedSchema { name: SCHEMA_NAME, strict: true, schema },
+            json_schema: NamedSchema {
+                name: SCHEMA_NAME,
+                strict: true,
+                schema,
+            },
         }),
         Some(schema) => {
             instruction = show_schema(&messages, schema.get());
@@ -65,7 +61,7 @@ pub(super) fn request(
         response_format,
         max_tokens: max_output_tokens.filter(|_| !adapted.max_completion_tokens),
         max_completion_tokens: max_output_tokens.filter(|_| adapted.max_completion_tokens),
-        temperature: question.temperature.filter(|_| !adapted.temperature_dropped),
+        temperature: prompt.temperature.filter(|_| !adapted.temperature_dropped),
         stream: false,
     })
 }
@@ -73,13 +69,19 @@ pub(super) fn request(
 /// In JSON mode nobody shows the schema to the model, and OpenAI demands the word JSON in the messages.
 ///
 /// The schema joins a leading system message: some chat templates take one system message, at the start, and no other.
-fn show_schema(messages: &[Message<'_>], schema: &str) -> String {
-    let leading = leading_system(messages).map_or(String::new(), |message| format!("{}\n\n", message.content));
-    format!("{leading}Answer with one JSON document and nothing else. It must satisfy this JSON Schema:\n{schema}")
+fn show_schema(messages: &[WireMessage<'_>], schema: &str) -> String {
+    let leading = leading_system(messages)
+        .map_or(String::new(), |message| format!("{}\n\n", message.content));
+    format!(
+        "{leading}Answer with one JSON document and nothing else. It must satisfy this JSON Schema:\n{schema}"
+    )
 }
 
-fn put_system<'a>(messages: &mut Vec<Message<'a>>, content: &'a str) {
-    let message = Message { role: "system", content };
+fn put_system<'a>(messages: &mut Vec<WireMessage<'a>>, content: &'a str) {
+    let message = WireMessage {
+        role: "system",
+        content,
+    };
     if leading_system(messages).is_some() {
         messages[0] = message;
     } else {
@@ -87,14 +89,17 @@ fn put_system<'a>(messages: &mut Vec<Message<'a>>, content: &'a str) {
     }
 }
 
-fn leading_system<'a>(messages: &[Message<'a>]) -> Option<Message<'a>> {
-    messages.first().copied().filter(|message| message.role == "system")
+fn leading_system<'a>(messages: &[WireMessage<'a>]) -> Option<WireMessage<'a>> {
+    messages
+        .first()
+        .copied()
+        .filter(|message| message.role == "system")
 }
 
 #[derive(Serialize)]
 struct Request<'a> {
     model: &'a str,
-    messages: Vec<Message<'a>>,
+    messages: Vec<WireMessage<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,7 +174,11 @@ struct Part {
 impl ChoiceMessage {
     /// The text and the refusal, each where there is one.
     pub(super) fn into_text(self) -> (String, Option<String>) {
-        let mut refusal = self.refusal.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let mut refusal = self
+            .refusal
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned);
         let text = match self.content {
             None => String::new(),
             Some(Content::Text(text)) => text,
@@ -206,7 +215,10 @@ impl ProviderError {
     pub(super) fn parse(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(value) => Self::from_body(&value),
-            Err(_) => Self { text: String::from_utf8_lossy(body).to_ascii_lowercase(), ..Self::default() },
+            Err(_) => Self {
+                text: String::from_utf8_lossy(body).to_ascii_lowercase(),
+                ..Self::default()
+            },
         }
     }
 
@@ -223,17 +235,24 @@ impl ProviderError {
     /// Reads what stands under `error`.
     pub(super) fn from_error(error: &Value) -> Self {
         let word = |name: &str| error.get(name).and_then(Value::as_str).and_then(token);
-        let number = error.get("code").and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
+        let number = error
+            .get("code")
+            .and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
         Self {
             code: word("code").filter(|_| number.is_none()),
             // Gemini calls it `status`.
             kind: word("type").or_else(|| word("status")),
             param: word("param").or_else(|| first_location(error)),
-            status: number.and_then(|number| u16::try_from(number).ok()).filter(|status| (400..600).contains(status)),
+            status: number
+                .and_then(|number| u16::try_from(number).ok())
+                .filter(|status| (400..600).contains(status)),
             text: match error {
                 Value::String(text) => text.to_ascii_lowercase(),
                 _ => {
-                    let text = error.get("message").or_else(|| error.get("detail")).and_then(Value::as_str);
+                    let text = error
+                        .get("message")
+                        .or_else(|| error.get("detail"))
+                        .and_then(Value::as_str);
                     text.unwrap_or_default().to_ascii_lowercase()
                 }
             },
@@ -242,7 +261,11 @@ impl ProviderError {
 
     /// The words to classify by, most specific first.
     pub(super) fn tokens(&self) -> Vec<&str> {
-        self.code.as_deref().into_iter().chain(self.kind.as_deref()).collect()
+        self.code
+            .as_deref()
+            .into_iter()
+            .chain(self.kind.as_deref())
+            .collect()
     }
 
     /// Whether the error names this parameter, or names none and has one of these words in its text.
@@ -262,7 +285,11 @@ impl ProviderError {
 /// FastAPI: `{"detail": [{"loc": ["body", "response_format", "type"], …}]}`.
 fn first_location(error: &Value) -> Option<String> {
     let location = error.get("detail")?.get(0)?.get("loc")?.as_array()?;
-    location.iter().filter_map(Value::as_str).find(|part| *part != "body").and_then(token)
+    location
+        .iter()
+        .filter_map(Value::as_str)
+        .find(|part| *part != "body")
+        .and_then(token)
 }
 
 /// A word that cannot be content: what providers use for codes, types, parameters and models.
@@ -282,5 +309,9 @@ pub(super) fn model_name(text: &str) -> Option<&str> {
 pub(super) fn lists(body: &[u8], model: &str) -> Option<bool> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let models = body.get("data")?.as_array()?;
-    Some(models.iter().any(|entry| entry.get("id").and_then(Value::as_str) == Some(model)))
+    Some(
+        models
+            .iter()
+            .any(|entry| entry.get("id").and_then(Value::as_str) == Some(model)),
+    )
 }

@@ -51,14 +51,28 @@ fn by_code(code: &str) -> Option<Kind> {
         "NoSuchBucket" => Kind::NoSuchBucket,
 
         // The worker's clock, or keys that someone is about to renew: the same request works soon, and no right is missing.
-        "RequestTimeTooSkewed" | "RequestExpired" | "ExpiredToken" | "TokenRefreshRequired" => Kind::Unavailable,
-        "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "SignatureDoesNotMatch" | "InvalidAccessKeyId"
-        | "InvalidToken" | "NotSignedUp" | "UnauthorizedAccess" => Kind::AccessDenied,
-
-        "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "Throttling" | "ThrottlingException" | "RequestThrottled"
-        | "RequestLimitExceeded" | "BandwidthLimitExceeded" | "TooManyRequests" | "TooManyRequestsException" => {
-            Kind::Throttled
+        "RequestTimeTooSkewed" | "RequestExpired" | "ExpiredToken" | "TokenRefreshRequired" => {
+            Kind::Unavailable
         }
+        "AccessDenied"
+        | "AllAccessDisabled"
+        | "AccountProblem"
+        | "SignatureDoesNotMatch"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "NotSignedUp"
+        | "UnauthorizedAccess" => Kind::AccessDenied,
+
+        "SlowDown"
+        | "SlowDownRead"
+        | "SlowDownWrite"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestThrottled"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "TooManyRequests"
+        | "TooManyRequestsException" => Kind::Throttled,
         // 400s that are about the connection, not about the request: the upload stood still or broke off.
         "RequestTimeout" | "RequestTimeoutException" | "IncompleteBody" => Kind::Unavailable,
         "InternalError" | "ServiceUnavailable" | "Busy" => Kind::Unavailable,
@@ -68,11 +82,20 @@ fn by_code(code: &str) -> Option<Kind> {
         // A 403 that is about the object's state, not about rights: archived, and readable only after a restore.
         "InvalidObjectState" => Kind::Rejected,
         // The bucket lives elsewhere, or is addressed or signed for the wrong region.
-        "PermanentRedirect" | "TemporaryRedirect" | "Redirect" | "AuthorizationHeaderMalformed"
-        | "IllegalLocationConstraintException" | "InvalidBucketName" => Kind::Rejected,
+        "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "Redirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException"
+        | "InvalidBucketName" => Kind::Rejected,
         // Checksum or feature that this store does not know or got wrong.
-        "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "NotImplemented" | "MethodNotAllowed"
-        | "EntityTooLarge" | "MissingContentLength" => Kind::Rejected,
+        "BadDigest"
+        | "InvalidDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "NotImplemented"
+        | "MethodNotAllowed"
+        | "EntityTooLarge"
+        | "MissingContentLength" => Kind::Rejected,
         _ => return None,
     })
 }
@@ -117,7 +140,14 @@ pub struct ObjectsError {
 
 impl ObjectsError {
     pub(super) fn new(operation: &'static str, kind: Kind) -> Self {
-        Self { operation, kind, status: None, code: None, retry_after: None, source: None }
+        Self {
+            operation,
+            kind,
+            status: None,
+            code: None,
+            retry_after: None,
+            source: None,
+        }
     }
 
     pub(super) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -180,7 +210,9 @@ impl fmt::Display for ObjectsError {
             Kind::Timeout => f.write_str("no answer in time (S3_OPERATION_TIMEOUT_MS)"),
             Kind::Network => f.write_str("the connection failed"),
             Kind::BrokenBody => f.write_str("the body broke off"),
-            Kind::TooLarge { found, limit } => write!(f, "{found} bytes, but at most {limit} are allowed"),
+            Kind::TooLarge { found, limit } => {
+                write!(f, "{found} bytes, but at most {limit} are allowed")
+            }
             Kind::Rejected => f.write_str("the request cannot be made with this configuration"),
         }
     }
@@ -188,6 +220,8 @@ impl fmt::Display for ObjectsError {
 
 impl StdError for ObjectsError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }

@@ -1,0 +1,208 @@
+//! One bucket in a folder: the S3 protocol on one side, direct access for the owner of the process on the other.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, S3Result, s3_error};
+
+use super::Keys;
+
+/// The longest bucket name, in bytes. The file store keeps side files named after bucket and key, both in Base64; Assay's longest keys leave
+/// room for no more within the 255 bytes of a file name.
+pub const MAX_BUCKET_NAME: usize = 15;
+
+/// A bucket. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    name: String,
+    folder: PathBuf,
+    service: S3Service,
+}
+
+impl Bucket {
+    /// Opens or creates the bucket `name` in `folder`. One process may have a folder open, once: the store numbers its temporary files.
+    ///
+    /// # Errors
+    /// Where the name is no bucket name of at most [`MAX_BUCKET_NAME`] bytes, or the folder cannot be made.
+    pub fn open(folder: &Path, name: &str, keys: &Keys) -> Result<Self> {
+        let valid = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !valid || !(3..=MAX_BUCKET_NAME).contains(&name.len()) {
+            bail!("{name:?} is no bucket name of 3 to {MAX_BUCKET_NAME} characters out of a-z, 0-9 and -");
+        }
+        let bucket = folder.join(name);
+        std::fs::create_dir_all(&bucket).with_context(|| format!("create {}", bucket.display()))?;
+        let store = s3s_fs::FileSystem::new(folder).map_err(|error| anyhow::anyhow!("open {} as an object store: {error:?}", folder.display()))?;
+        let mut builder = S3ServiceBuilder::new(store);
+        builder.set_auth(SimpleAuth::from_single(keys.access.clone(), keys.secret.clone()));
+        builder.set_access(SignedOrDirect);
+        Ok(Self { name: name.to_owned(), folder: bucket, service: builder.build() })
+    }
+
+    /// The bucket's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Answers one request of the S3 protocol.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        self.service.call(request).await.unwrap_or_else(|_| {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        })
+    }
+
+    /// Stores an object, without HTTP or a signature.
+    ///
+    /// # Errors
+    /// Where the store refuses the key or cannot write.
+    pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let (status, _) = self.direct(Method::PUT, key, bytes.into()).await?;
+        if !status.is_success() {
+            bail!("store answered {status} to a write");
+        }
+        Ok(())
+    }
+
+    /// Reads an object; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where the store refuses the key or cannot read.
+    pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
+        match self.direct(Method::GET, key, Bytes::new()).await? {
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (status, bytes) if status.is_success() => Ok(Some(bytes)),
+            (status, _) => bail!("store answered {status} to a read"),
+        }
+    }
+
+    /// Removes an object; it is no error where there is none.
+    ///
+    /// # Errors
+    /// Where the store refuses the key or cannot write.
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        match self.direct(Method::DELETE, key, Bytes::new()).await?.0 {
+            StatusCode::NOT_FOUND => Ok(()),
+            status if status.is_success() => Ok(()),
+            status => bail!("store answered {status} to a delete"),
+        }
+    }
+
+    /// All keys that begin with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut keys = Vec::new();
+        let mut folders = vec![self.folder.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                } else if let Ok(key) = entry.path().strip_prefix(&self.folder) {
+                    keys.push(key.to_string_lossy().into_owned());
+                }
+            }
+        }
+        keys.retain(|key| key.starts_with(prefix));
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// The file that holds an object: what an operator of the demo opens.
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(key)
+    }
+
+    async fn direct(&self, method: Method, key: &str, bytes: Bytes) -> Result<(StatusCode, Bytes)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/{}/{}", self.name, encode(key)))
+            .header("content-length", bytes.len())
+            .header("host", "localhost")
+            .extension(Direct)
+            .body(Body::from(bytes))
+            .context("make a request for the store")?;
+        let response = self.answer(request).await;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|error| anyhow::anyhow!("read the store's answer: {error}"))?;
+        Ok((status, body.to_bytes()))
+    }
+}
+
+/// Marks a request that comes from this process itself. No client can set it.
+#[derive(Clone)]
+struct Direct;
+
+/// Lets in what is signed, and what comes from this process itself.
+struct SignedOrDirect;
+
+#[async_trait::async_trait]
+impl S3Access for SignedOrDirect {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if cx.credentials().is_some() || cx.extensions_mut().get::<Direct>().is_some() {
+            return Ok(());
+        }
+        Err(s3_error!(AccessDenied, "Signature is required"))
+    }
+}
+
+/// Percent-encodes a key for a path.
+fn encode(key: &str) -> String {
+    let mut path = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => path.push(char::from(byte)),
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method, path: &str) -> Request<Body> {
+        Request::builder().method(method).uri(path).header("host", "localhost").body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_put_is_got_and_listed_until_it_is_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = Bucket::open(folder.path(), "assay-test", &Keys::random()).unwrap();
+        bucket.put("users/ä b/один.txt", "text").await.unwrap();
+        bucket.put("users/ä b/один.txt", "newer text").await.unwrap();
+        assert_eq!(bucket.get("users/ä b/один.txt").await.unwrap().unwrap(), "newer text");
+        assert_eq!(bucket.keys("users/").unwrap(), ["users/ä b/один.txt"]);
+        assert_eq!(std::fs::read(bucket.path("users/ä b/один.txt")).unwrap(), b"newer text");
+        bucket.delete("users/ä b/один.txt").await.unwrap();
+        assert_eq!(bucket.get("users/ä b/один.txt").await.unwrap(), None);
+        assert_eq!(bucket.keys("").unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn the_longest_key_of_a_run_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = Bucket::open(folder.path(), &"b".repeat(MAX_BUCKET_NAME), &Keys::random()).unwrap();
+        let id = "0".repeat(36);
+        let key = format!("users/{id}/files/{id}/runs/{id}-99/raw_llm_output.json");
+        bucket.put(&key, "{}").await.unwrap();
+        assert_eq!(bucket.get(&key).await.unwrap().unwrap(), "{}");
+    }
+
+    #[tokio::test]
+    async fn an_unsigned_request_is_denied() {
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = Bucket::open(folder.path(), "assay-test", &Keys::random()).unwrap();
+        bucket.put("secret", "text").await.unwrap();
+        assert_eq!(bucket.answer(request(Method::GET, "/assay-test/secret")).await.status(), StatusCode::FORBIDDEN);
+    }
+}

@@ -1,0 +1,126 @@
+//! Who runs the server. Postgres refuses root, so root steps down to `postgres` or, where that account is missing, to `nobody`.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Accounts to step down to, the best first.
+const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
+
+/// The account that owns the data folder and runs the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Account {
+    /// We are not root: everything runs as ourselves.
+    Own {
+        /// Our user id.
+        uid: u32,
+    },
+    /// We are root and step down.
+    Other {
+        /// The account's user id.
+        uid: u32,
+        /// The account's primary group id.
+        gid: u32,
+    },
+}
+
+impl Account {
+    /// The account for a server started by this process.
+    pub(super) fn choose() -> Result<Self> {
+        let own = rustix::process::geteuid();
+        if !own.is_root() {
+            return Ok(Self::Own { uid: own.as_raw() });
+        }
+        UNPRIVILEGED
+            .iter()
+            .find_map(|name| Some(Self::Other { uid: id("-u", name)?, gid: id("-g", name)? }))
+            .context("Postgres refuses to run as root, and neither the account `postgres` nor `nobody` exists; create one of them")
+    }
+
+    /// The user id that owns the data folder.
+    pub(super) fn uid(self) -> u32 {
+        match self {
+            Self::Own { uid } | Self::Other { uid, .. } => uid,
+        }
+    }
+
+    /// A command that runs `program` under this account, so that the kernel sends it SIGQUIT (Postgres: end at once) when the thread that
+    /// started it ends. Without `setpriv` (not Linux) the server is stopped by `Drop` alone.
+    pub(super) fn command(self, program: &Path) -> Result<Command> {
+        let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().find(|path| Path::new(path).is_file());
+        let Some(setpriv) = setpriv else {
+            return match self {
+                Self::Own { .. } => Ok(Command::new(program)),
+                Self::Other { .. } => bail!("stepping down from root needs `setpriv`; install the package util-linux"),
+            };
+        };
+        let mut command = Command::new(setpriv);
+        if let Self::Other { uid, gid } = self {
+            command.arg("--reuid").arg(uid.to_string()).arg("--regid").arg(gid.to_string()).arg("--clear-groups");
+        }
+        command.args(["--pdeathsig", "QUIT", "--"]).arg(program);
+        Ok(command)
+    }
+
+    /// Gives a file or folder to the account.
+    pub(super) fn own(self, path: &Path) -> Result<()> {
+        match self {
+            Self::Own { .. } => Ok(()),
+            Self::Other { uid, gid } => std::os::unix::fs::chown(path, Some(uid), Some(gid)).with_context(|| format!("give {} to user {uid}", path.display())),
+        }
+    }
+
+    /// Whether the account can walk through every folder above `path`, up to the root.
+    pub(super) fn reaches(self, path: &Path) -> bool {
+        match self {
+            Self::Own { .. } => true,
+            Self::Other { uid, gid } => path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).all(|folder| {
+                // A folder that does not exist yet is made by us, with the mode of our umask: enterable.
+                folder.metadata().map_or(true, |metadata| may_enter(&metadata, uid, gid))
+            }),
+        }
+    }
+}
+
+fn may_enter(metadata: &Metadata, uid: u32, gid: u32) -> bool {
+    let mode = metadata.mode();
+    if metadata.uid() == uid {
+        mode & 0o100 != 0
+    } else if metadata.gid() == gid {
+        mode & 0o010 != 0
+    } else {
+        mode & 0o001 != 0
+    }
+}
+
+/// Asks `id`, which knows every source of accounts, where reading `/etc/passwd` would know one.
+fn id(flag: &str, name: &str) -> Option<u32> {
+    let output = Command::new("id").args([flag, name]).output().ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_folder_above_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let closed = root.path().join("closed");
+        std::fs::create_dir(&closed).unwrap();
+        let stranger = Account::Other { uid: 65_533, gid: 65_533 };
+        std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(stranger.reaches(&closed.join("cluster")));
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!stranger.reaches(&closed.join("cluster")));
+    }
+}

@@ -1,0 +1,37 @@
+//! Removes a temporary cluster when this process ends, however it ends.
+
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdin, Command, Stdio};
+
+use super::cluster::Cluster;
+
+/// Waits for the end of its input, ends a server that nobody ended, and removes its folders. `postmaster.pid` is the last file that a
+/// server drops.
+const SCRIPT: &str = r#"read -r _
+pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
+i=0; while [ -e "$1/postmaster.pid" ] && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done
+rm -rf "$2" "$3""#;
+
+/// A shell at the other end of a pipe. The kernel closes the pipe when this process ends, even by SIGKILL.
+#[derive(Debug)]
+pub(super) struct Cleaner {
+    _pipe: ChildStdin,
+}
+
+impl Cleaner {
+    /// Starts the shell. Best effort: without one, a killed test run leaves a folder behind.
+    pub(super) fn spawn(cluster: &Cluster) -> Option<Self> {
+        let [first, second] = cluster.paths();
+        let mut shell = Command::new("sh")
+            .args(["-c", SCRIPT, "assay-cleaner"])
+            .args([cluster.data.as_path(), first, second])
+            // Ctrl-C at a terminal must not end it before its work.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        Some(Self { _pipe: shell.stdin.take()? })
+    }
+}

@@ -1,0 +1,130 @@
+//! One HTTP/1 server on loopback for everything in this crate: a deep backlog, cheap connections, a graceful end.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Connections that may wait to be accepted: thousands of clients start at the same moment in a bench.
+const BACKLOG: i32 = 4096;
+
+/// How long requests in hand get to finish at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A pause after a failed `accept`, which means that this process is out of file descriptors: trying at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The body of an answer.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+
+/// A running server; dropping it ends it without waiting.
+#[derive(Debug)]
+pub(crate) struct HttpServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl HttpServer {
+    /// Listens on 127.0.0.1 and answers every request with `answer`.
+    pub(crate) fn start<A, F>(port: u16, answer: A) -> Result<Self>
+    where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let listener = listen(port)?;
+        let address = listener.local_addr().context("read the address of a listener")?;
+        let (stop, stopped) = watch::channel(false);
+        let accepting = tokio::spawn(accept(listener, answer, stopped));
+        Ok(Self { address, stop, accepting })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts nothing more and lets requests in hand finish for a moment.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        let _ = self.accepting.await;
+    }
+}
+
+/// A listener on 127.0.0.1 with a deep backlog; port 0 picks a free one.
+fn listen(port: u16) -> Result<TcpListener> {
+    let bind = || -> std::io::Result<TcpListener> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket.into())
+    };
+    bind().with_context(|| format!("listen on 127.0.0.1:{port}"))
+}
+
+async fn accept<A, F>(listener: TcpListener, answer: A, mut stopped: watch::Receiver<bool>)
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let connections = GracefulShutdown::new();
+    loop {
+        let stream = tokio::select! {
+            // An error means that the handle was dropped: the end, too.
+            _ = stopped.changed() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = stream else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // Answers are small and waited for.
+        let _ = stream.set_nodelay(true);
+        let answer = answer.clone();
+        let service = service_fn(move |request| {
+            let response = answer(request);
+            async move { Ok::<_, Infallible>(response.await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let watched = connections.watch(connection);
+        let mut dropped = stopped.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                // A client that goes away in the middle is its own affair.
+                _ = watched => {}
+                () = ended(&mut dropped) => {}
+            }
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
+}
+
+/// Resolves when the server's handle was dropped without `stop`.
+async fn ended(stopped: &mut watch::Receiver<bool>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Boxes any body.
+pub(crate) fn boxed<B>(body: B) -> Body
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}

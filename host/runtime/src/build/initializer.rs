@@ -1,0 +1,280 @@
+//! Runs a guest's initializer under limits and takes the snapshot.
+
+use super::error::{BuildError, Reason, Step};
+use super::BuildLimits;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use wasmtime::{
+    Caller, Config, Engine, Extern, ExternType, Instance, Linker, Memory, Module, OptLevel, ResourceLimiter, Store, Trap, UpdateDeadline, Val,
+};
+use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
+
+const INIT: &str = "wizer-initialize";
+const RESERVE: &str = "reserve";
+const LOG: &str = "assay:report/log@";
+/// How often a running initializer is held against its deadline.
+const TICK: Duration = Duration::from_millis(5);
+/// How much of the guest's own words is kept, in bytes.
+const SAID_BYTES: usize = 4 << 10;
+const STACK_BYTES: usize = 512 << 10;
+
+pub(super) struct Initializer {
+    engine: Engine,
+    limits: BuildLimits,
+    /// Compiled instrumented modules by the digest of their bytes.
+    compiled: Mutex<HashMap<[u8; 32], Module>>,
+}
+
+impl Initializer {
+    pub(super) fn new(limits: BuildLimits) -> Result<Self, BuildError> {
+        let mut config = Config::new();
+        config
+            // The code runs once, for milliseconds; compiling it is what takes the time.
+            .cranelift_opt_level(OptLevel::None)
+            .cranelift_nan_canonicalization(true)
+            .concurrency_support(false)
+            .epoch_interruption(true)
+            .max_wasm_stack(STACK_BYTES)
+            .wasm_relaxed_simd(false)
+            .wasm_memory64(false)
+            .wasm_multi_memory(false);
+        let engine = Engine::new(&config).map_err(|error| BuildError::invalid(Step::Engine, error))?;
+        Ok(Self { engine, limits, compiled: Mutex::default() })
+    }
+
+    pub(super) fn check_size(&self, bytes: &[u8]) -> Result<(), BuildError> {
+        let (actual, limit) = (bytes.len(), self.limits.module_bytes);
+        if actual > limit {
+            return Err(BuildError::new(Step::Read, Reason::TooLarge { actual, limit }));
+        }
+        Ok(())
+    }
+
+    pub(super) fn run(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
+        self.check_size(core)?;
+        let wizer = Wizer::new();
+        let (cx, instrumented) = wizer.instrument(core).map_err(|error| BuildError::invalid(Step::Read, error.root_cause()))?;
+        let module = self.compile(&instrumented)?;
+        check_imports(&module)?;
+        check_init(&module)?;
+
+        let mut store = Store::new(&self.engine, Build::new(&self.limits));
+        store.limiter(|build| build);
+        let deadline = Instant::now() + self.limits.time;
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| match Instant::now() < deadline {
+            true => Ok(UpdateDeadline::Continue(1)),
+            false => Err(Trap::Interrupt.into()),
+        });
+        let ticker = Ticker::start(&self.engine);
+        let instance = self.initialize(&mut store, &module, inject)?;
+        drop(ticker);
+
+        let mut state = Live { store: &mut store, instance };
+        let snapshot = ready(wizer.snapshot(&cx, &mut state));
+        snapshot.map_err(|error| BuildError::invalid(Step::Snapshot, error.root_cause()))
+    }
+
+    fn compile(&self, instrumented: &[u8]) -> Result<Module, BuildError> {
+        let key: [u8; 32] = Sha256::digest(instrumented).into();
+        if let Some(module) = self.compiled.lock().get(&key) {
+            return Ok(module.clone());
+        }
+        let module = Module::new(&self.engine, instrumented).map_err(|error| BuildError::invalid(Step::Compile, error.root_cause()))?;
+        self.compiled.lock().insert(key, module.clone());
+        Ok(module)
+    }
+
+    fn initialize(&self, store: &mut Store<Build>, module: &Module, inject: Option<&[u8]>) -> Result<Instance, BuildError> {
+        let linker = linker(&self.engine, module)?;
+        let instance = linker.instantiate(&mut *store, module).map_err(|error| self.fault(Step::Instantiate, &error, store))?;
+        if let Some(parts) = inject {
+            self.inject(store, &instance, parts)?;
+        }
+        let init = instance
+            .get_typed_func::<(), ()>(&mut *store, INIT)
+            .map_err(|_| BuildError::new(Step::Initialize, Reason::MissingExport(INIT)))?;
+        init.call(&mut *store, ()).map_err(|error| self.fault(Step::Initialize, &error, store))?;
+        Ok(instance)
+    }
+
+    fn inject(&self, store: &mut Store<Build>, instance: &Instance, parts: &[u8]) -> Result<(), BuildError> {
+        let step = Step::Inject;
+        let missing = |name| BuildError::new(step, Reason::MissingExport(name));
+        let reserve = instance.get_typed_func::<u32, u32>(&mut *store, RESERVE).map_err(|_| missing(RESERVE))?;
+        let refused = || BuildError::new(step, Reason::Refused(parts.len()));
+        let len = u32::try_from(parts.len()).map_err(|_| refused())?;
+        let at = reserve.call(&mut *store, len).map_err(|error| self.fault(step, &error, store))?;
+        if at == 0 {
+            return Err(refused());
+        }
+        let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| missing("memory"))?;
+        memory.write(&mut *store, at as usize, parts).map_err(|_| refused())
+    }
+
+    /// Sorts out why guest code stopped.
+    fn fault(&self, step: Step, error: &wasmtime::Error, store: &mut Store<Build>) -> BuildError {
+        let build = store.data_mut();
+        let reason = match error.downcast_ref::<Trap>() {
+            _ if build.over_limit => Reason::OutOfMemory(self.limits.memory_bytes),
+            Some(Trap::Interrupt) => Reason::TimedOut(self.limits.time),
+            Some(trap) => Reason::Trapped(trap.to_string()),
+            None => Reason::Invalid(error.root_cause().to_string()),
+        };
+        BuildError::new(step, reason).with_said(build.said.take())
+    }
+}
+
+/// Refuses every import but the log's, by name, before anything runs.
+fn check_imports(module: &Module) -> Result<(), BuildError> {
+    let foreign = module.imports().find(|import| !(import.module().starts_with(LOG) && import.name() == "emit"));
+    match foreign {
+        None => Ok(()),
+        Some(import) => {
+            let name = format!("{}#{}", import.module(), import.name());
+            Err(BuildError::new(Step::Imports, Reason::ForeignImport(name)))
+        }
+    }
+}
+
+fn check_init(module: &Module) -> Result<(), BuildError> {
+    match module.get_export(INIT) {
+        Some(ExternType::Func(ty)) if ty.params().len() == 0 && ty.results().len() == 0 => Ok(()),
+        _ => Err(BuildError::new(Step::Initialize, Reason::MissingExport(INIT))),
+    }
+}
+
+fn linker(engine: &Engine, module: &Module) -> Result<Linker<Build>, BuildError> {
+    let mut linker = Linker::new(engine);
+    for import in module.imports() {
+        linker
+            .func_wrap(import.module(), import.name(), listen)
+            .map_err(|error| BuildError::invalid(Step::Imports, error))?;
+    }
+    Ok(linker)
+}
+
+/// `log.emit` in its canonical form: level, pointer, length. The first line is what counts: it is the guest's reason.
+fn listen(mut caller: Caller<'_, Build>, _level: i32, at: i32, len: i32) {
+    if caller.data().said.is_some() {
+        return;
+    }
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else { return };
+    let said = read(&memory, &caller, at, len);
+    caller.data_mut().said = said;
+}
+
+fn read(memory: &Memory, caller: &Caller<'_, Build>, at: i32, len: i32) -> Option<String> {
+    // The canonical ABI's pointers are unsigned.
+    let start = at.cast_unsigned() as usize;
+    let end = start.checked_add((len.cast_unsigned() as usize).min(SAID_BYTES))?;
+    let text = String::from_utf8_lossy(memory.data(caller).get(start..end)?);
+    Some(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+}
+
+/// State of one run: the limits and what was said.
+struct Build {
+    memory_bytes: usize,
+    table_elements: usize,
+    over_limit: bool,
+    said: Option<String>,
+}
+
+impl Build {
+    fn new(limits: &BuildLimits) -> Self {
+        Self { memory_bytes: limits.memory_bytes, table_elements: limits.table_elements, over_limit: false, said: None }
+    }
+}
+
+impl ResourceLimiter for Build {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // Refused growth is only a failed allocation to the guest; the flag tells the trap that follows from any other.
+        let fits = desired <= self.memory_bytes;
+        self.over_limit |= !fits;
+        Ok(fits)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = desired <= self.table_elements;
+        self.over_limit |= !fits;
+        Ok(fits)
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+}
+
+/// Advances the epoch while guest code runs; ends when dropped. Further ticks by a build beside this one do no harm: each store
+/// compares clocks at a tick instead of counting.
+struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: &Engine) -> Self {
+        let (stop, stopped) = channel();
+        let engine = engine.weak();
+        let thread = std::thread::spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+            }
+        });
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It cannot panic; if it did, the run it watched is over anyway.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the snapshot reads. The crate's own implementation sits behind a feature that turns Wasmtime's async, threads and GC on.
+struct Live<'a> {
+    store: &'a mut Store<Build>,
+    instance: Instance,
+}
+
+impl InstanceState for Live<'_> {
+    async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
+        let global = self.instance.get_global(&mut *self.store, name).expect("instrumentation exports every global");
+        match global.get(&mut *self.store) {
+            Val::I32(value) => SnapshotVal::I32(value),
+            Val::I64(value) => SnapshotVal::I64(value),
+            Val::F32(bits) => SnapshotVal::F32(bits),
+            Val::F64(bits) => SnapshotVal::F64(bits),
+            Val::V128(value) => SnapshotVal::V128(value.as_u128()),
+            _ => unreachable!("instrumentation refuses mutable globals of reference types"),
+        }
+    }
+
+    async fn memory_contents(&mut self, name: &str, contents: impl FnOnce(&[u8]) + Send) {
+        let memory = self.instance.get_memory(&mut *self.store, name).expect("instrumentation exports every memory");
+        contents(memory.data(&*self.store));
+    }
+}
+
+/// The result of a future that never waits; the snapshot's is one because [`Live`] answers at once.
+fn ready<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("nothing in a snapshot waits"),
+    }
+}

@@ -1,0 +1,110 @@
+//! From a guest's core module to a component: pre-initialize, strip, componentize, assert the imports.
+//!
+//! Pre-initialization runs the guest's own `wizer-initialize` once, here, and keeps the memory as it is afterwards: schema
+//! parsed, patterns compiled. A fresh instance per call then costs next to nothing. *Injection* is the same with one step
+//! before it: the generic guest's `reserve` makes room, and prompt and schema are written there.
+//!
+//! The initializer is guest code. It runs under a time and a memory limit and sees nothing but the log import; what it says
+//! there before it traps is kept for the author ([`BuildError::said`]) and is in no error message.
+//!
+//! The same input gives the same bytes: nothing here reads a clock, a path or an environment.
+
+mod component;
+mod error;
+mod initializer;
+mod parts;
+mod sections;
+#[cfg(test)]
+mod tests;
+
+pub use component::{componentize, imports};
+pub use error::{BuildError, Reason, Step};
+pub use parts::{Message, Parts, verifier_parts};
+
+use initializer::Initializer;
+use std::time::Duration;
+
+/// What a guest's initializer may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildLimits {
+    /// Wall-clock time of everything the guest runs while it is built.
+    pub time: Duration,
+    /// Linear memory in bytes. What is in use after initialization is part of every instance.
+    pub memory_bytes: usize,
+    /// Table elements.
+    pub table_elements: usize,
+    /// Size of the core module and of the finished component in bytes.
+    pub module_bytes: usize,
+}
+
+impl Default for BuildLimits {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(10), memory_bytes: 64 << 20, table_elements: 20_000, module_bytes: 32 << 20 }
+    }
+}
+
+/// Builds components; keeps the compiled form of each core module that it has initialized, so that the second specialization
+/// of the generic guest in one process costs milliseconds instead of a second.
+pub struct Builder {
+    initializer: Initializer,
+}
+
+impl Builder {
+    /// A builder with an engine of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Step::Engine`] where this machine cannot run compiled code.
+    pub fn new(limits: BuildLimits) -> Result<Self, BuildError> {
+        Ok(Self { initializer: Initializer::new(limits)? })
+    }
+
+    /// Runs a core module's initializer and returns the module with the memory that it left behind; `inject` is written into
+    /// its memory first.
+    ///
+    /// # Errors
+    ///
+    /// The [`Step`] that did not work, and why.
+    pub fn preinitialize(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
+        let snapshot = self.initializer.run(core, inject)?;
+        sections::strip(&snapshot)
+    }
+
+    /// Pre-initializes a core module and makes it a component.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::preinitialize`] and [`componentize`].
+    pub fn build(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
+        let component = componentize(&self.preinitialize(core, inject)?)?;
+        self.initializer.check_size(&component)?;
+        Ok(component)
+    }
+
+    /// Makes the generic guest a complete one; `parts_json` is what [`Parts`] serializes to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::build`]. Faulty parts end in [`Step::Initialize`], with the guest's words in [`BuildError::said`].
+    pub fn specialize(&self, generic_core: &[u8], parts_json: &[u8]) -> Result<Vec<u8>, BuildError> {
+        self.build(generic_core, Some(parts_json))
+    }
+}
+
+/// [`Builder::preinitialize`] with a builder for this one call.
+///
+/// # Errors
+///
+/// As there.
+pub fn preinitialize(core: &[u8], inject: Option<&[u8]>, limits: &BuildLimits) -> Result<Vec<u8>, BuildError> {
+    Builder::new(limits.clone())?.preinitialize(core, inject)
+}
+
+/// [`Builder::specialize`] with a builder for this one call.
+///
+/// # Errors
+///
+/// As there.
+pub fn specialize(generic_core: &[u8], parts_json: &[u8], limits: &BuildLimits) -> Result<Vec<u8>, BuildError> {
+    Builder::new(limits.clone())?.specialize(generic_core, parts_json)
+}

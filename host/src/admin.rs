@@ -1,0 +1,83 @@
+//! Health and metrics over HTTP, for orchestrators and Prometheus. No logic: it shows what the parts know.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{Json, Router, extract::State as Shared, http::StatusCode, routing::get};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{guests::Guests, metrics::Metrics, worker};
+
+/// How long claims may fail before the worker calls itself not ready.
+const UNREADY_AFTER: Duration = Duration::from_secs(30);
+
+/// What the endpoints show.
+#[derive(Clone)]
+pub struct Admin {
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What is served.
+    pub guests: Guests,
+    /// What the worker does.
+    pub worker: Arc<Mutex<worker::State>>,
+}
+
+impl Admin {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// When the address is taken or not ours, naming the variable.
+    pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+        TcpListener::bind(address)
+            .await
+            .with_context(|| format!("ADMIN_ADDR: listen on {address}"))
+    }
+
+    /// Serves until the process ends.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+        let router = Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route(
+                "/metrics",
+                get(|Shared(admin): Shared<Self>| async move { admin.metrics.encode() }),
+            )
+            .with_state(self);
+        axum::serve(listener, router).await
+    }
+
+    fn readiness(&self) -> (bool, Value) {
+        let state = self.worker.lock().clone();
+        let failing = state.claims_failing_since.map(|since| since.elapsed());
+        let loaded = self.guests.loaded();
+        let ready = !state.draining
+            && failing.is_none_or(|time| time < UNREADY_AFTER)
+            && !loaded.is_empty();
+        let detail = json!({
+            "ready": ready,
+            "draining": state.draining,
+            "busy": state.busy,
+            "claims_failing_seconds": failing.map(|time| time.as_secs()),
+            "guests": loaded,
+            "guests_not_loaded": self.guests.not_loaded(),
+        });
+        (ready, detail)
+    }
+}
+
+async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, Json<Value>) {
+    let (ready, detail) = admin.readiness();
+    (
+        if ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        },
+        Json(detail),
+    )
+}

@@ -1,0 +1,87 @@
+//! `assay worker`: the composition root. Every concrete thing is built here, in the order in which it is needed.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Context, bail};
+
+use super::{compile, exit::Failure};
+use crate::{
+    admin::Admin,
+    config::Config,
+    db::Database,
+    guests::Guests,
+    llm::Model,
+    metrics::Metrics,
+    objects::Objects,
+    pipeline::Pipeline,
+    shutdown::Shutdown,
+    variables::Variables,
+    worker::{State, Worker},
+};
+
+/// Run jobs until a signal.
+///
+/// The first SIGTERM or SIGINT drains: nothing more is claimed, jobs in hand may finish within STOP_GRACE_MS. The second
+/// gives the jobs back at once. Everything is configured by environment variables; the README lists them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay check && assay worker
+  WORKER_CONCURRENCY=64 LOG_FORMAT=json assay worker")]
+pub struct Arguments {}
+
+/// Builds a worker and runs it.
+pub async fn run(_arguments: Arguments, vars: Variables) -> Result<ExitCode, Failure> {
+    let config = Config::load(vars)?;
+    let shutdown = Shutdown::on_signals()?;
+    serve(config, shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds a worker from a configuration and runs it until `shutdown`.
+pub(super) async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let admin = Admin::bind(config.admin).await?;
+    let database = Database::new(config.database);
+    let schema = database
+        .check()
+        .await
+        .context("DATABASE_URL: reach the database")?;
+    if !schema.pending.is_empty() {
+        bail!(
+            "DATABASE_URL: the database lacks migrations {:?}; run `assay migrate`",
+            schema.pending
+        );
+    }
+    let guests = Guests::open(&config.guests, compile::child()?).await?;
+    if guests.loaded().is_empty() {
+        bail!(
+            "GUEST_DIR: no guest in {} can be loaded",
+            config.guests.directory.display()
+        );
+    }
+    let metrics = Metrics::default();
+    let pipeline = Pipeline {
+        objects: Objects::new(&config.objects),
+        database,
+        guests: guests.clone(),
+        model: Model::new(config.llm)?,
+        metrics: metrics.clone(),
+        config: config.pipeline,
+    };
+    let state = Arc::<parking_lot::Mutex<State>>::default();
+    let endpoint = Admin {
+        metrics,
+        guests,
+        worker: state.clone(),
+    };
+    tracing::info!(address = %admin.local_addr()?, "serving /livez, /readyz and /metrics");
+    let serving = tokio::spawn(endpoint.serve(admin));
+    let result = Worker {
+        pipeline,
+        config: config.worker,
+        state,
+    }
+    .run(shutdown)
+    .await;
+    serving.abort();
+    result
+}

@@ -1,0 +1,84 @@
+//! How the database is reached.
+
+use std::{str::FromStr, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{ConnectOptions, postgres::PgConnectOptions};
+
+use crate::variables::Variables;
+
+/// Where the database is, and how long we wait for it.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// Connections in the pool. Heartbeat and listener have one each besides.
+    pub pool: u32,
+    /// Patience with one statement, and with getting a connection for it.
+    pub timeout: Duration,
+    /// Parsed `DATABASE_URL`; sqlx redacts the password in `Debug`.
+    pub(super) options: PgConnectOptions,
+}
+
+impl DatabaseConfig {
+    /// Declares and reads the variables of the database.
+    pub fn load(vars: &mut Variables) -> Self {
+        let url = vars.required_secret(
+            "DATABASE_URL",
+            "the Postgres database of files and jobs, postgres://…",
+        );
+        let pool = vars.number(
+            "DATABASE_POOL",
+            8,
+            1..=1000,
+            "connections in the worker's pool",
+        );
+        let timeout = vars.millis(
+            "DATABASE_TIMEOUT_MS",
+            Duration::from_secs(10),
+            "patience with one statement, ms",
+        );
+        let options = if url.expose_secret().is_empty() {
+            PgConnectOptions::new_without_pgpass()
+        } else {
+            PgConnectOptions::from_str(url.expose_secret()).unwrap_or_else(|_| {
+                vars.fault(
+                    "DATABASE_URL",
+                    "is not a Postgres URL; postgres://user:password@host:port/database is",
+                );
+                PgConnectOptions::new_without_pgpass()
+            })
+        };
+        Self {
+            pool,
+            timeout,
+            options: session(options, timeout),
+        }
+    }
+
+    /// The configuration for a URL, with every default.
+    ///
+    /// # Errors
+    /// When the URL is not a Postgres URL.
+    pub fn from_url(url: &SecretString) -> anyhow::Result<Self> {
+        let timeout = Duration::from_secs(10);
+        let options = PgConnectOptions::from_str(url.expose_secret())?;
+        Ok(Self {
+            pool: 8,
+            timeout,
+            options: session(options, timeout),
+        })
+    }
+}
+
+/// Limits that the server keeps for us, should this process stall with a statement under way.
+fn session(options: PgConnectOptions, timeout: Duration) -> PgConnectOptions {
+    // Generous against the client's own deadline, so that it is the client who gives up first.
+    let server = format!("{}ms", timeout.as_millis() * 3);
+    options
+        .application_name("assay")
+        .options([
+            ("statement_timeout", server.as_str()),
+            ("idle_in_transaction_session_timeout", server.as_str()),
+        ])
+        // sqlx would log whole statements; what is worth knowing is logged by those who know the job.
+        .disable_statement_logging()
+}

@@ -1,0 +1,82 @@
+//! Postgres: the queue, the journal, the files. The only module that knows `sqlx`.
+//!
+//! There is no trait: the SQL is the logic, and tests run it on a real server. No connection or transaction is held
+//! while something else is waited for; every statement has a client-side deadline besides the server's own.
+
+mod config;
+mod error;
+pub mod files;
+pub mod journal;
+mod listener;
+pub mod migrations;
+pub mod queue;
+pub mod workers;
+
+use std::{future::Future, time::Duration};
+
+pub use config::DatabaseConfig;
+pub use error::DbError;
+pub use listener::Listener;
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+
+/// The database of files and jobs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: PgPool,
+    config: DatabaseConfig,
+}
+
+impl Database {
+    /// A pool that connects on first use; `check` tells whether it can.
+    pub fn new(config: DatabaseConfig) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(config.pool)
+            .acquire_timeout(config.timeout)
+            // The statements that matter detect a dead connection themselves; a ping per acquire is a round trip per write.
+            .test_before_acquire(false)
+            .connect_lazy_with(config.options.clone());
+        Self { pool, config }
+    }
+
+    /// A connection outside the pool: for the heartbeat, the listener, and for reading back after a lost answer.
+    ///
+    /// # Errors
+    /// [`DbError`] when no connection is made within the timeout.
+    pub async fn connect(&self) -> Result<PgConnection, DbError> {
+        within(
+            self.config.timeout,
+            PgConnection::connect_with(&self.config.options),
+        )
+        .await
+    }
+
+    /// Whether the database answers, and whether its schema is the one this binary was built for.
+    ///
+    /// # Errors
+    /// [`DbError`] as for any statement.
+    pub async fn check(&self) -> Result<migrations::State, DbError> {
+        let mut connection = self.connect().await?;
+        within(self.config.timeout, migrations::state(&mut connection)).await
+    }
+
+    /// Closes the pool, waiting for statements under way.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Runs one statement against the pool, within the timeout.
+    async fn run<T>(&self, statement: impl Future<Output = sqlx::Result<T>>) -> Result<T, DbError> {
+        within(self.config.timeout, statement).await
+    }
+}
+
+/// A statement that does not answer in time may have been carried out: the caller must find out.
+async fn within<T>(
+    timeout: Duration,
+    statement: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T, DbError> {
+    match tokio::time::timeout(timeout, statement).await {
+        Ok(result) => result.map_err(DbError::from),
+        Err(_elapsed) => Err(DbError::Timeout(timeout)),
+    }
+}

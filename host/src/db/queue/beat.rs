@@ -1,0 +1,122 @@
+//! Keeping claims alive: one batched statement per worker and beat, on a connection of its own.
+
+use std::{collections::HashSet, time::Duration};
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::{
+    db::{Database, DbError, within},
+    job::{JobId, Lease},
+};
+
+/// The heartbeat's own connection: it must not wait behind a busy pool.
+#[derive(Debug)]
+pub struct Heartbeat {
+    connection: PgConnection,
+    timeout: Duration,
+}
+
+impl Database {
+    /// Opens the connection for a worker's beats.
+    ///
+    /// # Errors
+    /// [`DbError`] when no connection is made in time.
+    pub async fn heartbeat(&self, timeout: Duration) -> Result<Heartbeat, DbError> {
+        Ok(Heartbeat {
+            connection: self.connect().await?,
+            timeout,
+        })
+    }
+}
+
+impl Heartbeat {
+    /// Renews the leases of `held` and tells which of them are still ours: a job that is not among them is lost.
+    ///
+    /// Rows are locked in the order of their ids, as everybody does who locks several.
+    ///
+    /// # Errors
+    /// [`DbError`]; the leases may or may not have been renewed.
+    pub async fn beat(&mut self, held: &[Lease]) -> Result<HashSet<JobId>, DbError> {
+        if held.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let (ids, tokens): (Vec<_>, Vec<_>) = held
+            .iter()
+            .map(|lease| (lease.job.0, lease.token.0))
+            .unzip();
+        let rows = within(
+            self.timeout,
+            sqlx::query!(
+                r#"
+                with mine as (
+                    select j.id
+                      from processing_jobs j
+                      join unnest($1::uuid[], $2::bigint[]) as held (id, token)
+                        on held.id = j.id and held.token = j.lease_token
+                     where j.status = 'processing'
+                     order by j.id
+                       for no key update of j
+                )
+                update processing_jobs j
+                   set heartbeat_at = clock_timestamp()
+                  from mine
+                 where j.id = mine.id
+                returning j.id
+                "#,
+                &ids,
+                &tokens
+            )
+            .fetch_all(&mut self.connection),
+        )
+        .await?;
+        Ok(rows.into_iter().map(|row| JobId(row.id)).collect())
+    }
+
+    /// Tells the fleet that this worker lives, and what it serves.
+    ///
+    /// # Errors
+    /// [`DbError`]; the next beat tells it again.
+    pub async fn announce(
+        &mut self,
+        worker: &str,
+        version: &str,
+        slots: i32,
+        releases: &Value,
+    ) -> Result<(), DbError> {
+        within(
+            self.timeout,
+            sqlx::query!(
+                r#"
+                insert into workers (id, version, slots, releases) values ($1, $2, $3, $4)
+                on conflict (id) do update
+                   set beat_at = now(), slots = excluded.slots, releases = excluded.releases, stopped_at = null
+                "#,
+                worker,
+                version,
+                slots,
+                releases
+            )
+            .execute(&mut self.connection),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Tells the fleet that this worker has stopped.
+    ///
+    /// # Errors
+    /// [`DbError`]; the fleet finds out by the missing beat.
+    pub async fn farewell(&mut self, worker: &str) -> Result<(), DbError> {
+        within(
+            self.timeout,
+            sqlx::query!(
+                "update workers set stopped_at = now() where id = $1",
+                worker
+            )
+            .execute(&mut self.connection),
+        )
+        .await?;
+        Ok(())
+    }
+}

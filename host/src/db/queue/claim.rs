@@ -1,0 +1,175 @@
+//! Taking jobs: one autocommitted statement per batch.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use sqlx::types::Json;
+
+use crate::{
+    db::{Database, DbError},
+    job::{Claim, FileFacts, FileId, JobId, JournalEntry, Lease, LeaseToken, Serving, UserId},
+};
+
+impl Database {
+    /// Claims at most `slots` due jobs that `serving` can run, and moves their files to `processing`.
+    ///
+    /// The statement pins the digest that serves a job now, unless an earlier claim of this life did, and brings back
+    /// the answers that earlier claims received. `lease` is in whole seconds.
+    ///
+    /// # Errors
+    /// [`DbError`]; jobs of a lost answer come back when their lease runs out.
+    pub async fn claim(
+        &self,
+        worker: &str,
+        serving: &Serving,
+        slots: usize,
+        lease: Duration,
+    ) -> Result<Vec<Claim>, DbError> {
+        let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
+        // The CTE and the repeated status predicate keep the planner from taking more rows than the limit, and a row
+        // that moved between snapshot and lock.
+        let rows = self.run(sqlx::query!(
+            r#"
+            with due as (
+                select j.id,
+                       coalesce(j.guest_digest, served.digest,
+                                case when j.prompt_version is null then $3::text end) as digest
+                  from processing_jobs j
+                  left join unnest($1::text[], $2::text[]) as served (version, digest)
+                    on served.version = j.prompt_version
+                 where j.status = 'queued' and j.next_run_at <= now()
+                   and case when j.guest_digest is not null then j.guest_digest = any ($4::text[])
+                            when j.prompt_version is not null then served.digest is not null
+                            else $3::text is not null end
+                 order by j.priority desc, j.next_run_at, j.id
+                 limit $5
+                   for update of j skip locked
+            ), claimed as (
+                update processing_jobs j
+                   set status = 'processing', attempts = j.attempts + 1, lease_token = j.lease_token + 1,
+                       locked_by = $6, locked_at = now(), heartbeat_at = now(), lock_ttl_seconds = $7,
+                       guest_digest = due.digest, updated_at = now()
+                  from due
+                 where j.id = due.id and j.status = 'queued'
+                returning j.*
+            ), moved as (
+                update files f
+                   set status = 'processing', started_at = now(), processing_attempts = c.attempts, updated_at = now()
+                  from claimed c
+                 where f.id = c.file_id
+                returning f.*
+            )
+            select c.id, c.lease_token, c.attempts, c.max_attempts, c.snoozes, c.life, c.channel, c.prompt_version,
+                   c.guest_digest as "guest_digest!",
+                   extract(epoch from now() - c.next_run_at)::float8 as "lag!",
+                   f.id as file_id, f.user_id, f.storage_bucket, f.storage_key_original, f.original_filename,
+                   f.extension, f.attributes,
+                   to_char(f.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "received_at!",
+                   (select coalesce(json_agg(json_build_object(
+                               'ordinal', a.ordinal, 'prompt_sha256', encode(a.prompt_sha256, 'hex'), 'key', a.key,
+                               'sha256', encode(a.sha256, 'hex'), 'model', a.model,
+                               'finish_reason', a.finish_reason) order by a.ordinal), '[]')
+                      from job_answers a
+                     where a.job_id = c.id and a.life = c.life) as "journal!: Json<Vec<Entry>>"
+              from claimed c
+              join moved f on f.id = c.file_id
+            "#,
+            &versions,
+            &digests,
+            serving.default,
+            &serving.digests,
+            i64::try_from(slots).unwrap_or(i64::MAX),
+            worker,
+            i32::try_from(lease.as_secs()).unwrap_or(i32::MAX).max(1),
+        )
+        .fetch_all(&self.pool))
+        .await?;
+
+        rows.into_iter()
+            .map(|row| {
+                Ok(Claim {
+                    lease: Lease {
+                        job: JobId(row.id),
+                        token: LeaseToken(row.lease_token),
+                    },
+                    attempts: row.attempts,
+                    max_attempts: row.max_attempts,
+                    snoozes: row.snoozes,
+                    life: row.life,
+                    channel: row.channel,
+                    prompt_version: row.prompt_version,
+                    guest_digest: row.guest_digest,
+                    lag: Duration::try_from_secs_f64(row.lag).unwrap_or_default(),
+                    file: Arc::new(FileFacts {
+                        id: FileId(row.file_id),
+                        user: UserId(row.user_id),
+                        bucket: row.storage_bucket,
+                        original_key: row.storage_key_original,
+                        filename: row.original_filename,
+                        media_type: media_type(&row.extension).to_owned(),
+                        received_at: row.received_at,
+                        attributes: attributes(row.attributes),
+                    }),
+                    journal: row
+                        .journal
+                        .0
+                        .into_iter()
+                        .map(Entry::decode)
+                        .collect::<Result<_, _>>()?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// A journal row inside the claim's answer.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    ordinal: i32,
+    prompt_sha256: String,
+    key: String,
+    sha256: String,
+    model: String,
+    finish_reason: String,
+}
+
+impl Entry {
+    fn decode(self) -> Result<JournalEntry, DbError> {
+        let bytes = |text: &str| {
+            hex::decode(text).map_err(|_| DbError::Row("a hash in job_answers is not hex"))
+        };
+        Ok(JournalEntry {
+            ordinal: self.ordinal,
+            prompt_sha256: bytes(&self.prompt_sha256)?,
+            sha256: bytes(&self.sha256)?,
+            key: self.key,
+            model: self.model,
+            finish_reason: self.finish_reason,
+        })
+    }
+}
+
+/// The contract knows two media types; the CHECK on `files.extension` knows the same two.
+fn media_type(extension: &str) -> &'static str {
+    if extension == "vtt" {
+        "text/vtt"
+    } else {
+        "text/plain"
+    }
+}
+
+/// An object of strings, sorted by name; a value of another type keeps its JSON text.
+fn attributes(value: serde_json::Value) -> Vec<(String, String)> {
+    let serde_json::Value::Object(map) = value else {
+        return Vec::new();
+    };
+    let mut pairs: Vec<_> = map
+        .into_iter()
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => (name, text),
+            other => (name, other.to_string()),
+        })
+        .collect();
+    pairs.sort();
+    pairs
+}

@@ -1,0 +1,11 @@
+//! The queue: the one writer of a job's state. Every write names (id, lease token, status); zero rows touched means
+//! that the claim is lost. Locks are always taken job first, file second, several jobs in the order of their ids.
+
+mod beat;
+mod claim;
+mod reap;
+mod settle;
+
+pub use beat::Heartbeat;
+pub use reap::{Reaped, Rescue};
+pub use settle::{Presence, Settled};

@@ -1,0 +1,149 @@
+//! Rescuing what dead workers left, and ending what nobody can run. Any worker does it; `SKIP LOCKED` shares the work.
+
+use std::time::Duration;
+
+use crate::{
+    db::{Database, DbError},
+    error::Code,
+    job::{FileId, JobId},
+};
+
+/// What the reaper did with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rescue {
+    /// Its worker is gone; it can be claimed again at once.
+    Requeued,
+    /// Its worker is gone, and it has no attempt left.
+    Failed,
+    /// No worker has known its prompt version for too long.
+    VersionUnknown,
+}
+
+/// A job that the reaper settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Reaped {
+    /// The job.
+    pub job: JobId,
+    /// Its file.
+    pub file: FileId,
+    /// What was done.
+    pub rescue: Rescue,
+}
+
+/// Jobs per statement: enough for a dead worker's slots, few enough to keep the transaction short.
+const BATCH: i64 = 100;
+
+impl Database {
+    /// Takes jobs back whose lease has run out, each by its own `lock_ttl_seconds`. A rescue has used its attempt.
+    ///
+    /// # Errors
+    /// [`DbError`]; the next round tries again.
+    pub async fn reap_expired(&self) -> Result<Vec<Reaped>, DbError> {
+        let rows = self
+            .run(sqlx::query!(
+                r#"
+                with dead as (
+                    select id, file_id, lease_token, life, attempts, max_attempts, locked_by, locked_at,
+                           attempts >= max_attempts as spent
+                      from processing_jobs
+                     where status = 'processing'
+                       and heartbeat_at + make_interval(secs => lock_ttl_seconds) < now()
+                     order by id
+                     limit $1
+                       for update skip locked
+                ), job as (
+                    update processing_jobs j
+                       set status = case when dead.spent then 'failed' else 'queued' end, next_run_at = now(),
+                           locked_by = null, locked_at = null, heartbeat_at = null, lock_ttl_seconds = default,
+                           last_error_code = $2, last_error_step = null, last_error_message = $3, updated_at = now()
+                      from dead
+                     where j.id = dead.id
+                ), file as (
+                    update files f
+                       set status = case when dead.spent then 'failed' else 'queued' end,
+                           error_code = case when dead.spent then $2 end,
+                           error_message = case when dead.spent then $3 end,
+                           processed_at = case when dead.spent then now() end, updated_at = now()
+                      from dead
+                     where f.id = dead.file_id
+                ), attempt as (
+                    insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, outcome, code, message)
+                    select id, lease_token, life, attempts, locked_by, locked_at, 'lost', $2, $3 from dead
+                ), wake as (
+                    select pg_notify('assay_jobs', '') where exists (select from dead where not spent)
+                )
+                select dead.id, dead.file_id, dead.spent as "spent!" from dead
+                 where (select count(*) from wake) >= 0
+                "#,
+                BATCH,
+                Code::WorkerLost.as_str(),
+                "the worker stopped renewing its lease"
+            )
+            .fetch_all(&self.pool))
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Reaped {
+                job: JobId(row.id),
+                file: FileId(row.file_id),
+                rescue: if row.spent {
+                    Rescue::Failed
+                } else {
+                    Rescue::Requeued
+                },
+            })
+            .collect())
+    }
+
+    /// Fails due jobs whose prompt version no live worker has known for `patience`.
+    ///
+    /// # Errors
+    /// [`DbError`]; the next round tries again.
+    pub async fn fail_unknown_versions(&self, patience: Duration) -> Result<Vec<Reaped>, DbError> {
+        let rows = self
+            .run(sqlx::query!(
+                r#"
+                with known as (
+                    select distinct release ->> 'prompt_version' as version
+                      from workers w, jsonb_array_elements(w.releases) as release
+                     where w.beat_at > now() - make_interval(secs => $2)
+                ), hopeless as (
+                    select j.id, j.file_id
+                      from processing_jobs j
+                     where j.status = 'queued' and j.prompt_version is not null
+                       and greatest(j.next_run_at, j.updated_at) < now() - make_interval(secs => $2)
+                       and not exists (select from known where known.version = j.prompt_version)
+                     order by j.id
+                     limit $1
+                       for update of j skip locked
+                ), job as (
+                    update processing_jobs j
+                       set status = 'failed', last_error_code = $3, last_error_step = 'resolve_guest',
+                           last_error_message = $4, updated_at = now()
+                      from hopeless
+                     where j.id = hopeless.id and j.status = 'queued'
+                ), file as (
+                    update files f
+                       set status = 'failed', error_code = $3, error_message = $4, processed_at = now(), updated_at = now()
+                      from hopeless
+                     where f.id = hopeless.file_id
+                )
+                select id, file_id from hopeless
+                "#,
+                BATCH,
+                patience.as_secs_f64(),
+                Code::VersionNotAvailable.as_str(),
+                "no worker has known this prompt version for too long"
+            )
+            .fetch_all(&self.pool))
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Reaped {
+                job: JobId(row.id),
+                file: FileId(row.file_id),
+                rescue: Rescue::VersionUnknown,
+            })
+            .collect())
+    }
+}

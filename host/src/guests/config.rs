@@ -1,0 +1,190 @@
+//! Where guests come from, and how far they may go.
+
+use std::path::PathBuf;
+
+use assay_runtime::Limits;
+
+use crate::variables::Variables;
+
+/// Where guests come from.
+#[derive(Clone, Debug)]
+pub struct GuestsConfig {
+    /// The folder of releases, one `*.wasm` each.
+    pub directory: PathBuf,
+    /// The prompt version for jobs that name none.
+    pub default_version: Option<String>,
+    /// The private folder of compiled guests.
+    pub cache: PathBuf,
+    /// Threads for guest calls; max(4, cores) where not set.
+    pub threads: Option<usize>,
+    /// How far they may go.
+    pub limits: GuestsLimits,
+}
+
+/// Limits of a job's guest. Source of the defaults: the table in docs/guests.md.
+#[derive(Clone, Debug, Default)]
+pub struct GuestsLimits {
+    /// What the sandbox enforces on each call.
+    pub sandbox: Limits,
+    /// What the pipeline enforces on a job.
+    pub job: JobLimits,
+}
+
+/// What a guest may ask for over a whole job.
+#[derive(Clone, Debug)]
+pub struct JobLimits {
+    /// Rounds of questions.
+    pub rounds: usize,
+    /// Questions in all rounds.
+    pub prompts: usize,
+    /// Questions that are with the model at the same time.
+    pub concurrent_prompts: usize,
+    /// Bytes of one question: messages and schema.
+    pub prompt_bytes: usize,
+    /// Bytes of an accepted report.
+    pub report_bytes: usize,
+    /// Nesting of an accepted report.
+    pub report_depth: usize,
+}
+
+impl Default for JobLimits {
+    fn default() -> Self {
+        Self {
+            rounds: 4,
+            prompts: 32,
+            concurrent_prompts: 4,
+            prompt_bytes: 2 << 20,
+            report_bytes: 4 << 20,
+            report_depth: 128,
+        }
+    }
+}
+
+impl GuestsConfig {
+    /// Declares and reads the variables of the guests.
+    pub fn load(vars: &mut Variables) -> Self {
+        let directory = PathBuf::from(vars.required(
+            "GUEST_DIR",
+            "the folder of guests, one .wasm file per release",
+        ));
+        let default_version = vars.optional(
+            "REPORT_PROMPT_VERSION",
+            "prompt version of jobs that name none; the only guest where there is one",
+        );
+        let cache = vars.optional(
+            "GUEST_CACHE_DIR",
+            "private folder of compiled guests; by default assay/guests in the user's cache folder",
+        );
+        let threads = vars.number(
+            "GUEST_THREADS",
+            0,
+            0..=1024,
+            "threads for guest calls; 0 is the greater of 4 and the cores",
+        );
+        let sandbox = Limits::default();
+        let job = JobLimits::default();
+        let sandbox = Limits {
+            call: vars.millis(
+                "GUEST_CALL_TIMEOUT_MS",
+                sandbox.call,
+                "time for one guest call, ms",
+            ),
+            memory_bytes: vars.number(
+                "GUEST_MEMORY_BYTES",
+                sandbox.memory_bytes,
+                1 << 20..=1 << 30,
+                "memory of one guest call",
+            ),
+            output_bytes: vars.number(
+                "GUEST_OUTPUT_BYTES",
+                sandbox.output_bytes,
+                1 << 10..=1 << 30,
+                "what one guest call may return",
+            ),
+            table_elements: vars.number(
+                "GUEST_TABLE_ELEMENTS",
+                sandbox.table_elements,
+                1..=1_000_000,
+                "elements of a guest's tables",
+            ),
+            stack_bytes: vars.number(
+                "GUEST_STACK_BYTES",
+                sandbox.stack_bytes,
+                64 << 10..=1 << 20,
+                "stack of one guest call",
+            ),
+            log_lines: vars.number(
+                "GUEST_LOG_LINES",
+                sandbox.log_lines,
+                0..=10_000,
+                "log lines kept per guest call",
+            ),
+            log_line_bytes: vars.number(
+                "GUEST_LOG_LINE_BYTES",
+                sandbox.log_line_bytes,
+                1..=1 << 20,
+                "bytes kept of a guest's log line",
+            ),
+            component_bytes: vars.number(
+                "GUEST_COMPONENT_BYTES",
+                sandbox.component_bytes,
+                1 << 10..=1 << 30,
+                "size of a guest",
+            ),
+            ..sandbox
+        };
+        let job = JobLimits {
+            rounds: vars.number(
+                "GUEST_MAX_ROUNDS",
+                job.rounds,
+                1..=100,
+                "rounds of questions per job",
+            ),
+            prompts: vars.number(
+                "GUEST_MAX_PROMPTS",
+                job.prompts,
+                1..=10_000,
+                "questions per job",
+            ),
+            concurrent_prompts: vars.number(
+                "GUEST_CONCURRENT_PROMPTS",
+                job.concurrent_prompts,
+                1..=1000,
+                "questions of one job with the model at once",
+            ),
+            prompt_bytes: vars.number(
+                "PROMPT_MAX_BYTES",
+                job.prompt_bytes,
+                1..=1 << 30,
+                "size of one question",
+            ),
+            report_bytes: vars.number(
+                "REPORT_MAX_BYTES",
+                job.report_bytes,
+                1..=1 << 30,
+                "size of a report",
+            ),
+            // serde_json, which reads reports on both sides of the sandbox, goes no deeper.
+            report_depth: vars.number(
+                "REPORT_MAX_DEPTH",
+                job.report_depth,
+                1..=128,
+                "nesting of a report",
+            ),
+        };
+        Self {
+            directory,
+            default_version,
+            cache: cache.map_or_else(default_cache, PathBuf::from),
+            threads: (threads > 0).then_some(threads),
+            limits: GuestsLimits { sandbox, job },
+        }
+    }
+}
+
+/// `assay/guests` in the user's cache folder, or beside the temporary files where there is no such folder.
+fn default_cache() -> PathBuf {
+    std::env::home_dir()
+        .map_or_else(std::env::temp_dir, |home| home.join(".cache"))
+        .join("assay/guests")
+}

@@ -1,0 +1,91 @@
+//! The guests this worker has: loaded from `GUEST_DIR`, one file per release, each with the verifier of its schema.
+//!
+//! Everything that knows wasmtime is in `assay_runtime`; this module knows which guest serves which job, and what a
+//! guest's fault means for one.
+
+mod config;
+mod findings;
+mod release;
+mod shelf;
+
+use std::sync::Arc;
+
+use assay_runtime::{Compiler, LoadError, Options, Runtime};
+pub use config::{GuestsConfig, GuestsLimits, JobLimits};
+use parking_lot::RwLock;
+pub use release::{Advanced, Release};
+use shelf::Shelf;
+pub use shelf::{Loaded, NotLoaded};
+
+use crate::job::Serving;
+
+/// The core module of the generic guest: with a schema injected it is the host's verifier.
+static GENERIC: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../guest/dist/core/generic.wasm"
+));
+
+/// The releases of this worker. Cheap to clone; a job keeps the release it resolved, whatever happens here meanwhile.
+#[derive(Clone)]
+pub struct Guests {
+    runtime: Runtime,
+    shelf: Arc<RwLock<Shelf>>,
+    limits: GuestsLimits,
+}
+
+impl Guests {
+    /// Starts the sandbox and loads every `*.wasm` of the directory.
+    ///
+    /// A release that does not load is remembered with its reason and does not keep the others from serving.
+    ///
+    /// # Errors
+    /// When the sandbox cannot be set up, the directory cannot be read, two files claim one prompt version, or the
+    /// default prompt version is in none of them.
+    pub async fn open(config: &GuestsConfig, compiler: Compiler) -> anyhow::Result<Self> {
+        let mut options = Options::new(&config.cache, compiler, GENERIC.into());
+        options.limits = config.limits.sandbox.clone();
+        options.threads = config.threads;
+        let runtime = Runtime::new(options)?;
+        let shelf = Shelf::read(&runtime, config).await?;
+        Ok(Self {
+            runtime,
+            shelf: Arc::new(RwLock::new(shelf)),
+            limits: config.limits.clone(),
+        })
+    }
+
+    /// What this worker may claim.
+    pub fn serving(&self) -> Serving {
+        self.shelf.read().serving()
+    }
+
+    /// The release of a digest, where it is loaded.
+    pub fn release(&self, digest: &str) -> Option<Arc<Release>> {
+        self.shelf.read().release(digest)
+    }
+
+    /// Every release that is loaded.
+    pub fn loaded(&self) -> Vec<Loaded> {
+        self.shelf.read().loaded()
+    }
+
+    /// Files of the directory that did not load, and why.
+    pub fn not_loaded(&self) -> Vec<NotLoaded> {
+        self.shelf.read().not_loaded().to_vec()
+    }
+
+    /// What a job may ask of its guest, beyond what the sandbox enforces.
+    pub fn limits(&self) -> &GuestsLimits {
+        &self.limits
+    }
+
+    /// Loads a release that only jobs which have pinned it still need; it serves no others.
+    ///
+    /// # Errors
+    /// As for any guest that does not load.
+    pub async fn keep(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        let release = Release::load(&self.runtime, bytes.into()).await?;
+        self.shelf.write().keep(release);
+        Ok(())
+    }
+}

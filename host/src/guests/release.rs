@@ -1,0 +1,115 @@
+//! One loaded release: its guest, its verifier, and what their faults mean for a job.
+
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+
+use assay_runtime::{
+    Answer, Call, Fault, Finding, Guest, LoadError, LogLine, Manifest, Runtime, Step, Transcript,
+    Verifier,
+};
+
+use crate::{
+    error::{Code, JobError},
+    guests::findings,
+};
+
+/// A guest that is ready to run.
+pub struct Release {
+    digest: String,
+    guest: Guest,
+    verifier: Verifier,
+    /// The component as it was read, for whoever keeps it loadable.
+    bytes: Arc<[u8]>,
+    /// Property names of the schema: what may be said of a document outside its run folder.
+    names: HashSet<String>,
+}
+
+/// What a call of `advance` gave.
+pub struct Advanced {
+    /// What the guest wants next.
+    pub step: Result<Step, JobError>,
+    /// Time in the sandbox, from instantiation to drop.
+    pub elapsed: Duration,
+    /// The guest's words. Content: for the run folder only.
+    pub log: Vec<LogLine>,
+}
+
+impl fmt::Debug for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Release").field(&self.digest).finish()
+    }
+}
+
+impl Release {
+    /// Loads a guest and specializes the verifier for its schema.
+    ///
+    /// # Errors
+    /// [`LoadError`], which names the rule of admission that it breaks.
+    pub async fn load(runtime: &Runtime, bytes: Arc<[u8]>) -> Result<Self, LoadError> {
+        let guest = runtime.load(&bytes).await?;
+        let verifier = runtime.verifier(&guest.manifest().schema).await?;
+        let names = findings::property_names(&guest.manifest().schema);
+        Ok(Self {
+            digest: guest.digest().to_string(),
+            guest,
+            verifier,
+            bytes,
+            names,
+        })
+    }
+
+    /// sha256 of the component, lower hex.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What the guest says about itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.guest.manifest()
+    }
+
+    /// The component.
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.bytes
+    }
+
+    /// Asks the guest for the next step.
+    pub async fn advance(&self, transcript: &Arc<Transcript>, answers: &[Answer]) -> Advanced {
+        let call = self.guest.advance(transcript, answers).await;
+        Advanced {
+            step: call.result.map_err(JobError::from),
+            elapsed: call.elapsed,
+            log: call.log,
+        }
+    }
+
+    /// The second check: what the schema says of a document, in a sandbox that is not the guest's.
+    ///
+    /// # Errors
+    /// The verifier's own fault, under the same codes as a guest's.
+    pub async fn verify(&self, document: &str) -> Result<Vec<Finding>, JobError> {
+        let call: Call<_> = self.verifier.check(document).await;
+        call.result.map_err(JobError::from)
+    }
+
+    /// Findings as they may leave the run folder: codes and pointers, nothing that a document could have put there.
+    pub fn summary(&self, found: &[Finding]) -> String {
+        findings::summary(found, &self.names)
+    }
+}
+
+impl From<Fault> for JobError {
+    fn from(fault: Fault) -> Self {
+        let code = match fault {
+            // Wall-clock time: the same call may pass on a less busy machine.
+            Fault::Timeout => Code::GuestTimeout,
+            Fault::OutOfMemory | Fault::OutOfTable => Code::GuestOutOfMemory,
+            Fault::StackOverflow | Fault::Trap(_) | Fault::OutOfFuel | Fault::HostPanic => {
+                Code::GuestTrap
+            }
+            Fault::OutputTooLarge | Fault::BadOutput(_) => Code::GuestBadOutput,
+            // The sandbox is going down with the worker; the release is not at fault.
+            Fault::Unavailable => Code::GuestLoadFailed,
+        };
+        Self::new(code, format!("run the guest: {}", fault.code())).caused_by(fault)
+    }
+}

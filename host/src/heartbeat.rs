@@ -1,0 +1,151 @@
+//! The heartbeat: its own OS thread, runtime and connection, so that neither a busy pool nor a spinning guest starves it.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    db::{Database, DbError, queue},
+    held::HeldClaims,
+    metrics::Metrics,
+};
+
+/// What the heartbeat tells and how often.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    /// The fleet-wide name of this start of this worker.
+    pub worker: String,
+    /// How long a claim lasts without a beat.
+    pub lease: Duration,
+    /// Time between beats; a third of the lease or less.
+    pub every: Duration,
+    /// Slots, for the fleet's view.
+    pub slots: usize,
+}
+
+impl Heartbeat {
+    /// The part of a lease that is not used: clocks drift, statements take time, and a fence must fall before the lease.
+    pub fn margin(lease: Duration) -> Duration {
+        lease / 8
+    }
+
+    /// Until when a claim can be trusted that was renewed by a statement sent at `sent`.
+    pub fn trusted_until(&self, sent: Instant) -> Instant {
+        sent + self.lease - Self::margin(self.lease)
+    }
+
+    /// Starts the thread. It beats until `stop`, then tells the fleet that the worker is gone.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(
+        self,
+        database: Database,
+        held: HeldClaims,
+        releases: impl Fn() -> Value + Send + 'static,
+        metrics: Metrics,
+        stop: CancellationToken,
+    ) -> std::io::Result<thread::JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        thread::Builder::new()
+            .name("assay-heartbeat".to_owned())
+            .spawn(move || runtime.block_on(self.run(&database, &held, &releases, &metrics, &stop)))
+    }
+
+    async fn run(
+        &self,
+        database: &Database,
+        held: &HeldClaims,
+        releases: &(impl Fn() -> Value + Send),
+        metrics: &Metrics,
+        stop: &CancellationToken,
+    ) {
+        let mut connection = None;
+        let mut next_beat = Instant::now();
+        loop {
+            let wake = held
+                .next_fence()
+                .map_or(next_beat, |fence| fence.min(next_beat));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            fence(held, metrics);
+            if Instant::now() < next_beat {
+                continue;
+            }
+            next_beat = Instant::now() + self.every;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                // A beat that hangs must not keep the fence from falling.
+                () = self.fence_in_time(held, metrics) => {}
+                result = self.beat(database, &mut connection, held, releases, metrics) => {
+                    if let Err(error) = result {
+                        connection = None;
+                        // Sooner than usual: every second counts while leases run out.
+                        next_beat = Instant::now() + self.every / 4;
+                        tracing::warn!(%error, "renew the leases");
+                    }
+                }
+            }
+        }
+        if let Some(mut connection) = connection
+            && let Err(error) = connection.farewell(&self.worker).await
+        {
+            tracing::debug!(%error, "tell the fleet goodbye");
+        }
+    }
+
+    async fn beat(
+        &self,
+        database: &Database,
+        connection: &mut Option<queue::Heartbeat>,
+        held: &HeldClaims,
+        releases: &(impl Fn() -> Value + Send),
+        metrics: &Metrics,
+    ) -> Result<(), DbError> {
+        let connection = match connection {
+            Some(connection) => connection,
+            None => connection.insert(database.heartbeat(self.every).await?),
+        };
+        let sent = Instant::now();
+        let asked = held.leases();
+        let kept = connection.beat(&asked).await?;
+        let lost = held.renewed(&asked, &kept, self.trusted_until(sent));
+        report(lost, metrics, "claims were taken over while they were held");
+        let slots = i32::try_from(self.slots).unwrap_or(i32::MAX);
+        connection
+            .announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &releases())
+            .await
+    }
+
+    /// Completes when a claim was given up, which it does at the time of the next fence.
+    async fn fence_in_time(&self, held: &HeldClaims, metrics: &Metrics) {
+        let next = held
+            .next_fence()
+            .unwrap_or_else(|| Instant::now() + self.lease);
+        tokio::time::sleep_until(next.into()).await;
+        fence(held, metrics);
+    }
+}
+
+fn fence(held: &HeldClaims, metrics: &Metrics) {
+    report(
+        held.fence(Instant::now()),
+        metrics,
+        "leases may have run out without an answer from the database",
+    );
+}
+
+fn report(lost: usize, metrics: &Metrics, reason: &'static str) {
+    if lost > 0 {
+        metrics.lost_leases.inc_by(lost as u64);
+        tracing::warn!(lost, reason, "stopped working on lost claims");
+    }
+}

@@ -1,0 +1,239 @@
+//! What the worker counts, in Prometheus' text format. Labels are codes, classes and versions, never content.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::RwLock;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// Every metric of one worker. Cheap to clone; plain atomics behind it.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<RwLock<Registry>>,
+    /// Jobs claimed.
+    pub claims: Counter,
+    /// Settled claims by outcome and code.
+    pub outcomes: Family<OutcomeLabels, Counter>,
+    /// Seconds between due and claimed.
+    pub pickup_lag: Histogram,
+    /// Seconds from claim to settlement.
+    pub job_duration: Histogram,
+    /// Seconds of one call of the model.
+    pub model_latency: Histogram,
+    /// Calls of the model by result code; `ok` for answers.
+    pub model_calls: Family<CodeLabels, Counter>,
+    /// Tokens by direction.
+    pub model_tokens: Family<DirectionLabels, Counter>,
+    /// Seconds in the sandbox by prompt version.
+    pub guest_time: Family<VersionLabels, Histogram, fn() -> Histogram>,
+    /// Claims that were lost to another worker or to time.
+    pub lost_leases: Counter,
+    /// Jobs that the reaper took back or ended.
+    pub reaped: Counter,
+    /// Reports that could not be deleted although no row points at them.
+    pub orphans: Counter,
+    /// Slots by state.
+    pub slots: Family<StateLabels, Gauge>,
+}
+
+/// How a claim ended.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    /// As in `job_attempts.outcome`.
+    pub outcome: &'static str,
+    /// As in docs/errors.md; empty for success.
+    pub code: &'static str,
+}
+
+/// The result of a call.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CodeLabels {
+    /// As in docs/errors.md, or `ok`.
+    pub code: &'static str,
+}
+
+/// Which way tokens went.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DirectionLabels {
+    /// `input` or `output`.
+    pub direction: &'static str,
+}
+
+/// Which guest.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct VersionLabels {
+    /// The release's prompt version: the operator's word.
+    pub prompt_version: String,
+}
+
+/// What a slot does.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct StateLabels {
+    /// `busy` or `total`.
+    pub state: &'static str,
+}
+
+/// From a loopback round trip to the longest deadline.
+const SECONDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0,
+];
+/// Guest calls: from an instantiation to the call's limit.
+const CALL_SECONDS: [f64; 9] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 0.5, 2.0];
+
+fn call_histogram() -> Histogram {
+    Histogram::new(CALL_SECONDS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Arc::default(),
+            claims: Counter::default(),
+            outcomes: Family::default(),
+            pickup_lag: Histogram::new(SECONDS),
+            job_duration: Histogram::new(SECONDS),
+            model_latency: Histogram::new(SECONDS),
+            model_calls: Family::default(),
+            model_tokens: Family::default(),
+            guest_time: Family::new_with_constructor(call_histogram),
+            lost_leases: Counter::default(),
+            reaped: Counter::default(),
+            orphans: Counter::default(),
+            slots: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&self) {
+        let mut registry = Registry::with_prefix("assay");
+        registry.register("claims", "Jobs claimed", self.claims.clone());
+        registry.register(
+            "outcomes",
+            "Settled claims by outcome and code",
+            self.outcomes.clone(),
+        );
+        registry.register_with_unit(
+            "pickup_lag",
+            "From due to claimed",
+            Unit::Seconds,
+            self.pickup_lag.clone(),
+        );
+        registry.register_with_unit(
+            "job_duration",
+            "From claim to settlement",
+            Unit::Seconds,
+            self.job_duration.clone(),
+        );
+        registry.register_with_unit(
+            "model_latency",
+            "One call of the model",
+            Unit::Seconds,
+            self.model_latency.clone(),
+        );
+        registry.register(
+            "model_calls",
+            "Calls of the model by result",
+            self.model_calls.clone(),
+        );
+        registry.register(
+            "model_tokens",
+            "Tokens as the provider counts them",
+            self.model_tokens.clone(),
+        );
+        registry.register_with_unit(
+            "guest_time",
+            "One guest call",
+            Unit::Seconds,
+            self.guest_time.clone(),
+        );
+        registry.register(
+            "lost_leases",
+            "Claims lost to another worker or to time",
+            self.lost_leases.clone(),
+        );
+        registry.register(
+            "reaped_jobs",
+            "Jobs that the reaper took back or ended",
+            self.reaped.clone(),
+        );
+        registry.register(
+            "orphan_reports",
+            "Reports that could not be deleted",
+            self.orphans.clone(),
+        );
+        registry.register("slots", "Slots of this worker", self.slots.clone());
+        *self.registry.write() = registry;
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail; an empty page is better than none.
+        let _infallible = encode(&mut text, &self.registry.read());
+        text
+    }
+
+    /// Counts one call of the model.
+    pub fn model_call(&self, code: &'static str, elapsed: Duration) {
+        self.model_calls.get_or_create(&CodeLabels { code }).inc();
+        self.model_latency.observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts tokens of one call.
+    pub fn tokens(&self, input: i64, output: i64) {
+        for (direction, tokens) in [("input", input), ("output", output)] {
+            let tokens = u64::try_from(tokens).unwrap_or(0);
+            self.model_tokens
+                .get_or_create(&DirectionLabels { direction })
+                .inc_by(tokens);
+        }
+    }
+
+    /// Observes one guest call.
+    pub fn guest_call(&self, prompt_version: &str, elapsed: Duration) {
+        let labels = VersionLabels {
+            prompt_version: prompt_version.to_owned(),
+        };
+        self.guest_time
+            .get_or_create(&labels)
+            .observe(elapsed.as_secs_f64());
+    }
+
+    /// Shows how many slots there are and how many are busy.
+    pub fn show_slots(&self, busy: usize, total: usize) {
+        for (state, slots) in [("busy", busy), ("total", total)] {
+            self.slots
+                .get_or_create(&StateLabels { state })
+                .set(i64::try_from(slots).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_metric_that_operators_watch() {
+        let metrics = Metrics::default();
+        metrics.model_call("ok", Duration::from_millis(20));
+        metrics.tokens(10, 20);
+        metrics.guest_call("meeting-v1", Duration::from_micros(300));
+        metrics.show_slots(1, 16);
+        let page = metrics.encode();
+        for name in [
+            "assay_claims",
+            "assay_pickup_lag_seconds",
+            "assay_lost_leases",
+            "assay_slots{state=\"busy\"} 1",
+        ] {
+            assert!(page.contains(name), "{name} is missing in\n{page}");
+        }
+    }
+}

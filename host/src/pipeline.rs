@@ -1,0 +1,256 @@
+//! One job, top to bottom.
+//!
+//! A run reads the transcript, lets the guest decide what to ask, asks, and lets the guest make a report of the answers;
+//! a second check stands between the guest and the bucket. Nothing here writes job state: a run ends in a
+//! [`Settlement`], which the worker writes under the claim's token. No SQL, S3, HTTP or wasm type appears in this flow.
+
+mod journal;
+mod limits;
+mod questions;
+mod raw_output;
+mod run;
+
+use std::{future::Future, sync::Arc};
+
+use assay_runtime::{Report, Step as Next, Transcript};
+use bytes::Bytes;
+pub use limits::PipelineConfig;
+use run::{At, Failed, Run};
+
+use crate::{
+    db::Database,
+    error::{Code, JobError, Step},
+    guests::{Guests, Release},
+    job::{Claim, Failure, FileFacts, FileResult, Interruption, Settlement},
+    llm::Model,
+    metrics::Metrics,
+    objects::Objects,
+    retry::{Tries, Verdict},
+};
+
+/// Everything a job needs from the outside worlds.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// Originals, answers and reports.
+    pub objects: Objects,
+    /// The journal.
+    pub database: Database,
+    /// The sandbox.
+    pub guests: Guests,
+    /// The model.
+    pub model: Model,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Limits and waits.
+    pub config: PipelineConfig,
+}
+
+/// How a run ends.
+#[derive(Debug)]
+pub enum Ending {
+    /// The claim is to be settled so.
+    Settle(Settlement),
+    /// The claim is not ours any more: there is nothing to write.
+    Lost,
+}
+
+impl Pipeline {
+    /// Runs a claimed job until it can be settled, or until `interrupted` completes.
+    pub async fn run(
+        &self,
+        claim: &Claim,
+        interrupted: impl Future<Output = Interruption>,
+    ) -> Ending {
+        let mut run = Run::new(claim);
+        let result = tokio::select! {
+            result = self.report(&mut run) => result,
+            interruption = interrupted => Err(Failed::Interrupted(interruption)),
+        };
+        // Whatever happened, an answer that was paid for is in the journal before its job is settled.
+        let result = match result {
+            Err(Failed::Interrupted(Interruption::Lost)) => return Ending::Lost,
+            result => result.and(run.journaled().await),
+        };
+        match result {
+            Ok(()) => Ending::Settle(Settlement::succeeded(run.finished(), run.tokens)),
+            Err(Failed::Interrupted(Interruption::Stopping)) => {
+                Ending::Settle(Settlement::released(run.tokens))
+            }
+            Err(Failed::Interrupted(Interruption::Lost)) => Ending::Lost,
+            Err(Failed::Job { step, error }) => {
+                Ending::Settle(self.failed(&mut run, step, error).await)
+            }
+        }
+    }
+
+    /// The way from a transcript to a report in the bucket.
+    async fn report(&self, run: &mut Run<'_>) -> Result<(), Failed> {
+        let release = self.resolve(run).at(Step::ResolveGuest)?;
+        let transcript = self.read(&run.claim.file).await.at(Step::ReadTranscript)?;
+        for _round in 0..=self.guests.limits().job.rounds {
+            match self
+                .advance(run, &release, &transcript)
+                .await
+                .at(Step::Advance)?
+            {
+                Next::Ask(prompts) => self.ask(run, prompts).await?,
+                Next::Accept(report) => return self.accept(run, &release, report).await,
+                Next::Reject(rejection) => {
+                    let error = run.rejected(&release, rejection);
+                    return Err(Failed::at(Step::Advance, error));
+                }
+            }
+        }
+        let rounds = self.guests.limits().job.rounds;
+        let error = JobError::new(
+            Code::GuestLimitExceeded,
+            format!("ask the model: more than {rounds} rounds"),
+        );
+        Err(Failed::at(Step::Advance, error))
+    }
+
+    /// The release that the claim pinned.
+    fn resolve(&self, run: &mut Run<'_>) -> Result<Arc<Release>, JobError> {
+        let digest = &run.claim.guest_digest;
+        let release = self.guests.release(digest).ok_or_else(|| {
+            JobError::new(
+                Code::GuestLoadFailed,
+                format!("resolve the guest: {digest} is not loaded on this worker"),
+            )
+        })?;
+        tracing::Span::current()
+            .record("prompt.version", release.manifest().prompt_version.as_str());
+        run.release = Some(release.clone());
+        Ok(release)
+    }
+
+    /// The original, as the guest sees it at every call.
+    async fn read(&self, file: &FileFacts) -> Result<Arc<Transcript>, JobError> {
+        let limit = self.config.transcript_bytes;
+        let bytes = self
+            .objects
+            .read(&file.bucket, &file.original_key, limit)
+            .await
+            .map_err(|error| error.for_read())?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let message = format!(
+                "read the original: not UTF-8 from byte {}",
+                error.valid_up_to()
+            );
+            JobError::new(Code::TranscriptInvalidEncoding, message)
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim().is_empty() {
+            return Err(JobError::new(
+                Code::TranscriptEmpty,
+                "read the original: it has no text",
+            ));
+        }
+        Ok(Arc::new(Transcript {
+            id: file.id.to_string(),
+            text: text.to_owned(),
+            media_type: file.media_type.clone(),
+            filename: file.filename.clone(),
+            received_at: file.received_at.clone(),
+            attributes: file.attributes.clone(),
+        }))
+    }
+
+    /// One call of the guest, with the answers so far.
+    async fn advance(
+        &self,
+        run: &mut Run<'_>,
+        release: &Release,
+        transcript: &Arc<Transcript>,
+    ) -> Result<Next, JobError> {
+        let advanced = release.advance(transcript, &run.answers).await;
+        self.metrics
+            .guest_call(&release.manifest().prompt_version, advanced.elapsed);
+        run.log.extend(advanced.log);
+        advanced.step
+    }
+
+    /// Checks an accepted report once more and writes it; no report leaves on the word of the guest alone.
+    async fn accept(
+        &self,
+        run: &mut Run<'_>,
+        release: &Release,
+        report: Report,
+    ) -> Result<(), Failed> {
+        limits::check_report(&report.document, &self.guests.limits().job).at(Step::Verify)?;
+        let found = release.verify(&report.document).await.at(Step::Verify)?;
+        if !found.is_empty() {
+            let message = format!(
+                "check the report against its schema: {}",
+                release.summary(&found)
+            );
+            run.findings = found;
+            return Err(Failed::at(
+                Step::Verify,
+                JobError::new(Code::ReportInvalid, message),
+            ));
+        }
+        let file = &run.claim.file;
+        let key = file.run_key(run.claim.lease, "report.json");
+        let write = self
+            .objects
+            .write_json(&file.bucket, &key, Bytes::from(report.document));
+        // The journal's writes are under way; the report need not wait for them, only the settlement does.
+        write
+            .await
+            .map_err(|error| error.for_write())
+            .at(Step::WriteReport)?;
+        run.report_key = Some(key);
+        self.keep_words(run, &report.notes).await;
+        Ok(())
+    }
+
+    /// Decides what becomes of a failed attempt; where the job ends, its answers are kept first.
+    pub async fn failed(&self, run: &mut Run<'_>, step: Step, error: JobError) -> Settlement {
+        let tries = Tries {
+            attempts: run.claim.attempts,
+            max_attempts: run.claim.max_attempts,
+            snoozes: run.claim.snoozes,
+        };
+        let failure = Failure {
+            code: error.code,
+            step,
+            message: error.chain(),
+        };
+        match self
+            .config
+            .retry
+            .decide(error.class(), tries, error.retry_after, rand::random())
+        {
+            Verdict::Retry(wait) => Settlement::retried(failure, wait, run.tokens),
+            Verdict::Snooze(wait) => Settlement::snoozed(failure, wait, run.tokens),
+            Verdict::Hold(wait) => Settlement::held(failure, wait, run.tokens),
+            Verdict::Fail => {
+                let raw_output_key = self.keep_raw_output(run, error.code).await;
+                let result = FileResult {
+                    report_key: None,
+                    raw_output_key,
+                    ..run.versions()
+                };
+                Settlement::failed(failure, result, run.tokens)
+            }
+        }
+    }
+
+    /// Decides what becomes of a job whose report is written but whose success the database refuses.
+    pub async fn unsettled(&self, claim: &Claim, error: JobError) -> Settlement {
+        let mut run = Run::new(claim);
+        run.release = self.guests.release(&claim.guest_digest);
+        self.failed(&mut run, Step::Settle, error).await
+    }
+
+    /// Deletes a report that no row can come to point at. Best effort: what is left is told in one event and found by
+    /// the sweeper.
+    pub async fn discard_report(&self, file: &FileFacts, key: &str) {
+        let Err(error) = self.objects.delete(&file.bucket, key).await else {
+            return;
+        };
+        self.metrics.orphans.inc();
+        tracing::error!(event = "orphan_report_object", file.id = %file.id, object.key = key, %error, "report without a row");
+    }
+}

@@ -1,0 +1,185 @@
+//! The journal: an answer's bytes go to the bucket, its row to the database; only then is it *received*.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    db::{Database, DbError, journal::NewEntry},
+    error::{Code, JobError, Step},
+    job::{FileFacts, Interruption, JournalEntry, Lease, Tokens},
+    llm::Completion,
+    objects::Objects,
+    pipeline::{
+        Pipeline,
+        run::{At, Failed, Run, Stored},
+    },
+};
+
+/// An answer as it is stored: what a guest sees of it, and what an operator wants to know of it.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredAnswer {
+    pub(super) text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) refusal: Option<String>,
+    pub(super) model: String,
+    pub(super) finish_reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usage: Option<StoredUsage>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct StoredUsage {
+    input_tokens: u64,
+    output_tokens: u64,
+}
+
+impl From<Completion> for StoredAnswer {
+    fn from(completion: Completion) -> Self {
+        let usage = completion.usage.map(|usage| StoredUsage {
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens,
+        });
+        Self {
+            text: completion.text,
+            refusal: completion.refusal,
+            model: completion.model,
+            finish_reason: completion.finish_reason,
+            usage,
+        }
+    }
+}
+
+impl StoredAnswer {
+    pub(super) fn encode(&self) -> Bytes {
+        serde_json::to_vec(self)
+            .expect("strings and numbers are always JSON")
+            .into()
+    }
+}
+
+/// Everything that one journal write needs, owned, so that it can go on beside the next guest call.
+struct Write {
+    objects: Objects,
+    database: Database,
+    bucket: String,
+    lease: Lease,
+    ordinal: i32,
+    key: String,
+    question: [u8; 32],
+    bytes: Bytes,
+    model: String,
+    finish_reason: String,
+    tokens: Option<Tokens>,
+    patience: Duration,
+}
+
+/// Between two tries of a row that the database did not take.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Pipeline {
+    /// Starts to journal an answer that was bought just now. The write overlaps with the next guest call; the run waits
+    /// for it before it is settled.
+    pub(super) fn journal(
+        &self,
+        run: &mut Run<'_>,
+        stored: &Stored,
+        answer: &StoredAnswer,
+        bought: Option<([u8; 32], Option<Tokens>)>,
+    ) {
+        let Some((question, tokens)) = bought else {
+            return;
+        };
+        if let Some(tokens) = tokens {
+            run.tokens.input += tokens.input;
+            run.tokens.output += tokens.output;
+        }
+        let ordinal = i32::try_from(stored.ordinal).unwrap_or(i32::MAX);
+        let write = Write {
+            objects: self.objects.clone(),
+            database: self.database.clone(),
+            bucket: run.claim.file.bucket.clone(),
+            lease: run.claim.lease,
+            ordinal,
+            key: run.claim.file.answer_key(run.claim.lease, ordinal),
+            question,
+            bytes: stored.bytes.clone(),
+            model: answer.model.clone(),
+            finish_reason: answer.finish_reason.clone(),
+            tokens,
+            patience: self.config.journal_patience,
+        };
+        run.journaling.spawn(write.carry_out());
+    }
+
+    /// Reads an answer that was received before, and makes sure that it is the one.
+    pub(super) async fn read_answer(
+        &self,
+        file: &FileFacts,
+        entry: &JournalEntry,
+    ) -> Result<(StoredAnswer, Stored), JobError> {
+        let unreadable = |what: &str| {
+            JobError::new(
+                Code::JournalUnreadable,
+                format!("read answer {}: {what}", entry.ordinal),
+            )
+        };
+        // An answer is JSON text of the model's: escapes and the envelope may make it larger than the model's limit.
+        let bytes = self
+            .objects
+            .read(&file.bucket, &entry.key, usize::MAX)
+            .await
+            .map_err(|error| unreadable("the object cannot be read").caused_by(error))?;
+        if Sha256::digest(&bytes)[..] != entry.sha256[..] {
+            return Err(unreadable("its bytes are not those that were journaled"));
+        }
+        let answer =
+            serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not a stored answer"))?;
+        Ok((
+            answer,
+            Stored {
+                ordinal: usize::try_from(entry.ordinal).unwrap_or(0),
+                bytes,
+            },
+        ))
+    }
+}
+
+impl Write {
+    async fn carry_out(self) -> Result<(), Failed> {
+        let put = self
+            .objects
+            .write_json(&self.bucket, &self.key, self.bytes.clone());
+        put.await
+            .map_err(|error| error.for_write())
+            .at(Step::Journal)?;
+        let sha256 = Sha256::digest(&self.bytes);
+        let entry = NewEntry {
+            ordinal: self.ordinal,
+            prompt_sha256: &self.question,
+            key: &self.key,
+            sha256: &sha256,
+            model: &self.model,
+            finish_reason: &self.finish_reason,
+            tokens: self.tokens,
+        };
+        let deadline = tokio::time::Instant::now() + self.patience;
+        loop {
+            match self.database.record_answer(self.lease, &entry).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(Failed::Interrupted(Interruption::Lost)),
+                // Writing the row twice is harmless, losing it costs an answer.
+                Err(error)
+                    if tokio::time::Instant::now() < deadline
+                        && !matches!(error, DbError::Refused(_)) =>
+                {
+                    tracing::warn!(%error, ordinal = self.ordinal, "journal an answer: trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(Failed::at(Step::Journal, error.into())),
+            }
+        }
+    }
+}

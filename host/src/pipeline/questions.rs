@@ -1,0 +1,195 @@
+//! Asking the model: from the journal where the answer was received before, else over the wire.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use assay_runtime::{Answer, Prompt};
+use futures::StreamExt;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    error::{Code, JobError, Step},
+    job::{Claim, JournalEntry, Tokens},
+    llm::{self, Message, Question},
+    pipeline::{
+        Pipeline,
+        journal::StoredAnswer,
+        limits,
+        run::{At, Failed, Run, Stored},
+    },
+};
+
+/// An answer in hand.
+struct Received {
+    ordinal: usize,
+    answer: StoredAnswer,
+    stored: Stored,
+    /// For an answer that was bought just now: the question's hash, and what it cost.
+    bought: Option<([u8; 32], Option<Tokens>)>,
+}
+
+impl Pipeline {
+    /// Answers a round of questions, in the guest's order.
+    ///
+    /// After a failure no further question is asked, but those with the model are waited for: they are paid for, and
+    /// their answers are in the journal when the job comes back.
+    pub(super) async fn ask(&self, run: &mut Run<'_>, prompts: Vec<Prompt>) -> Result<(), Failed> {
+        let before = run.answers.len();
+        limits::check_prompts(&prompts, before, self.guests.limits()).at(Step::Advance)?;
+
+        let stopped = AtomicBool::new(false);
+        let claim = run.claim;
+        let mut answers = futures::stream::iter(prompts.into_iter().enumerate())
+            .map(|(index, prompt)| {
+                let stopped = &stopped;
+                async move {
+                    if stopped.load(Ordering::Relaxed) {
+                        return None;
+                    }
+                    let answer = self.answer(claim, before + index, &prompt).await;
+                    stopped.fetch_or(answer.is_err(), Ordering::Relaxed);
+                    Some(answer)
+                }
+            })
+            .buffer_unordered(self.guests.limits().job.concurrent_prompts);
+
+        let mut received = Vec::new();
+        let mut failed = None;
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Some(Ok(answer)) => {
+                    self.journal(run, &answer.stored, &answer.answer, answer.bought);
+                    received.push(answer);
+                }
+                Some(Err(error)) => failed = failed.or(Some(error)),
+                None => {}
+            }
+        }
+        drop(answers);
+
+        received.sort_by_key(|answer| answer.ordinal);
+        let mut unusable = None;
+        for answer in received {
+            // Truncated, refused and filtered answers end the job before a guest sees them, and are kept all the same.
+            unusable = unusable.or(llm::usable(
+                &answer.answer.finish_reason,
+                answer.answer.refusal.is_some(),
+            )
+            .err());
+            run.stored.push(answer.stored);
+            run.answers.push(Answer {
+                text: answer.answer.text,
+                model: answer.answer.model,
+            });
+        }
+        if let Some(error) = unusable {
+            return Err(Failed::at(Step::CallModel, error));
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn answer(
+        &self,
+        claim: &Claim,
+        ordinal: usize,
+        prompt: &Prompt,
+    ) -> Result<Received, Failed> {
+        let question = fingerprint(prompt);
+        let entry = claim
+            .journal
+            .iter()
+            .find(|entry| usize::try_from(entry.ordinal) == Ok(ordinal));
+        match entry {
+            Some(entry) => self.replay(claim, ordinal, entry, question).await,
+            None => self.buy(ordinal, prompt, question).await,
+        }
+    }
+
+    /// An answer that an earlier attempt received. A guest that asks something else this time is defective.
+    async fn replay(
+        &self,
+        claim: &Claim,
+        ordinal: usize,
+        entry: &JournalEntry,
+        question: [u8; 32],
+    ) -> Result<Received, Failed> {
+        if entry.prompt_sha256 != question {
+            let message =
+                format!("replay question {ordinal}: it differs from the one that was answered");
+            return Err(Failed::at(
+                Step::Advance,
+                JobError::new(Code::GuestNondeterministic, message),
+            ));
+        }
+        let (answer, stored) = self
+            .read_answer(&claim.file, entry)
+            .await
+            .at(Step::Journal)?;
+        Ok(Received {
+            ordinal,
+            answer,
+            stored,
+            bought: None,
+        })
+    }
+
+    async fn buy(
+        &self,
+        ordinal: usize,
+        prompt: &Prompt,
+        question: [u8; 32],
+    ) -> Result<Received, Failed> {
+        let started = Instant::now();
+        let completion = self.model.complete(&question_of(prompt)).await;
+        let code = completion
+            .as_ref()
+            .map_or_else(|error| error.code.as_str(), |_| "ok");
+        self.metrics.model_call(code, started.elapsed());
+        let completion = completion.at(Step::CallModel)?;
+        let tokens = completion.usage.map(|usage| Tokens {
+            input: i64::try_from(usage.input_tokens).unwrap_or(i64::MAX),
+            output: i64::try_from(usage.output_tokens).unwrap_or(i64::MAX),
+        });
+        if let Some(tokens) = tokens {
+            self.metrics.tokens(tokens.input, tokens.output);
+        }
+        let answer = StoredAnswer::from(completion);
+        let stored = Stored {
+            ordinal,
+            bytes: answer.encode(),
+        };
+        Ok(Received {
+            ordinal,
+            answer,
+            stored,
+            bought: Some((question, tokens)),
+        })
+    }
+}
+
+fn question_of(prompt: &Prompt) -> Question<'_> {
+    Question {
+        messages: prompt
+            .messages
+            .iter()
+            .map(|text| Message {
+                role: &text.role,
+                content: &text.content,
+            })
+            .collect(),
+        answer_schema: prompt.answer_schema.as_deref(),
+        model: prompt.model.as_deref(),
+        max_output_tokens: prompt.max_output_tokens,
+        temperature: prompt.temperature,
+    }
+}
+
+/// What the journal knows a question by: sha256 of its fields in the order of the contract.
+fn fingerprint(prompt: &Prompt) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    serde_json::to_writer(&mut hash, prompt)
+        .expect("a prompt is strings and numbers, and a hash takes every byte");
+    hash.finalize().into()
+}

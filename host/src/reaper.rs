@@ -1,0 +1,84 @@
+//! The reaper: any worker, every few seconds, takes back what dead workers left.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    db::{
+        Database,
+        queue::{Reaped, Rescue},
+    },
+    metrics::Metrics,
+};
+
+/// How often the reaper looks, and its patience.
+#[derive(Clone, Debug)]
+pub struct Reaper {
+    /// Time between rounds, jittered by a fifth so that a fleet spreads out.
+    pub every: Duration,
+    /// How long no worker may have known a prompt version before jobs for it fail.
+    pub version_patience: Duration,
+}
+
+/// Workers that are gone are forgotten about once an hour.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+impl Reaper {
+    /// Reaps until `stop`.
+    pub async fn run(self, database: Database, metrics: Metrics, stop: CancellationToken) {
+        let started = Instant::now();
+        let mut forget_at = started;
+        loop {
+            let pause = self.every.mul_f64(rand::random_range(0.8..1.2));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            settle(database.reap_expired().await, &metrics);
+            // A fleet that was just started does not know yet what it will serve.
+            if started.elapsed() >= self.version_patience {
+                settle(
+                    database.fail_unknown_versions(self.version_patience).await,
+                    &metrics,
+                );
+            }
+            if Instant::now() >= forget_at {
+                forget_at = Instant::now() + FORGET_EVERY;
+                if let Err(error) = database.forget_old_workers().await {
+                    tracing::debug!(%error, "forget old workers");
+                }
+            }
+        }
+    }
+}
+
+fn settle(reaped: Result<Vec<Reaped>, crate::db::DbError>, metrics: &Metrics) {
+    let reaped = match reaped {
+        Ok(reaped) => reaped,
+        Err(error) => return tracing::warn!(%error, "look for jobs of dead workers"),
+    };
+    for Reaped { job, file, rescue } in reaped {
+        metrics.reaped.inc();
+        let (job, file) = (job.to_string(), file.to_string());
+        match rescue {
+            Rescue::Requeued => tracing::warn!(
+                job.id = job,
+                file.id = file,
+                "took back the job of a dead worker"
+            ),
+            Rescue::Failed => tracing::error!(
+                job.id = job,
+                file.id = file,
+                code = "worker_lost",
+                "ended a job that lost its worker at every attempt"
+            ),
+            Rescue::VersionUnknown => tracing::error!(
+                job.id = job,
+                file.id = file,
+                code = "version_not_available",
+                "ended a job whose prompt version no worker knows"
+            ),
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The worker: slots and time. It claims as many jobs as it has free slots, runs each through the pipeline, and settles
+//! what comes out; of the pipeline's steps it knows nothing.
+
+mod config;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub use config::WorkerConfig;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    db::Listener,
+    heartbeat::Heartbeat,
+    held::HeldClaims,
+    job::{Claim, Settlement},
+    metrics::OutcomeLabels,
+    pipeline::{Ending, Pipeline},
+    reaper::Reaper,
+    settlement,
+    shutdown::Shutdown,
+};
+
+/// While jobs are plenty, freed slots are filled together: one claim for several jobs saves commits.
+const GATHER: Duration = Duration::from_millis(5);
+/// How long the last settlements may take once the grace is over.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+
+/// A worker that is set up and not yet running.
+pub struct Worker {
+    /// What runs a job.
+    pub pipeline: Pipeline,
+    /// Slots and times.
+    pub config: WorkerConfig,
+    /// What the admin endpoint shows.
+    pub state: Arc<Mutex<State>>,
+}
+
+/// What a worker is doing, for `/readyz`.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Since when the database has not answered a claim.
+    pub claims_failing_since: Option<Instant>,
+    /// Whether the worker claims no more.
+    pub draining: bool,
+    /// Jobs in hand.
+    pub busy: usize,
+}
+
+impl Worker {
+    /// Works until `shutdown`, then drains: what is in hand may finish within the grace, the rest is given back.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread for the heartbeat.
+    pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
+        let background = CancellationToken::new();
+        let held = HeldClaims::default();
+        let heartbeat = Heartbeat {
+            worker: self.config.id.clone(),
+            lease: self.config.lease,
+            every: self.config.beat,
+            slots: self.config.concurrency,
+        };
+        let guests = self.pipeline.guests.clone();
+        let beating = heartbeat.clone().start(
+            self.pipeline.database.clone(),
+            held.clone(),
+            move || serde_json::json!(guests.loaded()),
+            self.pipeline.metrics.clone(),
+            background.clone(),
+        )?;
+        let (listener, listening) =
+            Listener::start(self.pipeline.database.clone(), background.clone());
+        let reaper = Reaper {
+            every: self.config.reap,
+            version_patience: self.config.version_patience,
+        };
+        let reaping = tokio::spawn(reaper.run(
+            self.pipeline.database.clone(),
+            self.pipeline.metrics.clone(),
+            background.clone(),
+        ));
+
+        tracing::info!(
+            worker.id = self.config.id,
+            slots = self.config.concurrency,
+            "worker started"
+        );
+        let mut jobs = JoinSet::new();
+        self.work(&heartbeat, &held, &listener, &shutdown.drain, &mut jobs)
+            .await;
+        self.drain(&held, &shutdown.now, &mut jobs).await;
+
+        // The heartbeat goes last: as long as anything is in hand, its lease is renewed.
+        background.cancel();
+        let _ended = tokio::join!(
+            listening,
+            reaping,
+            tokio::task::spawn_blocking(move || beating.join())
+        );
+        self.pipeline.database.close().await;
+        tracing::info!(worker.id = self.config.id, "worker stopped");
+        Ok(())
+    }
+
+    /// Claims and runs until `drain`.
+    async fn work(
+        &self,
+        heartbeat: &Heartbeat,
+        held: &HeldClaims,
+        listener: &Listener,
+        drain: &CancellationToken,
+        jobs: &mut JoinSet<()>,
+    ) {
+        let mut plenty = false;
+        let mut looked: Option<Instant> = None;
+        loop {
+            // Interest first, query second: what arrives in between wakes us.
+            let mut woken = std::pin::pin!(listener.woken());
+            woken.as_mut().enable();
+            let free = self.config.concurrency - jobs.len();
+            if free > 0 && !drain.is_cancelled() {
+                // A burst of notifications is one look at the queue, not a hundred.
+                if let Some(rest) = looked.and_then(|looked| GATHER.checked_sub(looked.elapsed())) {
+                    tokio::time::sleep(rest).await;
+                }
+                let sent = Instant::now();
+                looked = Some(sent);
+                let claims = self.claim(free).await;
+                plenty = claims.len() == free;
+                for claim in claims {
+                    let held = held.hold(claim.lease, heartbeat.trusted_until(sent));
+                    let span = tracing::info_span!(
+                        "job",
+                        job.id = %claim.lease.job,
+                        file.id = %claim.file.id,
+                        attempt = claim.attempts,
+                        prompt.version = tracing::field::Empty
+                    );
+                    jobs.spawn(run(self.pipeline.clone(), claim, held).instrument(span));
+                }
+                self.show(jobs.len(), false);
+            }
+            let poll = self.config.poll.mul_f64(rand::random_range(0.9..1.1));
+            tokio::select! {
+                () = drain.cancelled() => return,
+                () = woken => {}
+                () = tokio::time::sleep(poll) => {}
+                // A freed slot is a reason to look only when the last look did not find the end of the queue.
+                () = self.slots_free(jobs), if plenty || jobs.len() == self.config.concurrency => {}
+            }
+            reap_finished(jobs);
+        }
+    }
+
+    /// Completes when a slot has become free, and a few more where they come at once.
+    async fn slots_free(&self, jobs: &mut JoinSet<()>) {
+        if jobs.len() == self.config.concurrency {
+            finished(jobs.join_next().await);
+        }
+        let enough = self.config.concurrency.div_ceil(4);
+        let gather = async {
+            while self.config.concurrency - jobs.len() < enough && !jobs.is_empty() {
+                finished(jobs.join_next().await);
+            }
+        };
+        // Running out of time is as good a reason to claim as having enough slots.
+        let _timed_out = tokio::time::timeout(GATHER, gather).await;
+    }
+
+    /// One claim; a database that does not answer is told of once, and then asked again at the next poll.
+    async fn claim(&self, slots: usize) -> Vec<Claim> {
+        let serving = self.pipeline.guests.serving();
+        let result = self
+            .pipeline
+            .database
+            .claim(&self.config.id, &serving, slots, self.config.lease)
+            .await;
+        let mut state = self.state.lock();
+        match result {
+            Ok(claims) => {
+                if state.claims_failing_since.take().is_some() {
+                    tracing::info!("claiming jobs again");
+                }
+                self.pipeline.metrics.claims.inc_by(claims.len() as u64);
+                for claim in &claims {
+                    self.pipeline
+                        .metrics
+                        .pickup_lag
+                        .observe(claim.lag.as_secs_f64());
+                }
+                claims
+            }
+            Err(error) => {
+                if state.claims_failing_since.is_none() {
+                    tracing::error!(%error, "claim jobs");
+                    state.claims_failing_since = Some(Instant::now());
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Lets what is in hand finish within the grace, then gives the rest back.
+    async fn drain(&self, held: &HeldClaims, now: &CancellationToken, jobs: &mut JoinSet<()>) {
+        self.show(jobs.len(), true);
+        let finish = async { while jobs.join_next().await.is_some() {} };
+        tokio::select! {
+            () = finish => return,
+            () = now.cancelled() => {}
+            () = tokio::time::sleep(self.config.grace) => tracing::warn!("the grace is over: giving jobs back"),
+        }
+        held.interrupt_all();
+        let give_back = async { while jobs.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WRITES, give_back).await.is_err() {
+            tracing::error!(
+                jobs = jobs.len(),
+                "jobs could not be given back; they run again when their leases end"
+            );
+        }
+    }
+
+    fn show(&self, busy: usize, draining: bool) {
+        self.pipeline
+            .metrics
+            .show_slots(busy, self.config.concurrency);
+        let mut state = self.state.lock();
+        state.busy = busy;
+        state.draining |= draining;
+    }
+}
+
+/// One job in one slot.
+async fn run(pipeline: Pipeline, claim: Claim, held: crate::held::Held) {
+    let started = Instant::now();
+    tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
+    let ending = pipeline.run(&claim, held.interrupted()).await;
+    let trusted_until = held.begin_settlement();
+    let Ending::Settle(settlement) = ending else {
+        return tracing::warn!("job dropped: its claim is lost");
+    };
+    let Some(settled) = settlement::settle(&pipeline, &claim, settlement, trusted_until).await
+    else {
+        return;
+    };
+    record(&pipeline, &settled, started.elapsed());
+}
+
+/// Counts an outcome and tells of it: once, here, where it is final.
+fn record(pipeline: &Pipeline, settled: &Settlement, elapsed: Duration) {
+    let code = settled
+        .failure
+        .as_ref()
+        .map_or("", |failure| failure.code.as_str());
+    let outcome = settled.outcome.as_str();
+    pipeline
+        .metrics
+        .outcomes
+        .get_or_create(&OutcomeLabels { outcome, code })
+        .inc();
+    pipeline.metrics.job_duration.observe(elapsed.as_secs_f64());
+    let duration_ms = elapsed.as_millis() as u64;
+    let Some(failure) = &settled.failure else {
+        return tracing::info!(outcome, duration_ms, "job settled");
+    };
+    let (step, error) = (failure.step.as_str(), failure.message.as_str());
+    let wait_ms = settled.wait.as_millis() as u64;
+    match settled.outcome {
+        // The operator's fault: nothing else will mend it.
+        crate::job::Outcome::Held => {
+            tracing::error!(
+                outcome,
+                code,
+                step,
+                error,
+                wait_ms,
+                duration_ms,
+                "job held: the operator has to act, see docs/errors.md"
+            );
+        }
+        crate::job::Outcome::Failed => {
+            tracing::error!(outcome, code, step, error, duration_ms, "job settled")
+        }
+        _ => tracing::warn!(
+            outcome,
+            code,
+            step,
+            error,
+            wait_ms,
+            duration_ms,
+            "job settled"
+        ),
+    }
+}
+
+fn reap_finished(jobs: &mut JoinSet<()>) {
+    while let Some(job) = jobs.try_join_next() {
+        finished(Some(job));
+    }
+}
+
+/// A panic in a slot loses its job to the reaper, not the worker.
+fn finished(job: Option<Result<(), tokio::task::JoinError>>) {
+    if let Some(Err(error)) = job
+        && error.is_panic()
+    {
+        tracing::error!("a job panicked; it runs again when its lease ends");
+    }
+}

@@ -1,0 +1,2 @@
+drop table processing_jobs;
+drop table files;
