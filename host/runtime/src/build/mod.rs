@@ -20,6 +20,7 @@ mod tests;
 pub use component::{componentize, imports};
 pub use error::{BuildError, Reason, Step};
 pub use parts::{Message, Parts, verifier_parts};
+pub use sections::strip;
 
 use initializer::Initializer;
 use std::time::Duration;

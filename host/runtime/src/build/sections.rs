@@ -7,7 +7,11 @@ use wasmparser::{Parser, Payload};
 const HEADER: &[u8] = b"\0asm\x01\0\0\0";
 
 /// The module without custom sections, except those that describe the component to be.
-pub(super) fn strip(core: &[u8]) -> Result<Vec<u8>, BuildError> {
+///
+/// # Errors
+///
+/// [`Step::Snapshot`] where the bytes are no WebAssembly.
+pub fn strip(core: &[u8]) -> Result<Vec<u8>, BuildError> {
     let mut stripped = Vec::with_capacity(core.len());
     stripped.extend_from_slice(HEADER);
     for payload in Parser::new(0).parse_all(core) {

@@ -1,0 +1,96 @@
+//! The words for days, months and numbers, in lower case and with "е" for "ё".
+
+use time::{Month, Weekday};
+
+/// Texts that say that no day was said.
+pub(super) fn says_nothing(text: &str) -> bool {
+    matches!(
+        text,
+        "" | "none" | "null" | "n/a" | "na" | "unknown" | "unspecified" | "not specified" | "not stated" | "not mentioned" | "no date" | "no due date" | "no deadline" | "tbd" | "нет" | "не указано"
+            | "не указана" | "не указан" | "не определено" | "не назначено" | "без срока" | "неизвестно"
+    )
+}
+
+/// Words that add nothing to the day: prepositions, and times of day, which a date cannot hold.
+pub(super) fn is_filler(token: &str) -> bool {
+    let listed = matches!(
+        token,
+        "by" | "on" | "until" | "till" | "before" | "due" | "at" | "the" | "this" | "coming" | "upcoming" | "latest" | "no" | "later" | "than" | "morning" | "noon" | "midday" | "afternoon" | "evening"
+            | "night" | "к" | "ко" | "до" | "на" | "в" | "во" | "не" | "позже" | "позднее" | "этот" | "эту" | "эта" | "это" | "этой" | "этого" | "ближайшую" | "ближайший" | "утро" | "утра" | "утром" | "полудня"
+            | "днем" | "обеда" | "вечер" | "вечера" | "вечеру" | "вечером" | "ночью" | "часов" | "часа"
+    );
+    listed || is_time(token)
+}
+
+/// "17:00", "5pm", "5:30pm".
+fn is_time(token: &str) -> bool {
+    let half = token.strip_suffix("am").or_else(|| token.strip_suffix("pm"));
+    let clock = half.unwrap_or(token);
+    let digits = |text: &str| matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+    match clock.split_once(':') {
+        Some((hours, minutes)) => digits(hours) && digits(minutes),
+        None => half.is_some() && digits(clock),
+    }
+}
+
+pub(super) fn is_next(word: &str) -> bool {
+    word == "next" || word.starts_with("следующ")
+}
+
+pub(super) fn weekday(word: &str) -> Option<Weekday> {
+    Some(match word {
+        "monday" | "mon" | "понедельник" | "понедельника" | "понедельнику" | "пн" => Weekday::Monday,
+        "tuesday" | "tue" | "tues" | "вторник" | "вторника" | "вторнику" | "вт" => Weekday::Tuesday,
+        "wednesday" | "wed" | "среда" | "среду" | "среды" | "среде" | "ср" => Weekday::Wednesday,
+        "thursday" | "thu" | "thur" | "thurs" | "четверг" | "четверга" | "четвергу" | "чт" => Weekday::Thursday,
+        "friday" | "fri" | "пятница" | "пятницу" | "пятницы" | "пятнице" | "пт" => Weekday::Friday,
+        "saturday" | "sat" | "суббота" | "субботу" | "субботы" | "субботе" | "сб" => Weekday::Saturday,
+        "sunday" | "sun" | "воскресенье" | "воскресенья" | "воскресенью" | "вс" => Weekday::Sunday,
+        _ => return None,
+    })
+}
+
+pub(super) fn month(word: &str) -> Option<Month> {
+    Some(match word {
+        "january" | "jan" | "января" => Month::January,
+        "february" | "feb" | "февраля" => Month::February,
+        "march" | "mar" | "марта" => Month::March,
+        "april" | "apr" | "апреля" => Month::April,
+        "may" | "мая" => Month::May,
+        "june" | "jun" | "июня" => Month::June,
+        "july" | "jul" | "июля" => Month::July,
+        "august" | "aug" | "августа" => Month::August,
+        "september" | "sep" | "sept" | "сентября" => Month::September,
+        "october" | "oct" | "октября" => Month::October,
+        "november" | "nov" | "ноября" => Month::November,
+        "december" | "dec" | "декабря" => Month::December,
+        _ => return None,
+    })
+}
+
+/// How many days a unit has.
+pub(super) fn days_in(unit: &str) -> Option<i64> {
+    match unit {
+        "day" | "days" | "день" | "дня" | "дней" => Some(1),
+        "week" | "weeks" | "неделю" | "недели" | "недель" => Some(7),
+        _ => None,
+    }
+}
+
+/// Digits, or the words people say small numbers with.
+pub(super) fn number(word: &str) -> Option<i64> {
+    Some(match word {
+        "a" | "one" | "один" | "одну" => 1,
+        "two" | "два" | "две" => 2,
+        "three" | "три" => 3,
+        "four" | "четыре" => 4,
+        "five" | "пять" => 5,
+        "six" | "шесть" => 6,
+        "seven" | "семь" => 7,
+        "eight" | "восемь" => 8,
+        "nine" | "девять" => 9,
+        "ten" | "десять" => 10,
+        _ if word.len() <= 4 && word.bytes().all(|b| b.is_ascii_digit()) => return word.parse().ok(),
+        _ => return None,
+    })
+}

@@ -1,0 +1,227 @@
+//! Quotes must occur in the transcript. Compared without case, quote marks and kinds of white space or dash; a quote may span cues.
+//! What does not occur is left out, with a note.
+
+use crate::{tidy, vtt};
+use assay_guest::{Notes, Transcript};
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+/// How many quotes are looked up: each costs one walk over the transcript. The schema allows 20; the rest is left out with a note.
+const MAX_LOOKED_UP: usize = 40;
+
+/// Verifies a list of quotes and puts it in the order of the transcript. What is no quote at all stays for the schema to judge.
+pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mut Notes) {
+    let spoken = Spoken::of(transcript);
+    let mut seen = HashSet::new();
+    let mut kept = Vec::new();
+    let mut others = Vec::new();
+    let mut looked_up = 0_usize;
+    for item in items.drain(..) {
+        let mut quote = match item {
+            Value::Object(quote) if quote.get("text").is_some_and(Value::is_string) => quote,
+            other => {
+                others.push(other);
+                continue;
+            }
+        };
+        let text = bare(&tidy_field(&mut quote, "text"));
+        tidy_field(&mut quote, "speaker");
+        // The time of a cue comes from the transcript, never from the model.
+        quote.remove("at");
+        if !seen.insert(tidy::key(&text)) {
+            continue;
+        }
+        looked_up += 1;
+        match (looked_up <= MAX_LOOKED_UP).then(|| spoken.find(&text)).flatten() {
+            Some(place) => {
+                quote.insert("text".to_owned(), Value::String(text));
+                if let Some(ms) = spoken.time(place) {
+                    quote.insert("at".to_owned(), Value::String(vtt::stamp(ms)));
+                }
+                kept.push((place, quote));
+            }
+            None if looked_up > MAX_LOOKED_UP => notes.add("quote-not-checked", "/quotes", "a quote beyond the number that is checked was left out"),
+            None => notes.add("quote-not-found", "/quotes", "a quote that does not occur in the transcript was left out"),
+        }
+    }
+    kept.sort_by_key(|(place, _)| *place);
+    items.extend(kept.into_iter().map(|(_, quote)| Value::Object(quote)));
+    items.append(&mut others);
+}
+
+/// Tidies a string field in place and returns it; an empty one is removed, as if it had not been written.
+fn tidy_field(quote: &mut Map<String, Value>, field: &str) -> String {
+    let Some(Value::String(text)) = quote.get_mut(field) else { return String::new() };
+    *text = tidy::text(text);
+    let tidied = text.clone();
+    if tidied.is_empty() {
+        quote.remove(field);
+    }
+    tidied
+}
+
+/// A quote without the quote marks around it.
+fn bare(text: &str) -> String {
+    text.trim_matches(|c| is_quote_mark(c) || char::is_whitespace(c)).to_owned()
+}
+
+fn is_quote_mark(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`' | '´' | '«' | '»' | '‹' | '›' | '„' | '“' | '”' | '‟' | '‘' | '’' | '‚' | '‛' | '″' | '′')
+}
+
+/// A transcript in its comparable form, and where its cues begin in it.
+struct Spoken {
+    text: String,
+    cues: Vec<(usize, u64)>,
+}
+
+impl Spoken {
+    fn of(transcript: &Transcript) -> Self {
+        let cues = if transcript.media_type == "text/vtt" { vtt::cues(&transcript.text) } else { Vec::new() };
+        let mut spoken = Self { text: String::new(), cues: Vec::with_capacity(cues.len()) };
+        if cues.is_empty() {
+            comparable(&transcript.text, &mut spoken.text);
+            return spoken;
+        }
+        for cue in cues {
+            if !spoken.text.is_empty() && !spoken.text.ends_with(' ') {
+                spoken.text.push(' ');
+            }
+            spoken.cues.push((spoken.text.len(), cue.start_ms));
+            comparable(&cue.text, &mut spoken.text);
+        }
+        spoken
+    }
+
+    /// Where a quote occurs as whole words; the marks at its own ends do not count, for a quote often stops in a sentence.
+    fn find(&self, quote: &str) -> Option<usize> {
+        let mut wanted = String::new();
+        comparable(quote, &mut wanted);
+        let wanted = wanted.trim_matches(|c: char| !c.is_alphanumeric());
+        if wanted.is_empty() {
+            return None;
+        }
+        let whole = |at: &usize| {
+            let before = self.text[..*at].chars().next_back();
+            let after = self.text[*at + wanted.len()..].chars().next();
+            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+        };
+        self.text.match_indices(wanted).map(|(at, _)| at).find(whole)
+    }
+
+    /// When the words at a place were said.
+    fn time(&self, place: usize) -> Option<u64> {
+        let behind = self.cues.partition_point(|(start, _)| *start <= place);
+        self.cues.get(behind.checked_sub(1)?).map(|(_, ms)| *ms)
+    }
+}
+
+/// Appends the comparable form: lower case, no quote marks or invisible signs, one kind of space, dash and "е".
+fn comparable(text: &str, out: &mut String) {
+    for c in text.chars() {
+        match c {
+            _ if is_quote_mark(c) => {}
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {}
+            _ if c.is_whitespace() => {
+                if !out.is_empty() && !out.ends_with(' ') {
+                    out.push(' ');
+                }
+            }
+            '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' => out.push('-'),
+            '…' => out.push_str("..."),
+            'ё' | 'Ё' => out.push('е'),
+            _ => out.extend(c.to_lowercase()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verify;
+    use assay_guest::{Notes, Transcript};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn verified(media_type: &str, text: &str, quotes: Value) -> (Value, Vec<String>) {
+        let transcript = Transcript {
+            id: "1".into(), text: text.into(), media_type: media_type.into(), filename: String::new(),
+            received_at: "2026-03-04T09:30:00Z".into(), attributes: vec![],
+        };
+        let Value::Array(mut items) = quotes else { panic!("a list") };
+        let mut notes = Notes::default();
+        verify(&mut items, &transcript, &mut notes);
+        (Value::Array(items), notes.into_findings().into_iter().map(|note| note.code).collect())
+    }
+
+    fn found(text: &str, quote: &str) -> bool {
+        verified("text/plain", text, json!([{"text": quote}])).0 != json!([])
+    }
+
+    const VTT: &str = "WEBVTT\n\n00:01.000 --> 00:03.000\n<v Anna>We will ship\n\n00:03.000 --> 00:05.000\n<v Anna>on Friday, no\u{a0}matter\n\n01:00:05.000 --> 01:00:07.000\n<v Борис>Всё хорошо!\n";
+
+    #[test]
+    fn a_quote_may_span_cues_and_gets_the_time_of_the_first() {
+        let (quotes, notes) = verified("text/vtt", VTT, json!([
+            {"text": "все хорошо", "speaker": " Борис ", "at": "09:09:09.000"},
+            {"text": "“We will ship on Friday”", "speaker": ""},
+            {"text": "on friday no matter what"}
+        ]));
+        assert_eq!(quotes, json!([
+            {"text": "We will ship on Friday", "at": "00:00:01.000"},
+            {"text": "все хорошо", "speaker": "Борис", "at": "01:00:05.000"}
+        ]));
+        assert_eq!(notes, ["quote-not-found"]);
+    }
+
+    #[test]
+    fn comparison_forgives_marks_spaces_and_case_and_nothing_else() {
+        let text = "Anna: It’s \"fine\" —  we\nship… ok? Шрифт «Ёлка» готов.";
+        for quote in ["It's fine - we ship... ok", "“it’s fine”", "WE SHIP…", "Шрифт \"Елка\" готов!", "we ship"] {
+            assert!(found(text, quote), "{quote}");
+        }
+        for quote in ["It is fine", "we ships", "e ship", "fine ship", "", "…", "\"\""] {
+            assert!(!found(text, quote), "{quote}");
+        }
+    }
+
+    #[test]
+    fn quotes_are_kept_once_and_in_the_order_of_the_transcript() {
+        let (quotes, _) = verified("text/plain", "one two. three four.", json!([{"text": "three four"}, {"text": "One two"}, {"text": "\"one two.\""}]));
+        assert_eq!(quotes, json!([{"text": "One two"}, {"text": "three four"}]));
+    }
+
+    #[test]
+    fn a_flood_of_quotes_is_not_looked_up() {
+        let quotes: Vec<Value> = (0..1000).map(|n| json!({"text": format!("w{n}")})).collect();
+        let text: String = (0..1000).map(|n| format!("w{n} ")).collect();
+        let (kept, notes) = verified("text/plain", &text, Value::Array(quotes));
+        assert_eq!(kept.as_array().map(Vec::len), Some(super::MAX_LOOKED_UP));
+        assert!(notes.contains(&"quote-not-checked".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_quote_stays_for_the_schema() {
+        let odd = json!(["text", {"text": 1}, {}, null]);
+        assert_eq!(verified("text/plain", "text", odd.clone()).0, odd);
+    }
+
+    proptest! {
+        #[test]
+        fn any_run_of_words_of_the_transcript_is_found(words in prop::collection::vec("[a-zA-Zа-яА-ЯёЁß0-9]{1,6}", 1..12), from in 0usize..12, len in 1usize..12) {
+            let from = from % words.len();
+            let to = (from + len).min(words.len());
+            let quote = format!(" «{}»… ", words[from..to].join("\t").to_uppercase());
+            // Upper case of "ß" is another word, and that is no fault of the comparison.
+            prop_assume!(!quote.contains("SS"));
+            prop_assert!(found(&words.join("  \n"), &quote));
+        }
+
+        #[test]
+        fn what_is_kept_was_said(text in "[a-c .\n]{0,40}", quote in "[a-c .]{0,10}") {
+            if found(&text, &quote) {
+                let squeeze = |s: &str| s.split_whitespace().collect::<Vec<_>>().join(" ");
+                prop_assert!(squeeze(&text).contains(squeeze(&quote).trim_matches(['.', ' '])));
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Tidying strings and lists of strings.
+
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// Trimmed, every run of white space one space.
+pub(crate) fn text(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What makes two texts the same remark: letters and digits alone, in lower case.
+pub(crate) fn key(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+}
+
+/// Tidies each string of a list, drops empty ones and all but the first of equal ones. What is no string stays for the
+/// schema to judge.
+pub(crate) fn list(items: &mut Vec<Value>) {
+    let mut seen = HashSet::new();
+    items.retain_mut(|item| match item {
+        Value::String(string) => {
+            *string = text(string);
+            let key = key(string);
+            // Signs alone ("…", "-") say nothing.
+            !key.is_empty() && seen.insert(key)
+        }
+        _ => true,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{key, list, text};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn listed(items: Value) -> Value {
+        let Value::Array(mut items) = items else { panic!("a list") };
+        list(&mut items);
+        Value::Array(items)
+    }
+
+    #[test]
+    fn lists_lose_empty_and_repeated_items() {
+        assert_eq!(listed(json!(["  Ship\n it. ", "ship it", "", " ", "—", "Другое", "ДРУГОЕ!", 7, 7, null])), json!(["Ship it.", "Другое", 7, 7, null]));
+    }
+
+    proptest! {
+        #[test]
+        fn tidying_is_idempotent_and_leaves_no_white_space_at_the_ends(raw in any::<String>()) {
+            let once = text(&raw);
+            prop_assert_eq!(text(&once), once.clone());
+            prop_assert_eq!(once.trim(), once.as_str());
+            prop_assert!(!once.contains('\n'));
+        }
+
+        #[test]
+        fn lists_become_no_longer_and_hold_no_key_twice(items in prop::collection::vec(".{0,6}", 0..12)) {
+            let mut values: Vec<Value> = items.iter().cloned().map(Value::String).collect();
+            list(&mut values);
+            prop_assert!(values.len() <= items.len());
+            let keys: Vec<_> = values.iter().filter_map(Value::as_str).map(key).collect();
+            let unique: std::collections::HashSet<_> = keys.iter().collect();
+            prop_assert_eq!(unique.len(), keys.len());
+            let again = { let mut again = values.clone(); list(&mut again); again };
+            prop_assert_eq!(again, values);
+        }
+    }
+}

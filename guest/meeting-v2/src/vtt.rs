@@ -1,0 +1,137 @@
+//! Reading WebVTT: what was said, and when. Lenient, as files from meeting tools need it: commas for points in time stamps, cues
+//! without an empty line between them.
+
+/// One cue: its start in milliseconds and its text without markup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cue {
+    pub(crate) start_ms: u64,
+    pub(crate) text: String,
+}
+
+/// The cues in the order of the file.
+pub(crate) fn cues(text: &str) -> Vec<Cue> {
+    let mut cues: Vec<Cue> = Vec::new();
+    let mut inside = false;
+    for line in text.split(['\n', '\r']).map(str::trim) {
+        if let Some(start_ms) = line.split_once("-->").and_then(|(start, _)| milliseconds(start.trim())) {
+            cues.push(Cue { start_ms, text: String::new() });
+            inside = true;
+        } else if line.is_empty() {
+            // "\r\n" makes an empty piece behind each line, so an empty line ends a cue only once it has text.
+            inside = inside && cues.last().is_some_and(|cue| cue.text.is_empty() || text.contains("\r\n"));
+        } else if inside {
+            if let Some(cue) = cues.last_mut() {
+                if !cue.text.is_empty() {
+                    cue.text.push(' ');
+                }
+                cue.text.push_str(&plain(line));
+            }
+        }
+    }
+    cues
+}
+
+/// `HH:MM:SS.mmm` or `MM:SS.mmm`.
+fn milliseconds(stamp: &str) -> Option<u64> {
+    let (clock, fraction) = stamp.split_once(['.', ','])?;
+    let parts: Vec<u64> = clock.split(':').map(number).collect::<Option<_>>()?;
+    let (hours, minutes, seconds) = match parts[..] {
+        [minutes, seconds] => (0, minutes, seconds),
+        [hours, minutes, seconds] => (hours, minutes, seconds),
+        _ => return None,
+    };
+    if minutes > 59 || seconds > 59 || fraction.len() != 3 {
+        return None;
+    }
+    Some(((hours * 60 + minutes) * 60 + seconds) * 1000 + number(fraction)?)
+}
+
+/// At most six digits: a time stamp of a million hours is none, and no arithmetic overflows.
+fn number(digits: &str) -> Option<u64> {
+    let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten()
+}
+
+/// `HH:MM:SS.mmm`.
+pub(crate) fn stamp(ms: u64) -> String {
+    let (seconds, ms) = (ms / 1000, ms % 1000);
+    format!("{:02}:{:02}:{:02}.{ms:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// A line without tags (`<v Anna>`, `<00:01.000>`, `</i>`) and with its entities decoded.
+fn plain(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(['<', '&']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let tag = rest.starts_with('<') && rest[1..].starts_with(|c: char| c == '/' || c.is_ascii_alphanumeric());
+        if let (true, Some(end)) = (tag, rest.find('>')) {
+            rest = &rest[end + 1..];
+        } else if let Some((entity, decoded)) = ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity)) {
+            out.push_str(decoded);
+            rest = &rest[entity.len()..];
+        } else {
+            let first = rest.chars().next().map_or(0, char::len_utf8);
+            out.push_str(&rest[..first]);
+            rest = &rest[first..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+const ENTITIES: &[(&str, &str)] =
+    &[("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&nbsp;", " "), ("&lrm;", ""), ("&rlm;", ""), ("&quot;", "\""), ("&#39;", "'")];
+
+#[cfg(test)]
+mod tests {
+    use super::{cues, plain, stamp};
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Vec<(String, String)> {
+        cues(text).into_iter().map(|cue| (stamp(cue.start_ms), cue.text)).collect()
+    }
+
+    fn said(at: &str, text: &str) -> (String, String) {
+        (at.into(), text.into())
+    }
+
+    #[test]
+    fn cues_have_a_start_and_plain_text() {
+        let text = "WEBVTT - A call\n\nNOTE written by\na machine\n\nSTYLE\n::cue { color: red }\n\nintro\n00:01.500 --> 00:04.000 align:start\n<v Anna>Hello &amp; welcome,\n<i>everybody</i>.\n\n100:00:05.000 --> 100:00:06.000\nBye.\n";
+        assert_eq!(read(text), [said("00:00:01.500", "Hello & welcome, everybody."), said("100:00:05.000", "Bye.")]);
+    }
+
+    #[test]
+    fn files_of_other_systems_are_read_the_same() {
+        let unix = "WEBVTT\n\n00:01.000 --> 00:02.000\none\ntwo\n\n00:03,000 --> 00:04,000\nthree\n";
+        let wanted = [said("00:00:01.000", "one two"), said("00:00:03.000", "three")];
+        assert_eq!(read(unix), wanted);
+        assert_eq!(read(&unix.replace('\n', "\r\n")), wanted);
+    }
+
+    #[test]
+    fn cues_without_an_empty_line_between_them_are_told_apart() {
+        assert_eq!(read("00:01.000 --> 00:02.000\none\n00:03.000 --> 00:04.000\ntwo"), [said("00:00:01.000", "one"), said("00:00:03.000", "two")]);
+    }
+
+    #[test]
+    fn what_only_looks_like_markup_stays() {
+        assert_eq!(plain("a < b && c > d <- e &unknown; <"), "a < b && c > d <- e &unknown; <");
+        assert_eq!(plain("<c.yellow.bg>x</c> <00:19.000>y <ruby"), "x y <ruby");
+    }
+
+    #[test]
+    fn a_text_without_cues_has_none() {
+        assert_eq!(read("just words --> and an arrow"), []);
+        assert_eq!(read("99:99.000 --> 0\nx"), []);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "[0-9:.,<>&;a-zя \r\n-]{0,120}") {
+            let _ = cues(&text);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Tests of the derivation and of taking the nulls out again.
+
+use super::{Loss, derive, strip_nulls};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn canonical() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Report",
+        "type": "object",
+        "required": ["name", "steps"],
+        "additionalProperties": false,
+        "properties": {
+            "name": {"type": "string", "description": "A name.", "minLength": 1, "maxLength": 9},
+            "risk": {"enum": ["low", "high"]},
+            "kind": {"const": "x"},
+            "summary": {"type": "string", "readOnly": true},
+            "steps": {"type": "array", "maxItems": 3, "items": {"$ref": "#/$defs/step"}},
+            "best": {"$ref": "#/$defs/step"}
+        },
+        "$defs": {"step": {
+            "type": "object", "required": ["action"], "additionalProperties": false,
+            "properties": {"action": {"type": "string"}, "due": {"type": "string", "format": "date"}}
+        }}
+    })
+}
+
+#[test]
+fn the_derived_schema_is_what_strict_providers_take() {
+    let (strict, losses) = derive(&canonical());
+    assert_eq!(losses, []);
+    assert_eq!(strict, json!({
+        "type": "object",
+        "required": ["best", "kind", "name", "risk", "steps"],
+        "additionalProperties": false,
+        "properties": {
+            "name": {"type": "string", "description": "A name. (minimum length 1, maximum length 9)"},
+            "risk": {"enum": ["low", "high", null]},
+            "kind": {"enum": ["x", null]},
+            "steps": {"type": "array", "items": {"$ref": "#/$defs/step"}, "description": "(maximum number of items 3)"},
+            "best": {"anyOf": [{"$ref": "#/$defs/step"}, {"type": "null"}]}
+        },
+        "$defs": {"step": {
+            "type": "object", "required": ["action", "due"], "additionalProperties": false,
+            "properties": {"action": {"type": "string"}, "due": {"type": ["string", "null"], "description": "(format date)"}}
+        }}
+    }));
+}
+
+#[test]
+fn what_the_subset_cannot_express_is_said() {
+    let (strict, losses) = derive(&json!({
+        "type": "object", "required": ["map", "either", "pair"],
+        "properties": {
+            "map": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "either": {"oneOf": [{"type": "string", "not": {"const": ""}}, {"type": "integer"}]},
+            "pair": {"type": "array", "prefixItems": [{"type": "string"}]}
+        },
+        "allOf": [{"required": ["map"]}]
+    }));
+    let loss = |pointer: &str, keyword: &str| Loss { pointer: pointer.into(), keyword: keyword.into() };
+    for expected in [
+        loss("", "allOf"),
+        loss("/properties/map", "additionalProperties"),
+        loss("/properties/map", "properties"),
+        loss("/properties/either/oneOf/0", "not"),
+        loss("/properties/pair", "prefixItems"),
+        loss("/properties/pair", "items"),
+    ] {
+        assert!(losses.contains(&expected), "{expected:?} is missing in {losses:?}");
+    }
+    assert_eq!(strict["properties"]["either"], json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}));
+    assert_eq!(strict["properties"]["map"]["additionalProperties"], json!(false));
+}
+
+#[test]
+fn a_null_for_an_optional_property_is_taken_out_at_any_depth() {
+    let mut document = json!({
+        "name": "n", "risk": null, "kind": null, "best": {"action": "b", "due": null},
+        "steps": [{"action": "a", "due": null}, {"action": "b", "due": "2026-01-01"}]
+    });
+    strip_nulls(&mut document, &canonical());
+    let kept = json!({"name": "n", "best": {"action": "b"}, "steps": [{"action": "a"}, {"action": "b", "due": "2026-01-01"}]});
+    assert_eq!(document, kept);
+}
+
+#[test]
+fn a_null_that_means_something_stays() {
+    let schema = json!({"required": ["must"], "properties": {
+        "must": {"type": "string"},
+        "may": {"type": ["string", "null"]},
+        "any": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "free": {}
+    }});
+    let document = json!({"must": null, "may": null, "any": null, "free": null, "unknown": null});
+    let mut stripped = document.clone();
+    strip_nulls(&mut stripped, &schema);
+    assert_eq!(stripped, document);
+}
+
+#[test]
+fn the_alternative_that_fits_decides_about_its_nulls() {
+    let branch = |kind: &str, name: &str| json!({
+        "type": "object", "required": ["kind"],
+        "properties": {"kind": {"const": kind}, name: {"type": "string"}}
+    });
+    let schema = json!({"items": {"anyOf": [branch("a", "x"), branch("b", "y")]}});
+    let mut document = json!([{"kind": "b", "y": null}, {"kind": "a", "x": null}]);
+    strip_nulls(&mut document, &schema);
+    assert_eq!(document, json!([{"kind": "b"}, {"kind": "a"}]));
+}
+
+#[test]
+fn a_circular_schema_ends() {
+    let schema = json!({
+        "$ref": "#/$defs/a",
+        "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}, "self": {"anyOf": [{"$ref": "#/$defs/self"}]}},
+        "properties": {"s": {"$ref": "#/$defs/self"}}
+    });
+    let mut document = json!({"s": null});
+    strip_nulls(&mut document, &schema);
+    strip_nulls(&mut document, &json!({"properties": {"s": {"$ref": "#/properties/s"}, "t": {"anyOf": [{"$ref": "#/properties/t"}]}}}));
+    assert!(derive(&schema).0.is_object());
+}
+
+proptest! {
+    /// Stripping is idempotent and removes nothing but nulls.
+    #[test]
+    fn stripping_removes_nothing_but_nulls(name in ".{0,8}", due in proptest::option::of(".{0,8}"), risk in proptest::option::of("low|high")) {
+        let document = json!({"name": name, "risk": risk, "steps": [{"action": "a", "due": due}]});
+        let mut stripped = document.clone();
+        strip_nulls(&mut stripped, &canonical());
+        let mut expected = json!({"name": name, "steps": [{"action": "a"}]});
+        if let Some(risk) = risk { expected["risk"] = json!(risk); }
+        if let Some(due) = due { expected["steps"][0]["due"] = json!(due); }
+        prop_assert_eq!(&stripped, &expected);
+        strip_nulls(&mut stripped, &canonical());
+        prop_assert_eq!(stripped, expected);
+    }
+}
