@@ -36,22 +36,36 @@ const MAX_DAYS: i64 = 3660;
 
 /// The day of an RFC 3339 instant.
 pub(crate) fn received_on(received_at: &str) -> Option<Date> {
-    OffsetDateTime::parse(received_at, &Rfc3339).ok().map(OffsetDateTime::date)
+    OffsetDateTime::parse(received_at, &Rfc3339)
+        .ok()
+        .map(OffsetDateTime::date)
 }
 
 /// `YYYY-MM-DD`.
 pub(crate) fn iso(date: Date) -> String {
-    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+    format!(
+        "{:04}-{:02}-{:02}",
+        date.year(),
+        u8::from(date.month()),
+        date.day()
+    )
 }
 
 /// Understands a text. Without the day it was received only full dates are certain.
 pub(crate) fn resolve(said: &str, received_on: Option<Date>) -> Due {
     let said = said.to_lowercase().replace('ё', "е");
-    let tokens: Vec<&str> = said.split(|c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')')).map(trim).filter(|t| !t.is_empty()).collect();
+    let tokens: Vec<&str> = said
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')'))
+        .map(trim)
+        .filter(|t| !t.is_empty())
+        .collect();
     if words::says_nothing(&tokens.join(" ")) {
         return Due::Unsaid;
     }
-    let kept: Vec<&str> = tokens.into_iter().filter(|token| !is_filler(token)).collect();
+    let kept: Vec<&str> = tokens
+        .into_iter()
+        .filter(|token| !is_filler(token))
+        .collect();
     let date = full_date(&kept).or_else(|| received_on.and_then(|today| relative(&kept, today)));
     match date.filter(|date| (0..=9999).contains(&date.year())) {
         Some(date) => Due::On(date),
@@ -60,7 +74,10 @@ pub(crate) fn resolve(said: &str, received_on: Option<Date>) -> Due {
 }
 
 fn trim(token: &str) -> &str {
-    token.trim_matches(|c: char| !c.is_alphanumeric())
+    // A minus sign changes what a number means; it stays and makes the text uncertain.
+    token
+        .trim_end_matches(|c: char| !c.is_alphanumeric())
+        .trim_start_matches(|c: char| !c.is_alphanumeric() && c != '-')
 }
 
 /// Dates that carry their year.
@@ -68,7 +85,11 @@ fn full_date(words: &[&str]) -> Option<Date> {
     match words {
         [only] => numeric(only, ['-', '/'], |[year, month, day]| (year, month, day))
             .or_else(|| numeric(only, ['.', '.'], |[day, month, year]| (year, month, day)))
-            .or_else(|| numeric(only.split('t').next()?, ['-', '-'], |[year, month, day]| (year, month, day))),
+            .or_else(|| {
+                numeric(only.split('t').next()?, ['-', '-'], |[year, month, day]| {
+                    (year, month, day)
+                })
+            }),
         [day, "of", rest @ ..] if ordinal(day).is_some() => full_date(&[&[*day], rest].concat()),
         [a, b, year] | [a, b, year, "г" | "года"] => {
             let (day, month) = day_month(a, b)?;
@@ -79,8 +100,14 @@ fn full_date(words: &[&str]) -> Option<Date> {
 }
 
 /// Three numbers with one separator between them; the year has four digits.
-fn numeric(text: &str, separators: [char; 2], order: fn([&str; 3]) -> (&str, &str, &str)) -> Option<Date> {
-    let separator = separators.into_iter().find(|separator| text.contains(*separator))?;
+fn numeric(
+    text: &str,
+    separators: [char; 2],
+    order: fn([&str; 3]) -> (&str, &str, &str),
+) -> Option<Date> {
+    let separator = separators
+        .into_iter()
+        .find(|separator| text.contains(*separator))?;
     let parts: Vec<&str> = text.split(separator).collect();
     let (year, month, day) = order(parts.try_into().ok()?);
     let month = Month::try_from(small(month)?).ok()?;
@@ -91,17 +118,35 @@ fn numeric(text: &str, separators: [char; 2], order: fn([&str; 3]) -> (&str, &st
 fn relative(words: &[&str], today: Date) -> Option<Date> {
     let friday_of = |date: Date| on_or_after(date, Weekday::Friday);
     match words {
-        ["today" | "tonight" | "eod" | "cob" | "сегодня"] | ["end", "of", "day" | "today"] | ["конца", "дня"] => Some(today),
+        ["today" | "tonight" | "eod" | "cob" | "сегодня"]
+        | ["end", "of", "day" | "today"]
+        | ["конца", "дня"] => Some(today),
         ["tomorrow" | "завтра"] => later(today, 1),
         ["day", "after", "tomorrow"] | ["послезавтра"] => later(today, 2),
-        ["end", "of", "week"] | ["конца" | "конец" | "концу", "недели"] => friday_of(today),
-        ["end", "of", next, "week"] | ["конца" | "конец" | "концу", next, "недели"] | [next, "week" | "неделе" | "неделя" | "неделю"] if is_next(next) => {
+        ["end", "of", "week"] | ["конца" | "конец" | "концу", "недели"] => {
+            friday_of(today)
+        }
+        ["end", "of", next, "week"]
+        | ["конца" | "конец" | "концу", next, "недели"]
+        | [next, "week" | "неделе" | "неделя" | "неделю"]
+            if is_next(next) =>
+        {
             friday_of(next_monday(today)?)
         }
-        ["end", "of", "month"] | ["конца" | "конец" | "концу", "месяца"] => last_of_month(today),
-        ["end", "of", next, "month"] | ["конца" | "конец" | "концу", next, "месяца"] if is_next(next) => last_of_month(later(last_of_month(today)?, 1)?),
-        ["in" | "within" | "через" | "течение", count, unit] => later(today, number(count)?.checked_mul(words::days_in(unit)?)?),
-        ["через" | "течение", unit] => later(today, words::days_in(unit).filter(|days| *days == 7)?),
+        ["end", "of", "month"] | ["конца" | "конец" | "концу", "месяца"] => {
+            last_of_month(today)
+        }
+        ["end", "of", next, "month"] | ["конца" | "конец" | "концу", next, "месяца"]
+            if is_next(next) =>
+        {
+            last_of_month(later(last_of_month(today)?, 1)?)
+        }
+        ["in" | "within" | "через" | "течение", count, unit] => {
+            later(today, number(count)?.checked_mul(words::days_in(unit)?)?)
+        }
+        ["через" | "течение", unit] => {
+            later(today, words::days_in(unit).filter(|days| *days == 7)?)
+        }
         [next, day] if is_next(next) => on_or_after(next_monday(today)?, weekday(day)?),
         [day] => match weekday(day) {
             Some(day) => on_or_after(today, day),
@@ -126,11 +171,15 @@ fn relative(words: &[&str], today: Date) -> Option<Date> {
 }
 
 fn later(date: Date, days: i64) -> Option<Date> {
-    (0..=MAX_DAYS).contains(&days).then(|| date.checked_add(Duration::days(days))).flatten()
+    (0..=MAX_DAYS)
+        .contains(&days)
+        .then(|| date.checked_add(Duration::days(days)))
+        .flatten()
 }
 
 fn on_or_after(date: Date, wanted: Weekday) -> Option<Date> {
-    let ahead = (7 + wanted.number_days_from_monday() - date.weekday().number_days_from_monday()) % 7;
+    let ahead =
+        (7 + wanted.number_days_from_monday() - date.weekday().number_days_from_monday()) % 7;
     later(date, ahead.into())
 }
 
@@ -144,7 +193,9 @@ fn last_of_month(date: Date) -> Option<Date> {
 
 /// The first such day from `today` on; 29 February may be years away.
 fn upcoming(today: Date, day: u8, month: Month) -> Option<Date> {
-    (0..=8).filter_map(|years| Date::from_calendar_date(today.year() + years, month, day).ok()).find(|date| *date >= today)
+    (0..=8)
+        .filter_map(|years| Date::from_calendar_date(today.year() + years, month, day).ok())
+        .find(|date| *date >= today)
 }
 
 fn day_month(a: &str, b: &str) -> Option<(u8, Month)> {
@@ -157,7 +208,12 @@ fn day_month(a: &str, b: &str) -> Option<(u8, Month)> {
 /// "5", "5th", "5-го", "05".
 fn ordinal(text: &str) -> Option<u8> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    matches!(&text[digits.len()..], "" | "st" | "nd" | "rd" | "th" | "-го" | "го" | "-е" | "-му").then(|| small(digits)).flatten()
+    matches!(
+        &text[digits.len()..],
+        "" | "st" | "nd" | "rd" | "th" | "-го" | "го" | "-е" | "-му"
+    )
+    .then(|| small(digits))
+    .flatten()
 }
 
 fn small(digits: &str) -> Option<u8> {
@@ -166,7 +222,9 @@ fn small(digits: &str) -> Option<u8> {
 }
 
 fn four_digits(digits: &str) -> Option<i32> {
-    (digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+    (digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 #[cfg(test)]

@@ -25,25 +25,43 @@ impl ReportGuest for Meeting {
     const SCHEMA: &'static str = include_str!("../../../schemas/report.v2.json");
 
     fn initialize() -> Result<Self, InitError> {
-        Ok(Self { system: Template::parse(include_str!("system.md"))?, user: Template::parse(include_str!("user.md"))? })
+        Ok(Self {
+            system: Template::parse(include_str!("system.md"))?,
+            user: Template::parse(include_str!("user.md"))?,
+        })
     }
 
     fn answer_schema(derived: &mut Value) {
-        if let Some(due) = derived.pointer_mut("/properties/next_steps/items/properties/due_date/description") {
-            *due = json!("The day as it was said (\"by Friday\", \"tomorrow\", \"5 March\") or as YYYY-MM-DD; null where no day was said.");
+        if let Some(due) =
+            derived.pointer_mut("/properties/next_steps/items/properties/due_date/description")
+        {
+            *due = json!(
+                "The day as it was said (\"by Friday\", \"tomorrow\", \"5 March\") or as YYYY-MM-DD; null where no day was said."
+            );
         }
     }
 
     fn prompt(&self, transcript: &Transcript, schema: &Schema) -> Prompt {
-        Prompt::structured(self.system.render(transcript, schema), self.user.render(transcript, schema), schema)
+        Prompt::structured(
+            self.system.render(transcript, schema),
+            self.user.render(transcript, schema),
+            schema,
+        )
     }
 
     fn decode(&self, text: &str) -> Result<Value, NotJson> {
         json::parse_fenced(text)
     }
 
-    fn postprocess(&self, mut document: Value, transcript: &Transcript, notes: &mut Notes) -> Result<Value, Rejection> {
-        let Some(report) = document.as_object_mut() else { return Ok(document) };
+    fn postprocess(
+        &self,
+        mut document: Value,
+        transcript: &Transcript,
+        notes: &mut Notes,
+    ) -> Result<Value, Rejection> {
+        let Some(report) = document.as_object_mut() else {
+            return Ok(document);
+        };
         for list in ["highlights", "decisions", "open_questions", "participants"] {
             if let Some(Value::Array(items)) = report.get_mut(list) {
                 tidy::list(items);

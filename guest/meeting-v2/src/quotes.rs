@@ -32,7 +32,10 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
             continue;
         }
         looked_up += 1;
-        match (looked_up <= MAX_LOOKED_UP).then(|| spoken.find(&text)).flatten() {
+        match (looked_up <= MAX_LOOKED_UP)
+            .then(|| spoken.find(&text))
+            .flatten()
+        {
             Some(place) => {
                 quote.insert("text".to_owned(), Value::String(text));
                 if let Some(ms) = spoken.time(place) {
@@ -40,8 +43,16 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
                 }
                 kept.push((place, quote));
             }
-            None if looked_up > MAX_LOOKED_UP => notes.add("quote-not-checked", "/quotes", "a quote beyond the number that is checked was left out"),
-            None => notes.add("quote-not-found", "/quotes", "a quote that does not occur in the transcript was left out"),
+            None if looked_up > MAX_LOOKED_UP => notes.add(
+                "quote-not-checked",
+                "/quotes",
+                "a quote beyond the number that is checked was left out",
+            ),
+            None => notes.add(
+                "quote-not-found",
+                "/quotes",
+                "a quote that does not occur in the transcript was left out",
+            ),
         }
     }
     kept.sort_by_key(|(place, _)| *place);
@@ -51,7 +62,9 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
 
 /// Tidies a string field in place and returns it; an empty one is removed, as if it had not been written.
 fn tidy_field(quote: &mut Map<String, Value>, field: &str) -> String {
-    let Some(Value::String(text)) = quote.get_mut(field) else { return String::new() };
+    let Some(Value::String(text)) = quote.get_mut(field) else {
+        return String::new();
+    };
     *text = tidy::text(text);
     let tidied = text.clone();
     if tidied.is_empty() {
@@ -62,11 +75,31 @@ fn tidy_field(quote: &mut Map<String, Value>, field: &str) -> String {
 
 /// A quote without the quote marks around it.
 fn bare(text: &str) -> String {
-    text.trim_matches(|c| is_quote_mark(c) || char::is_whitespace(c)).to_owned()
+    text.trim_matches(|c| is_quote_mark(c) || char::is_whitespace(c))
+        .to_owned()
 }
 
 fn is_quote_mark(c: char) -> bool {
-    matches!(c, '"' | '\'' | '`' | '´' | '«' | '»' | '‹' | '›' | '„' | '“' | '”' | '‟' | '‘' | '’' | '‚' | '‛' | '″' | '′')
+    matches!(
+        c,
+        '"' | '\''
+            | '`'
+            | '´'
+            | '«'
+            | '»'
+            | '‹'
+            | '›'
+            | '„'
+            | '“'
+            | '”'
+            | '‟'
+            | '‘'
+            | '’'
+            | '‚'
+            | '‛'
+            | '″'
+            | '′'
+    )
 }
 
 /// A transcript in its comparable form, and where its cues begin in it.
@@ -77,8 +110,15 @@ struct Spoken {
 
 impl Spoken {
     fn of(transcript: &Transcript) -> Self {
-        let cues = if transcript.media_type == "text/vtt" { vtt::cues(&transcript.text) } else { Vec::new() };
-        let mut spoken = Self { text: String::new(), cues: Vec::with_capacity(cues.len()) };
+        let cues = if transcript.media_type == "text/vtt" {
+            vtt::cues(&transcript.text)
+        } else {
+            Vec::new()
+        };
+        let mut spoken = Self {
+            text: String::new(),
+            cues: Vec::with_capacity(cues.len()),
+        };
         if cues.is_empty() {
             comparable(&transcript.text, &mut spoken.text);
             return spoken;
@@ -106,7 +146,10 @@ impl Spoken {
             let after = self.text[*at + wanted.len()..].chars().next();
             !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
         };
-        self.text.match_indices(wanted).map(|(at, _)| at).find(whole)
+        self.text
+            .match_indices(wanted)
+            .map(|(at, _)| at)
+            .find(whole)
     }
 
     /// When the words at a place were said.
@@ -144,13 +187,26 @@ mod tests {
 
     fn verified(media_type: &str, text: &str, quotes: Value) -> (Value, Vec<String>) {
         let transcript = Transcript {
-            id: "1".into(), text: text.into(), media_type: media_type.into(), filename: String::new(),
-            received_at: "2026-03-04T09:30:00Z".into(), attributes: vec![],
+            id: "1".into(),
+            text: text.into(),
+            media_type: media_type.into(),
+            filename: String::new(),
+            received_at: "2026-03-04T09:30:00Z".into(),
+            attributes: vec![],
         };
-        let Value::Array(mut items) = quotes else { panic!("a list") };
+        let Value::Array(mut items) = quotes else {
+            panic!("a list")
+        };
         let mut notes = Notes::default();
         verify(&mut items, &transcript, &mut notes);
-        (Value::Array(items), notes.into_findings().into_iter().map(|note| note.code).collect())
+        (
+            Value::Array(items),
+            notes
+                .into_findings()
+                .into_iter()
+                .map(|note| note.code)
+                .collect(),
+        )
     }
 
     fn found(text: &str, quote: &str) -> bool {
@@ -161,38 +217,65 @@ mod tests {
 
     #[test]
     fn a_quote_may_span_cues_and_gets_the_time_of_the_first() {
-        let (quotes, notes) = verified("text/vtt", VTT, json!([
-            {"text": "все хорошо", "speaker": " Борис ", "at": "09:09:09.000"},
-            {"text": "“We will ship on Friday”", "speaker": ""},
-            {"text": "on friday no matter what"}
-        ]));
-        assert_eq!(quotes, json!([
-            {"text": "We will ship on Friday", "at": "00:00:01.000"},
-            {"text": "все хорошо", "speaker": "Борис", "at": "01:00:05.000"}
-        ]));
+        let (quotes, notes) = verified(
+            "text/vtt",
+            VTT,
+            json!([
+                {"text": "все хорошо", "speaker": " Борис ", "at": "09:09:09.000"},
+                {"text": "“We will ship on Friday”", "speaker": ""},
+                {"text": "on friday no matter what"}
+            ]),
+        );
+        assert_eq!(
+            quotes,
+            json!([
+                {"text": "We will ship on Friday", "at": "00:00:01.000"},
+                {"text": "все хорошо", "speaker": "Борис", "at": "01:00:05.000"}
+            ])
+        );
         assert_eq!(notes, ["quote-not-found"]);
     }
 
     #[test]
     fn comparison_forgives_marks_spaces_and_case_and_nothing_else() {
         let text = "Anna: It’s \"fine\" —  we\nship… ok? Шрифт «Ёлка» готов.";
-        for quote in ["It's fine - we ship... ok", "“it’s fine”", "WE SHIP…", "Шрифт \"Елка\" готов!", "we ship"] {
+        for quote in [
+            "It's fine - we ship... ok",
+            "“it’s fine”",
+            "WE SHIP…",
+            "Шрифт \"Елка\" готов!",
+            "we ship",
+        ] {
             assert!(found(text, quote), "{quote}");
         }
-        for quote in ["It is fine", "we ships", "e ship", "fine ship", "", "…", "\"\""] {
+        for quote in [
+            "It is fine",
+            "we ships",
+            "e ship",
+            "fine ship",
+            "",
+            "…",
+            "\"\"",
+        ] {
             assert!(!found(text, quote), "{quote}");
         }
     }
 
     #[test]
     fn quotes_are_kept_once_and_in_the_order_of_the_transcript() {
-        let (quotes, _) = verified("text/plain", "one two. three four.", json!([{"text": "three four"}, {"text": "One two"}, {"text": "\"one two.\""}]));
+        let (quotes, _) = verified(
+            "text/plain",
+            "one two. three four.",
+            json!([{"text": "three four"}, {"text": "One two"}, {"text": "\"one two.\""}]),
+        );
         assert_eq!(quotes, json!([{"text": "One two"}, {"text": "three four"}]));
     }
 
     #[test]
     fn a_flood_of_quotes_is_not_looked_up() {
-        let quotes: Vec<Value> = (0..1000).map(|n| json!({"text": format!("w{n}")})).collect();
+        let quotes: Vec<Value> = (0..1000)
+            .map(|n| json!({"text": format!("w{n}")}))
+            .collect();
         let text: String = (0..1000).map(|n| format!("w{n} ")).collect();
         let (kept, notes) = verified("text/plain", &text, Value::Array(quotes));
         assert_eq!(kept.as_array().map(Vec::len), Some(super::MAX_LOOKED_UP));

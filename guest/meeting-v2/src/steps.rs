@@ -22,11 +22,15 @@ pub(crate) fn arrange(items: &mut Vec<Value>, received_on: Option<Date>, notes: 
             }
         }
         let unresolved = !resolve(&mut step, received_on);
-        let key = (tidy::key(text(&step, "owner")), tidy::key(text(&step, "action")));
+        let key = (
+            tidy::key(text(&step, "owner")),
+            tidy::key(text(&step, "action")),
+        );
         match places.get(&key) {
             // Of two equal steps the one with a date says more. Steps without words are never equal: they are faults to report.
             Some(&at) if !key.1.is_empty() => {
-                if text(&steps[at].0, "due_date").is_empty() && !text(&step, "due_date").is_empty() {
+                if text(&steps[at].0, "due_date").is_empty() && !text(&step, "due_date").is_empty()
+                {
                     steps[at] = (step, unresolved);
                 }
             }
@@ -38,11 +42,20 @@ pub(crate) fn arrange(items: &mut Vec<Value>, received_on: Option<Date>, notes: 
     }
     steps.sort_by_cached_key(|(step, _)| {
         let due = text(step, "due_date");
-        (due.is_empty(), due.to_owned(), text(step, "owner").to_lowercase(), text(step, "action").to_lowercase())
+        (
+            due.is_empty(),
+            due.to_owned(),
+            text(step, "owner").to_lowercase(),
+            text(step, "action").to_lowercase(),
+        )
     });
     for (index, (step, unresolved)) in steps.into_iter().enumerate() {
         if unresolved {
-            notes.add("due-unresolved", format!("/next_steps/{index}"), "a due date was said that is no certain day; it was left out");
+            notes.add(
+                "due-unresolved",
+                format!("/next_steps/{index}"),
+                "a due date was said that is no certain day; it was left out",
+            );
         }
         items.push(Value::Object(step));
     }
@@ -51,7 +64,9 @@ pub(crate) fn arrange(items: &mut Vec<Value>, received_on: Option<Date>, notes: 
 
 /// Makes `due_date` an ISO date or removes it; false where words were removed that should have been a day.
 fn resolve(step: &mut Map<String, Value>, received_on: Option<Date>) -> bool {
-    let Some(Value::String(said)) = step.get("due_date") else { return true };
+    let Some(Value::String(said)) = step.get("due_date") else {
+        return true;
+    };
     match due::resolve(said, received_on) {
         due::Due::On(date) => {
             step.insert("due_date".to_owned(), Value::String(due::iso(date)));
@@ -80,11 +95,20 @@ mod tests {
     use serde_json::{Value, json};
 
     fn arranged(items: Value) -> (Value, Vec<String>) {
-        let Value::Array(mut items) = items else { panic!("a list") };
+        let Value::Array(mut items) = items else {
+            panic!("a list")
+        };
         let mut notes = Notes::default();
         // A Wednesday.
         arrange(&mut items, received_on("2026-03-04T22:00:00Z"), &mut notes);
-        (Value::Array(items), notes.into_findings().into_iter().map(|note| format!("{} {}", note.pointer, note.code)).collect())
+        (
+            Value::Array(items),
+            notes
+                .into_findings()
+                .into_iter()
+                .map(|note| format!("{} {}", note.pointer, note.code))
+                .collect(),
+        )
     }
 
     #[test]
@@ -95,12 +119,15 @@ mod tests {
             {"owner": "Anna", "action": "write", "due_date": "завтра"},
             {"owner": "Anna", "action": "read", "due_date": "n/a"}
         ]));
-        assert_eq!(steps, json!([
-            {"owner": "Anna", "action": "write", "due_date": "2026-03-05"},
-            {"owner": "boris", "action": "call back", "due_date": "2026-03-06"},
-            {"owner": "Anna", "action": "read"},
-            {"owner": "Zoe", "action": "wait"}
-        ]));
+        assert_eq!(
+            steps,
+            json!([
+                {"owner": "Anna", "action": "write", "due_date": "2026-03-05"},
+                {"owner": "boris", "action": "call back", "due_date": "2026-03-06"},
+                {"owner": "Anna", "action": "read"},
+                {"owner": "Zoe", "action": "wait"}
+            ])
+        );
         assert_eq!(notes, [""; 0]);
     }
 
@@ -109,13 +136,21 @@ mod tests {
         let (steps, _) = arranged(json!([
             {"owner": "Anna", "action": "Send it"}, {"owner": "anna", "action": "send it.", "due_date": "tomorrow"}, {"owner": "Anna", "action": "send it!"}
         ]));
-        assert_eq!(steps, json!([{"owner": "anna", "action": "send it.", "due_date": "2026-03-05"}]));
+        assert_eq!(
+            steps,
+            json!([{"owner": "anna", "action": "send it.", "due_date": "2026-03-05"}])
+        );
     }
 
     #[test]
     fn a_day_that_is_not_certain_becomes_a_note_without_its_words() {
-        let (steps, notes) = arranged(json!([{"owner": "A", "action": "b", "due_date": "when marker is back"}, {"owner": "A", "action": "a"}]));
-        assert_eq!(steps, json!([{"owner": "A", "action": "a"}, {"owner": "A", "action": "b"}]));
+        let (steps, notes) = arranged(
+            json!([{"owner": "A", "action": "b", "due_date": "when marker is back"}, {"owner": "A", "action": "a"}]),
+        );
+        assert_eq!(
+            steps,
+            json!([{"owner": "A", "action": "a"}, {"owner": "A", "action": "b"}])
+        );
         assert_eq!(notes, ["/next_steps/1 due-unresolved"]);
     }
 

@@ -8,11 +8,23 @@ const VTT: &str = "WEBVTT\n\n00:00:01.000 --> 00:00:04.000\n<v Anna>We decided t
 
 fn step(answers: &[String]) -> Step {
     let transcript = Transcript {
-        id: "1".into(), text: VTT.into(), media_type: "text/vtt".into(), filename: "call.vtt".into(),
-        received_at: "2026-03-04T09:30:00Z".into(), attributes: vec![],
+        id: "1".into(),
+        text: VTT.into(),
+        media_type: "text/vtt".into(),
+        filename: "call.vtt".into(),
+        received_at: "2026-03-04T09:30:00Z".into(),
+        attributes: vec![],
     };
-    let answers: Vec<_> = answers.iter().map(|text| Answer { text: text.clone(), model: "m".into() }).collect();
-    Ready::<Meeting>::initialize().expect("initializes").advance(&transcript, &answers)
+    let answers: Vec<_> = answers
+        .iter()
+        .map(|text| Answer {
+            text: text.clone(),
+            model: "m".into(),
+        })
+        .collect();
+    Ready::<Meeting>::initialize()
+        .expect("initializes")
+        .advance(&transcript, &answers)
 }
 
 fn answer() -> Value {
@@ -35,15 +47,28 @@ fn accepted(text: String) -> Report {
 fn an_answer_is_put_in_order_and_its_inventions_become_notes() {
     let report = accepted(format!("Sure!\n```json\n{}\n```", answer()));
     let document: Value = serde_json::from_str(&report.document).expect("is JSON");
-    assert_eq!(document, json!({
-        "summary": "The team ships. On the ninth.", "overview": "The team ships. On the ninth.",
-        "highlights": ["Ship it"], "decisions": ["Ship"], "open_questions": [],
-        "next_steps": [{"owner": "Anna", "action": "announce", "due_date": "2026-03-06"}, {"owner": "Boris", "action": "rest"}],
-        "participants": ["anna", "Boris"], "risk_level": "low",
-        "quotes": [{"text": "We decided to ship on the ninth.", "speaker": "Anna", "at": "00:00:01.000"}]
-    }));
-    assert_eq!(report.notes.iter().map(|note| note.code.as_str()).collect::<Vec<_>>(), ["quote-not-found"]);
-    assert!(!format!("{:?}", report.notes).contains("marker"), "a note quotes nothing");
+    assert_eq!(
+        document,
+        json!({
+            "summary": "The team ships. On the ninth.", "overview": "The team ships. On the ninth.",
+            "highlights": ["Ship it"], "decisions": ["Ship"], "open_questions": [],
+            "next_steps": [{"owner": "Anna", "action": "announce", "due_date": "2026-03-06"}, {"owner": "Boris", "action": "rest"}],
+            "participants": ["anna", "Boris"], "risk_level": "low",
+            "quotes": [{"text": "We decided to ship on the ninth.", "speaker": "Anna", "at": "00:00:01.000"}]
+        })
+    );
+    assert_eq!(
+        report
+            .notes
+            .iter()
+            .map(|note| note.code.as_str())
+            .collect::<Vec<_>>(),
+        ["quote-not-found"]
+    );
+    assert!(
+        !format!("{:?}", report.notes).contains("marker"),
+        "a note quotes nothing"
+    );
 }
 
 #[test]
@@ -54,22 +79,58 @@ fn a_report_that_went_through_once_goes_through_unchanged_again() {
 
 #[test]
 fn the_model_is_not_asked_for_what_the_guest_fills_in() {
-    let Step::Ask(prompts) = step(&[]) else { panic!("it must ask") };
-    let schema: Value = serde_json::from_str(prompts[0].answer_schema.as_deref().expect("has a schema")).expect("is JSON");
+    let Step::Ask(prompts) = step(&[]) else {
+        panic!("it must ask")
+    };
+    let schema: Value =
+        serde_json::from_str(prompts[0].answer_schema.as_deref().expect("has a schema"))
+            .expect("is JSON");
     assert!(schema["properties"].get("summary").is_none());
-    assert_eq!(schema["properties"]["quotes"]["items"]["required"], json!(["speaker", "text"]));
-    let due = schema["properties"]["next_steps"]["items"]["properties"]["due_date"]["description"].as_str();
-    assert!(due.is_some_and(|text| text.contains("by Friday") && !text.contains("format")), "{due:?}");
+    assert_eq!(
+        schema["properties"]["quotes"]["items"]["required"],
+        json!(["speaker", "text"])
+    );
+    let due = schema["properties"]["next_steps"]["items"]["properties"]["due_date"]["description"]
+        .as_str();
+    assert!(
+        due.is_some_and(|text| text.contains("by Friday") && !text.contains("format")),
+        "{due:?}"
+    );
 }
 
 #[test]
 fn an_answer_of_any_other_shape_is_rejected_and_never_a_panic() {
-    for text in ["{}", "[]", "null", "7", "\"text\"", r#"{"quotes": 1, "next_steps": {}, "highlights": "x", "overview": 1, "participants": [{}], "risk_level": []}"#] {
-        assert!(matches!(step(&[text.to_owned()]), Step::Reject(Rejection::Invalid(_))), "{text}");
+    for text in [
+        "{}",
+        "[]",
+        "null",
+        "7",
+        "\"text\"",
+        r#"{"quotes": 1, "next_steps": {}, "highlights": "x", "overview": 1, "participants": [{}], "risk_level": []}"#,
+    ] {
+        assert!(
+            matches!(
+                step(&[text.to_owned()]),
+                Step::Reject(Rejection::Invalid(_))
+            ),
+            "{text}"
+        );
     }
-    assert!(matches!(step(&["no JSON".to_owned()]), Step::Reject(Rejection::NotJson(_))));
+    assert!(matches!(
+        step(&["no JSON".to_owned()]),
+        Step::Reject(Rejection::NotJson(_))
+    ));
     let mut severe = answer();
     severe["risk_level"] = json!("severe");
-    let Step::Reject(Rejection::Invalid(findings)) = step(&[severe.to_string()]) else { panic!("it must reject") };
-    assert_eq!((findings.len(), findings[0].pointer.as_str(), findings[0].code.as_str()), (1, "/risk_level", "enum"));
+    let Step::Reject(Rejection::Invalid(findings)) = step(&[severe.to_string()]) else {
+        panic!("it must reject")
+    };
+    assert_eq!(
+        (
+            findings.len(),
+            findings[0].pointer.as_str(),
+            findings[0].code.as_str()
+        ),
+        (1, "/risk_level", "enum")
+    );
 }

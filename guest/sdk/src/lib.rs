@@ -24,7 +24,7 @@ mod template;
 pub use bindings::assay::report::types::{
     Answer, Finding, Manifest, Message, Prompt, Rejection, Report, Step, Transcript,
 };
-pub use finding::{Notes, MAX_FINDINGS};
+pub use finding::{MAX_FINDINGS, Notes};
 pub use flow::{Component, InitError, Ready, ReportGuest};
 pub use schema::{Schema, SchemaError};
 pub use template::{Template, TemplateError};
@@ -32,15 +32,15 @@ pub use template::{Template, TemplateError};
 /// What [`export_component!`] expands to; no part of the interface.
 #[doc(hidden)]
 pub mod __export {
-    pub use crate::bindings::exports;
     #[cfg(target_arch = "wasm32")]
     pub use crate::bindings::export;
+    pub use crate::bindings::exports;
     pub use crate::flow::initialize;
 }
 
 /// Exports a [`ReportGuest`] as a component for the world `assay:report/report-guest`.
 ///
-/// ```ignore
+/// ```text
 /// assay_guest::export_guest!(Meeting);
 /// ```
 #[macro_export]
@@ -82,7 +82,7 @@ macro_rules! export_component {
                 }
             }
 
-            $crate::__export::export!(Exported with_types_in $crate::__export);
+    $crate::__export::export!(Exported with_types_in $crate::__export);
 
             // Run once by the builder, which then keeps the memory as it is.
             #[unsafe(export_name = "wizer-initialize")]

@@ -6,8 +6,27 @@ use time::{Month, Weekday};
 pub(super) fn says_nothing(text: &str) -> bool {
     matches!(
         text,
-        "" | "none" | "null" | "n/a" | "na" | "unknown" | "unspecified" | "not specified" | "not stated" | "not mentioned" | "no date" | "no due date" | "no deadline" | "tbd" | "нет" | "не указано"
-            | "не указана" | "не указан" | "не определено" | "не назначено" | "без срока" | "неизвестно"
+        "" | "none"
+            | "null"
+            | "n/a"
+            | "na"
+            | "unknown"
+            | "unspecified"
+            | "not specified"
+            | "not stated"
+            | "not mentioned"
+            | "no date"
+            | "no due date"
+            | "no deadline"
+            | "tbd"
+            | "нет"
+            | "не указано"
+            | "не указана"
+            | "не указан"
+            | "не определено"
+            | "не назначено"
+            | "без срока"
+            | "неизвестно"
     )
 }
 
@@ -15,18 +34,68 @@ pub(super) fn says_nothing(text: &str) -> bool {
 pub(super) fn is_filler(token: &str) -> bool {
     let listed = matches!(
         token,
-        "by" | "on" | "until" | "till" | "before" | "due" | "at" | "the" | "this" | "coming" | "upcoming" | "latest" | "no" | "later" | "than" | "morning" | "noon" | "midday" | "afternoon" | "evening"
-            | "night" | "к" | "ко" | "до" | "на" | "в" | "во" | "не" | "позже" | "позднее" | "этот" | "эту" | "эта" | "это" | "этой" | "этого" | "ближайшую" | "ближайший" | "утро" | "утра" | "утром" | "полудня"
-            | "днем" | "обеда" | "вечер" | "вечера" | "вечеру" | "вечером" | "ночью" | "часов" | "часа"
+        "by" | "on"
+            | "until"
+            | "till"
+            | "before"
+            | "due"
+            | "at"
+            | "the"
+            | "this"
+            | "coming"
+            | "upcoming"
+            | "latest"
+            | "no"
+            | "later"
+            | "than"
+            | "morning"
+            | "noon"
+            | "midday"
+            | "afternoon"
+            | "evening"
+            | "night"
+            | "к"
+            | "ко"
+            | "до"
+            | "на"
+            | "в"
+            | "во"
+            | "не"
+            | "позже"
+            | "позднее"
+            | "этот"
+            | "эту"
+            | "эта"
+            | "это"
+            | "этой"
+            | "этого"
+            | "ближайшую"
+            | "ближайший"
+            | "утро"
+            | "утра"
+            | "утром"
+            | "полудня"
+            | "днем"
+            | "обеда"
+            | "вечер"
+            | "вечера"
+            | "вечеру"
+            | "вечером"
+            | "ночью"
+            | "часов"
+            | "часа"
     );
     listed || is_time(token)
 }
 
 /// "17:00", "5pm", "5:30pm".
 fn is_time(token: &str) -> bool {
-    let half = token.strip_suffix("am").or_else(|| token.strip_suffix("pm"));
+    let half = token
+        .strip_suffix("am")
+        .or_else(|| token.strip_suffix("pm"));
     let clock = half.unwrap_or(token);
-    let digits = |text: &str| matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+    let digits =
+        |text: &str| matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
     match clock.split_once(':') {
         Some((hours, minutes)) => digits(hours) && digits(minutes),
         None => half.is_some() && digits(clock),
@@ -39,13 +108,27 @@ pub(super) fn is_next(word: &str) -> bool {
 
 pub(super) fn weekday(word: &str) -> Option<Weekday> {
     Some(match word {
-        "monday" | "mon" | "понедельник" | "понедельника" | "понедельнику" | "пн" => Weekday::Monday,
-        "tuesday" | "tue" | "tues" | "вторник" | "вторника" | "вторнику" | "вт" => Weekday::Tuesday,
-        "wednesday" | "wed" | "среда" | "среду" | "среды" | "среде" | "ср" => Weekday::Wednesday,
-        "thursday" | "thu" | "thur" | "thurs" | "четверг" | "четверга" | "четвергу" | "чт" => Weekday::Thursday,
-        "friday" | "fri" | "пятница" | "пятницу" | "пятницы" | "пятнице" | "пт" => Weekday::Friday,
-        "saturday" | "sat" | "суббота" | "субботу" | "субботы" | "субботе" | "сб" => Weekday::Saturday,
-        "sunday" | "sun" | "воскресенье" | "воскресенья" | "воскресенью" | "вс" => Weekday::Sunday,
+        "monday" | "mon" | "понедельник" | "понедельника" | "понедельнику" | "пн" => {
+            Weekday::Monday
+        }
+        "tuesday" | "tue" | "tues" | "вторник" | "вторника" | "вторнику" | "вт" => {
+            Weekday::Tuesday
+        }
+        "wednesday" | "wed" | "среда" | "среду" | "среды" | "среде" | "ср" => {
+            Weekday::Wednesday
+        }
+        "thursday" | "thu" | "thur" | "thurs" | "четверг" | "четверга" | "четвергу" | "чт" => {
+            Weekday::Thursday
+        }
+        "friday" | "fri" | "пятница" | "пятницу" | "пятницы" | "пятнице" | "пт" => {
+            Weekday::Friday
+        }
+        "saturday" | "sat" | "суббота" | "субботу" | "субботы" | "субботе" | "сб" => {
+            Weekday::Saturday
+        }
+        "sunday" | "sun" | "воскресенье" | "воскресенья" | "воскресенью" | "вс" => {
+            Weekday::Sunday
+        }
         _ => return None,
     })
 }
@@ -90,7 +173,9 @@ pub(super) fn number(word: &str) -> Option<i64> {
         "eight" | "восемь" => 8,
         "nine" | "девять" => 9,
         "ten" | "десять" => 10,
-        _ if word.len() <= 4 && word.bytes().all(|b| b.is_ascii_digit()) => return word.parse().ok(),
+        _ if word.len() <= 4 && word.bytes().all(|b| b.is_ascii_digit()) => {
+            return word.parse().ok();
+        }
         _ => return None,
     })
 }

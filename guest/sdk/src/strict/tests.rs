@@ -30,22 +30,25 @@ fn canonical() -> Value {
 fn the_derived_schema_is_what_strict_providers_take() {
     let (strict, losses) = derive(&canonical());
     assert_eq!(losses, []);
-    assert_eq!(strict, json!({
-        "type": "object",
-        "required": ["best", "kind", "name", "risk", "steps"],
-        "additionalProperties": false,
-        "properties": {
-            "name": {"type": "string", "description": "A name. (minimum length 1, maximum length 9)"},
-            "risk": {"enum": ["low", "high", null]},
-            "kind": {"enum": ["x", null]},
-            "steps": {"type": "array", "items": {"$ref": "#/$defs/step"}, "description": "(maximum number of items 3)"},
-            "best": {"anyOf": [{"$ref": "#/$defs/step"}, {"type": "null"}]}
-        },
-        "$defs": {"step": {
-            "type": "object", "required": ["action", "due"], "additionalProperties": false,
-            "properties": {"action": {"type": "string"}, "due": {"type": ["string", "null"], "description": "(format date)"}}
-        }}
-    }));
+    assert_eq!(
+        strict,
+        json!({
+            "type": "object",
+            "required": ["best", "kind", "name", "risk", "steps"],
+            "additionalProperties": false,
+            "properties": {
+                "name": {"type": "string", "description": "A name. (minimum length 1, maximum length 9)"},
+                "risk": {"enum": ["low", "high", null]},
+                "kind": {"enum": ["x", null]},
+                "steps": {"type": "array", "items": {"$ref": "#/$defs/step"}, "description": "(maximum number of items 3)"},
+                "best": {"anyOf": [{"$ref": "#/$defs/step"}, {"type": "null"}]}
+            },
+            "$defs": {"step": {
+                "type": "object", "required": ["action", "due"], "additionalProperties": false,
+                "properties": {"action": {"type": "string"}, "due": {"type": ["string", "null"], "description": "(format date)"}}
+            }}
+        })
+    );
 }
 
 #[test]
@@ -59,7 +62,10 @@ fn what_the_subset_cannot_express_is_said() {
         },
         "allOf": [{"required": ["map"]}]
     }));
-    let loss = |pointer: &str, keyword: &str| Loss { pointer: pointer.into(), keyword: keyword.into() };
+    let loss = |pointer: &str, keyword: &str| Loss {
+        pointer: pointer.into(),
+        keyword: keyword.into(),
+    };
     for expected in [
         loss("", "allOf"),
         loss("/properties/map", "additionalProperties"),
@@ -68,10 +74,19 @@ fn what_the_subset_cannot_express_is_said() {
         loss("/properties/pair", "prefixItems"),
         loss("/properties/pair", "items"),
     ] {
-        assert!(losses.contains(&expected), "{expected:?} is missing in {losses:?}");
+        assert!(
+            losses.contains(&expected),
+            "{expected:?} is missing in {losses:?}"
+        );
     }
-    assert_eq!(strict["properties"]["either"], json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}));
-    assert_eq!(strict["properties"]["map"]["additionalProperties"], json!(false));
+    assert_eq!(
+        strict["properties"]["either"],
+        json!({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+    );
+    assert_eq!(
+        strict["properties"]["map"]["additionalProperties"],
+        json!(false)
+    );
 }
 
 #[test]
@@ -101,10 +116,12 @@ fn a_null_that_means_something_stays() {
 
 #[test]
 fn the_alternative_that_fits_decides_about_its_nulls() {
-    let branch = |kind: &str, name: &str| json!({
-        "type": "object", "required": ["kind"],
-        "properties": {"kind": {"const": kind}, name: {"type": "string"}}
-    });
+    let branch = |kind: &str, name: &str| {
+        json!({
+            "type": "object", "required": ["kind"],
+            "properties": {"kind": {"const": kind}, name: {"type": "string"}}
+        })
+    };
     let schema = json!({"items": {"anyOf": [branch("a", "x"), branch("b", "y")]}});
     let mut document = json!([{"kind": "b", "y": null}, {"kind": "a", "x": null}]);
     strip_nulls(&mut document, &schema);
@@ -120,7 +137,10 @@ fn a_circular_schema_ends() {
     });
     let mut document = json!({"s": null});
     strip_nulls(&mut document, &schema);
-    strip_nulls(&mut document, &json!({"properties": {"s": {"$ref": "#/properties/s"}, "t": {"anyOf": [{"$ref": "#/properties/t"}]}}}));
+    strip_nulls(
+        &mut document,
+        &json!({"properties": {"s": {"$ref": "#/properties/s"}, "t": {"anyOf": [{"$ref": "#/properties/t"}]}}}),
+    );
     assert!(derive(&schema).0.is_object());
 }
 

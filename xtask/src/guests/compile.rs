@@ -1,0 +1,46 @@
+//! Runs cargo on the guests' workspace.
+
+use super::GUESTS;
+use crate::guest_toolchain::{TARGET, Toolchain};
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Compiles every guest of the workspace at `root/guest` and returns their core modules, in the order of `GUESTS`.
+pub fn cores(root: &Path, target: &Path, toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--locked", "--target", TARGET]).current_dir(root.join("guest"));
+    for guest in &GUESTS {
+        cargo.args(["--package", guest.package]);
+    }
+    // On the command line the list is joined with that of guest/.cargo/config.toml; the variables would replace it.
+    cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={}", remap(root)?));
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // Cargo passes its own build's variables on to xtask; the guests are a build of their own.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PROFILE_")) {
+        cargo.env_remove(name);
+    }
+    cargo.env("CARGO_TARGET_DIR", target);
+    toolchain.apply(&mut cargo);
+    let status = cargo.status().context("run cargo")?;
+    if !status.success() {
+        bail!("the guests do not compile; the reason is above");
+    }
+    let release = target.join(TARGET).join("release");
+    Ok(GUESTS.iter().map(|guest| release.join(format!("{}.wasm", guest.package.replace('-', "_")))).collect())
+}
+
+/// Paths reach a binary through panic locations; these flags make them the same everywhere.
+fn remap(root: &Path) -> Result<String> {
+    let home = cargo_home().context("neither CARGO_HOME nor HOME is set")?;
+    let flags: Vec<String> = [(root, "/assay"), (&home, "/cargo")]
+        .iter()
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+        .collect();
+    serde_json::to_string(&flags).context("write the flags down")
+}
+
+fn cargo_home() -> Option<PathBuf> {
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
+}

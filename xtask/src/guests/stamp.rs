@@ -1,0 +1,82 @@
+//! Remembers what `guest/dist` was made of, so that a run without changes takes no time.
+
+use super::GUESTS;
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+const FILE: &str = ".stamp";
+
+/// Digest of the core modules and of the program that finishes them.
+#[derive(Debug, PartialEq)]
+pub struct Stamp {
+    inputs: String,
+}
+
+impl Stamp {
+    /// What the guests in `guest/dist` should be made of.
+    pub fn of(cores: &[PathBuf]) -> Result<Self> {
+        let mut hash = Sha256::new();
+        // The builder is part of this program: a new program may make other bytes.
+        hash.update(Sha256::digest(fs::read(env::current_exe()?).context("read this program")?));
+        for core in cores {
+            hash.update(Sha256::digest(fs::read(core).with_context(|| format!("read {}", core.display()))?));
+        }
+        Ok(Self { inputs: hex::encode(hash.finalize()) })
+    }
+
+    /// Whether `dist` was made of that, and is still what was made.
+    pub fn matches(&self, dist: &Path) -> Result<bool> {
+        match fs::read_to_string(dist.join(FILE)) {
+            Ok(written) => Ok(outputs(dist).is_ok_and(|outputs| written == self.line(&outputs))),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Remembers it.
+    pub fn write(&self, dist: &Path) -> Result<()> {
+        fs::write(dist.join(FILE), self.line(&outputs(dist)?)).context("write guest/dist/.stamp")
+    }
+
+    fn line(&self, outputs: &str) -> String {
+        format!("{} {outputs}\n", self.inputs)
+    }
+}
+
+fn outputs(dist: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    for guest in &GUESTS {
+        hash.update(Sha256::digest(fs::read(dist.join(guest.file)).with_context(|| format!("read {}", guest.file))?));
+    }
+    Ok(hex::encode(hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GUESTS, Stamp};
+    use std::fs;
+
+    #[test]
+    fn a_changed_input_or_output_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let core = folder.path().join("core.wasm");
+        fs::write(&core, b"core").expect("writes");
+        let dist = folder.path().join("dist");
+        for guest in &GUESTS {
+            let path = dist.join(guest.file);
+            fs::create_dir_all(path.parent().expect("has one")).expect("makes it");
+            fs::write(path, b"guest").expect("writes");
+        }
+        let cores = [core.clone()];
+        let stamp = Stamp::of(&cores).expect("reads");
+        assert!(!stamp.matches(&dist).expect("reads"), "nothing was written yet");
+        stamp.write(&dist).expect("writes");
+        assert!(stamp.matches(&dist).expect("reads"));
+        fs::write(dist.join(GUESTS[1].file), b"touched").expect("writes");
+        assert!(!stamp.matches(&dist).expect("reads"), "an output changed");
+        stamp.write(&dist).expect("writes");
+        fs::write(&core, b"other").expect("writes");
+        assert!(!Stamp::of(&cores).expect("reads").matches(&dist).expect("reads"), "an input changed");
+    }
+}
