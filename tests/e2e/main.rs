@@ -1,1 +1,22 @@
-//! End-to-end tests.
+//! End-to-end tests: the real binary on a real Postgres, a real S3 server and a real HTTP model endpoint.
+//!
+//! One module per promise. Tests wait for signals and rows, never for time; where a time is what is promised, they read
+//! it from the row, as the database's clock wrote it.
+
+mod fixtures;
+
+mod classes;
+mod configuration;
+mod database_failures;
+mod guests;
+mod invariants;
+mod journal;
+mod leases;
+mod migrations;
+mod model_failures;
+mod privacy;
+mod producers;
+mod rejections;
+mod reports;
+mod signals;
+mod transcripts;

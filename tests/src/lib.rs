@@ -1,1 +1,47 @@
-//! tests
+//! Support for the end-to-end tests: real servers, and ways to break them.
+//!
+//! - [`World`]: a database, a bucket and a model, and the environment for a worker that uses them. Start here.
+//! - [`TestDatabase`]: a migrated database of its own per test, on a cluster that the test process shares.
+//! - [`TestObjects`]: an S3 server whose requests fail as told.
+//! - [`ScriptedModel`]: a model that answers as told and counts its calls.
+//! - [`Proxy`]: a TCP connection that can be cut, stalled, or held at one statement.
+//! - [`AssayProcess`]: the real binary.
+//! - [`Logs`]: everything that was logged, at every level.
+//! - [`Gate`]: the signal that tests wait for instead of sleeping.
+//!
+//! No wait in here is endless: each has [`DEADLINE`] and then fails the test, saying what it waited for.
+
+mod front;
+mod gate;
+mod logs;
+mod model;
+mod objects;
+mod postgres;
+mod process;
+mod proxy;
+mod world;
+
+use std::time::Duration;
+
+pub use gate::Gate;
+pub use logs::Logs;
+pub use model::{Call, Reply, ScriptedModel};
+pub use objects::{Fault, Operation, TestObjects};
+pub use postgres::TestDatabase;
+pub use process::{AssayProcess, Signal, binary};
+pub use proxy::{Direction, Hold, Proxy};
+pub use world::{Attempt, FileRow, JobRow, World, guests};
+
+/// The longest that a test waits for anything: far more than a slow machine needs, far less than a runner's patience.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits for `future`, at most [`DEADLINE`].
+///
+/// # Panics
+/// At the deadline, with `what` was waited for.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen within {DEADLINE:?}"),
+    }
+}

@@ -157,21 +157,13 @@ impl ObjectsError {
 
     /// The error of a job that wanted to read.
     pub fn for_read(self) -> JobError {
-        let code = match self.kind {
-            Kind::NotFound => Code::TranscriptNotFound,
-            Kind::TooLarge { .. } => Code::TranscriptTooLarge,
-            kind => for_both(kind).unwrap_or(Code::S3ReadFailed),
-        };
+        let code = self.kind.read_code();
         self.into_job_error(code)
     }
 
     /// The error of a job that wanted to write or delete.
     pub fn for_write(self) -> JobError {
-        let code = match self.kind {
-            // A key that the store refuses as such: keys are made here, so the configuration made it too long.
-            Kind::NotFound | Kind::TooLarge { .. } => Code::S3ConfigError,
-            kind => for_both(kind).unwrap_or(Code::S3WriteFailed),
-        };
+        let code = self.kind.write_code();
         self.into_job_error(code)
     }
 
@@ -180,6 +172,26 @@ impl ObjectsError {
         match self.source {
             Some(source) => error.caused_by(source),
             None => error,
+        }
+    }
+}
+
+impl Kind {
+    /// What it means for a job that wanted to read.
+    pub fn read_code(self) -> Code {
+        match self {
+            Self::NotFound => Code::TranscriptNotFound,
+            Self::TooLarge { .. } => Code::TranscriptTooLarge,
+            kind => for_both(kind).unwrap_or(Code::S3ReadFailed),
+        }
+    }
+
+    /// What it means for a job that wanted to write or delete.
+    pub fn write_code(self) -> Code {
+        match self {
+            // A key that the store refuses as such: keys are made here, so the configuration made it too long.
+            Self::NotFound | Self::TooLarge { .. } => Code::S3ConfigError,
+            kind => for_both(kind).unwrap_or(Code::S3WriteFailed),
         }
     }
 }

@@ -1,0 +1,117 @@
+//! The real binary as a process: its environment is given in full, its lines are kept, it can be signalled, and it dies with the test.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::within;
+
+pub use rustix::process::Signal;
+
+/// The binary, as cargo built it beside this test.
+///
+/// # Panics
+/// Where it was not built, with the command that does.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("ASSAY_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("the path of this test");
+    // target/debug/deps/e2e-… → target/debug/assay
+    let path = test.parent().and_then(|deps| deps.parent()).expect("a test lies in deps").join("assay");
+    assert!(path.is_file(), "{} is missing: run `cargo build -p assay` first", path.display());
+    path
+}
+
+/// A running `assay`. Dropping it kills it.
+#[derive(Debug)]
+pub struct AssayProcess {
+    child: Child,
+    lines: Arc<Lines>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    stdout: Mutex<Vec<String>>,
+    stderr: Mutex<Vec<String>>,
+    changed: watch::Sender<usize>,
+}
+
+impl AssayProcess {
+    /// Starts `assay` with these arguments, and with this environment and nothing else but `PATH` and `HOME`.
+    pub fn spawn(arguments: &[&str], environment: &BTreeMap<String, String>) -> Self {
+        let mut command = Command::new(binary());
+        command.args(arguments).env_clear();
+        command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+        command.envs(environment);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the binary starts");
+        let lines = Arc::new(Lines { stdout: Mutex::default(), stderr: Mutex::default(), changed: watch::Sender::new(0) });
+        keep(child.stdout.take(), Arc::clone(&lines), |lines| &lines.stdout);
+        keep(child.stderr.take(), Arc::clone(&lines), |lines| &lines.stderr);
+        Self { child, lines }
+    }
+
+    /// The process id.
+    ///
+    /// # Panics
+    /// After the process was waited for.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("a process that was not waited for has an id")
+    }
+
+    /// The lines on standard error so far.
+    pub fn stderr(&self) -> Vec<String> {
+        self.lines.stderr.lock().clone()
+    }
+
+    /// The lines on standard output so far.
+    pub fn stdout(&self) -> Vec<String> {
+        self.lines.stdout.lock().clone()
+    }
+
+    /// Waits for a line, on either stream and from the beginning, that contains `needle`; returns it.
+    pub async fn wait_for_line(&self, needle: &str) -> String {
+        let find = || {
+            let found = |lines: &Mutex<Vec<String>>| lines.lock().iter().find(|line| line.contains(needle)).cloned();
+            found(&self.lines.stderr).or_else(|| found(&self.lines.stdout))
+        };
+        let mut changed = self.lines.changed.subscribe();
+        let wait = async { changed.wait_for(|_| find().is_some()).await.is_ok() };
+        within(&format!("a line with {needle:?}"), wait).await;
+        find().expect("lines are never taken away")
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// Where the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(id, signal).expect("a living process takes signals");
+    }
+
+    /// Waits for the end.
+    pub async fn wait(&mut self) -> ExitStatus {
+        within("the end of the process", self.child.wait()).await.expect("a child can be waited for")
+    }
+}
+
+fn keep<R>(stream: Option<R>, lines: Arc<Lines>, which: fn(&Lines) -> &Mutex<Vec<String>>)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+{
+    let Some(stream) = stream else { return };
+    tokio::spawn(async move {
+        let mut reader = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = reader.next_line().await {
+            which(&lines).lock().push(line);
+            lines.changed.send_modify(|count| *count += 1);
+        }
+    });
+}

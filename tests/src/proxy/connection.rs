@@ -1,0 +1,163 @@
+//! One connection through the proxy, from both sides' first byte to the last.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::postgres_messages::is_ready;
+use super::trigger::{Passage, Trigger, Watcher};
+use super::{Armed, Mode, Shared};
+
+const BUFFER: usize = 64 * 1024;
+
+/// What a test tells a held connection.
+#[derive(Debug)]
+pub(super) enum Command {
+    CutClient(oneshot::Sender<()>),
+    Forward(oneshot::Sender<()>),
+}
+
+/// Accepts until it is aborted; the connections end with it.
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    while let Ok((client, _)) = listener.accept().await {
+        if shared.mode.borrow().refuse {
+            // With a reset, as a closed port answers.
+            let _ = socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO));
+        } else {
+            let link = Link { mode: shared.mode.subscribe(), cuts: shared.cuts.subscribe(), shared: Arc::clone(&shared), watcher: Watcher::default() };
+            connections.spawn(link.run(client));
+        }
+        shared.accepted.send_modify(|count| *count += 1);
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+struct Link {
+    shared: Arc<Shared>,
+    mode: watch::Receiver<Mode>,
+    cuts: watch::Receiver<u64>,
+    watcher: Watcher,
+}
+
+impl Link {
+    async fn run(mut self, client: TcpStream) {
+        let mut cuts = self.cuts.clone();
+        tokio::select! {
+            // Any error is an end: both sides are dropped, and see it.
+            _ = self.forward(client) => {}
+            _ = cuts.changed() => {}
+        }
+    }
+
+    async fn forward(&mut self, mut client: TcpStream) -> io::Result<()> {
+        let mut server = TcpStream::connect(self.shared.upstream).await?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (mut up, mut down) = (vec![0; BUFFER], vec![0; BUFFER]);
+        loop {
+            let mode = *self.mode.borrow_and_update();
+            tokio::select! {
+                changed = self.mode.changed() => if changed.is_err() { return Ok(()) },
+                read = client.read(&mut up), if !mode.stall_to_server => {
+                    let count = read?;
+                    if count == 0 {
+                        return server.shutdown().await;
+                    }
+                    match self.look(&up[..count]) {
+                        (bytes, None) => server.write_all(&bytes).await?,
+                        (before, Some((held, armed))) => {
+                            server.write_all(&before).await?;
+                            match hold(client, &mut server, held, armed).await? {
+                                Some(still_there) => client = still_there,
+                                None => return Ok(()),
+                            }
+                        }
+                    }
+                }
+                read = server.read(&mut down), if !mode.stall_to_client => {
+                    let count = read?;
+                    if count == 0 {
+                        return client.shutdown().await;
+                    }
+                    client.write_all(&down[..count]).await?;
+                }
+            }
+        }
+    }
+
+    /// What may pass, and what is held by which hold.
+    fn look(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<(Vec<u8>, Armed)>) {
+        let mut holds = self.shared.holds.lock();
+        match self.watcher.look(bytes, holds.iter().map(|armed| &armed.trigger)) {
+            Passage::Pass(bytes) => (bytes, None),
+            Passage::Hold(before, held, index) => (before, Some((held, holds.remove(index)))),
+        }
+    }
+}
+
+/// Keeps a message back until told. Returns the client where it is still there when the server has answered.
+async fn hold(client: TcpStream, server: &mut TcpStream, mut held: Vec<u8>, mut armed: Armed) -> io::Result<Option<TcpStream>> {
+    let mut client = Some(client);
+    // The gate is open: this only tells that somebody is here.
+    armed.reached.pass().await;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        tokio::select! {
+            // The test's handle is gone: the message is never sent.
+            command = armed.commands.recv() => match command {
+                None => return Ok(None),
+                Some(Command::CutClient(done)) => {
+                    client = None;
+                    let _ = done.send(());
+                }
+                Some(Command::Forward(done)) => {
+                    server.write_all(&held).await?;
+                    answer(client.as_mut(), server, &armed.trigger, held.len()).await?;
+                    let _ = done.send(());
+                    return Ok(client);
+                }
+            },
+            // What the client sends meanwhile belongs behind what is held; its going away is noticed.
+            count = read(&mut client, &mut buffer) => match count {
+                0 => client = None,
+                count => held.extend_from_slice(&buffer[..count]),
+            },
+        }
+    }
+}
+
+/// Reads from a client that may be gone: then never returns. An error is an end.
+async fn read(client: &mut Option<TcpStream>, buffer: &mut [u8]) -> usize {
+    match client {
+        Some(client) => client.read(buffer).await.unwrap_or(0),
+        None => std::future::pending().await,
+    }
+}
+
+/// Passes the server's answer on and returns when it is complete: for a statement with `ReadyForQuery`, else with the first bytes.
+async fn answer(mut client: Option<&mut TcpStream>, server: &mut TcpStream, trigger: &Trigger, sent: usize) -> io::Result<()> {
+    if sent == 0 {
+        return Ok(());
+    }
+    let (mut buffer, mut pending) = (vec![0; BUFFER], Vec::new());
+    loop {
+        let count = server.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        if let Some(client) = client.as_mut() {
+            // It may go away at any moment; the server's answer is what is waited for.
+            let _ = client.write_all(&buffer[..count]).await;
+        }
+        match trigger {
+            Trigger::Statement(_) if !is_ready(&mut pending, &buffer[..count]) => {}
+            _ => return Ok(()),
+        }
+    }
+}
