@@ -56,10 +56,7 @@ impl ScriptedServer {
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State {
-            replies: Mutex::new(replies.into_iter().collect()),
-            ..State::default()
-        });
+        let state = Arc::new(State { replies: Mutex::new(replies.into_iter().collect()), ..State::default() });
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -92,12 +89,8 @@ pub fn beginning(status: u16, announced: usize, body: &str) -> Act {
 }
 
 fn bytes(status: u16, headers: &[(&str, &str)], length: usize, body: &str) -> Vec<u8> {
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
-    format!("HTTP/1.1 {status} Status\r\n{headers}content-length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("HTTP/1.1 {status} Status\r\n{headers}content-length: {length}\r\n\r\n{body}").into_bytes()
 }
 
 async fn serve(mut stream: TcpStream, state: Arc<State>) {
@@ -105,11 +98,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
         state.received.lock().unwrap().push(request);
         let reply = {
             let mut replies = state.replies.lock().unwrap();
-            if replies.len() > 1 {
-                replies.pop_front()
-            } else {
-                replies.front().cloned()
-            }
+            if replies.len() > 1 { replies.pop_front() } else { replies.front().cloned() }
         };
         for act in reply.unwrap_or_default() {
             match act {
@@ -144,20 +133,12 @@ async fn read_request(stream: &mut TcpStream) -> Option<Received> {
         }
     };
     let head = String::from_utf8_lossy(&read[..head_end]).to_ascii_lowercase();
-    let length = head.lines().find_map(|line| {
-        line.strip_prefix("content-length:")?
-            .trim()
-            .parse::<usize>()
-            .ok()
-    });
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
     let total = head_end + length.unwrap_or(0);
     while read.len() < total {
         if stream.read_buf(&mut read).await.ok()? == 0 {
             return None;
         }
     }
-    Some(Received {
-        head,
-        body: read[head_end..total].to_vec(),
-    })
+    Some(Received { head, body: read[head_end..total].to_vec() })
 }

@@ -24,12 +24,8 @@ pub(super) async fn read(
     idle: Duration,
     answer_max_bytes: usize,
 ) -> Result<Vec<u8>, LlmError> {
-    let limit = answer_max_bytes
-        .saturating_mul(ESCAPE_FACTOR)
-        .saturating_add(ENVELOPE_BYTES);
-    let announced = response
-        .content_length()
-        .and_then(|length| usize::try_from(length).ok());
+    let limit = answer_max_bytes.saturating_mul(ESCAPE_FACTOR).saturating_add(ENVELOPE_BYTES);
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
     if announced.is_some_and(|length| length > limit) {
         return Err(too_large(answer_max_bytes));
     }
@@ -58,23 +54,13 @@ pub(super) async fn read_error(response: &mut Response, idle: Duration) -> Vec<u
 }
 
 pub(super) fn too_large(limit: usize) -> LlmError {
-    LlmError::new(
-        Code::LlmAnswerTooLarge,
-        format!("read the answer: more than {limit} bytes (ANSWER_MAX_BYTES)"),
-    )
+    LlmError::new(Code::LlmAnswerTooLarge, format!("read the answer: more than {limit} bytes (ANSWER_MAX_BYTES)"))
 }
 
 async fn chunk(response: &mut Response, idle: Duration) -> Result<Option<Bytes>, LlmError> {
     match timeout(idle, response.chunk()).await {
-        Err(_) => Err(LlmError::timeout(
-            "the answer stood still, nothing came",
-            idle,
-            "LLM_IDLE_TIMEOUT_MS",
-        )),
-        Ok(Err(error)) => Err(LlmError::network(
-            "read the answer: the body broke off",
-            error,
-        )),
+        Err(_) => Err(LlmError::timeout("the answer stood still, nothing came", idle, "LLM_IDLE_TIMEOUT_MS")),
+        Ok(Err(error)) => Err(LlmError::network("read the answer: the body broke off", error)),
         Ok(Ok(chunk)) => Ok(chunk),
     }
 }

@@ -9,10 +9,7 @@ use crate::error::Code;
 ///
 /// `tokens` are the provider's words for the error, most specific first: its `code`, then its `type`.
 pub fn classify(status: u16, tokens: &[&str]) -> Code {
-    tokens
-        .iter()
-        .find_map(|token| by_token(token))
-        .unwrap_or_else(|| by_status(status))
+    tokens.iter().find_map(|token| by_token(token)).unwrap_or_else(|| by_status(status))
 }
 
 /// Applies the provider's `x-should-retry`, which goes before the status: it knows its own errors.
@@ -58,9 +55,7 @@ fn by_token(token: &str) -> Option<Code> {
         | "unsupported_country_region_territory" => Code::LlmAuthFailed,
 
         // Also inside a 200, where there is no status to go by. RESOURCE_EXHAUSTED is Gemini's.
-        "rate_limit_exceeded" | "rate_limit_error" | "slow_down" | "resource_exhausted" => {
-            Code::LlmRateLimited
-        }
+        "rate_limit_exceeded" | "rate_limit_error" | "slow_down" | "resource_exhausted" => Code::LlmRateLimited,
 
         // Anthropic's, also inside a 200: lasts minutes and names no wait, so it is an outage and not a rate limit.
         "overloaded_error" | "overloaded" | "engine_overloaded" => Code::LlmProvider5xx,
@@ -116,66 +111,34 @@ mod tests {
                 _ => rows.push((status, status, code)),
             }
         }
-        let table: Vec<_> = rows
-            .iter()
-            .map(|(first, last, code)| format!("{first}-{last} {code} {}", code.class().as_str()))
-            .collect();
+        let table: Vec<_> =
+            rows.iter().map(|(first, last, code)| format!("{first}-{last} {code} {}", code.class().as_str())).collect();
         insta::assert_snapshot!(table.join("\n"));
     }
 
     #[test]
     fn a_known_code_goes_before_the_status() {
-        assert_eq!(
-            classify(429, &["insufficient_quota"]),
-            Code::LlmQuotaExhausted
-        );
-        assert_eq!(
-            classify(429, &["rate_limit_exceeded", "tokens"]),
-            Code::LlmRateLimited
-        );
-        assert_eq!(
-            classify(400, &["context_length_exceeded", "invalid_request_error"]),
-            Code::LlmContextTooLong
-        );
+        assert_eq!(classify(429, &["insufficient_quota"]), Code::LlmQuotaExhausted);
+        assert_eq!(classify(429, &["rate_limit_exceeded", "tokens"]), Code::LlmRateLimited);
+        assert_eq!(classify(400, &["context_length_exceeded", "invalid_request_error"]), Code::LlmContextTooLong);
         assert_eq!(classify(200, &["server_error"]), Code::LlmProvider5xx);
-        assert_eq!(
-            classify(400, &["invalid_request_error"]),
-            Code::LlmRequestRejected
-        );
+        assert_eq!(classify(400, &["invalid_request_error"]), Code::LlmRequestRejected);
     }
 
     #[test]
     fn the_quota_family_is_held_whatever_its_status() {
-        for token in [
-            "insufficient_quota",
-            "project_spend_limit_exceeded",
-            "billing_error",
-        ] {
+        for token in ["insufficient_quota", "project_spend_limit_exceeded", "billing_error"] {
             for status in [200, 400, 402, 403, 429] {
-                assert_eq!(
-                    classify(status, &["something_new", token]),
-                    Code::LlmQuotaExhausted
-                );
+                assert_eq!(classify(status, &["something_new", token]), Code::LlmQuotaExhausted);
             }
         }
     }
 
     #[test]
     fn should_retry_moves_only_between_never_and_again() {
-        assert_eq!(
-            obey(Code::LlmRequestRejected, Some(true)),
-            Code::LlmProvider5xx
-        );
-        assert_eq!(
-            obey(Code::LlmProvider5xx, Some(false)),
-            Code::LlmRequestRejected
-        );
-        for code in [
-            Code::LlmRateLimited,
-            Code::LlmQuotaExhausted,
-            Code::LlmAuthFailed,
-            Code::LlmContextTooLong,
-        ] {
+        assert_eq!(obey(Code::LlmRequestRejected, Some(true)), Code::LlmProvider5xx);
+        assert_eq!(obey(Code::LlmProvider5xx, Some(false)), Code::LlmRequestRejected);
+        for code in [Code::LlmRateLimited, Code::LlmQuotaExhausted, Code::LlmAuthFailed, Code::LlmContextTooLong] {
             assert_eq!(obey(code, Some(true)), code);
             assert_eq!(obey(code, Some(false)), code);
         }

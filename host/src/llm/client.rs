@@ -79,13 +79,9 @@ impl Model {
     pub async fn complete(&self, prompt: &Prompt) -> Result<Completion, JobError> {
         let total = self.0.config.total;
         let started = Instant::now();
-        let mut completion = timeout(total, self.ask(prompt)).await.unwrap_or_else(|_| {
-            Err(LlmError::timeout(
-                "no complete answer",
-                total,
-                "LLM_TIMEOUT_MS",
-            ))
-        })?;
+        let mut completion = timeout(total, self.ask(prompt))
+            .await
+            .unwrap_or_else(|_| Err(LlmError::timeout("no complete answer", total, "LLM_TIMEOUT_MS")))?;
         completion.elapsed = started.elapsed();
         Ok(completion)
     }
@@ -95,51 +91,25 @@ impl Model {
     /// # Errors
     /// As for a call, in so far as a list of models can show it.
     pub async fn probe(&self) -> Result<Probe, LlmError> {
-        let Inner {
-            config,
-            client,
-            models,
-            ..
-        } = &*self.0;
+        let Inner { config, client, models, .. } = &*self.0;
         let work = async {
-            let mut response = client
-                .get(models.clone())
-                .send()
-                .await
-                .map_err(|error| self.not_sent(error))?;
+            let mut response = client.get(models.clone()).send().await.map_err(|error| self.not_sent(error))?;
             let status = response.status().as_u16();
             if matches!(status, 404 | 405 | 501) {
                 return Ok(Probe::NoList);
             }
             if !response.status().is_success() {
-                let error =
-                    ProviderError::parse(&body::read_error(&mut response, config.idle).await);
-                return Err(rejected(
-                    "list the models",
-                    status,
-                    &error,
-                    response.headers(),
-                ));
+                let error = ProviderError::parse(&body::read_error(&mut response, config.idle).await);
+                return Err(rejected("list the models", status, &error, response.headers()));
             }
             let list = body::read(&mut response, config.idle, config.answer_max_bytes).await?;
-            Ok(
-                wire::lists(&list, &config.model).map_or(Probe::NoList, |listed| {
-                    if listed {
-                        Probe::Listed
-                    } else {
-                        Probe::NotListed
-                    }
-                }),
-            )
+            Ok(wire::lists(&list, &config.model)
+                .map_or(Probe::NoList, |listed| if listed { Probe::Listed } else { Probe::NotListed }))
         };
         // A list needs no thinking: what does not come within the connect and idle deadlines does not come.
         let limit = config.total.min(config.connect + config.idle);
         timeout(limit, work).await.unwrap_or_else(|_| {
-            Err(LlmError::timeout(
-                "no list of models",
-                limit,
-                "LLM_CONNECT_TIMEOUT_MS + LLM_IDLE_TIMEOUT_MS",
-            ))
+            Err(LlmError::timeout("no list of models", limit, "LLM_CONNECT_TIMEOUT_MS + LLM_IDLE_TIMEOUT_MS"))
         })
     }
 
@@ -162,10 +132,7 @@ impl Model {
         let mut adapted = known;
         loop {
             let request = wire::request(prompt, model, limit, adapted).map_err(|_| {
-                LlmError::new(
-                    Code::GuestBadOutput,
-                    "write the request: the prompt's answer schema is not JSON",
-                )
+                LlmError::new(Code::GuestBadOutput, "write the request: the prompt's answer schema is not JSON")
             })?;
             let failure = match self.exchange(request).await? {
                 Ok(choice) => {
@@ -177,12 +144,7 @@ impl Model {
                 Err(failure) => failure,
             };
             let Some(next) = adapt::after(adapted, carries, failure.status, &failure.error) else {
-                return Err(rejected(
-                    "call the model",
-                    failure.status,
-                    &failure.error,
-                    &failure.headers,
-                ));
+                return Err(rejected("call the model", failure.status, &failure.error, &failure.headers));
             };
             tracing::info!(
                 llm.model = model,
@@ -198,61 +160,34 @@ impl Model {
 
     /// One request and its response: an answer, or the provider's refusal.
     async fn exchange(&self, request: Vec<u8>) -> Result<Result<Answer, Failure>, LlmError> {
-        let Inner {
-            config,
-            client,
-            completions,
-            ..
-        } = &*self.0;
-        let sent = client
-            .post(completions.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(request)
-            .send()
-            .await;
+        let Inner { config, client, completions, .. } = &*self.0;
+        let sent = client.post(completions.clone()).header(CONTENT_TYPE, "application/json").body(request).send().await;
         let mut response = sent.map_err(|error| self.not_sent(error))?;
         let status = response.status().as_u16();
         if !response.status().is_success() {
             let error = ProviderError::parse(&body::read_error(&mut response, config.idle).await);
-            return Ok(Err(Failure {
-                status,
-                error,
-                headers: response.headers().clone(),
-            }));
+            return Ok(Err(Failure { status, error, headers: response.headers().clone() }));
         }
         let body = body::read(&mut response, config.idle, config.answer_max_bytes).await?;
-        let envelope: Envelope = serde_json::from_slice(&body)
-            .map_err(|_| bad_envelope(&response, "is no completion", body.len()))?;
+        let envelope: Envelope =
+            serde_json::from_slice(&body).map_err(|_| bad_envelope(&response, "is no completion", body.len()))?;
         let failure = |error: &serde_json::Value| {
             let error = ProviderError::from_error(error);
-            Failure {
-                status: error.status.unwrap_or(status),
-                error,
-                headers: response.headers().clone(),
-            }
+            Failure { status: error.status.unwrap_or(status), error, headers: response.headers().clone() }
         };
-        if !envelope.error.is_null() {
+        if wire::reports(&envelope.error) {
             return Ok(Err(failure(&envelope.error)));
         }
-        let Some(choice) = envelope.choices.into_iter().next() else {
+        let Some(choice) = envelope.choices.into_iter().flatten().next() else {
             return Err(bad_envelope(&response, "has no choices", body.len()));
         };
-        if !choice.error.is_null() {
+        if wire::reports(&choice.error) {
             return Ok(Err(failure(&choice.error)));
         }
-        Ok(Ok(Answer {
-            choice,
-            model: envelope.model,
-            usage: envelope.usage,
-        }))
+        Ok(Ok(Answer { choice, model: envelope.model, usage: envelope.usage }))
     }
 
-    fn completion(
-        &self,
-        answer: Answer,
-        asked: &str,
-        adapted: Adapted,
-    ) -> Result<Completion, LlmError> {
+    fn completion(&self, answer: Answer, asked: &str, adapted: Adapted) -> Result<Completion, LlmError> {
         let finish_reason = answer.choice.finish_reason.as_str().unwrap_or_default();
         let ending = Ending::of(finish_reason);
         if ending == Ending::Broken {
@@ -267,27 +202,19 @@ impl Model {
         } else {
             wire::token(finish_reason).unwrap_or_else(|| "other".to_owned())
         };
-        let (text, refusal) = answer.choice.message.into_text();
+        let (text, refusal) = answer.choice.message.unwrap_or_default().into_text();
         let limit = self.0.config.answer_max_bytes;
         if text.len().max(refusal.as_ref().map_or(0, String::len)) > limit {
             return Err(body::too_large(limit));
         }
         // Nothing was received that a journal could keep, and another try may bring an answer.
         if text.trim().is_empty() && refusal.is_none() && ending == Ending::Whole {
-            return Err(LlmError::new(
-                Code::LlmBadEnvelope,
-                "read the answer: it is empty",
-            ));
+            return Err(LlmError::new(Code::LlmBadEnvelope, "read the answer: it is empty"));
         }
         Ok(Completion {
             text,
             refusal,
-            model: answer
-                .model
-                .as_str()
-                .and_then(wire::model_name)
-                .unwrap_or(asked)
-                .to_owned(),
+            model: answer.model.as_str().and_then(wire::model_name).unwrap_or(asked).to_owned(),
             finish_reason,
             usage: usage(&answer.usage),
             adapted,
@@ -297,11 +224,7 @@ impl Model {
 
     fn not_sent(&self, error: reqwest::Error) -> LlmError {
         if error.is_connect() && error.is_timeout() {
-            return LlmError::timeout(
-                "no connection",
-                self.0.config.connect,
-                "LLM_CONNECT_TIMEOUT_MS",
-            );
+            return LlmError::timeout("no connection", self.0.config.connect, "LLM_CONNECT_TIMEOUT_MS");
         }
         let message = if error.is_connect() {
             "call the model: no connection"
@@ -339,42 +262,25 @@ fn rejected(operation: &str, status: u16, error: &ProviderError, headers: &Heade
     if let Some(id) = text("x-request-id").and_then(wire::token) {
         message.push_str(&format!(" (request {id})"));
     }
-    LlmError {
-        retry_after: retry_after(headers),
-        ..LlmError::new(code, message)
-    }
+    LlmError { retry_after: retry_after(headers), ..LlmError::new(code, message) }
 }
 
 fn bad_envelope(response: &Response, what: &str, bytes: usize) -> LlmError {
-    let kind = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     // "text/html" tells of a login page or a gateway.
-    let kind = kind
-        .and_then(|kind| kind.split(';').next())
-        .and_then(|kind| wire::token(&kind.replace('/', ".")));
+    let kind = kind.and_then(|kind| kind.split(';').next()).and_then(|kind| wire::token(&kind.replace('/', ".")));
     let kind = kind.map_or(String::new(), |kind| format!(" of type {kind}"));
-    LlmError::new(
-        Code::LlmBadEnvelope,
-        format!("read the answer: a body of {bytes} bytes{kind} {what}"),
-    )
+    LlmError::new(Code::LlmBadEnvelope, format!("read the answer: a body of {bytes} bytes{kind} {what}"))
 }
 
 fn usage(usage: &serde_json::Value) -> Option<Usage> {
     let tokens = |name: &str| usage.get(name).and_then(serde_json::Value::as_u64);
-    Some(Usage {
-        input_tokens: tokens("prompt_tokens")?,
-        output_tokens: tokens("completion_tokens").unwrap_or(0),
-    })
+    Some(Usage { input_tokens: tokens("prompt_tokens")?, output_tokens: tokens("completion_tokens").unwrap_or(0) })
 }
 
 fn endpoint(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
-    url.path_segments_mut()
-        .expect("LLM_BASE_URL is http or https, so it has a path")
-        .pop_if_empty()
-        .extend(path);
+    url.path_segments_mut().expect("LLM_BASE_URL is http or https, so it has a path").pop_if_empty().extend(path);
     url
 }
 

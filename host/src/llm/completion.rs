@@ -51,22 +51,12 @@ impl Completion {
 /// would find in the journal.
 pub fn usable(finish_reason: &str, refused: bool) -> Result<(), JobError> {
     match Ending::of(finish_reason) {
-        Ending::Truncated => Err(JobError::new(
-            Code::LlmOutputTruncated,
-            "use the answer: cut at the token limit",
-        )),
-        Ending::Filtered => Err(JobError::new(
-            Code::LlmContentFiltered,
-            "use the answer: withheld by a filter",
-        )),
-        Ending::Refused => Err(JobError::new(
-            Code::LlmRefused,
-            "use the answer: the model refused",
-        )),
-        Ending::Whole | Ending::Broken if refused => Err(JobError::new(
-            Code::LlmRefused,
-            "use the answer: the model refused",
-        )),
+        Ending::Truncated => Err(JobError::new(Code::LlmOutputTruncated, "use the answer: cut at the token limit")),
+        Ending::Filtered => Err(JobError::new(Code::LlmContentFiltered, "use the answer: withheld by a filter")),
+        Ending::Refused => Err(JobError::new(Code::LlmRefused, "use the answer: the model refused")),
+        Ending::Whole | Ending::Broken if refused => {
+            Err(JobError::new(Code::LlmRefused, "use the answer: the model refused"))
+        }
         Ending::Whole | Ending::Broken => Ok(()),
     }
 }
@@ -94,8 +84,9 @@ impl Ending {
             | "model_length"
             | "model_context_window_exceeded"
             | "incomplete" => Self::Truncated,
-            "content_filter" | "safety" | "recitation" | "blocklist" | "prohibited_content"
-            | "spii" | "sensitive" => Self::Filtered,
+            "content_filter" | "safety" | "recitation" | "blocklist" | "prohibited_content" | "spii" | "sensitive" => {
+                Self::Filtered
+            }
             "refusal" => Self::Refused,
             // OpenRouter, DeepSeek, Zhipu, vLLM: the upstream failed in the middle.
             "error" | "insufficient_system_resource" | "network_error" | "abort" => Self::Broken,
@@ -149,11 +140,7 @@ mod tests {
         use crate::error::Class;
         for reason in ["length", "content_filter", "refusal"] {
             let error = usable(reason, false).unwrap_err();
-            assert_eq!(
-                error.class(),
-                Class::Fail,
-                "a retry would find the same journal: {reason}"
-            );
+            assert_eq!(error.class(), Class::Fail, "a retry would find the same journal: {reason}");
         }
     }
 }

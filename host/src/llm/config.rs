@@ -40,17 +40,11 @@ impl LlmConfig {
             "the model's API; `openai` is Chat Completions, compatible servers included",
         );
         if provider.trim() != "openai" {
-            vars.fault(
-                "LLM_PROVIDER",
-                format!("is {provider:?}, but only `openai` is known"),
-            );
+            vars.fault("LLM_PROVIDER", format!("is {provider:?}, but only `openai` is known"));
         }
         Self {
             base_url: base_url(vars),
-            model: vars.required(
-                "LLM_MODEL",
-                "the model that answers prompts which name none",
-            ),
+            model: vars.required("LLM_MODEL", "the model that answers prompts which name none"),
             key: key(vars),
             models: aliases(vars),
             connect: vars.millis(
@@ -63,11 +57,7 @@ impl LlmConfig {
                 Duration::from_secs(60),
                 "longest gap within a response of the model, counted from its first byte",
             ),
-            total: vars.millis(
-                "LLM_TIMEOUT_MS",
-                Duration::from_secs(180),
-                "deadline for a whole call of the model",
-            ),
+            total: vars.millis("LLM_TIMEOUT_MS", Duration::from_secs(180), "deadline for a whole call of the model"),
             answer_max_bytes: vars.number(
                 "ANSWER_MAX_BYTES",
                 4 << 20,
@@ -89,16 +79,14 @@ impl LlmConfig {
 
 /// Required, although OpenAI's own would be an obvious default: no document leaves for a place that nobody named.
 fn base_url(vars: &mut Variables) -> Url {
-    let text = vars.required(
-        "LLM_BASE_URL",
-        "where the model's API starts, such as https://api.openai.com/v1",
-    );
+    let text = vars.required("LLM_BASE_URL", "where the model's API starts, such as https://api.openai.com/v1");
     let fault = match Url::parse(text.trim()) {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             "carries a user name or a password; use LLM_API_KEY".to_owned()
         }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return url,
-        _ => format!("is {text:?}, but must be a URL such as https://api.openai.com/v1"),
+        // Not quoted: what is almost a URL may hold a password.
+        _ => "is not a URL such as https://api.openai.com/v1".to_owned(),
     };
     if !text.is_empty() {
         vars.fault("LLM_BASE_URL", fault);
@@ -107,15 +95,9 @@ fn base_url(vars: &mut Variables) -> Url {
 }
 
 fn key(vars: &mut Variables) -> Option<SecretString> {
-    let key = vars.secret(
-        "LLM_API_KEY",
-        "the key of the model's API; empty for servers that ask for none",
-    )?;
+    let key = vars.secret("LLM_API_KEY", "the key of the model's API; empty for servers that ask for none")?;
     if HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).is_err() {
-        vars.fault(
-            "LLM_API_KEY",
-            "contains a character that no HTTP header can carry, such as a line break",
-        );
+        vars.fault("LLM_API_KEY", "contains a character that no HTTP header can carry, such as a line break");
         return None;
     }
     Some(key)
@@ -123,24 +105,11 @@ fn key(vars: &mut Variables) -> Option<SecretString> {
 
 fn aliases(vars: &mut Variables) -> BTreeMap<String, String> {
     let mut models = BTreeMap::new();
-    let text = vars.text(
-        "LLM_MODELS",
-        "",
-        "names that prompts may use for models: small=gpt-x,large=gpt-y",
-    );
-    for pair in text
-        .split(',')
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty())
-    {
-        let (alias, model) = pair
-            .split_once('=')
-            .map_or((pair, ""), |(alias, model)| (alias.trim(), model.trim()));
+    let text = vars.text("LLM_MODELS", "", "names that prompts may use for models: small=gpt-x,large=gpt-y");
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (alias, model) = pair.split_once('=').map_or((pair, ""), |(alias, model)| (alias.trim(), model.trim()));
         if alias.is_empty() || model.is_empty() {
-            vars.fault(
-                "LLM_MODELS",
-                format!("contains {pair:?}, but must be a list such as small=gpt-x,large=gpt-y"),
-            );
+            vars.fault("LLM_MODELS", format!("contains {pair:?}, but must be a list such as small=gpt-x,large=gpt-y"));
         } else if models.insert(alias.to_owned(), model.to_owned()).is_some() {
             vars.fault("LLM_MODELS", format!("names {alias:?} twice"));
         }
@@ -150,17 +119,12 @@ fn aliases(vars: &mut Variables) -> BTreeMap<String, String> {
 
 fn max_output_tokens(vars: &mut Variables) -> Option<u32> {
     let name = "LLM_MAX_OUTPUT_TOKENS";
-    let text = vars.optional(
-        name,
-        "token limit of answers to prompts that set none; empty leaves it to the provider",
-    )?;
+    let text =
+        vars.optional(name, "token limit of answers to prompts that set none; empty leaves it to the provider")?;
     match text.trim().parse() {
         Ok(tokens) if tokens > 0 => Some(tokens),
         _ => {
-            vars.fault(
-                name,
-                format!("is {text:?}, but must be a number from 1 to {}", u32::MAX),
-            );
+            vars.fault(name, format!("is {text:?}, but must be a number from 1 to {}", u32::MAX));
             None
         }
     }
@@ -171,10 +135,7 @@ mod tests {
     use super::*;
 
     fn load(pairs: &[(&str, &str)]) -> (LlmConfig, Vec<String>) {
-        let values = pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let values = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut vars = Variables::from_map(values);
         let config = LlmConfig::load(&mut vars);
         let faults = vars.finish().err().unwrap_or_default();
@@ -183,18 +144,11 @@ mod tests {
 
     #[test]
     fn a_model_and_its_address_are_all_that_is_required() {
-        let (config, faults) = load(&[
-            ("LLM_BASE_URL", "http://127.0.0.1:8080/v1"),
-            ("LLM_MODEL", "tiny"),
-        ]);
+        let (config, faults) = load(&[("LLM_BASE_URL", "http://127.0.0.1:8080/v1"), ("LLM_MODEL", "tiny")]);
         assert_eq!(faults, Vec::<String>::new());
         assert_eq!(
             (config.connect, config.idle, config.total),
-            (
-                Duration::from_secs(10),
-                Duration::from_secs(60),
-                Duration::from_secs(180)
-            )
+            (Duration::from_secs(10), Duration::from_secs(60), Duration::from_secs(180))
         );
         assert_eq!(config.answer_max_bytes, 4 * 1024 * 1024);
         assert!(config.key.is_none() && config.max_output_tokens.is_none());
@@ -209,10 +163,7 @@ mod tests {
             ("LLM_MODELS", "small=a,large,small=b"),
             ("LLM_MAX_OUTPUT_TOKENS", "0"),
         ]);
-        let named: Vec<_> = faults
-            .iter()
-            .filter_map(|fault| fault.split(':').next())
-            .collect();
+        let named: Vec<_> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
         assert_eq!(
             named,
             [
@@ -249,11 +200,7 @@ mod tests {
 
     #[test]
     fn a_key_is_never_shown() {
-        let (config, _) = load(&[
-            ("LLM_BASE_URL", "http://a/v1"),
-            ("LLM_MODEL", "m"),
-            ("LLM_API_KEY", "hush"),
-        ]);
+        let (config, _) = load(&[("LLM_BASE_URL", "http://a/v1"), ("LLM_MODEL", "m"), ("LLM_API_KEY", "hush")]);
         assert!(config.key.is_some());
         assert!(!format!("{config:?}").contains("hush"));
     }

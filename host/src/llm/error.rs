@@ -20,27 +20,16 @@ pub struct LlmError {
 
 impl LlmError {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retry_after: None,
-            source: None,
-        }
+        Self { code, message: message.into(), retry_after: None, source: None }
     }
 
     /// The URL is dropped from the source: what it may carry in its query is no text for a log.
     pub(super) fn network(message: impl Into<String>, source: reqwest::Error) -> Self {
-        Self {
-            source: Some(source.without_url().into()),
-            ..Self::new(Code::LlmNetworkError, message)
-        }
+        Self { source: Some(source.without_url().into()), ..Self::new(Code::LlmNetworkError, message) }
     }
 
     pub(super) fn timeout(what: &str, limit: Duration, variable: &str) -> Self {
-        Self::new(
-            Code::LlmTimeout,
-            format!("call the model: {what} within {limit:?} ({variable})"),
-        )
+        Self::new(Code::LlmTimeout, format!("call the model: {what} within {limit:?} ({variable})"))
     }
 }
 
@@ -62,8 +51,6 @@ impl fmt::Display for LlmError {
 
 impl StdError for LlmError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }

@@ -9,12 +9,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 ///
 /// The cap is the retry policy's business: this is what was asked.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(wait) = text("retry-after-ms").and_then(|value| positive(value, 1e-3)) {
         return Some(wait);
     }
@@ -25,21 +20,14 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let until = httpdate::parse_http_date(value).ok()?;
     // A date is on the provider's clock, so the distance is taken from the provider's `Date`. Ours is the fall-back:
     // two clocks that disagree by minutes would turn a wait of seconds into none, or into many minutes.
-    let now = text(DATE.as_str())
-        .and_then(|date| httpdate::parse_http_date(date).ok())
-        .unwrap_or_else(SystemTime::now);
-    until
-        .duration_since(now)
-        .ok()
-        .filter(|wait| !wait.is_zero())
+    let now = text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
+    until.duration_since(now).ok().filter(|wait| !wait.is_zero())
 }
 
 fn positive(value: &str, unit_in_seconds: f64) -> Option<Duration> {
     let number: f64 = value.parse().ok()?;
     // Refuses what is negative, not finite, or beyond the range of a duration.
-    Duration::try_from_secs_f64(number * unit_in_seconds)
-        .ok()
-        .filter(|wait| !wait.is_zero())
+    Duration::try_from_secs_f64(number * unit_in_seconds).ok().filter(|wait| !wait.is_zero())
 }
 
 #[cfg(test)]
@@ -50,48 +38,27 @@ mod tests {
 
     fn asked(pairs: &[(&'static str, &str)]) -> Option<Duration> {
         let pairs = pairs.iter().map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).expect("a header value"),
-            )
+            (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
         });
         retry_after(&pairs.collect())
     }
 
     #[test]
     fn seconds_fractions_and_milliseconds_are_understood() {
-        assert_eq!(
-            asked(&[("retry-after", "20")]),
-            Some(Duration::from_secs(20))
-        );
-        assert_eq!(
-            asked(&[("retry-after", " 1.5 ")]),
-            Some(Duration::from_millis(1500))
-        );
-        assert_eq!(
-            asked(&[("retry-after-ms", "250")]),
-            Some(Duration::from_millis(250))
-        );
+        assert_eq!(asked(&[("retry-after", "20")]), Some(Duration::from_secs(20)));
+        assert_eq!(asked(&[("retry-after", " 1.5 ")]), Some(Duration::from_millis(1500)));
+        assert_eq!(asked(&[("retry-after-ms", "250")]), Some(Duration::from_millis(250)));
     }
 
     #[test]
     fn milliseconds_come_before_seconds() {
-        assert_eq!(
-            asked(&[("retry-after", "1"), ("retry-after-ms", "700")]),
-            Some(Duration::from_millis(700))
-        );
-        assert_eq!(
-            asked(&[("retry-after", "1"), ("retry-after-ms", "soon")]),
-            Some(Duration::from_secs(1))
-        );
+        assert_eq!(asked(&[("retry-after", "1"), ("retry-after-ms", "700")]), Some(Duration::from_millis(700)));
+        assert_eq!(asked(&[("retry-after", "1"), ("retry-after-ms", "soon")]), Some(Duration::from_secs(1)));
     }
 
     #[test]
     fn a_date_counts_from_the_providers_own_clock() {
-        let headers = [
-            ("date", "Wed, 21 Oct 2015 07:28:00 GMT"),
-            ("retry-after", "Wed, 21 Oct 2015 07:29:30 GMT"),
-        ];
+        let headers = [("date", "Wed, 21 Oct 2015 07:28:00 GMT"), ("retry-after", "Wed, 21 Oct 2015 07:29:30 GMT")];
         assert_eq!(asked(&headers), Some(Duration::from_secs(90)));
     }
 
@@ -99,24 +66,12 @@ mod tests {
     fn a_date_without_the_providers_clock_counts_from_ours() {
         let until = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
         let wait = asked(&[("retry-after", &until)]).expect("a wait");
-        assert!(
-            (Duration::from_secs(95)..=Duration::from_secs(100)).contains(&wait),
-            "{wait:?}"
-        );
+        assert!((Duration::from_secs(95)..=Duration::from_secs(100)).contains(&wait), "{wait:?}");
     }
 
     #[test]
     fn what_is_no_wait_is_none() {
-        for value in [
-            "0",
-            "-3",
-            "NaN",
-            "inf",
-            "1e300",
-            "soon",
-            "",
-            "Wed, 21 Oct 2015 07:28:00 GMT",
-        ] {
+        for value in ["0", "-3", "NaN", "inf", "1e300", "soon", "", "Wed, 21 Oct 2015 07:28:00 GMT"] {
             assert_eq!(asked(&[("retry-after", value)]), None, "{value}");
         }
         assert_eq!(asked(&[]), None);

@@ -29,26 +29,15 @@ pub(super) fn request(
     max_output_tokens: Option<u32>,
     adapted: Adapted,
 ) -> serde_json::Result<Vec<u8>> {
-    let schema: Option<&RawValue> = prompt
-        .answer_schema
-        .as_deref()
-        .map(serde_json::from_str)
-        .transpose()?;
-    let borrowed = prompt
-        .messages
-        .iter()
-        .map(|Message { role, content }| WireMessage { role, content });
+    let schema: Option<&RawValue> = prompt.answer_schema.as_deref().map(serde_json::from_str).transpose()?;
+    let borrowed = prompt.messages.iter().map(|Message { role, content }| WireMessage { role, content });
     let mut messages: Vec<_> = borrowed.collect();
     let instruction;
     let response_format = match schema {
         None => None,
-        Some(schema) if !adapted.json_object => Some(ResponseFormat::JsonSchema {
-            json_schema: NamedSchema {
-                name: SCHEMA_NAME,
-                strict: true,
-                schema,
-            },
-        }),
+        Some(schema) if !adapted.json_object => {
+            Some(ResponseFormat::JsonSchema { json_schema: NamedSchema { name: SCHEMA_NAME, strict: true, schema } })
+        }
         Some(schema) => {
             instruction = show_schema(&messages, schema.get());
             put_system(&mut messages, &instruction);
@@ -70,18 +59,12 @@ pub(super) fn request(
 ///
 /// The schema joins a leading system message: some chat templates take one system message, at the start, and no other.
 fn show_schema(messages: &[WireMessage<'_>], schema: &str) -> String {
-    let leading = leading_system(messages)
-        .map_or(String::new(), |message| format!("{}\n\n", message.content));
-    format!(
-        "{leading}Answer with one JSON document and nothing else. It must satisfy this JSON Schema:\n{schema}"
-    )
+    let leading = leading_system(messages).map_or(String::new(), |message| format!("{}\n\n", message.content));
+    format!("{leading}Answer with one JSON document and nothing else. It must satisfy this JSON Schema:\n{schema}")
 }
 
 fn put_system<'a>(messages: &mut Vec<WireMessage<'a>>, content: &'a str) {
-    let message = WireMessage {
-        role: "system",
-        content,
-    };
+    let message = WireMessage { role: "system", content };
     if leading_system(messages).is_some() {
         messages[0] = message;
     } else {
@@ -90,10 +73,7 @@ fn put_system<'a>(messages: &mut Vec<WireMessage<'a>>, content: &'a str) {
 }
 
 fn leading_system<'a>(messages: &[WireMessage<'a>]) -> Option<WireMessage<'a>> {
-    messages
-        .first()
-        .copied()
-        .filter(|message| message.role == "system")
+    messages.first().copied().filter(|message| message.role == "system")
 }
 
 #[derive(Serialize)]
@@ -128,8 +108,8 @@ struct NamedSchema<'a> {
 /// A success body. Each field that is not needed for the text may be anything.
 #[derive(Deserialize)]
 pub(super) struct Envelope {
-    #[serde(default)]
-    pub choices: Vec<Choice>,
+    /// Null beside an error, in some gateways.
+    pub choices: Option<Vec<Choice>>,
     #[serde(default)]
     pub model: Value,
     #[serde(default)]
@@ -140,8 +120,7 @@ pub(super) struct Envelope {
 
 #[derive(Deserialize)]
 pub(super) struct Choice {
-    #[serde(default)]
-    pub message: ChoiceMessage,
+    pub message: Option<ChoiceMessage>,
     #[serde(default)]
     pub finish_reason: Value,
     /// OpenRouter reports an upstream that failed in the middle here.
@@ -151,10 +130,19 @@ pub(super) struct Choice {
 
 #[derive(Default, Deserialize)]
 pub(super) struct ChoiceMessage {
-    #[serde(default)]
     content: Option<Content>,
     #[serde(default)]
     refusal: Value,
+}
+
+/// Whether a field `error` reports one. Some servers send it always, empty beside an answer.
+pub(super) fn reports(error: &Value) -> bool {
+    match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    }
 }
 
 /// Text, or text in parts as Mistral and some gateways send it.
@@ -174,11 +162,7 @@ struct Part {
 impl ChoiceMessage {
     /// The text and the refusal, each where there is one.
     pub(super) fn into_text(self) -> (String, Option<String>) {
-        let mut refusal = self
-            .refusal
-            .as_str()
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned);
+        let mut refusal = self.refusal.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let text = match self.content {
             None => String::new(),
             Some(Content::Text(text)) => text,
@@ -215,10 +199,7 @@ impl ProviderError {
     pub(super) fn parse(body: &[u8]) -> Self {
         match serde_json::from_slice::<Value>(body) {
             Ok(value) => Self::from_body(&value),
-            Err(_) => Self {
-                text: String::from_utf8_lossy(body).to_ascii_lowercase(),
-                ..Self::default()
-            },
+            Err(_) => Self { text: String::from_utf8_lossy(body).to_ascii_lowercase(), ..Self::default() },
         }
     }
 
@@ -235,24 +216,17 @@ impl ProviderError {
     /// Reads what stands under `error`.
     pub(super) fn from_error(error: &Value) -> Self {
         let word = |name: &str| error.get(name).and_then(Value::as_str).and_then(token);
-        let number = error
-            .get("code")
-            .and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
+        let number = error.get("code").and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()));
         Self {
             code: word("code").filter(|_| number.is_none()),
             // Gemini calls it `status`.
             kind: word("type").or_else(|| word("status")),
             param: word("param").or_else(|| first_location(error)),
-            status: number
-                .and_then(|number| u16::try_from(number).ok())
-                .filter(|status| (400..600).contains(status)),
+            status: number.and_then(|number| u16::try_from(number).ok()).filter(|status| (400..600).contains(status)),
             text: match error {
                 Value::String(text) => text.to_ascii_lowercase(),
                 _ => {
-                    let text = error
-                        .get("message")
-                        .or_else(|| error.get("detail"))
-                        .and_then(Value::as_str);
+                    let text = error.get("message").or_else(|| error.get("detail")).and_then(Value::as_str);
                     text.unwrap_or_default().to_ascii_lowercase()
                 }
             },
@@ -261,11 +235,7 @@ impl ProviderError {
 
     /// The words to classify by, most specific first.
     pub(super) fn tokens(&self) -> Vec<&str> {
-        self.code
-            .as_deref()
-            .into_iter()
-            .chain(self.kind.as_deref())
-            .collect()
+        self.code.as_deref().into_iter().chain(self.kind.as_deref()).collect()
     }
 
     /// Whether the error names this parameter, or names none and has one of these words in its text.
@@ -285,11 +255,7 @@ impl ProviderError {
 /// FastAPI: `{"detail": [{"loc": ["body", "response_format", "type"], …}]}`.
 fn first_location(error: &Value) -> Option<String> {
     let location = error.get("detail")?.get(0)?.get("loc")?.as_array()?;
-    location
-        .iter()
-        .filter_map(Value::as_str)
-        .find(|part| *part != "body")
-        .and_then(token)
+    location.iter().filter_map(Value::as_str).find(|part| *part != "body").and_then(token)
 }
 
 /// A word that cannot be content: what providers use for codes, types, parameters and models.
@@ -309,9 +275,5 @@ pub(super) fn model_name(text: &str) -> Option<&str> {
 pub(super) fn lists(body: &[u8], model: &str) -> Option<bool> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let models = body.get("data")?.as_array()?;
-    Some(
-        models
-            .iter()
-            .any(|entry| entry.get("id").and_then(Value::as_str) == Some(model)),
-    )
+    Some(models.iter().any(|entry| entry.get("id").and_then(Value::as_str) == Some(model)))
 }

@@ -17,8 +17,8 @@ use aws_sdk_s3::{
     Client,
     config::{
         BehaviorVersion, Config, Credentials, IdentityCache, Region, RequestChecksumCalculation,
-        ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
-        retry::RetryConfig, timeout::TimeoutConfig,
+        ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
+        timeout::TimeoutConfig,
     },
 };
 use aws_smithy_http_client::{
@@ -45,9 +45,7 @@ pub(super) fn build(config: &ObjectsConfig) -> Client {
     let secret = config.secret_key.expose_secret();
     let keys = Credentials::new(&config.access_key, secret, None, None, "environment");
     // Half of the operation: one silent attempt must leave time for a whole second one.
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(config.operation / 2);
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(config.operation / 2);
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(config.region.clone()))
@@ -68,11 +66,7 @@ pub(super) fn build(config: &ObjectsConfig) -> Client {
 }
 
 fn http_client(endpoint: Option<&Url>) -> SharedHttpClient {
-    let proxy = if endpoint.is_some_and(is_this_machine) {
-        ProxyConfig::disabled
-    } else {
-        ProxyConfig::from_env
-    };
+    let proxy = if endpoint.is_some_and(is_this_machine) { ProxyConfig::disabled } else { ProxyConfig::from_env };
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -102,11 +96,7 @@ mod tests {
     #[test]
     fn only_loopback_addresses_are_this_machine() {
         let here = |text: &str| is_this_machine(&Url::parse(text).unwrap());
-        assert!(
-            here("http://127.0.0.1:9000")
-                && here("http://[::1]:9000")
-                && here("http://localhost:9000")
-        );
+        assert!(here("http://127.0.0.1:9000") && here("http://[::1]:9000") && here("http://localhost:9000"));
         assert!(!here("http://10.0.0.1:9000") && !here("https://s3.example.com"));
     }
 }

@@ -30,20 +30,10 @@ impl ObjectsConfig {
         let endpoint = vars.optional("S3_ENDPOINT", "the object store's URL; empty is AWS itself");
         Self {
             endpoint: endpoint.and_then(|text| parse_endpoint(vars, &text)),
-            region: vars.text(
-                "S3_REGION",
-                "us-east-1",
-                "the region that requests are signed for",
-            ),
+            region: vars.text("S3_REGION", "us-east-1", "the region that requests are signed for"),
             bucket: vars.required("S3_BUCKET", "the bucket that holds transcripts and reports"),
-            access_key: vars.required(
-                "S3_ACCESS_KEY_ID",
-                "the id of the object store's access key",
-            ),
-            secret_key: vars.required_secret(
-                "S3_SECRET_ACCESS_KEY",
-                "the secret of the object store's access key",
-            ),
+            access_key: vars.required("S3_ACCESS_KEY_ID", "the id of the object store's access key"),
+            secret_key: vars.required_secret("S3_SECRET_ACCESS_KEY", "the secret of the object store's access key"),
             operation: vars.millis(
                 "S3_OPERATION_TIMEOUT_MS",
                 Duration::from_secs(30),
@@ -57,11 +47,11 @@ impl ObjectsConfig {
 fn parse_endpoint(vars: &mut Variables, text: &str) -> Option<Url> {
     let fault = match Url::parse(text.trim()) {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "carries a user name or a password; use S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY"
-                .to_owned()
+            "carries a user name or a password; use S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY".to_owned()
         }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
-        _ => format!("is {text:?}, but must be a URL such as https://s3.example.com"),
+        // Not quoted: what is almost a URL may hold a password.
+        _ => "is not a URL such as https://s3.example.com".to_owned(),
     };
     vars.fault("S3_ENDPOINT", fault);
     None
@@ -72,10 +62,7 @@ mod tests {
     use super::*;
 
     fn load(pairs: &[(&str, &str)]) -> (ObjectsConfig, Vec<String>) {
-        let values = pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let values = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut vars = Variables::from_map(values);
         let config = ObjectsConfig::load(&mut vars);
         let faults = vars.finish().err().unwrap_or_default();
@@ -85,14 +72,8 @@ mod tests {
     #[test]
     fn every_missing_variable_is_named() {
         let (_, faults) = load(&[]);
-        let named: Vec<_> = faults
-            .iter()
-            .filter_map(|fault| fault.split(':').next())
-            .collect();
-        assert_eq!(
-            named,
-            ["S3_BUCKET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"]
-        );
+        let named: Vec<_> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
+        assert_eq!(named, ["S3_BUCKET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"]);
     }
 
     #[test]
@@ -107,10 +88,7 @@ mod tests {
     fn an_endpoint_that_is_no_url_is_refused() {
         for text in ["localhost:9000", "ftp://store", "/srv/store"] {
             let (_, faults) = load(&[("S3_ENDPOINT", text)]);
-            assert!(
-                faults[0].starts_with("S3_ENDPOINT: is"),
-                "{text}: {faults:?}"
-            );
+            assert!(faults[0].starts_with("S3_ENDPOINT: is"), "{text}: {faults:?}");
         }
     }
 

@@ -51,9 +51,7 @@ fn by_code(code: &str) -> Option<Kind> {
         "NoSuchBucket" => Kind::NoSuchBucket,
 
         // The worker's clock, or keys that someone is about to renew: the same request works soon, and no right is missing.
-        "RequestTimeTooSkewed" | "RequestExpired" | "ExpiredToken" | "TokenRefreshRequired" => {
-            Kind::Unavailable
-        }
+        "RequestTimeTooSkewed" | "RequestExpired" | "ExpiredToken" | "TokenRefreshRequired" => Kind::Unavailable,
         "AccessDenied"
         | "AllAccessDisabled"
         | "AccountProblem"
@@ -140,14 +138,7 @@ pub struct ObjectsError {
 
 impl ObjectsError {
     pub(super) fn new(operation: &'static str, kind: Kind) -> Self {
-        Self {
-            operation,
-            kind,
-            status: None,
-            code: None,
-            retry_after: None,
-            source: None,
-        }
+        Self { operation, kind, status: None, code: None, retry_after: None, source: None }
     }
 
     pub(super) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -232,8 +223,6 @@ impl fmt::Display for ObjectsError {
 
 impl StdError for ObjectsError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }

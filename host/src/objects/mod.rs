@@ -58,12 +58,7 @@ impl Objects {
     /// # Errors
     /// [`Kind::TooLarge`] before a byte of the body is read where the store tells the size, else as soon as the limit is
     /// passed. [`Kind::BrokenBody`] only after the last try.
-    pub async fn read(
-        &self,
-        bucket: &str,
-        key: &str,
-        max_bytes: usize,
-    ) -> Result<Bytes, ObjectsError> {
+    pub async fn read(&self, bucket: &str, key: &str, max_bytes: usize) -> Result<Bytes, ObjectsError> {
         let operation = "read an object";
         if key.is_empty() {
             return Err(ObjectsError::new(operation, Kind::NotFound));
@@ -84,26 +79,11 @@ impl Objects {
     ///
     /// # Errors
     /// After a timeout or a broken connection the object may have been written all the same.
-    pub async fn write(
-        &self,
-        bucket: &str,
-        key: &str,
-        content_type: &str,
-        bytes: Bytes,
-    ) -> Result<(), ObjectsError> {
+    pub async fn write(&self, bucket: &str, key: &str, content_type: &str, bytes: Bytes) -> Result<(), ObjectsError> {
         let operation = "write an object";
-        let request = self
-            .client
-            .put_object()
-            .bucket(bucket)
-            .key(key)
-            .content_type(content_type);
+        let request = self.client.put_object().bucket(bucket).key(key).content_type(content_type);
         let sent = request.body(ByteStream::from(bytes)).send();
-        self.within(operation, async {
-            sent.await
-                .map_err(|error| ObjectsError::from_sdk(operation, error))
-        })
-        .await?;
+        self.within(operation, async { sent.await.map_err(|error| ObjectsError::from_sdk(operation, error)) }).await?;
         Ok(())
     }
 
@@ -111,12 +91,7 @@ impl Objects {
     ///
     /// # Errors
     /// As [`Objects::write`].
-    pub async fn write_json(
-        &self,
-        bucket: &str,
-        key: &str,
-        bytes: Bytes,
-    ) -> Result<(), ObjectsError> {
+    pub async fn write_json(&self, bucket: &str, key: &str, bytes: Bytes) -> Result<(), ObjectsError> {
         self.write(bucket, key, "application/json", bytes).await
     }
 
@@ -128,10 +103,7 @@ impl Objects {
         let operation = "delete an object";
         let sent = self.client.delete_object().bucket(bucket).key(key).send();
         let done = self
-            .within(operation, async {
-                sent.await
-                    .map_err(|error| ObjectsError::from_sdk(operation, error))
-            })
+            .within(operation, async { sent.await.map_err(|error| ObjectsError::from_sdk(operation, error)) })
             .await;
         match done {
             Err(error) if error.kind != Kind::NotFound => Err(error),
@@ -150,10 +122,7 @@ impl Objects {
             sent.await.map_err(|error| {
                 // A HEAD has no body to carry a code, so its 404 can only mean the bucket.
                 match ObjectsError::from_sdk(operation, error) {
-                    found if found.status == Some(404) => ObjectsError {
-                        kind: Kind::NoSuchBucket,
-                        ..found
-                    },
+                    found if found.status == Some(404) => ObjectsError { kind: Kind::NoSuchBucket, ..found },
                     other => other,
                 }
             })
@@ -166,10 +135,7 @@ impl Objects {
         self.delete(&self.bucket, &key).await?;
         match read? {
             bytes if bytes == written => Ok(()),
-            _ => Err(ObjectsError::new(
-                "read back what was written",
-                Kind::BrokenBody,
-            )),
+            _ => Err(ObjectsError::new("read back what was written", Kind::BrokenBody)),
         }
     }
 
@@ -180,25 +146,11 @@ impl Objects {
         key: &str,
         max_bytes: usize,
     ) -> Result<Bytes, ObjectsError> {
-        let sent = self
-            .client
-            .get_object()
-            .bucket(bucket)
-            .key(key)
-            .send()
-            .await;
+        let sent = self.client.get_object().bucket(bucket).key(key).send().await;
         let answer = sent.map_err(|error| ObjectsError::from_sdk(operation, error))?;
-        let announced = answer
-            .content_length()
-            .and_then(|length| usize::try_from(length).ok());
+        let announced = answer.content_length().and_then(|length| usize::try_from(length).ok());
         let too_large = |found: usize| {
-            ObjectsError::new(
-                operation,
-                Kind::TooLarge {
-                    found: found as u64,
-                    limit: max_bytes as u64,
-                },
-            )
+            ObjectsError::new(operation, Kind::TooLarge { found: found as u64, limit: max_bytes as u64 })
         };
         if let Some(length) = announced.filter(|length| *length > max_bytes) {
             return Err(too_large(length));
@@ -239,8 +191,6 @@ impl Objects {
         operation: &'static str,
         work: impl Future<Output = Result<T, ObjectsError>>,
     ) -> Result<T, ObjectsError> {
-        timeout(self.operation, work)
-            .await
-            .unwrap_or_else(|_| Err(ObjectsError::new(operation, Kind::Timeout)))
+        timeout(self.operation, work).await.unwrap_or_else(|_| Err(ObjectsError::new(operation, Kind::Timeout)))
     }
 }

@@ -34,9 +34,7 @@ impl ObjectsError {
                 }
             }
             SdkError::ResponseError(response) => Self::from_answer(operation, response.raw(), None),
-            SdkError::ServiceError(failure) => {
-                Self::from_answer(operation, failure.raw(), failure.err().code())
-            }
+            SdkError::ServiceError(failure) => Self::from_answer(operation, failure.raw(), failure.err().code()),
             // The enum is open; a case of a later SDK is at least not the file's fault.
             _ => Self::new(operation, Kind::Unavailable),
         }
@@ -56,17 +54,11 @@ impl ObjectsError {
 
 /// Stores send whole seconds; a date would need their clock, and the SDK's own backoff is what counts within a call.
 fn seconds(value: &str) -> Option<Duration> {
-    value
-        .trim()
-        .parse()
-        .ok()
-        .filter(|wait| *wait > 0)
-        .map(Duration::from_secs)
+    value.trim().parse().ok().filter(|wait| *wait > 0).map(Duration::from_secs)
 }
 
 fn is_plain_word(code: &str) -> bool {
-    (1..=CODE_MAX_CHARS).contains(&code.len())
-        && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    (1..=CODE_MAX_CHARS).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]
@@ -76,13 +68,7 @@ mod tests {
     #[test]
     fn only_plain_words_are_taken_for_codes() {
         assert!(is_plain_word("XAmzContentSHA256Mismatch"));
-        for text in [
-            "",
-            "no such key",
-            "users/1/files/2",
-            "Ünknown",
-            &"A".repeat(65),
-        ] {
+        for text in ["", "no such key", "users/1/files/2", "Ünknown", &"A".repeat(65)] {
             assert!(!is_plain_word(text), "{text}");
         }
     }

@@ -226,7 +226,8 @@ async fn an_object_without_a_key_is_not_there() {
 
 #[tokio::test]
 async fn a_write_that_the_store_does_not_take_holds_the_job() {
-    for (status, code) in [(400, "BadDigest"), (501, "NotImplemented"), (400, "InvalidArgument"), (404, "NoSuchBucket")] {
+    for (status, code) in [(400, "BadDigest"), (501, "NotImplemented"), (400, "InvalidArgument"), (404, "NoSuchBucket")]
+    {
         let (_server, objects) = scripted([refusal(status, code)]).await;
         let error = objects.write_json("files", "a", Bytes::new()).await.unwrap_err().for_write();
         assert_eq!((error.code, error.class()), (Code::S3ConfigError, Class::Hold), "{code}");
