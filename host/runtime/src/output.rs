@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn codes_and_pointers_keep_to_their_alphabet() {
-        let of = |code, pointer| verdict(Step::Reject(Rejection::Invalid(vec![finding(code, pointer)])));
+        let of = |code: &str, pointer: &str| verdict(Step::Reject(Rejection::Invalid(vec![finding(code, pointer)])));
         assert_eq!(of("min.length_2-x", "/a/0"), None);
         assert_eq!(of("minLength", ""), None);
         assert_eq!(of("a quote", ""), Some(Fault::BadOutput("code")));

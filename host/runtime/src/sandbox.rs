@@ -142,13 +142,13 @@ impl Meter {
 
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // Past its own declared maximum the guest gets its -1, as the specification has it.
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
         let total = self.memory.saturating_add(desired.saturating_sub(current));
         if total > self.max_memory {
             return Err(Exceeded::Memory.into());
+        }
+        // Past its own declared maximum the guest gets its -1, as the specification has it.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
         }
         self.memory = total;
         self.peak_memory = self.peak_memory.max(total);
@@ -156,12 +156,13 @@ impl ResourceLimiter for Meter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
         let total = self.elements.saturating_add(desired.saturating_sub(current));
         if total > self.max_elements {
             return Err(Exceeded::Table.into());
+        }
+        // As above. The pool's size comes as a maximum too, which is why our own limit is looked at first.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
         }
         self.elements = total;
         Ok(true)

@@ -1,1 +1,28 @@
-//! Guests for tests.
+//! Small guests written in WAT: the smallest thing that keeps the contract, and many that break it.
+//!
+//! A hostile guest in a real language is mostly its language; in WAT the misdeed is all there is, and building one takes a millisecond. [`WatGuest`] fills in the rest of the world,
+//! [`hostile`] has the misdeeds ready, and [`guest_from_wat`] takes any core module.
+
+mod data;
+pub mod hostile;
+mod wat_guest;
+
+pub use data::Data;
+pub use wat_guest::WatGuest;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// Makes a component for the world `report-guest` out of a core module's text.
+///
+/// # Panics
+/// When the text is no core module, or lacks an export of the world: a mistake in the test.
+pub fn guest_from_wat(core: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(core).unwrap_or_else(|error| panic!("parse the guest's WAT: {error}"));
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("report.wit", include_str!("../../../../wit/report.wit")).expect("wit/report.wit parses");
+    let world = resolve.select_world(&[package], Some("report-guest")).expect("wit/report.wit has the world");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the world encodes");
+    let encoder = ComponentEncoder::default().validate(true).module(&module);
+    encoder.and_then(|mut encoder| encoder.encode()).unwrap_or_else(|error| panic!("componentize the guest: {error:#}"))
+}

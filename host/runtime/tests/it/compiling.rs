@@ -1,0 +1,145 @@
+//! Compiling in a child process, and children that go wrong.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use assay_runtime::testing::WatGuest;
+use assay_runtime::{Allocation, Compiler, LoadError, Metering, Runtime};
+
+use crate::support::{Bench, options};
+
+fn child() -> Compiler {
+    Compiler::Child { program: env!("CARGO_BIN_EXE_assay-compile").into(), args: vec![] }
+}
+
+fn shell(script: &str) -> Compiler {
+    Compiler::Child { program: "/bin/sh".into(), args: ["-c", script].map(OsString::from).to_vec() }
+}
+
+/// A guest with this many functions of some hundred instructions, all different.
+fn large(functions: usize) -> WatGuest {
+    let mut fields = String::new();
+    for number in 0..functions {
+        let step = format!("(local.set 0 (i32.xor (i32.mul (local.get 0) (i32.const {number})) (i32.rotl (local.get 0) (i32.const 7)))) ");
+        write!(fields, "(func (param i32) (result i32) {} (local.get 0))", step.repeat(100)).unwrap();
+    }
+    WatGuest::new("large").fields(&fields)
+}
+
+#[tokio::test]
+async fn what_a_child_compiles_runs_here() {
+    for (metering, allocation) in [(Metering::Off, Allocation::Pooling), (Metering::Fuel(100_000), Allocation::Pooling), (Metering::Off, Allocation::OnDemand)] {
+        let bench = Bench::with(|options| {
+            options.compiler = child();
+            options.metering = metering;
+            options.allocation = allocation;
+        });
+        assert!(bench.first_step(WatGuest::new("child")).await.result.is_ok(), "{metering:?} {allocation:?}");
+        assert_eq!(bench.images().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn child_and_process_compile_the_same_image() {
+    let bench = Bench::with(|options| options.compiler = child());
+    let bytes = large(20).build();
+    bench.runtime.load(&bytes).await.unwrap();
+    let of_child = bench.images();
+    std::fs::remove_file(&of_child[0]).unwrap();
+    Runtime::new(options(bench.folder.path())).unwrap().load(&bytes).await.unwrap();
+    assert_eq!(bench.images(), of_child, "the name holds the content's hash");
+}
+
+#[tokio::test]
+async fn a_compile_that_takes_too_long_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = folder.path().join("pid");
+    let mut options = options(folder.path());
+    options.compiler = shell(&format!("echo $$ > {}; exec sleep 600", pid.display()));
+    options.limits.compile = Duration::from_millis(500);
+    let runtime = Runtime::new(options).unwrap();
+
+    let begun = Instant::now();
+    let error = runtime.load(&WatGuest::new("slow").build()).await.unwrap_err();
+    assert_eq!(error, LoadError::CompileTimeout { seconds: 0 });
+    assert!(begun.elapsed() < Duration::from_secs(60));
+    let pid = std::fs::read_to_string(pid).unwrap();
+    wait_until_gone(&Path::new("/proc").join(pid.trim()));
+    assert_eq!(std::fs::read_dir(folder.path().join("cache")).unwrap().count(), 0, "nothing half-written stays");
+}
+
+/// A killed child is reaped by the async runtime in the background, or is a zombie until then.
+fn wait_until_gone(process: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let is_gone = || match std::fs::read_to_string(process.join("stat")) {
+        Ok(stat) => stat.contains(") Z "),
+        Err(_) => true,
+    };
+    while !is_gone() {
+        assert!(Instant::now() < deadline, "the child runs on");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn a_compile_without_enough_memory_dies_alone() {
+    let bench = Bench::with(|options| {
+        options.compiler = child();
+        options.limits.compile_memory_bytes = 32 << 20;
+    });
+    let error = bench.refusal(&large(2_000).build()).await;
+    assert_eq!(error, LoadError::CompilerDied);
+    assert!(bench.images().is_empty());
+}
+
+#[tokio::test]
+async fn children_that_do_not_keep_to_the_agreement_are_told_apart() {
+    let cases = [
+        (shell("exit 0"), LoadError::CompilerDied),
+        (shell("exec cat"), LoadError::CompilerDied),
+        (shell("kill -SEGV $$"), LoadError::CompilerDied),
+        (shell("cat > /dev/null; echo '\"Refused\"'"), LoadError::CompileRefused),
+        (shell(&format!("cat > /dev/null; echo '{{\"Done\":{{\"compatibility\":\"{}\"}}}}'", "0".repeat(64))), LoadError::CompilerMismatch),
+        (Compiler::Child { program: "/no/such/program".into(), args: vec![] }, LoadError::CompilerStart(std::io::ErrorKind::NotFound)),
+    ];
+    for (compiler, expected) in cases {
+        let name = format!("{compiler:?}");
+        let bench = Bench::with(|options| options.compiler = compiler);
+        assert_eq!(bench.refusal(&WatGuest::new("any").build()).await, expected, "{name}");
+        assert!(bench.images().is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_gets_nothing_of_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    let mut options = options(folder.path());
+    options.compiler = shell(&format!("cat /proc/self/environ > {}", seen.display()));
+    let _ = Runtime::new(options).unwrap().load(&WatGuest::new("any").build()).await;
+    let seen = std::fs::read_to_string(seen).unwrap();
+    // A shell sets these by itself.
+    let foreign = seen.split('\0').filter(|var| !var.is_empty() && !["PWD=", "SHLVL=", "_=", "OLDPWD="].iter().any(|own| var.starts_with(own)));
+    assert_eq!(foreign.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn who_waits_for_a_failing_compile_gets_its_error_and_the_next_one_tries_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = folder.path().join("count");
+    let mut options = options(folder.path());
+    options.compiler = shell(&format!("echo x >> {}; cat > /dev/null; exit 1", count.display()));
+    let runtime = Runtime::new(options).unwrap();
+    let bytes = WatGuest::new("failing").build();
+
+    let loads = tokio::join!(runtime.load(&bytes), runtime.load(&bytes), runtime.load(&bytes));
+    for load in [loads.0, loads.1, loads.2] {
+        assert_eq!(load.unwrap_err(), LoadError::CompilerDied);
+    }
+    let runs = || std::fs::read_to_string(&count).unwrap().lines().count();
+    assert_eq!(runs(), 1);
+    runtime.load(&bytes).await.unwrap_err();
+    assert_eq!(runs(), 2);
+}
