@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value, json};
 
-use super::generate::Generator;
+use super::generate::{Generator, STEPS};
 use super::transcript::Transcript;
 
 /// The name under which parts of a schema find its root.
@@ -59,9 +59,10 @@ impl Schema {
     /// As [`Self::instance`], for a transcript already read.
     pub(super) fn answer(&self, transcript: &Transcript, seed: u64) -> Value {
         let mut last = Value::Null;
+        let mut budget = STEPS;
         for attempt in 0..ATTEMPTS {
             let rng = StdRng::seed_from_u64(seed.wrapping_add(attempt.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-            if let Some(instance) = Generator::new(self, transcript, rng, attempt).root() {
+            if let Some(instance) = Generator::new(self, transcript, rng, attempt).root(&mut budget) {
                 if self.allows(&instance) {
                     return instance;
                 }

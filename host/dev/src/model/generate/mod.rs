@@ -31,8 +31,11 @@ const DEEPEST: usize = 48;
 /// Tries for one node with other choices.
 const TRIES: usize = 10;
 
-/// Nodes that one answer may visit, tries included: bounds the work for a schema that has no instance.
-const STEPS: usize = 40_000;
+/// Nodes that all attempts at one answer may visit together, tries included: bounds the work for a schema that has no instance.
+pub(super) const STEPS: usize = 24_000;
+
+/// Nodes that one attempt may visit, so that a bad start leaves room for another.
+const STEPS_OF_AN_ATTEMPT: usize = 8_000;
 
 /// Where a value goes.
 #[derive(Debug, Clone, Copy)]
@@ -60,20 +63,24 @@ pub(super) struct Generator<'a> {
     voice: Voice<'a>,
     rng: StdRng,
     sensible: bool,
+    /// Nodes that may still be visited.
     steps: usize,
 }
 
 impl<'a> Generator<'a> {
-    /// The first `attempt` (0) makes sensible choices, later ones vary.
+    /// The first attempts (from 0) make sensible choices, later ones vary.
     pub(super) fn new(schema: &'a Schema, transcript: &'a Transcript, rng: StdRng, attempt: u64) -> Self {
         Self { schema, voice: Voice::new(transcript), rng, sensible: attempt < 2, steps: 0 }
     }
 
-    /// An instance of the whole schema; `None` where none was found.
-    pub(super) fn root(&mut self) -> Option<Value> {
-        let schema = self.schema.root();
+    /// An instance of the whole schema; `None` where none was found. Takes the nodes that it visits from `budget`.
+    pub(super) fn root(&mut self, budget: &mut usize) -> Option<Value> {
+        let allowed = STEPS_OF_AN_ATTEMPT.min(*budget);
+        self.steps = allowed;
         let place = Place { name: "", depth: 0, sensible: self.sensible };
-        self.value(schema, place)
+        let made = self.value(self.schema.root(), place);
+        *budget -= allowed - self.steps;
+        made
     }
 
     fn value(&mut self, schema: &Value, place: Place<'_>) -> Option<Value> {
@@ -82,10 +89,7 @@ impl<'a> Generator<'a> {
         }
         let tries = if place.is_deep() { 3 } else { TRIES };
         for attempt in 0..tries {
-            self.steps += 1;
-            if self.steps > STEPS {
-                return None;
-            }
+            self.steps = self.steps.checked_sub(1)?;
             let place = Place { sensible: place.sensible && attempt == 0, ..place };
             let Some(flat) = self.flatten(schema, place, 0) else { continue };
             if let Some(value) = self.instance(&flat, place)

@@ -1,0 +1,5 @@
+//! The embedded servers, from outside: over their wire, as a worker sees them.
+
+mod postgres;
+mod schemas;
+mod stand_in;

@@ -1,0 +1,88 @@
+use std::path::Path;
+use std::process::Command;
+
+use assay_dev::{Postgres, PostgresOptions};
+
+/// Runs one statement through `psql`; what it printed, or its complaint.
+fn query(url: &str, statement: &str) -> Result<String, String> {
+    let psql = ["/usr/lib/postgresql/18/bin/psql", "/usr/lib/postgresql/17/bin/psql", "/usr/lib/postgresql/15/bin/psql"];
+    let psql = psql.into_iter().find(|path| Path::new(path).is_file()).unwrap_or("psql");
+    let output = Command::new(psql).args(["-XAtqd", url, "-c", statement]).output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[tokio::test]
+async fn a_kept_cluster_survives_a_crash_and_a_restart_with_its_rows_and_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = Postgres::start(PostgresOptions::kept(folder.path())).await.unwrap();
+    postgres.ensure_database("assay").await.unwrap();
+    postgres.ensure_database("assay").await.unwrap();
+    let url = postgres.url("assay");
+    query(&url, "CREATE TABLE marks AS SELECT 7 AS mark").unwrap();
+    assert_eq!(query(&url, "SHOW synchronous_commit").unwrap(), "on");
+
+    postgres.restart_immediate().await.unwrap();
+    assert_eq!(query(&url, "SELECT mark FROM marks").unwrap(), "7");
+
+    let password = url.split([':', '@']).nth(2).unwrap().to_owned();
+    postgres.stop().await.unwrap();
+    assert!(query(&url, "SELECT 1").is_err());
+    let again = Postgres::start(PostgresOptions::kept(folder.path())).await.unwrap();
+    assert_eq!(query(&again.url("assay"), "SELECT mark FROM marks").unwrap(), "7");
+    assert!(again.admin_url().contains(&password));
+    remove_what_lies_elsewhere(&again.admin_url());
+    again.stop().await.unwrap();
+}
+
+/// Root's clusters may lie outside of the test's folder; their data goes with the test all the same.
+fn remove_what_lies_elsewhere(url: &str) {
+    let data = query(url, "SHOW data_directory").unwrap();
+    if data.starts_with("/var/tmp/") {
+        // Removed under the running server: it is stopped right after, and never started again.
+        let _ = std::fs::remove_dir_all(Path::new(&data).parent().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_throwaway_cluster_asks_for_its_password_and_leaves_nothing_behind() {
+    let options = PostgresOptions::throwaway().setting("work_mem", "7MB");
+    let folder = options.folder.clone();
+    let postgres = Postgres::start(options).await.unwrap();
+    assert_eq!(query(&postgres.admin_url(), "SHOW fsync").unwrap(), "off");
+    assert_eq!(query(&postgres.admin_url(), "SHOW work_mem").unwrap(), "7MB");
+    let stranger = format!("postgres://assay:wrong@127.0.0.1:{}/postgres", postgres.port());
+    assert!(query(&stranger, "SELECT 1").unwrap_err().contains("password"));
+    assert!(folder.exists());
+    postgres.stop().await.unwrap();
+    assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn a_second_server_on_one_folder_is_refused() {
+    let options = PostgresOptions::throwaway();
+    let _first = Postgres::start(options.clone()).await.unwrap();
+    let second = PostgresOptions { temporary: false, ..options };
+    let error = Postgres::start(second).await.unwrap_err();
+    assert!(error.to_string().contains("another process serves"), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_setting_that_postgres_refuses_is_named_in_the_error() {
+    let error = Postgres::start(PostgresOptions::throwaway().setting("no_such_setting", "1")).await.unwrap_err();
+    assert!(error.to_string().contains("no_such_setting"), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_stale_pid_of_a_strange_process_does_not_hinder_a_start() {
+    let options = PostgresOptions { temporary: false, ..PostgresOptions::throwaway() };
+    let folder = options.folder.clone();
+    Postgres::start(options.clone()).await.unwrap().stop().await.unwrap();
+    // This very process is alive and no server.
+    std::fs::write(folder.join("data/postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
+    let again = Postgres::start(PostgresOptions { temporary: true, ..options }).await.unwrap();
+    again.stop().await.unwrap();
+    assert!(!folder.exists());
+}
