@@ -18,6 +18,7 @@ pub mod worker;
 
 // L2: flows over several outside worlds.
 pub mod pipeline;
+pub mod releases;
 pub mod submission;
 
 // L1: one outside world each.

@@ -22,6 +22,7 @@ use crate::{
     metrics::OutcomeLabels,
     pipeline::{Ending, Pipeline},
     reaper::Reaper,
+    releases::Releases,
     settlement,
     shutdown::Shutdown,
 };
@@ -86,6 +87,13 @@ impl Worker {
             background.clone(),
         ));
 
+        let releases = Releases {
+            guests: self.pipeline.guests.clone(),
+            database: self.pipeline.database.clone(),
+            objects: self.pipeline.objects.clone(),
+        };
+        let releasing = tokio::spawn(releases.run(background.clone()));
+
         tracing::info!(
             worker.id = self.config.id,
             slots = self.config.concurrency,
@@ -98,9 +106,7 @@ impl Worker {
 
         // The heartbeat goes last: as long as anything is in hand, its lease is renewed.
         background.cancel();
-        let _ended = tokio::join!(
-            listening,
-            reaping,
+        let _ended = tokio::join!(listening, reaping, releasing,
             tokio::task::spawn_blocking(move || beating.join())
         );
         self.pipeline.database.close().await;

@@ -1,6 +1,6 @@
-//! A TCP server that plays prepared replies, byte for byte: what no well-behaved HTTP server can be made to do.
-//!
-//! Shared by the tests of the adapters, which cannot share anything in the library: siblings do not import each other.
+// A TCP server that plays prepared replies, byte for byte: what no well-behaved HTTP server can be made to do.
+//
+// Shared by the tests of the adapters, which cannot share anything in the library: siblings do not import each other.
 
 use std::{
     collections::VecDeque,

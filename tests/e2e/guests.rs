@@ -99,3 +99,27 @@ async fn a_guest_that_does_not_load_is_told_of_and_the_others_serve() {
     let id = world.enqueue(TRANSCRIPT).await;
     world.wait_for_status(id, "succeeded").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_digest_stays_loadable_until_its_jobs_end() {
+    let world = World::start().await;
+    world.model.push(Reply::status(500, "{}"));
+    world.model.always(Reply::answer("{}"));
+    let env = with(env_with_guests(&world, &[WatGuest::new(GOOD)]), &[("JOB_BACKOFF_MS", "3600000")]);
+    let mut first = worker(&env).await;
+    world.objects.wait_for(assay_tests::Operation::Put, "guests/", 1).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    let pinned = world.wait_for_job(id, |job| job.last_error_code.is_some()).await.guest_digest;
+    first.signal(assay_tests::Signal::TERM);
+    assert!(first.wait().await.success());
+
+    // The same version, other bytes.
+    let env = with(env_with_guests(&world, &[WatGuest::new(GOOD).document("{\"second\":true}")]), &[]);
+    let second = worker(&env).await;
+    second.wait_for_line("guest loaded for jobs that have pinned it").await;
+    world.make_due(id).await;
+    let file = world.wait_for_status(id, "succeeded").await;
+    assert_eq!(file.guest_digest, pinned);
+    let fresh = world.enqueue(TRANSCRIPT).await;
+    assert_ne!(world.wait_for_status(fresh, "succeeded").await.guest_digest, pinned);
+}

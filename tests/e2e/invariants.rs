@@ -1,1 +1,288 @@
-//! The invariants of the sources.
+//! What the sources must not contain: the invariants of docs/architecture.md, kept by reading the repository.
+//!
+//! Rules are data where they can be: which crate belongs to which folder, which module to which layer, which place may read
+//! the environment and why. A rule that has to change is changed here and in the page, on purpose. Each checker is itself
+//! tried on a small sample that breaks its rule, below or beside it.
+
+mod checks;
+mod layers;
+mod pages;
+mod source;
+
+use std::{collections::BTreeSet, path::Path};
+
+use checks::{
+    events, flat, is_drawer, is_fenced, knows, odd_migrations, pointers, reads_environment, reads_wall_clock, silenced,
+    statements, without_purpose, writes_state,
+};
+use layers::LAYERS;
+use source::{code, files, identifiers, root, tokens};
+
+/// Where Rust is written.
+const RUST: [&str; 4] = ["host", "guest", "tests", "xtask"];
+/// What is shipped as the worker.
+const HOST: [&str; 1] = ["host/src"];
+
+/// A crate by the prefix of its name, and the only places of the worker that may know it.
+const OUTSIDE_WORLDS: [(&str, &[&str]); 4] = [
+    ("sqlx", &["host/src/db/", "host/src/db.rs"]),
+    ("aws_", &["host/src/objects/", "host/src/objects.rs"]),
+    ("reqwest", &["host/src/llm/", "host/src/llm.rs"]),
+    ("wasmtime", &["host/runtime/"]),
+];
+
+/// Places that read the environment, each with the reason why it may.
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("host/src/variables.rs", "the snapshot that all configuration is read from"),
+    ("host/src/cli/mod.rs", "the one look at the environment that a command takes"),
+    ("host/src/guests/config.rs", "the cache folder's default, while the configuration is loaded"),
+    ("host/src/objects/client.rs", "the SDK's proxy variables, once, while the client is built"),
+];
+
+/// Places that read this machine's clock, each with the reason why that instant is never stored.
+const WALL_CLOCK: [(&str, &str); 1] =
+    [("host/src/llm/retry_after.rs", "the distance to a date that a provider names without its own clock beside it")];
+
+/// Places with unsafe code, each with a proof beside it.
+const UNSAFE: [(&str, &str); 4] = [
+    ("host/runtime/src/runtime.rs", "maps images that this user compiled and sealed"),
+    ("guest/sdk/src/lib.rs", "the attribute that names an exported symbol"),
+    ("guest/sdk/src/random.rs", "getrandom's backend is an exported symbol that fills a raw buffer"),
+    ("guest/generic/src/injected.rs", "the builder writes the parts into the module's memory"),
+];
+
+#[test]
+fn each_outside_world_is_known_to_its_own_folder_only() {
+    let sources = files(&["host/src", "host/dev", "host/runtime", "xtask"], "rs");
+    let mut found = Vec::new();
+    for (name, homes) in OUTSIDE_WORLDS {
+        // The servers for development talk S3 and HTTP from the other side; the sandbox has one home in the whole tree.
+        let everywhere = name == "wasmtime";
+        let judged = sources.iter().filter(|file| everywhere || file.path.starts_with("host/src/"));
+        found.extend(
+            judged
+                .filter(|file| !homes.iter().any(|home| file.path.starts_with(home)))
+                .filter(|file| knows(&file.text, name))
+                .map(|file| format!("{} knows {name}", file.path)),
+        );
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn arrows_between_the_layers_point_down() {
+    let mut found = Vec::new();
+    for file in files(&HOST, "rs") {
+        let module = layers::module_of(file.path.trim_start_matches("host/src/"));
+        let Some(own) = module.first() else { continue };
+        let named = layers::named(&file.text, &module);
+        found.extend(
+            named.iter().filter_map(|other| layers::violation(own, other)).map(|why| format!("{}: {why}", file.path)),
+        );
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn every_module_of_the_host_has_a_layer_and_every_layer_its_modules() {
+    let library = files(&["host/src/lib.rs"], "rs");
+    let code = code(&library[0].text);
+    let tokens = tokens(&code);
+    let declared: BTreeSet<&str> = tokens.windows(2).filter(|pair| pair[0] == "mod").map(|pair| pair[1]).collect();
+    let known: BTreeSet<&str> = LAYERS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(declared, known);
+}
+
+#[test]
+fn the_flows_of_l2_contain_no_type_of_an_outside_world_and_no_sql() {
+    let foreign =
+        ["sqlx", "aws_", "reqwest", "http", "hyper", "axum", "wasmtime", "wasmparser", "PgPool", "PgConnection"];
+    let flows: Vec<_> = LAYERS.iter().filter(|(_, layer)| *layer == 2).collect();
+    let mut found = Vec::new();
+    for file in files(&HOST, "rs") {
+        let module = layers::module_of(file.path.trim_start_matches("host/src/"));
+        if !flows.iter().any(|(name, _)| module.first() == Some(name)) {
+            continue;
+        }
+        found.extend(
+            foreign.iter().filter(|name| knows(&file.text, name)).map(|name| format!("{} knows {name}", file.path)),
+        );
+        found.extend(statements(&file).map(|sql| format!("{} contains SQL: {sql}", file.path)));
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn only_the_database_module_contains_sql() {
+    let mut found = Vec::new();
+    for file in files(&["host/src", "host/runtime/src", "xtask"], "rs") {
+        if !file.path.starts_with("host/src/db/") {
+            found.extend(statements(&file).map(|sql| format!("{}: {sql}", file.path)));
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn only_the_queue_writes_the_state_of_a_job_or_a_file() {
+    let mut found = Vec::new();
+    for file in files(&HOST, "rs") {
+        if !file.path.starts_with("host/src/db/queue/") {
+            let writes = statements(&file).filter(|sql| writes_state(sql));
+            found.extend(writes.map(|sql| format!("{}: {sql}", file.path)));
+        }
+    }
+    // In a migration, a function may: it runs in its caller's transaction. A migration itself may not.
+    for file in files(&["migrations"], "sql") {
+        let outside: String = file.text.split("$$").step_by(2).collect();
+        if writes_state(&flat(&outside)) {
+            found.push(format!("{} writes state outside of a function", file.path));
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn every_write_of_a_jobs_state_names_the_status_that_it_expects() {
+    let mut found = Vec::new();
+    let mut seen = 0;
+    for file in files(&["host/src/db/queue"], "rs") {
+        for sql in statements(&file).filter(|sql| sql.contains("update processing_jobs")) {
+            seen += 1;
+            if !is_fenced(&sql) {
+                found.push(format!("{}: {sql}", file.path));
+            }
+        }
+    }
+    assert!(seen >= 5, "claim, beat, settle and two of the reaper: the test no longer finds them");
+    assert_none(&found);
+}
+
+#[test]
+fn nothing_reads_the_environment_after_the_configuration_was_loaded() {
+    let found = outside(&["host/src", "host/runtime/src"], &ENVIRONMENT, reads_environment);
+    assert_none(&found);
+}
+
+#[test]
+fn no_instant_of_this_machines_clock_is_stored() {
+    assert_none(&outside(&HOST, &WALL_CLOCK, reads_wall_clock));
+}
+
+#[test]
+fn unsafe_code_stands_where_its_proof_does() {
+    assert_none(&outside(&RUST, &UNSAFE, |text| identifiers(text).contains("unsafe")));
+}
+
+#[test]
+fn no_lint_is_silenced_without_a_reason_and_no_test_is_left_out() {
+    let mut found = Vec::new();
+    for file in files(&RUST, "rs") {
+        found.extend(silenced(&file.text).map(|what| format!("{}: {what}", file.path)));
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn every_module_begins_with_its_purpose_and_a_long_one_with_its_reason() {
+    let mut found = Vec::new();
+    for file in files(&RUST, "rs") {
+        found.extend(without_purpose(&file.text).map(|what| format!("{}: {what}", file.path)));
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn no_module_is_a_drawer_for_odds_and_ends() {
+    let found: Vec<_> =
+        files(&RUST, "rs").into_iter().filter(|file| is_drawer(&file.path)).map(|file| file.path).collect();
+    assert_none(&found);
+}
+
+#[test]
+fn migrations_come_in_pairs_and_in_order() {
+    let names: Vec<_> = files(&["migrations"], "sql").into_iter().map(|file| file.path).collect();
+    assert!(!names.is_empty());
+    assert_none(&odd_migrations(&names));
+}
+
+#[test]
+fn every_page_is_in_the_index_and_every_link_leads_somewhere() {
+    let mut all = files(&["docs", "host", "guest", "wit", "migrations", "tests", "xtask"], "md");
+    for entry in std::fs::read_dir(root()).expect("the root can be listed") {
+        let name = entry.expect("an entry can be read").file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".md") {
+            all.extend(files(&[name.as_ref()], "md"));
+        }
+    }
+    let read = |path: &Path| {
+        let path = root().join(path);
+        // A folder is something to lead to.
+        path.is_dir().then(String::new).or_else(|| std::fs::read_to_string(path).ok())
+    };
+    let mut found: Vec<_> = all
+        .iter()
+        .flat_map(|page| pages::links(&page.text).into_iter().map(move |link| (page, link)))
+        .filter_map(|(page, link)| pages::dead(&page.path, &link, read))
+        .collect();
+    let index = all.iter().find(|page| page.path == "docs/README.md").expect("docs/README.md is the index");
+    let listed: BTreeSet<_> = pages::links(&index.text).into_iter().map(|link| format!("docs/{link}")).collect();
+    let missing = all
+        .iter()
+        .filter(|page| page.path.starts_with("docs/") && page.path != "docs/README.md")
+        .filter(|page| !listed.contains(&page.path));
+    found.extend(missing.map(|page| format!("docs/README.md misses {}", page.path)));
+    assert_none(&found);
+}
+
+#[test]
+fn every_page_that_a_source_points_to_is_there() {
+    let mut found = Vec::new();
+    for file in files(&RUST, "rs") {
+        let gone = pointers(&file.text).filter(|page| !root().join(page).exists());
+        found.extend(gone.map(|page| format!("{} points to {page}", file.path)));
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn operators_are_told_of_every_metric_and_every_named_event() {
+    let page = std::fs::read_to_string(root().join("docs/operations.md")).expect("the page is there");
+    let encoded = assay::metrics::Metrics::default().encode();
+    let metrics = encoded.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_whitespace().next());
+    let mut found: Vec<_> =
+        metrics.filter(|name| !page.contains(&format!("`{name}"))).map(|name| format!("metric {name}")).collect();
+    for file in files(&HOST, "rs") {
+        let events = events(&file.text).filter(|event| !page.contains(&format!("`{event}`")));
+        found.extend(events.map(|event| format!("event {event} of {}", file.path)));
+    }
+    assert_none(&found);
+}
+
+/// Fails with everything that was found, not with the first of it.
+#[track_caller]
+fn assert_none(found: &[String]) {
+    assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
+}
+
+/// Files that a checker finds at fault and no list excuses, and entries of the list that excuse nothing any more.
+fn outside(under: &[&str], allowed: &[(&str, &str)], at_fault: impl Fn(&str) -> bool) -> Vec<String> {
+    let sources = files(under, "rs");
+    let judged: Vec<&str> = sources.iter().filter(|file| at_fault(&file.text)).map(|file| file.path.as_str()).collect();
+    let excused = |path: &str| allowed.iter().any(|(known, _)| *known == path);
+    let faults = judged.iter().filter(|path| !excused(path)).map(ToString::to_string);
+    let stale = allowed
+        .iter()
+        .filter(|(known, _)| !judged.contains(known))
+        .map(|(known, _)| format!("{known} needs no exception any more"));
+    faults.chain(stale).collect()
+}
+
+#[test]
+fn an_exception_that_excuses_nothing_is_itself_a_fault() {
+    let found = outside(&["xtask"], &[("xtask/src/main.rs", "none")], |_| false);
+    assert_eq!(found, ["xtask/src/main.rs needs no exception any more"]);
+    let found = outside(&["xtask/src/main.rs"], &[], |_| true);
+    assert_eq!(found, ["xtask/src/main.rs"]);
+}

@@ -201,6 +201,6 @@ mod tests {
         assert_eq!(bytes(b";; a comment\n(component)"), Err(LoadError::Text));
         assert_eq!(bytes(b"\x7fELF\x02\x01"), Err(LoadError::Precompiled));
         assert_eq!(bytes(b"\0asm\x01\0\0\0"), Err(LoadError::CoreModule));
-        assert_eq!(bytes(b"\0asm\x0d\0\x01"), Err(LoadError::Invalid { offset: 7 }));
+        assert_eq!(bytes(b"\0asm\x0d\0\x01"), Err(LoadError::Invalid { offset: 4 }));
     }
 }

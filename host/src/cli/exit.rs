@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::{db::DbError, error::JobError, variables::Fault};
 
 /// `EX_USAGE` of sysexits.h: the configuration is at fault, and starting again changes nothing.
-const USAGE: u8 = 64;
+pub(super) const USAGE: u8 = 64;
 
 /// Why a command did not succeed.
 #[derive(Debug)]

@@ -1,11 +1,26 @@
 //! The command line: parses, builds every concrete thing, runs. One file per command.
 
+mod check;
 mod compile;
+#[cfg(feature = "dev")]
+mod dev;
+#[cfg(test)]
+mod documented;
+mod env_file;
 mod exit;
+#[cfg(test)]
+mod help;
 mod migrate;
+mod output;
+mod report;
+mod reindent;
+mod status;
+mod submit;
+mod verdict;
+mod wait;
 mod worker;
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use exit::Failure;
@@ -13,16 +28,26 @@ use exit::Failure;
 use crate::{telemetry::TelemetryConfig, variables::Variables};
 
 /// Turns transcripts into reports that can be trusted.
+///
+/// Everything is configured by environment variables; the README lists them.
 #[derive(Debug, Parser)]
 #[command(
     name = "assay",
     version,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = 100,
+    after_help = "Examples:
+  assay dev                                       everything on this machine, embedded
+  assay --env-file .assay/env submit call.vtt --wait
+  assay --env-file .assay/env status
+  assay check && assay worker                     a deployment"
 )]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    /// Read variables from a file of KEY=value lines; they win over those of the environment
+    #[arg(long, global = true, value_name = "FILE")]
+    env_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -31,9 +56,34 @@ enum Command {
     Worker(worker::Arguments),
     /// Bring the database's schema up, or down
     Migrate(migrate::Arguments),
+    /// Upload transcripts and enqueue their jobs
+    Submit(submit::Arguments),
+    /// Show the queue and its workers, or one file with its attempts
+    Status(status::Arguments),
+    /// Print the report of a file
+    Report(report::Arguments),
+    /// Check configuration, database, bucket, model and guests, each with its cure
+    Check(check::Arguments),
+    /// Run everything on this machine: Postgres, an S3 server, a stand-in model and a worker
+    #[cfg(feature = "dev")]
+    Dev(dev::Arguments),
     /// Compile one guest; what the worker starts as a short-lived child
     #[command(hide = true, name = compile::NAME)]
     Compile,
+}
+
+impl Command {
+    /// What is logged where `LOG_LEVEL` says nothing: services tell what they do, and the answer of a command is not
+    /// drowned in the log of its parts.
+    fn log_level(&self) -> Option<&'static str> {
+        match self {
+            Self::Worker(_) => None,
+            #[cfg(feature = "dev")]
+            Self::Dev(_) => None,
+            Self::Migrate(_) | Self::Submit(_) | Self::Compile => Some("warn"),
+            Self::Status(_) | Self::Report(_) | Self::Check(_) => Some("error"),
+        }
+    }
 }
 
 /// Runs the command line of this process.
@@ -42,14 +92,25 @@ pub fn main() -> ExitCode {
     if matches!(arguments.command, Command::Compile) {
         return compile::run();
     }
-    let vars = Variables::from_process();
-    match run(arguments.command, vars) {
+    match run(arguments) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
 
-fn run(command: Command, mut vars: Variables) -> Result<ExitCode, Failure> {
+fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let mut values: BTreeMap<_, _> = environment();
+    if let Some(file) = &arguments.env_file {
+        values.extend(env_file::read(file)?);
+    }
+    let command = arguments.command;
+    if let Some(level) = command.log_level() {
+        let unset = |level: &String| level.trim().is_empty();
+        if values.get("LOG_LEVEL").is_none_or(unset) {
+            values.insert("LOG_LEVEL".to_owned(), level.to_owned());
+        }
+    }
+    let mut vars = Variables::from_map(values.clone());
     TelemetryConfig::load(&mut vars).start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -58,7 +119,20 @@ fn run(command: Command, mut vars: Variables) -> Result<ExitCode, Failure> {
         match command {
             Command::Worker(arguments) => worker::run(arguments, vars).await,
             Command::Migrate(arguments) => migrate::run(arguments, vars).await,
+            Command::Submit(arguments) => submit::run(arguments, vars).await,
+            Command::Status(arguments) => status::run(arguments, vars).await,
+            Command::Report(arguments) => report::run(arguments, vars).await,
+            Command::Check(arguments) => check::run(arguments, values).await,
+            #[cfg(feature = "dev")]
+            Command::Dev(arguments) => dev::run(arguments, values).await,
             Command::Compile => unreachable!("handled before the runtime was built"),
         }
     })
+}
+
+/// The one look at the environment. What is not Unicode is none of our variables.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }

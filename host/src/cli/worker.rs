@@ -3,6 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
+use tokio::net::TcpListener;
 
 use super::{compile, exit::Failure};
 use crate::{
@@ -33,13 +34,17 @@ pub struct Arguments {}
 pub async fn run(_arguments: Arguments, vars: Variables) -> Result<ExitCode, Failure> {
     let config = Config::load(vars)?;
     let shutdown = Shutdown::on_signals()?;
-    serve(config, shutdown).await?;
+    let admin = Admin::bind(config.admin).await?;
+    serve(config, admin, shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds a worker from a configuration and runs it until `shutdown`.
-pub(super) async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    let admin = Admin::bind(config.admin).await?;
+/// Builds a worker from a configuration and runs it until `shutdown`, with its health and metrics on `admin`.
+pub(super) async fn serve(
+    config: Config,
+    admin: TcpListener,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let database = Database::new(config.database);
     let schema = database
         .check()

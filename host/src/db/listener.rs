@@ -129,6 +129,19 @@ async fn answers_probe(
 }
 
 impl Database {
+    /// Whether LISTEN on one connection hears what NOTIFY sends on another. Behind a pooler in transaction mode it does
+    /// not, and jobs are found by polling.
+    ///
+    /// # Errors
+    /// [`DbError`] where one of the connections fails.
+    pub async fn hears_itself(&self) -> Result<bool, DbError> {
+        let mut prober = self.connect().await?;
+        let mut listener = self.listener().await?;
+        let probe = format!("{:032x}", rand::random::<u128>());
+        listener.listen_all([CHANNEL, PROBE]).await?;
+        answers_probe(&mut prober, &mut listener, &Notify::new(), &probe).await
+    }
+
     async fn listener(&self) -> Result<PgListener, DbError> {
         // A pool of its own: the listener keeps its connection for good.
         let pool = sqlx::postgres::PgPoolOptions::new()

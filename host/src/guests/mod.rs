@@ -8,7 +8,7 @@ mod findings;
 mod release;
 mod shelf;
 
-use std::sync::Arc;
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use assay_runtime::{Compiler, LoadError, Options, Runtime};
 pub use config::{GuestsConfig, GuestsLimits, JobLimits};
@@ -31,6 +31,12 @@ pub struct Guests {
     runtime: Runtime,
     shelf: Arc<RwLock<Shelf>>,
     limits: GuestsLimits,
+}
+
+impl fmt::Debug for Guests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guests").field(&self.loaded()).finish()
+    }
 }
 
 impl Guests {
@@ -74,6 +80,11 @@ impl Guests {
         self.shelf.read().not_loaded().to_vec()
     }
 
+    /// Digest and file of every release of the directory.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        self.shelf.read().files().to_vec()
+    }
+
     /// What a job may ask of its guest, beyond what the sandbox enforces.
     pub fn limits(&self) -> &GuestsLimits {
         &self.limits
@@ -84,7 +95,7 @@ impl Guests {
     /// # Errors
     /// As for any guest that does not load.
     pub async fn keep(&self, bytes: &[u8]) -> Result<(), LoadError> {
-        let release = Release::load(&self.runtime, bytes.into()).await?;
+        let release = Release::load(&self.runtime, bytes).await?;
         self.shelf.write().keep(release);
         Ok(())
     }

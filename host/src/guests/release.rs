@@ -17,8 +17,6 @@ pub struct Release {
     digest: String,
     guest: Guest,
     verifier: Verifier,
-    /// The component as it was read, for whoever keeps it loadable.
-    bytes: Arc<[u8]>,
     /// Property names of the schema: what may be said of a document outside its run folder.
     names: HashSet<String>,
 }
@@ -44,17 +42,11 @@ impl Release {
     ///
     /// # Errors
     /// [`LoadError`], which names the rule of admission that it breaks.
-    pub async fn load(runtime: &Runtime, bytes: Arc<[u8]>) -> Result<Self, LoadError> {
-        let guest = runtime.load(&bytes).await?;
+    pub async fn load(runtime: &Runtime, bytes: &[u8]) -> Result<Self, LoadError> {
+        let guest = runtime.load(bytes).await?;
         let verifier = runtime.verifier(&guest.manifest().schema).await?;
         let names = findings::property_names(&guest.manifest().schema);
-        Ok(Self {
-            digest: guest.digest().to_string(),
-            guest,
-            verifier,
-            bytes,
-            names,
-        })
+        Ok(Self { digest: guest.digest().to_string(), guest, verifier, names })
     }
 
     /// sha256 of the component, lower hex.
@@ -65,11 +57,6 @@ impl Release {
     /// What the guest says about itself.
     pub fn manifest(&self) -> &Manifest {
         self.guest.manifest()
-    }
-
-    /// The component.
-    pub fn bytes(&self) -> &Arc<[u8]> {
-        &self.bytes
     }
 
     /// Asks the guest for the next step.

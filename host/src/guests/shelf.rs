@@ -43,6 +43,8 @@ pub(super) struct Shelf {
     releases: HashMap<String, Arc<Release>>,
     versions: BTreeMap<String, String>,
     default: Option<String>,
+    /// Where the releases of the directory were read from.
+    files: Vec<(String, PathBuf)>,
     not_loaded: Vec<NotLoaded>,
 }
 
@@ -51,15 +53,12 @@ impl Shelf {
         let mut shelf = Self {
             releases: HashMap::new(),
             versions: BTreeMap::new(),
-            default: None,
-            not_loaded: Vec::new(),
+            default: None, files: Vec::new(), not_loaded: Vec::new(),
         };
         let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
         for file in wasm_files(&config.directory)? {
-            let bytes: Arc<[u8]> = std::fs::read(&file)
-                .with_context(|| format!("read {}", file.display()))?
-                .into();
-            let release = match Release::load(runtime, bytes).await {
+            let bytes = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+            let release = match Release::load(runtime, &bytes).await {
                 Ok(release) => release,
                 Err(error) => {
                     let reason = format!("{:#}", anyhow::Error::from(error));
@@ -82,6 +81,7 @@ impl Shelf {
                 guest.file = %file.display(),
                 "guest loaded"
             );
+            shelf.files.push((release.digest().to_owned(), file));
             shelf.versions.insert(version, release.digest().to_owned());
             shelf
                 .releases
@@ -158,6 +158,10 @@ impl Shelf {
             .collect();
         loaded.sort_by(|a, b| (&a.prompt_version, &a.digest).cmp(&(&b.prompt_version, &b.digest)));
         loaded
+    }
+
+    pub(super) fn files(&self) -> &[(String, PathBuf)] {
+        &self.files
     }
 
     pub(super) fn not_loaded(&self) -> &[NotLoaded] {

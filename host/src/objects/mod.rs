@@ -95,6 +95,21 @@ impl Objects {
         self.write(bucket, key, "application/json", bytes).await
     }
 
+    /// Whether an object is there.
+    ///
+    /// # Errors
+    /// When the store does not say. A HEAD carries no code, so a missing bucket reads as a missing object.
+    pub async fn exists(&self, bucket: &str, key: &str) -> Result<bool, ObjectsError> {
+        let operation = "look for an object";
+        let sent = self.client.head_object().bucket(bucket).key(key).send();
+        let done = self.within(operation, async { sent.await.map_err(|error| ObjectsError::from_sdk(operation, error)) });
+        match done.await {
+            Ok(_) => Ok(true),
+            Err(error) if error.status == Some(404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes an object. That it is not there is success.
     ///
     /// # Errors

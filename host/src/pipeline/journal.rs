@@ -11,7 +11,7 @@ use crate::{
     error::{Code, JobError, Step},
     job::{FileFacts, Interruption, JournalEntry, Lease, Tokens},
     llm::Completion,
-    objects::Objects,
+    objects::{Kind, Objects},
     pipeline::{
         Pipeline,
         run::{At, Failed, Run, Stored},
@@ -127,11 +127,11 @@ impl Pipeline {
             )
         };
         // An answer is JSON text of the model's: escapes and the envelope may make it larger than the model's limit.
-        let bytes = self
-            .objects
-            .read(&file.bucket, &entry.key, usize::MAX)
-            .await
-            .map_err(|error| unreadable("the object cannot be read").caused_by(error))?;
+        let bytes = match self.objects.read(&file.bucket, &entry.key, usize::MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind == Kind::NotFound => return Err(unreadable("the object is gone")),
+            Err(error) => return Err(error.for_read()),
+        };
         if Sha256::digest(&bytes)[..] != entry.sha256[..] {
             return Err(unreadable("its bytes are not those that were journaled"));
         }

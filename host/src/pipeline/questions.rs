@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     error::{Code, JobError, Step},
     job::{Claim, JournalEntry, Tokens},
-    llm::{self, Message, Question},
+    llm,
     pipeline::{
         Pipeline,
         journal::StoredAnswer,
@@ -142,7 +142,7 @@ impl Pipeline {
         question: [u8; 32],
     ) -> Result<Received, Failed> {
         let started = Instant::now();
-        let completion = self.model.complete(&question_of(prompt)).await;
+        let completion = self.model.complete(prompt).await;
         let code = completion
             .as_ref()
             .map_or_else(|error| error.code.as_str(), |_| "ok");
@@ -166,23 +166,6 @@ impl Pipeline {
             stored,
             bought: Some((question, tokens)),
         })
-    }
-}
-
-fn question_of(prompt: &Prompt) -> Question<'_> {
-    Question {
-        messages: prompt
-            .messages
-            .iter()
-            .map(|text| Message {
-                role: &text.role,
-                content: &text.content,
-            })
-            .collect(),
-        answer_schema: prompt.answer_schema.as_deref(),
-        model: prompt.model.as_deref(),
-        max_output_tokens: prompt.max_output_tokens,
-        temperature: prompt.temperature,
     }
 }
 

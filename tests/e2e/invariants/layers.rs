@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::{code, tokens};
 
 /// Every top-level module of the package `assay` and its layer; docs/architecture.md says what the layers are.
-pub const LAYERS: [(&str, u8); 20] = [
+pub const LAYERS: [(&str, u8); 21] = [
     ("admin", 4),
     ("cli", 4),
     ("config", 4),
@@ -26,18 +26,12 @@ pub const LAYERS: [(&str, u8); 20] = [
     ("job", 0),
     ("metrics", 0),
     ("retry", 0),
+    ("variables", 0),
 ];
-
-/// Read by every layer's configuration; plain data like its siblings, listed apart to keep the table readable.
-pub const VARIABLES: (&str, u8) = ("variables", 0);
 
 /// The layer of a module; none for what is no module of the host.
 pub fn layer(module: &str) -> Option<u8> {
-    LAYERS
-        .iter()
-        .chain([&VARIABLES])
-        .find(|(name, _)| *name == module)
-        .map(|(_, layer)| *layer)
+    LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer)
 }
 
 /// Why `from` must not name `to`; none where it may.
@@ -103,12 +97,7 @@ pub fn named(text: &str, module: &[&str]) -> BTreeSet<String> {
 }
 
 /// Reads a path with its group, if it has one; gives the place behind it.
-fn tree<'a>(
-    tokens: &[&'a str],
-    mut at: usize,
-    prefix: &[&'a str],
-    paths: &mut Vec<Vec<&'a str>>,
-) -> usize {
+fn tree<'a>(tokens: &[&'a str], mut at: usize, prefix: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> usize {
     let mut path = prefix.to_vec();
     while let Some(token) = tokens.get(at) {
         match *token {
@@ -167,13 +156,8 @@ fn every_way_to_name_a_module_is_read() {
         mod tests { use super::*; use super::super::objects; fn g() { super::super::super::metrics::h() } }
         fn h() { let x = { 1 }; self::queue::y(); retry::z() }";
     let names = named(text, &["db", "queue"]);
-    let expected = [
-        "db", "error", "guests", "job", "llm", "metrics",
-    ];
-    assert_eq!(
-        names.iter().map(String::as_str).collect::<Vec<_>>(),
-        expected
-    );
+    let expected = ["db", "error", "guests", "job", "llm", "metrics"];
+    assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
 
 #[test]

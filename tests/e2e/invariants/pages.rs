@@ -107,17 +107,12 @@ fn normal(path: &Path) -> Option<PathBuf> {
 #[test]
 fn links_are_read_outside_of_code() {
     let page = "[a](one.md) ![b](two.png \"t\") `[c](no.md)`\n```\n[d](no.md)\n```\n[`e`](three.md#x)\n[f]: four.md";
-    assert_eq!(
-        links(page),
-        ["one.md", "two.png", "three.md#x", "four.md"]
-    );
+    assert_eq!(links(page), ["one.md", "two.png", "three.md#x", "four.md"]);
 }
 
 #[test]
 fn a_link_is_dead_that_names_no_file_no_heading_or_leaves_the_repository() {
-    let read = |path: &Path| {
-        (path == Path::new("docs/here.md")).then(|| "# A heading: it's `here`\n".to_owned())
-    };
+    let read = |path: &Path| (path == Path::new("docs/here.md")).then(|| "# A heading: it's `here`\n".to_owned());
     let dead = |link| dead("docs/adr/page.md", link, read).is_some();
     assert!(!dead("../here.md") && !dead("../here.md#a-heading-its-here"));
     assert!(!dead("https://example.com/x"));

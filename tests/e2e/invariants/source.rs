@@ -40,25 +40,14 @@ fn collect(path: &Path, name: &str, extension: &str, found: &mut Vec<File>) {
     if path.is_dir() {
         for entry in fs::read_dir(path).expect("a folder of the repository can be listed") {
             let entry = entry.expect("an entry of the repository can be read");
-            let child = entry
-                .file_name()
-                .into_string()
-                .expect("names of the repository are Unicode");
+            let child = entry.file_name().into_string().expect("names of the repository are Unicode");
             let hidden = child.starts_with('.');
             if !hidden && !SKIPPED.contains(&child.as_str()) {
                 let name = format!("{name}/{child}");
-                collect(
-                    &entry.path(),
-                    name.trim_start_matches('/'),
-                    extension,
-                    found,
-                );
+                collect(&entry.path(), name.trim_start_matches('/'), extension, found);
             }
         }
-    } else if Path::new(name)
-        .extension()
-        .is_some_and(|ext| ext == extension)
-    {
+    } else if Path::new(name).extension().is_some_and(|ext| ext == extension) {
         found.push(File {
             path: name.to_owned(),
             text: fs::read_to_string(path).expect("a source of the repository is UTF-8"),
@@ -87,11 +76,7 @@ pub fn code(text: &str) -> String {
 
 /// Every literal of the source, quotes included.
 pub fn literals(text: &str) -> Vec<&str> {
-    opaque(text)
-        .into_iter()
-        .filter(|(kind, _)| *kind == Kind::Literal)
-        .map(|(_, range)| &text[range])
-        .collect()
+    opaque(text).into_iter().filter(|(kind, _)| *kind == Kind::Literal).map(|(_, range)| &text[range]).collect()
 }
 
 /// The words of a blanked source: identifiers, `::`, and single characters for the rest.
@@ -200,14 +185,10 @@ fn is_character(rest: &str) -> bool {
 
 /// The length of a raw, byte or C string that starts here.
 fn raw(rest: &str) -> Option<usize> {
-    let prefix = ["br", "cr", "r", "b", "c"]
-        .into_iter()
-        .find(|prefix| rest.starts_with(prefix))?;
+    let prefix = ["br", "cr", "r", "b", "c"].into_iter().find(|prefix| rest.starts_with(prefix))?;
     let after = &rest[prefix.len()..];
     if !prefix.ends_with('r') {
-        return after
-            .starts_with('"')
-            .then(|| prefix.len() + quoted(after, '"'));
+        return after.starts_with('"').then(|| prefix.len() + quoted(after, '"'));
     }
     let hashes = after.bytes().take_while(|byte| *byte == b'#').count();
     let body = after[hashes..].strip_prefix('"')?;
@@ -221,23 +202,10 @@ fn code_is_told_from_comments_and_literals() {
     let text = r####"let a = "sqlx // no"; // sqlx
 /* sqlx /* nested */ sqlx */ let b = r#"sqlx " sqlx"#; let c: &'static str = b"sqlx";
 let d = '"'; let e = 'x'; use sqlx::PgPool; let f = '\''; for"sqlx""####;
-    assert_eq!(
-        tokens(&code(text)).iter().filter(|t| **t == "sqlx").count(),
-        1,
-        "{}",
-        code(text)
-    );
+    assert_eq!(tokens(&code(text)).iter().filter(|t| **t == "sqlx").count(), 1, "{}", code(text));
     assert_eq!(
         literals(text),
-        [
-            "\"sqlx // no\"",
-            "r#\"sqlx \" sqlx\"#",
-            "b\"sqlx\"",
-            "'\"'",
-            "'x'",
-            "'\\''",
-            "\"sqlx\""
-        ]
+        ["\"sqlx // no\"", "r#\"sqlx \" sqlx\"#", "b\"sqlx\"", "'\"'", "'x'", "'\\''", "\"sqlx\""]
     );
     assert!(identifiers(text).contains("PgPool") && !identifiers(text).contains("nested"));
 }

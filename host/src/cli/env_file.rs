@@ -1,0 +1,156 @@
+//! Files of `KEY=value` lines: what `assay dev` writes and `--env-file` reads.
+//!
+//! A line means here what it means to a shell that sources the file, or it is an error: two readings of one file would be
+//! found out in production. Values never appear in an error, because they may be secrets.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context, bail};
+
+/// Reads a file.
+///
+/// # Errors
+/// Where the file cannot be read, or a line is none of comment, blank and `KEY=value`; the line's number is named.
+pub(super) fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read variables from {}", path.display()))?;
+    parse(&text).with_context(|| format!("read variables from {}", path.display()))
+}
+
+/// One line, quoted so that a shell and [`read`] see the same value.
+pub(super) fn line(name: &str, value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
+    if value.chars().all(plain) {
+        format!("{name}={value}\n")
+    } else {
+        format!("{name}='{}'\n", value.replace('\'', r"'\''"))
+    }
+}
+
+fn parse(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut values = BTreeMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let number = index + 1;
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        let Some((name, value)) = line.split_once('=') else {
+            bail!("line {number} is not KEY=value");
+        };
+        if !is_name(name) {
+            bail!("line {number} has no variable's name before its `=`");
+        }
+        let value = word(value).with_context(|| format!("line {number}, {name}"))?;
+        values.insert(name.to_owned(), value);
+    }
+    Ok(values)
+}
+
+fn is_name(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
+}
+
+/// One word of a shell, without any expansion.
+fn word(text: &str) -> anyhow::Result<String> {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' => loop {
+                match chars.next() {
+                    Some('\'') => break,
+                    Some(c) => value.push(c),
+                    None => bail!("a quote is not closed on its line"),
+                }
+            },
+            '"' => loop {
+                match chars.next() {
+                    Some('"') => break,
+                    Some('\\') => match chars.next() {
+                        Some(c @ ('"' | '\\' | '$' | '`')) => value.push(c),
+                        Some(c) => value.extend(['\\', c]),
+                        None => bail!("a quote is not closed on its line"),
+                    },
+                    Some('$' | '`') => bail!("nothing is expanded here: use single quotes"),
+                    Some(c) => value.push(c),
+                    None => bail!("a quote is not closed on its line"),
+                }
+            },
+            '\\' => match chars.next() {
+                Some(c) => value.push(c),
+                None => bail!("the line ends with a backslash"),
+            },
+            c if c.is_whitespace() => {
+                let rest = chars.as_str().trim_start();
+                if rest.is_empty() || rest.starts_with('#') {
+                    break;
+                }
+                bail!("a value with blanks needs single quotes");
+            }
+            '$' | '`' | ';' | '&' | '|' | '<' | '>' | '(' | ')' | '*' | '?' | '[' | '~' => {
+                bail!("a value with {c:?} needs single quotes")
+            }
+            c => value.push(c),
+        }
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_blanks_quotes_and_export_are_read_as_a_shell_reads_them() {
+        let text = "# a comment\n\nA=1\nexport B='two words' # why\nC=\"say \\\"hi\\\"\"\nD=it\\'s\nE=\n";
+        let values = parse(text).unwrap();
+        let expected = [
+            ("A", "1"),
+            ("B", "two words"),
+            ("C", "say \"hi\""),
+            ("D", "it's"),
+            ("E", ""),
+        ];
+        assert_eq!(
+            values,
+            expected
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into()
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_here_and_in_a_shell() {
+        let value = "postgres://a:p$w'd #x`y\\z\"@h/db?sslmode=disable";
+        let text = line("WORKER_ID", value);
+        assert_eq!(parse(&text).unwrap()["WORKER_ID"], value);
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &format!("{text}printf %s \"$WORKER_ID\"")])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(shell.stdout).unwrap(), value);
+    }
+
+    #[test]
+    fn a_line_that_a_shell_would_read_otherwise_is_refused_without_its_value() {
+        for text in [
+            "S3_SECRET_ACCESS_KEY=hush hush",
+            "S3_SECRET_ACCESS_KEY=$hush",
+            "S3_SECRET_ACCESS_KEY=\"$hush\"",
+            "S3_SECRET_ACCESS_KEY='hush",
+            "S3_SECRET_ACCESS_KEY=hush;hush",
+        ] {
+            let error = format!("{:#}", parse(text).unwrap_err());
+            assert!(error.starts_with("line 1, S3_SECRET_ACCESS_KEY: "), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+        for text in ["hush", "2A=hush", "=hush", "A B=hush"] {
+            let error = format!("{:#}", parse(text).unwrap_err());
+            assert!(error.starts_with("line 1 "), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Holds the help texts: a change of the command line is read before it is merged.
+
+use clap::CommandFactory;
+
+use super::Arguments;
+
+#[test]
+fn every_command_explains_itself_with_examples() {
+    let mut program = Arguments::command().term_width(100);
+    program.build();
+    let names: Vec<_> = program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set() && command.get_name() != "help")
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    insta::assert_snapshot!("help", program.render_long_help().to_string());
+    for name in names {
+        let command = program
+            .find_subcommand_mut(&name)
+            .expect("it was listed a moment ago");
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Examples:"), "{name} has no examples");
+        insta::assert_snapshot!(format!("help_{name}"), help);
+    }
+}
+
+#[test]
+fn the_command_line_holds_together() {
+    Arguments::command().debug_assert();
+}

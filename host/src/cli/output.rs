@@ -1,0 +1,101 @@
+//! What commands print: tables, times, and text that came from elsewhere.
+
+use std::io::{ErrorKind, Write};
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use time::{OffsetDateTime, macros::format_description};
+
+/// Writes to standard output. A reader that goes away, as `head` does, has seen enough: that is no error.
+pub(super) fn print(text: &str) -> std::io::Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes bytes to standard output, verbatim.
+pub(super) fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a value to standard output as one indented JSON document.
+pub(super) fn print_json(value: &impl Serialize) -> std::io::Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
+    print(&(text + "\n"))
+}
+
+/// Aligned columns without lines. `right` are the columns of numbers.
+pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if !header.is_empty() {
+        table.set_header(header);
+    }
+    table.add_rows(
+        rows.into_iter()
+            .map(|row| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>()),
+    );
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt() + "\n"
+}
+
+/// Text from elsewhere, such as a file's name: without what would move a terminal's cursor.
+pub(super) fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+/// A span of time in its greatest unit, for a person.
+pub(super) fn span(seconds: f64) -> String {
+    const UNITS: [(f64, &str); 3] = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min")];
+    UNITS
+        .iter()
+        .find(|(unit, _)| seconds >= *unit)
+        .map_or_else(
+            || format!("{:.0} s", seconds.max(0.0)),
+            |(unit, name)| format!("{:.0} {name}", (seconds / unit).floor()),
+        )
+}
+
+/// An instant, in UTC, to the second.
+pub(super) fn instant(at: OffsetDateTime) -> String {
+    at.to_offset(time::UtcOffset::UTC)
+        .format(format_description!(
+            "[year]-[month]-[day] [hour]:[minute]:[second] UTC"
+        ))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_end_without_blanks() {
+        let rows = vec![
+            vec!["встреча.txt".to_owned(), "7".to_owned(), String::new()],
+            vec!["a.vtt".to_owned(), "1234".to_owned(), "x".to_owned()],
+        ];
+        assert_eq!(
+            table(&["FILE", "BYTES", "CODE"], rows, &[1]),
+            "FILE         BYTES  CODE\nвстреча.txt      7\na.vtt         1234  x\n"
+        );
+    }
+
+    #[test]
+    fn a_file_name_cannot_steer_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\u{9b}c\n"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}");
+    }
+
+    #[test]
+    fn a_span_is_told_in_its_greatest_unit() {
+        let told = [0.4, 59.0, 60.0, 7300.0, 200_000.0].map(span);
+        assert_eq!(told, ["0 s", "59 s", "1 min", "2 h", "2 d"]);
+    }
+}

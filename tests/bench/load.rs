@@ -1,0 +1,265 @@
+//! The stage (database, bucket, worker) and the loads that are put on it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context, ensure};
+use assay_dev::{Keys, ObjectStore, Postgres, PostgresOptions};
+use assay_tests::{AssayProcess, Signal};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    model::Model,
+    usage::{cpu_seconds, peak_mb},
+};
+
+/// The guest that is measured.
+pub const VERSION: &str = "meeting-v1";
+const DATABASE: &str = "bench";
+const BUCKET: &str = "bench";
+/// How often the queue is looked at; far apart, because looking costs the database something, too.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A run that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Database and bucket, shared by all runs.
+pub struct Stage {
+    postgres: Postgres,
+    objects: ObjectStore,
+    pool: PgPool,
+    _folder: tempfile::TempDir,
+}
+
+/// What the throughput run gave.
+pub struct Throughput {
+    /// CPU of the worker.
+    pub cpu_ms_per_job: f64,
+    /// From the first claim to the last settlement.
+    pub jobs_per_second: f64,
+    /// Of the worker.
+    pub peak_mb: f64,
+    /// Of the whole database, the worker being its only client.
+    pub commits_per_job: f64,
+    /// As above.
+    pub wal_bytes_per_job: f64,
+}
+
+/// What the pick-up run gave.
+pub struct PickUp {
+    /// Median.
+    pub p50_ms: f64,
+    /// 99th percentile.
+    pub p99_ms: f64,
+}
+
+/// What the run against a slow model gave.
+pub struct Crowd {
+    /// Requests at the model at the same time, at most.
+    pub in_flight: usize,
+    /// Of the worker.
+    pub peak_mb: f64,
+}
+
+impl Stage {
+    /// Starts everything but worker and model.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn set_up() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let options = PostgresOptions { durable: true, ..PostgresOptions::throwaway() }
+            .setting("synchronous_commit", "on")
+            .setting("shared_buffers", "256MB")
+            .setting("max_wal_size", "4GB");
+        let postgres = Postgres::start(options).await?;
+        postgres.ensure_database(DATABASE).await?;
+        let objects = ObjectStore::start(folder.path(), BUCKET, Keys::random(), 0).await?;
+        let pool = PgPool::connect(&postgres.url(DATABASE)).await?;
+        let stage = Self { postgres, objects, pool, _folder: folder };
+        let mut migrate = AssayProcess::spawn(&["migrate"], &stage.env("http://127.0.0.1:9/v1", 1));
+        ensure!(migrate.wait().await.success(), "migrate: {:?}", migrate.stderr());
+        Ok(stage)
+    }
+
+    /// Many jobs at once.
+    ///
+    /// # Errors
+    /// When not every job succeeds in time.
+    pub async fn throughput(&self, jobs: usize, slots: usize) -> anyhow::Result<Throughput> {
+        let model = Model::start(Duration::ZERO).await?;
+        // A warm worker and a warm database: pools filled, plans cached, code paged in.
+        self.add_files(500).await?;
+        let worker = self.worker(&model, slots).await?;
+        self.enqueue_all().await?;
+        self.wait_until_quiet().await?;
+        self.add_files(jobs).await?;
+        sqlx::query("checkpoint").execute(&self.pool).await?;
+
+        let (cpu, commits, wal) = (cpu_seconds(worker.id())?, self.commits().await?, self.wal().await?);
+        let life = self.enqueue_all().await?;
+        self.wait_until_quiet().await?;
+        let cpu = cpu_seconds(worker.id())? - cpu;
+        let (commits, wal) = (self.commits().await? - commits, self.wal().await? - wal);
+        let seconds: f64 = sqlx::query_scalar(
+            "select extract(epoch from max(processed_at) - min(started_at))::float8 from files where status = 'succeeded' and queued_at = $1",
+        )
+        .bind(life)
+        .fetch_one(&self.pool)
+        .await?;
+        let peak_mb = peak_mb(worker.id())?;
+        stop(worker).await?;
+        let jobs = jobs as f64;
+        Ok(Throughput {
+            cpu_ms_per_job: cpu * 1e3 / jobs,
+            jobs_per_second: jobs / seconds,
+            peak_mb,
+            commits_per_job: commits / jobs,
+            wal_bytes_per_job: wal / jobs,
+        })
+    }
+
+    /// One job after the other, each for an idle worker.
+    ///
+    /// # Errors
+    /// When not every job succeeds in time.
+    pub async fn pick_up(&self, jobs: usize) -> anyhow::Result<PickUp> {
+        let model = Model::start(Duration::ZERO).await?;
+        let worker = self.worker(&model, 64).await?;
+        let files = self.add_files(jobs).await?;
+        let mut lags = Vec::with_capacity(jobs);
+        for file in files {
+            sqlx::query("select assay_enqueue($1)").bind(file).execute(&self.pool).await?;
+            self.wait_until_quiet_with(Duration::from_millis(5)).await?;
+            let lag: f64 = sqlx::query_scalar("select extract(epoch from started_at - queued_at)::float8 from files where id = $1")
+                .bind(file)
+                .fetch_one(&self.pool)
+                .await?;
+            lags.push(lag * 1e3);
+        }
+        stop(worker).await?;
+        lags.sort_by(f64::total_cmp);
+        Ok(PickUp { p50_ms: lags[jobs / 2], p99_ms: lags[(jobs * 99 / 100).min(jobs - 1)] })
+    }
+
+    /// As many jobs in flight as there are slots, against a model that takes 5 s.
+    ///
+    /// # Errors
+    /// When not every job succeeds in time.
+    pub async fn crowd(&self, slots: usize) -> anyhow::Result<Crowd> {
+        let model = Model::start(Duration::from_secs(5)).await?;
+        let worker = self.worker(&model, slots).await?;
+        self.add_files(slots * 3).await?;
+        self.enqueue_all().await?;
+        self.wait_until_quiet().await?;
+        let crowd = Crowd { in_flight: model.most_in_flight(), peak_mb: peak_mb(worker.id())? };
+        stop(worker).await?;
+        Ok(crowd)
+    }
+
+    async fn worker(&self, model: &Model, slots: usize) -> anyhow::Result<AssayProcess> {
+        let worker = AssayProcess::spawn(&["worker"], &self.env(&model.base_url, slots));
+        worker.wait_for_line("worker started").await;
+        Ok(worker)
+    }
+
+    fn env(&self, model: &str, slots: usize) -> BTreeMap<String, String> {
+        let keys = self.objects.keys();
+        let values = [
+            ("DATABASE_URL", self.postgres.url(DATABASE)),
+            ("S3_ENDPOINT", self.objects.endpoint()),
+            ("S3_REGION", "us-east-1".to_owned()),
+            ("S3_BUCKET", BUCKET.to_owned()),
+            ("S3_ACCESS_KEY_ID", keys.access.clone()),
+            ("S3_SECRET_ACCESS_KEY", keys.secret.clone()),
+            ("LLM_PROVIDER", "openai".to_owned()),
+            ("LLM_BASE_URL", model.to_owned()),
+            ("LLM_MODEL", "bench".to_owned()),
+            ("REPORT_PROMPT_VERSION", VERSION.to_owned()),
+            ("GUEST_DIR", assay_tests::guests().display().to_string()),
+            ("WORKER_CONCURRENCY", slots.to_string()),
+            ("ADMIN_ADDR", "127.0.0.1:0".to_owned()),
+            ("LOG_LEVEL", "info".to_owned()),
+        ];
+        values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Files whose objects are there, with nothing enqueued.
+    async fn add_files(&self, count: usize) -> anyhow::Result<Vec<Uuid>> {
+        let transcript = transcript();
+        let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
+        let user = Uuid::nil();
+        for id in &ids {
+            self.objects.bucket().put(&format!("users/{user}/files/{id}/original.txt"), transcript.clone()).await?;
+        }
+        sqlx::query(
+            "insert into files (id, user_id, storage_bucket, storage_key_original, extension, mime_type, size_bytes)
+             select id, $2, $3, 'users/' || $2 || '/files/' || id || '/original.txt', 'txt', 'text/plain', $4
+               from unnest($1::uuid[]) as id",
+        )
+        .bind(&ids)
+        .bind(user)
+        .bind(BUCKET)
+        .bind(transcript.len() as i64)
+        .execute(&self.pool)
+        .await?;
+        Ok(ids)
+    }
+
+    /// Enqueues every file that was never enqueued, in one transaction; returns its time, by which they are found.
+    async fn enqueue_all(&self) -> anyhow::Result<time::OffsetDateTime> {
+        let mut transaction = self.pool.begin().await?;
+        let now = sqlx::query_scalar("select now()").fetch_one(&mut *transaction).await?;
+        sqlx::query("select assay_enqueue(id) from files where status = 'uploaded'").execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(now)
+    }
+
+    async fn wait_until_quiet(&self) -> anyhow::Result<()> {
+        self.wait_until_quiet_with(LOOK_EVERY).await
+    }
+
+    async fn wait_until_quiet_with(&self, every: Duration) -> anyhow::Result<()> {
+        let quiet = async {
+            loop {
+                let live: i64 =
+                    sqlx::query_scalar("select count(*) from processing_jobs where status in ('queued', 'processing')").fetch_one(&self.pool).await?;
+                if live == 0 {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(every).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, quiet).await.context("the jobs were not done in time")??;
+        let failed: i64 = sqlx::query_scalar("select count(*) from files where status = 'failed'").fetch_one(&self.pool).await?;
+        ensure!(failed == 0, "{failed} jobs failed");
+        Ok(())
+    }
+
+    async fn commits(&self) -> anyhow::Result<f64> {
+        // Backends report their statistics when they are idle for a moment.
+        sqlx::query("select pg_stat_force_next_flush()").execute(&self.pool).await?;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        Ok(sqlx::query_scalar::<_, i64>("select xact_commit from pg_stat_database where datname = current_database()").fetch_one(&self.pool).await? as f64)
+    }
+
+    async fn wal(&self) -> anyhow::Result<f64> {
+        Ok(sqlx::query_scalar("select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8").fetch_one(&self.pool).await?)
+    }
+}
+
+async fn stop(mut worker: AssayProcess) -> anyhow::Result<()> {
+    worker.signal(Signal::TERM);
+    ensure!(worker.wait().await.success(), "the worker: {:?}", worker.stderr());
+    Ok(())
+}
+
+/// 6 KB of talk.
+fn transcript() -> String {
+    let mut text = String::new();
+    let mut turn = 0;
+    while text.len() < 6 * 1024 {
+        turn += 1;
+        text.push_str(&format!("Person {}: We come to point {turn}, which is on the way and needs a word from everybody.\n", turn % 5));
+    }
+    text
+}

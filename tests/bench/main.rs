@@ -1,0 +1,51 @@
+//! `cargo xtask bench pipeline`: what a job costs, and whether the bounds hold. No test, and no part of CI.
+//!
+//! One worker (the release binary, a process of its own), Postgres with `synchronous_commit=on`, and in this process an
+//! S3 server and a model that answers at once or after a while; everything on loopback and on one machine. What the
+//! worker uses is read from `/proc`, what the database does from its own statistics.
+
+mod bounds;
+mod load;
+mod model;
+mod usage;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bounds::Bounds;
+use load::Stage;
+
+/// Jobs of the throughput run; enough for some ten seconds.
+const JOBS: usize = 6000;
+/// Jobs that are picked up one by one.
+const PICK_UPS: usize = 300;
+/// Jobs in flight at once in the run against a slow model.
+const IN_FLIGHT: usize = 3000;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let stage = Stage::set_up().await.context("set the stage")?;
+    println!("{}", usage::machine());
+    println!("one worker, {} guest, 6 KB transcripts, synchronous_commit=on, S3 server and model in one other process\n", load::VERSION);
+
+    let mut bounds = Bounds::default();
+    let run = stage.throughput(JOBS, 64).await.context("measure throughput")?;
+    println!("throughput: {JOBS} jobs, 64 slots, a model that answers at once");
+    bounds.at_most("CPU of the worker per job, ms", run.cpu_ms_per_job, 2.0, Some(1.0));
+    bounds.at_least("jobs per second", run.jobs_per_second, 400.0, Some(600.0));
+    println!("  {:<44} {:>9.1}", "peak memory of the worker, MB", run.peak_mb);
+    println!("  {:<44} {:>9.2}", "commits per job", run.commits_per_job);
+    println!("  {:<44} {:>9.0}", "WAL bytes per job", run.wal_bytes_per_job);
+
+    let pick_up = stage.pick_up(PICK_UPS).await.context("measure pick-up latency")?;
+    println!("pick-up: {PICK_UPS} jobs, one after the other, an idle worker");
+    println!("  {:<44} {:>9.1}", "p50, ms", pick_up.p50_ms);
+    println!("  {:<44} {:>9.1}", "p99, ms", pick_up.p99_ms);
+
+    let crowd = stage.crowd(IN_FLIGHT).await.context("measure a crowd in flight")?;
+    println!("crowd: a model that takes 5 s, {IN_FLIGHT} slots");
+    bounds.at_least("jobs in flight at once", crowd.in_flight as f64, IN_FLIGHT as f64, None);
+    bounds.at_most("peak memory of the worker, MB", crowd.peak_mb, 250.0, None);
+
+    Ok(bounds.verdict())
+}

@@ -1,0 +1,92 @@
+//! A model that costs nothing: one fixed answer, at once or after a while.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::post};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+/// A running model.
+#[derive(Debug)]
+pub struct Model {
+    /// For `LLM_BASE_URL`.
+    pub base_url: String,
+    counters: Arc<Counters>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Counters {
+    latency: Duration,
+    answer: Bytes,
+    in_flight: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Model {
+    /// Starts one that answers after `latency`.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start(latency: Duration) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let base_url = format!("http://{}/v1", listener.local_addr()?);
+        let counters = Arc::new(Counters {
+            latency,
+            answer: completion(),
+            in_flight: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+        });
+        let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(counters.clone());
+        let serving = tokio::spawn(async move {
+            // Ends with the listener, and that with the bench.
+            let _ended = axum::serve(listener, router).await;
+        });
+        Ok(Self { base_url, counters, serving })
+    }
+
+    /// The most requests that were waiting at the same time.
+    pub fn most_in_flight(&self) -> usize {
+        self.counters.most.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn answer(State(counters): State<Arc<Counters>>, _question: Bytes) -> impl IntoResponse {
+    let now = counters.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+    counters.most.fetch_max(now, Ordering::Relaxed);
+    if !counters.latency.is_zero() {
+        tokio::time::sleep(counters.latency).await;
+    }
+    counters.in_flight.fetch_sub(1, Ordering::Relaxed);
+    ([(CONTENT_TYPE, "application/json")], counters.answer.clone())
+}
+
+/// An answer of about 6 KB that both reference guests accept.
+fn completion() -> Bytes {
+    let step = |number: usize| json!({ "owner": format!("Person {number}"), "action": format!("Finish part {number} of the plan, {}", "and tell the others. ".repeat(3)), "due_date": "2026-12-01" });
+    let point = |number: usize| format!("Point {number}: {}", "what was said about it, in some words. ".repeat(3));
+    let report = json!({
+        "overview": "The team goes through its plan and finds most of it on the way. ".repeat(6),
+        "highlights": (0..15).map(point).collect::<Vec<_>>(),
+        "next_steps": (0..20).map(step).collect::<Vec<_>>(),
+        "risk_level": "medium",
+    });
+    let completion = json!({
+        "id": "bench", "object": "chat.completion", "created": 0, "model": "bench",
+        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": report.to_string() } }],
+        "usage": { "prompt_tokens": 1600, "completion_tokens": 1500, "total_tokens": 3100 }
+    });
+    completion.to_string().into()
+}

@@ -1,0 +1,217 @@
+//! The checkers behind the invariants: functions from a source's text to what is wrong with it, each tried on a sample that
+//! breaks its rule.
+
+use super::source::{File, code, identifiers, literals, tokens};
+
+/// Longer files say in their first lines why.
+const LONG_LINES: usize = 400;
+
+/// Whether the code mentions a crate; a name that ends in `_` stands for all crates that begin so.
+pub fn knows(text: &str, name: &str) -> bool {
+    let matches = |identifier: &String| match name.strip_suffix('_') {
+        Some(_) => identifier.starts_with(name),
+        None => identifier == name || (name == "wasmtime" && identifier.starts_with("wasmtime_")),
+    };
+    identifiers(text).iter().any(matches)
+}
+
+/// SQL among the literals of a source, on one line each.
+pub fn statements(file: &File) -> impl Iterator<Item = String> {
+    // What a verb of SQL must be followed by, so that a sentence which begins with it is none.
+    const VERBS: [(&str, &[&str]); 5] = [
+        ("select ", &[" from ", "("]),
+        ("insert into ", &[" values ", " select "]),
+        ("update ", &[" set "]),
+        ("delete from ", &[""]),
+        ("with ", &[" as ("]),
+    ];
+    literals(&file.text).into_iter().map(flat).filter(|text| {
+        let sql = text.trim_start_matches(['r', '#', '"', ' ']);
+        VERBS.iter().any(|(verb, follows)| {
+            sql.strip_prefix(verb).is_some_and(|rest| follows.iter().any(|next| rest.contains(next)))
+        })
+    })
+}
+
+pub fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// Whether a statement changes a job, or a file that is there already.
+pub fn writes_state(sql: &str) -> bool {
+    [
+        "update processing_jobs",
+        "insert into processing_jobs",
+        "delete from processing_jobs",
+        "update files",
+        "delete from files",
+    ]
+    .iter()
+    .any(|write| sql.contains(write))
+}
+
+pub fn is_fenced(sql: &str) -> bool {
+    sql.contains("status = 'processing'") || sql.contains("status = 'queued'")
+}
+
+pub fn reads_environment(text: &str) -> bool {
+    let code = code(text);
+    let tokens = tokens(&code);
+    let reads = ["var", "vars", "var_os", "vars_os", "home_dir", "temp_dir", "set_var", "remove_var"];
+    let named = |window: &[&str]| window[0] == "env" && window[1] == "::" && reads.contains(&window[2]);
+    tokens.windows(3).any(named) || tokens.contains(&"from_env")
+}
+
+pub fn reads_wall_clock(text: &str) -> bool {
+    let code = code(text);
+    let tokens = tokens(&code);
+    let named = |window: &[&str]| window[0] == "SystemTime" && window[1] == "::" && window[2] == "now";
+    tokens.windows(3).any(named) || tokens.contains(&"now_utc") || tokens.contains(&"now_local")
+}
+
+pub fn silenced(text: &str) -> impl Iterator<Item = String> {
+    let code = code(text);
+    let tokens = tokens(&code);
+    let mut found = Vec::new();
+    for window in tokens.windows(4) {
+        let attribute = match window {
+            ["#", "[", name, ..] | ["#", "!", "[", name] => *name,
+            _ => continue,
+        };
+        if ["allow", "ignore", "should_panic"].contains(&attribute) {
+            found.push(format!("#[{attribute}]"));
+        }
+    }
+    found.into_iter()
+}
+
+pub fn without_purpose(text: &str) -> impl Iterator<Item = String> {
+    let mut found = Vec::new();
+    let doc: Vec<_> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+    if doc.is_empty() {
+        found.push("does not begin with `//!`".to_owned());
+    }
+    let lines = text.lines().count();
+    if lines > LONG_LINES && !doc.iter().any(|line| line.contains("400 lines")) {
+        found.push(format!("has {lines} lines, and its first lines do not say why it is over 400 lines"));
+    }
+    found.into_iter()
+}
+
+pub fn is_drawer(path: &str) -> bool {
+    let names = ["util", "utils", "helper", "helpers", "common", "misc"];
+    path.trim_end_matches(".rs").split('/').any(|part| names.contains(&part))
+}
+
+/// Migrations without their other half, and gaps in their numbers.
+pub fn odd_migrations(names: &[String]) -> Vec<String> {
+    let ups: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".up.sql")).collect();
+    let downs: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".down.sql")).collect();
+    let mut found = Vec::new();
+    if ups != downs || ups.len() + downs.len() != names.len() {
+        found.push(format!("not every migration has an up and a down: {names:?}"));
+    }
+    for (index, up) in ups.iter().enumerate() {
+        let number = format!("{:04}_", index + 1);
+        if !up.trim_start_matches("migrations/").starts_with(&number) {
+            found.push(format!("{up} should be number {number}"));
+        }
+    }
+    found
+}
+
+/// Pages of this repository that a source mentions, from the root.
+pub fn pointers(text: &str) -> impl Iterator<Item = String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    text.split(|c: char| !legal(c))
+        .map(|word| word.trim_matches('.').trim_start_matches("../").trim_start_matches("../"))
+        .filter(|word| word.ends_with(".md"))
+        .filter(|word| {
+            word.starts_with("docs/") || ["README.md", "SECURITY.md", "RELIABILITY.md", "CHANGELOG.md"].contains(word)
+        })
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// The names of events that a source logs for programs to find.
+pub fn events(text: &str) -> impl Iterator<Item = String> {
+    let mut found = Vec::new();
+    for part in text.split("event = \"").skip(1) {
+        if let Some((name, _)) = part.split_once('"') {
+            found.push(name.to_owned());
+        }
+    }
+    found.into_iter()
+}
+
+#[test]
+fn a_crate_is_known_by_code_and_not_by_words() {
+    assert!(knows("use sqlx::PgPool;", "sqlx") && knows("fn f() { aws_sdk_s3::x() }", "aws_"));
+    assert!(knows("use wasmtime_wizer::Wizer;", "wasmtime"));
+    assert!(!knows("//! The only module that knows `sqlx`.\nconst A: &str = \"sqlx\";", "sqlx"));
+    assert!(!knows("use http_body_util::Full;", "http"));
+}
+
+#[test]
+fn sql_is_found_in_literals_and_prose_is_not() {
+    let of = |text: &str| {
+        let file = File { path: String::new(), text: text.to_owned() };
+        statements(&file).collect::<Vec<_>>()
+    };
+    let text = "sqlx::query!(r#\"\n update files f\n set status = 'failed'\"#)";
+    assert_eq!(of(text), ["r#\" update files f set status = 'failed'\"#"]);
+    assert!(writes_state(&of(text)[0]));
+    assert_eq!(of("q(\"select id from files\")").len(), 1);
+    assert_eq!(of("q(\"with a as (select 1) update files f set x = 1\")").len(), 1);
+    assert!(of("fail(\"update the file\"); fail(\"select a guest with care\")").is_empty());
+    assert!(of("// update files set status\nlog(\"read the original from the bucket\")").is_empty());
+}
+
+#[test]
+fn a_write_without_the_expected_status_is_seen() {
+    assert!(is_fenced("update processing_jobs set x = 1 where id = $1 and status = 'processing'"));
+    assert!(!is_fenced("update processing_jobs set status = 'failed' where id = $1"));
+}
+
+#[test]
+fn reading_the_environment_or_the_clock_is_seen() {
+    assert!(reads_environment("let a = std::env::var(\"A\");") && reads_environment("env::vars_os()"));
+    assert!(!reads_environment("env!(\"CARGO_PKG_NAME\"); std::env::current_exe()"));
+    assert!(reads_wall_clock("SystemTime::now()") && reads_wall_clock("OffsetDateTime::now_utc()"));
+    assert!(!reads_wall_clock("// SystemTime::now()\nInstant::now()"));
+}
+
+#[test]
+fn silencing_is_seen_and_expecting_is_not() {
+    assert_eq!(silenced("#[allow(dead_code)]\nfn f() {}\n").count(), 1);
+    assert_eq!(silenced("#![allow(dead_code)]\n").count(), 1);
+    assert_eq!(silenced("#[test]\n#[ignore]\nfn f() {}").count(), 1);
+    assert_eq!(silenced("#[expect(unused, reason = \"r\")]\n// #[allow(x)]\nfn f() {}").count(), 0);
+}
+
+#[test]
+fn a_module_without_purpose_or_too_long_without_a_reason_is_seen() {
+    let long = |doc: &str| format!("{doc}\n{}", "\n".repeat(LONG_LINES));
+    assert_eq!(without_purpose("use std::fmt;\n").count(), 1);
+    assert_eq!(without_purpose("//! Why.\n").count(), 0);
+    assert_eq!(without_purpose(&long("//! Why.")).count(), 1);
+    assert_eq!(without_purpose(&long("//! Over 400 lines, because.")).count(), 0);
+    assert!(is_drawer("host/src/utils.rs") && is_drawer("tests/helpers/mod.rs") && !is_drawer("host/src/commons.rs"));
+}
+
+#[test]
+fn a_migration_without_a_way_back_or_out_of_order_is_seen() {
+    let names = |names: &[&str]| names.iter().map(|name| format!("migrations/{name}")).collect::<Vec<_>>();
+    assert!(odd_migrations(&names(&["0001_a.down.sql", "0001_a.up.sql"])).is_empty());
+    assert!(!odd_migrations(&names(&["0001_a.up.sql"])).is_empty());
+    assert!(!odd_migrations(&names(&["0002_a.down.sql", "0002_a.up.sql"])).is_empty());
+    assert!(!odd_migrations(&names(&["0001_a.sql"])).is_empty());
+}
+
+#[test]
+fn pages_and_events_are_found_in_a_source() {
+    let text = "//! See docs/adr/0001-x.md, and SECURITY.md.\nerror!(event = \"orphan\", \"…\"); include_str!(\"../../docs/errors.md\")";
+    assert_eq!(pointers(text).collect::<Vec<_>>(), ["docs/adr/0001-x.md", "SECURITY.md", "docs/errors.md"]);
+    assert_eq!(events(text).collect::<Vec<_>>(), ["orphan"]);
+}
