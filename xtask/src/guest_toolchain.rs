@@ -76,7 +76,8 @@ pub fn ensure(source: Option<Source>) -> Result<Toolchain> {
             Some(toolchain) => Ok(toolchain),
             None => rustup::ensure().or_else(|rustup| {
                 println!("rustup cannot add {TARGET} ({}); trying the distribution's packages", rustup.root_cause());
-                debian::ensure().with_context(|| format!("no compiler for {TARGET}: install one with `rustup target add {TARGET}`"))
+                debian::ensure()
+                    .with_context(|| format!("no compiler for {TARGET}: install one with `rustup target add {TARGET}`"))
             }),
         },
     }

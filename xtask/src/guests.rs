@@ -77,7 +77,8 @@ fn finish(cores: &[PathBuf]) -> Result<Vec<Built>> {
             Some(said) => anyhow::anyhow!("{error}\n  the guest says: {said}"),
             None => anyhow::Error::from(error.clone()),
         });
-        finished.push(Built { file: guest.file, bytes: bytes.with_context(|| format!("build guest {}", guest.package))? });
+        finished
+            .push(Built { file: guest.file, bytes: bytes.with_context(|| format!("build guest {}", guest.package))? });
     }
     progress.finish_and_clear();
     Ok(finished)
@@ -85,7 +86,8 @@ fn finish(cores: &[PathBuf]) -> Result<Vec<Built>> {
 
 /// The same sources somewhere else must give the same bytes.
 fn check(dist: &Path, toolchain: &Toolchain) -> Result<()> {
-    let copy = tempfile::Builder::new().prefix("assay-guests-elsewhere-").tempdir().context("make a folder for the copy")?;
+    let copy =
+        tempfile::Builder::new().prefix("assay-guests-elsewhere-").tempdir().context("make a folder for the copy")?;
     for folder in ["guest", "wit", "schemas"] {
         copy_sources(&paths::root().join(folder), &copy.path().join(folder))?;
     }
@@ -138,7 +140,8 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Temporary files are private to their owner; what is built here is for everybody.
 fn make_readable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).with_context(|| format!("set the mode of {}", path.display()))
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
+        .with_context(|| format!("set the mode of {}", path.display()))
 }
 
 fn print_table(dist: &Path, toolchain: &Toolchain) -> Result<()> {
@@ -146,7 +149,11 @@ fn print_table(dist: &Path, toolchain: &Toolchain) -> Result<()> {
     println!("{:<20} {:<64} {:>9}  imports", "guest/dist/", "sha256", "size");
     for guest in &GUESTS {
         let bytes = fs::read(dist.join(guest.file)).with_context(|| format!("read guest/dist/{}", guest.file))?;
-        let asked = if guest.component { imports(&bytes)?.join(", ") } else { "(core module, specialized by the host)".to_owned() };
+        let asked = if guest.component {
+            imports(&bytes)?.join(", ")
+        } else {
+            "(core module, specialized by the host)".to_owned()
+        };
         let size = format!("{:.1} MB", bytes.len() as f64 / 1e6);
         println!("{:<20} {} {size:>9}  {asked}", guest.file, hex::encode(Sha256::digest(&bytes)));
     }

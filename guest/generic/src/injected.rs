@@ -10,10 +10,7 @@ static INJECTED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Makes room for `len` bytes and says where; 0 is a refusal. The builder writes there before it runs `wizer-initialize`.
 #[cfg(target_arch = "wasm32")]
-#[expect(
-    unsafe_code,
-    reason = "an export under a fixed name; the builder calls it by that name"
-)]
+#[expect(unsafe_code, reason = "an export under a fixed name; the builder calls it by that name")]
 #[unsafe(no_mangle)]
 extern "C" fn reserve(len: usize) -> *mut u8 {
     let Ok(mut injected) = INJECTED.lock() else {
@@ -29,8 +26,5 @@ extern "C" fn reserve(len: usize) -> *mut u8 {
 
 /// What was written; empty where nothing was injected.
 pub(crate) fn take() -> Vec<u8> {
-    INJECTED
-        .lock()
-        .map(|mut injected| std::mem::take(&mut *injected))
-        .unwrap_or_default()
+    INJECTED.lock().map(|mut injected| std::mem::take(&mut *injected)).unwrap_or_default()
 }

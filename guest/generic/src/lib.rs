@@ -8,8 +8,7 @@ mod injected;
 mod parts;
 
 use assay_guest::{
-    Answer, Component, InitError, Manifest, Message, Prompt, Rejection, Schema, Step, Template,
-    Transcript,
+    Answer, Component, InitError, Manifest, Message, Prompt, Rejection, Schema, Step, Template, Transcript,
 };
 use parts::Parts;
 
@@ -75,14 +74,9 @@ impl Component for Generic {
 
     fn advance(&self, transcript: &Transcript, answers: &[Answer]) -> Step {
         if self.messages.is_empty() {
-            return Step::Reject(Rejection::Unsupported(
-                "this guest has a schema and no prompt".to_owned(),
-            ));
+            return Step::Reject(Rejection::Unsupported("this guest has a schema and no prompt".to_owned()));
         }
-        match answers
-            .first()
-            .map(|answer| self.schema.judge(&answer.text))
-        {
+        match answers.first().map(|answer| self.schema.judge(&answer.text)) {
             None => Step::Ask(vec![self.prompt(transcript)]),
             Some(Ok(report)) => Step::Accept(report),
             Some(Err(rejection)) => Step::Reject(rejection),
@@ -127,13 +121,7 @@ mod tests {
             received_at: "2026-03-04T09:30:00Z".into(),
             attributes: vec![("k".into(), "v".into())],
         };
-        let answers: Vec<_> = answers
-            .iter()
-            .map(|text| Answer {
-                text: (*text).into(),
-                model: "m".into(),
-            })
-            .collect();
+        let answers: Vec<_> = answers.iter().map(|text| Answer { text: (*text).into(), model: "m".into() }).collect();
         guest.advance(&transcript, &answers)
     }
 
@@ -141,62 +129,35 @@ mod tests {
     fn parts_become_a_complete_guest() {
         let guest = guest(&parts()).expect("initializes");
         assert_eq!(guest.manifest().prompt_version, "minutes-v1");
-        let Step::Ask(prompts) = step(&guest, &[]) else {
-            panic!("it must ask")
-        };
+        let Step::Ask(prompts) = step(&guest, &[]) else { panic!("it must ask") };
+        assert_eq!(prompts[0].messages[1].content, "a.txt, 2026-03-04\n- k: v\n<transcript>\nwords\n</transcript>");
         assert_eq!(
-            prompts[0].messages[1].content,
-            "a.txt, 2026-03-04\n- k: v\n<transcript>\nwords\n</transcript>"
-        );
-        assert_eq!(
-            (
-                prompts[0].model.as_deref(),
-                prompts[0].max_output_tokens,
-                prompts[0].temperature
-            ),
+            (prompts[0].model.as_deref(), prompts[0].max_output_tokens, prompts[0].temperature),
             (Some("small"), Some(512), Some(0.5))
         );
         assert!(
-            prompts[0]
-                .answer_schema
-                .as_deref()
-                .is_some_and(|schema| prompts[0].messages[0].content.ends_with(schema))
+            prompts[0].answer_schema.as_deref().is_some_and(|schema| prompts[0].messages[0].content.ends_with(schema))
         );
-        let Step::Accept(report) = step(&guest, &[r#"{"title": "t", "tag": null}"#]) else {
-            panic!("it must accept")
-        };
+        let Step::Accept(report) = step(&guest, &[r#"{"title": "t", "tag": null}"#]) else { panic!("it must accept") };
         assert_eq!(report.document, r#"{"title":"t"}"#);
-        assert!(matches!(
-            step(&guest, &["{}"]),
-            Step::Reject(Rejection::Invalid(_))
-        ));
-        assert!(matches!(
-            step(&guest, &["no"]),
-            Step::Reject(Rejection::NotJson(_))
-        ));
+        assert!(matches!(step(&guest, &["{}"]), Step::Reject(Rejection::Invalid(_))));
+        assert!(matches!(step(&guest, &["no"]), Step::Reject(Rejection::NotJson(_))));
     }
 
     #[test]
     fn with_a_schema_alone_it_is_the_verifier() {
         let guest = guest(&json!({"prompt_version": "verifier", "schema_version": "s", "schema": {"type": "object", "required": ["a"]}})).expect("initializes");
         assert_eq!(guest.check(r#"{"a": 1}"#), []);
-        let missing = Finding {
-            code: "required".into(),
-            pointer: String::new(),
-            message: "lacks the property a".into(),
-        };
+        let missing =
+            Finding { code: "required".into(), pointer: String::new(), message: "lacks the property a".into() };
         assert_eq!(guest.check("{}"), [missing]);
-        assert!(matches!(
-            step(&guest, &[]),
-            Step::Reject(Rejection::Unsupported(_))
-        ));
+        assert!(matches!(step(&guest, &[]), Step::Reject(Rejection::Unsupported(_))));
     }
 
     #[test]
     fn a_schema_given_as_text_is_kept_word_for_word() {
         let text = "{\n  \"type\": \"object\"\n}";
-        let guest = guest(&json!({"prompt_version": "p", "schema_version": "s", "schema": text}))
-            .expect("initializes");
+        let guest = guest(&json!({"prompt_version": "p", "schema_version": "s", "schema": text})).expect("initializes");
         assert_eq!(guest.manifest().schema, text);
     }
 
@@ -211,10 +172,7 @@ mod tests {
             refused(|p| p["messages"][1]["content"] = json!("{{x}}{{transcript}}")),
             "message 2 (user): template line 1: unknown placeholder {{x}}"
         );
-        assert_eq!(
-            refused(|p| p["messages"][1]["content"] = json!("hello")),
-            "no message shows {{transcript}}"
-        );
+        assert_eq!(refused(|p| p["messages"][1]["content"] = json!("hello")), "no message shows {{transcript}}");
         assert!(refused(|p| p["messages"][1]["role"] = json!("tool")).contains("role"));
         assert!(refused(|p| p["schema"]["type"] = json!("objekt")).contains("schema"));
         assert!(refused(|p| p["prompt_version"] = json!("")).contains("prompt_version"));

@@ -31,20 +31,13 @@ struct Part {
 
 impl Parts {
     pub(crate) fn parse(json: &[u8]) -> Result<Self, InitError> {
-        let parts: Self = serde_json::from_slice(json)
-            .map_err(|error| InitError::new(format!("parts: {error}")))?;
-        for (name, value) in [
-            ("prompt_version", &parts.prompt_version),
-            ("schema_version", &parts.schema_version),
-        ] {
+        let parts: Self = serde_json::from_slice(json).map_err(|error| InitError::new(format!("parts: {error}")))?;
+        for (name, value) in [("prompt_version", &parts.prompt_version), ("schema_version", &parts.schema_version)] {
             if value.is_empty() {
                 return Err(InitError::new(format!("{name} is empty")));
             }
         }
-        if parts
-            .temperature
-            .is_some_and(|temperature| !(0.0..=2.0).contains(&temperature))
-        {
+        if parts.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
             return Err(InitError::new("temperature must be 0 to 2"));
         }
         Ok(parts)
@@ -60,19 +53,14 @@ impl Parts {
     pub(crate) fn templates(&self) -> Result<Vec<(String, Template)>, InitError> {
         let mut templates = Vec::with_capacity(self.messages.len());
         for (index, part) in self.messages.iter().enumerate() {
-            let place = |error: &str| {
-                InitError::new(format!("message {} ({}): {error}", index + 1, part.role))
-            };
+            let place = |error: &str| InitError::new(format!("message {} ({}): {error}", index + 1, part.role));
             if !["system", "user", "assistant"].contains(&part.role.as_str()) {
                 return Err(place("role must be system, user or assistant"));
             }
-            let template =
-                Template::parse(&part.content).map_err(|error| place(&error.to_string()))?;
+            let template = Template::parse(&part.content).map_err(|error| place(&error.to_string()))?;
             templates.push((part.role.clone(), template));
         }
-        let shown = templates
-            .iter()
-            .any(|(_, template)| template.shows_transcript());
+        let shown = templates.iter().any(|(_, template)| template.shows_transcript());
         if !templates.is_empty() && !shown {
             return Err(InitError::new("no message shows {{transcript}}"));
         }

@@ -36,19 +36,12 @@ const MAX_DAYS: i64 = 3660;
 
 /// The day of an RFC 3339 instant.
 pub(crate) fn received_on(received_at: &str) -> Option<Date> {
-    OffsetDateTime::parse(received_at, &Rfc3339)
-        .ok()
-        .map(OffsetDateTime::date)
+    OffsetDateTime::parse(received_at, &Rfc3339).ok().map(OffsetDateTime::date)
 }
 
 /// `YYYY-MM-DD`.
 pub(crate) fn iso(date: Date) -> String {
-    format!(
-        "{:04}-{:02}-{:02}",
-        date.year(),
-        u8::from(date.month()),
-        date.day()
-    )
+    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
 /// Understands a text. Without the day it was received only full dates are certain.
@@ -62,10 +55,7 @@ pub(crate) fn resolve(said: &str, received_on: Option<Date>) -> Due {
     if words::says_nothing(&tokens.join(" ")) {
         return Due::Unsaid;
     }
-    let kept: Vec<&str> = tokens
-        .into_iter()
-        .filter(|token| !is_filler(token))
-        .collect();
+    let kept: Vec<&str> = tokens.into_iter().filter(|token| !is_filler(token)).collect();
     let date = full_date(&kept).or_else(|| received_on.and_then(|today| relative(&kept, today)));
     match date.filter(|date| (0..=9999).contains(&date.year())) {
         Some(date) => Due::On(date),
@@ -85,11 +75,7 @@ fn full_date(words: &[&str]) -> Option<Date> {
     match words {
         [only] => numeric(only, ['-', '/'], |[year, month, day]| (year, month, day))
             .or_else(|| numeric(only, ['.', '.'], |[day, month, year]| (year, month, day)))
-            .or_else(|| {
-                numeric(only.split('t').next()?, ['-', '-'], |[year, month, day]| {
-                    (year, month, day)
-                })
-            }),
+            .or_else(|| numeric(only.split('t').next()?, ['-', '-'], |[year, month, day]| (year, month, day))),
         [day, "of", rest @ ..] if ordinal(day).is_some() => full_date(&[&[*day], rest].concat()),
         [a, b, year] | [a, b, year, "г" | "года"] => {
             let (day, month) = day_month(a, b)?;
@@ -100,14 +86,8 @@ fn full_date(words: &[&str]) -> Option<Date> {
 }
 
 /// Three numbers with one separator between them; the year has four digits.
-fn numeric(
-    text: &str,
-    separators: [char; 2],
-    order: fn([&str; 3]) -> (&str, &str, &str),
-) -> Option<Date> {
-    let separator = separators
-        .into_iter()
-        .find(|separator| text.contains(*separator))?;
+fn numeric(text: &str, separators: [char; 2], order: fn([&str; 3]) -> (&str, &str, &str)) -> Option<Date> {
+    let separator = separators.into_iter().find(|separator| text.contains(*separator))?;
     let parts: Vec<&str> = text.split(separator).collect();
     let (year, month, day) = order(parts.try_into().ok()?);
     let month = Month::try_from(small(month)?).ok()?;
@@ -118,14 +98,12 @@ fn numeric(
 fn relative(words: &[&str], today: Date) -> Option<Date> {
     let friday_of = |date: Date| on_or_after(date, Weekday::Friday);
     match words {
-        ["today" | "tonight" | "eod" | "cob" | "сегодня"]
-        | ["end", "of", "day" | "today"]
-        | ["конца", "дня"] => Some(today),
+        ["today" | "tonight" | "eod" | "cob" | "сегодня"] | ["end", "of", "day" | "today"] | ["конца", "дня"] => {
+            Some(today)
+        }
         ["tomorrow" | "завтра"] => later(today, 1),
         ["day", "after", "tomorrow"] | ["послезавтра"] => later(today, 2),
-        ["end", "of", "week"] | ["конца" | "конец" | "концу", "недели"] => {
-            friday_of(today)
-        }
+        ["end", "of", "week"] | ["конца" | "конец" | "концу", "недели"] => friday_of(today),
         ["end", "of", next, "week"]
         | ["конца" | "конец" | "концу", next, "недели"]
         | [next, "week" | "неделе" | "неделя" | "неделю"]
@@ -133,20 +111,14 @@ fn relative(words: &[&str], today: Date) -> Option<Date> {
         {
             friday_of(next_monday(today)?)
         }
-        ["end", "of", "month"] | ["конца" | "конец" | "концу", "месяца"] => {
-            last_of_month(today)
-        }
-        ["end", "of", next, "month"] | ["конца" | "конец" | "концу", next, "месяца"]
-            if is_next(next) =>
-        {
+        ["end", "of", "month"] | ["конца" | "конец" | "концу", "месяца"] => last_of_month(today),
+        ["end", "of", next, "month"] | ["конца" | "конец" | "концу", next, "месяца"] if is_next(next) => {
             last_of_month(later(last_of_month(today)?, 1)?)
         }
         ["in" | "within" | "через" | "течение", count, unit] => {
             later(today, number(count)?.checked_mul(words::days_in(unit)?)?)
         }
-        ["через" | "течение", unit] => {
-            later(today, words::days_in(unit).filter(|days| *days == 7)?)
-        }
+        ["через" | "течение", unit] => later(today, words::days_in(unit).filter(|days| *days == 7)?),
         [next, day] if is_next(next) => on_or_after(next_monday(today)?, weekday(day)?),
         [day] => match weekday(day) {
             Some(day) => on_or_after(today, day),
@@ -171,15 +143,11 @@ fn relative(words: &[&str], today: Date) -> Option<Date> {
 }
 
 fn later(date: Date, days: i64) -> Option<Date> {
-    (0..=MAX_DAYS)
-        .contains(&days)
-        .then(|| date.checked_add(Duration::days(days)))
-        .flatten()
+    (0..=MAX_DAYS).contains(&days).then(|| date.checked_add(Duration::days(days))).flatten()
 }
 
 fn on_or_after(date: Date, wanted: Weekday) -> Option<Date> {
-    let ahead =
-        (7 + wanted.number_days_from_monday() - date.weekday().number_days_from_monday()) % 7;
+    let ahead = (7 + wanted.number_days_from_monday() - date.weekday().number_days_from_monday()) % 7;
     later(date, ahead.into())
 }
 
@@ -208,12 +176,9 @@ fn day_month(a: &str, b: &str) -> Option<(u8, Month)> {
 /// "5", "5th", "5-го", "05".
 fn ordinal(text: &str) -> Option<u8> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    matches!(
-        &text[digits.len()..],
-        "" | "st" | "nd" | "rd" | "th" | "-го" | "го" | "-е" | "-му"
-    )
-    .then(|| small(digits))
-    .flatten()
+    matches!(&text[digits.len()..], "" | "st" | "nd" | "rd" | "th" | "-го" | "го" | "-е" | "-му")
+        .then(|| small(digits))
+        .flatten()
 }
 
 fn small(digits: &str) -> Option<u8> {
@@ -222,9 +187,7 @@ fn small(digits: &str) -> Option<u8> {
 }
 
 fn four_digits(digits: &str) -> Option<i32> {
-    (digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| digits.parse().ok())
-        .flatten()
+    (digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub struct Meeting {
 impl ReportGuest for Meeting {
     const PROMPT_VERSION: &'static str = "meeting-v2";
     const SCHEMA_VERSION: &'static str = "report.v2";
-    const DESCRIPTION: &'static str = "Meeting report with decisions, open questions, participants, verified quotes and resolved dates.";
+    const DESCRIPTION: &'static str =
+        "Meeting report with decisions, open questions, participants, verified quotes and resolved dates.";
     const SCHEMA: &'static str = include_str!("../../../schemas/report.v2.json");
 
     fn initialize() -> Result<Self, InitError> {
@@ -32,9 +33,7 @@ impl ReportGuest for Meeting {
     }
 
     fn answer_schema(derived: &mut Value) {
-        if let Some(due) =
-            derived.pointer_mut("/properties/next_steps/items/properties/due_date/description")
-        {
+        if let Some(due) = derived.pointer_mut("/properties/next_steps/items/properties/due_date/description") {
             *due = json!(
                 "The day as it was said (\"by Friday\", \"tomorrow\", \"5 March\") or as YYYY-MM-DD; null where no day was said."
             );
@@ -42,23 +41,14 @@ impl ReportGuest for Meeting {
     }
 
     fn prompt(&self, transcript: &Transcript, schema: &Schema) -> Prompt {
-        Prompt::structured(
-            self.system.render(transcript, schema),
-            self.user.render(transcript, schema),
-            schema,
-        )
+        Prompt::structured(self.system.render(transcript, schema), self.user.render(transcript, schema), schema)
     }
 
     fn decode(&self, text: &str) -> Result<Value, NotJson> {
         json::parse_fenced(text)
     }
 
-    fn postprocess(
-        &self,
-        mut document: Value,
-        transcript: &Transcript,
-        notes: &mut Notes,
-    ) -> Result<Value, Rejection> {
+    fn postprocess(&self, mut document: Value, transcript: &Transcript, notes: &mut Notes) -> Result<Value, Rejection> {
         let Some(report) = document.as_object_mut() else {
             return Ok(document);
         };

@@ -32,10 +32,7 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
             continue;
         }
         looked_up += 1;
-        match (looked_up <= MAX_LOOKED_UP)
-            .then(|| spoken.find(&text))
-            .flatten()
-        {
+        match (looked_up <= MAX_LOOKED_UP).then(|| spoken.find(&text)).flatten() {
             Some(place) => {
                 quote.insert("text".to_owned(), Value::String(text));
                 if let Some(ms) = spoken.time(place) {
@@ -43,16 +40,12 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
                 }
                 kept.push((place, quote));
             }
-            None if looked_up > MAX_LOOKED_UP => notes.add(
-                "quote-not-checked",
-                "/quotes",
-                "a quote beyond the number that is checked was left out",
-            ),
-            None => notes.add(
-                "quote-not-found",
-                "/quotes",
-                "a quote that does not occur in the transcript was left out",
-            ),
+            None if looked_up > MAX_LOOKED_UP => {
+                notes.add("quote-not-checked", "/quotes", "a quote beyond the number that is checked was left out")
+            }
+            None => {
+                notes.add("quote-not-found", "/quotes", "a quote that does not occur in the transcript was left out")
+            }
         }
     }
     kept.sort_by_key(|(place, _)| *place);
@@ -75,8 +68,7 @@ fn tidy_field(quote: &mut Map<String, Value>, field: &str) -> String {
 
 /// A quote without the quote marks around it.
 fn bare(text: &str) -> String {
-    text.trim_matches(|c| is_quote_mark(c) || char::is_whitespace(c))
-        .to_owned()
+    text.trim_matches(|c| is_quote_mark(c) || char::is_whitespace(c)).to_owned()
 }
 
 fn is_quote_mark(c: char) -> bool {
@@ -110,15 +102,8 @@ struct Spoken {
 
 impl Spoken {
     fn of(transcript: &Transcript) -> Self {
-        let cues = if transcript.media_type == "text/vtt" {
-            vtt::cues(&transcript.text)
-        } else {
-            Vec::new()
-        };
-        let mut spoken = Self {
-            text: String::new(),
-            cues: Vec::with_capacity(cues.len()),
-        };
+        let cues = if transcript.media_type == "text/vtt" { vtt::cues(&transcript.text) } else { Vec::new() };
+        let mut spoken = Self { text: String::new(), cues: Vec::with_capacity(cues.len()) };
         if cues.is_empty() {
             comparable(&transcript.text, &mut spoken.text);
             return spoken;
@@ -146,10 +131,7 @@ impl Spoken {
             let after = self.text[*at + wanted.len()..].chars().next();
             !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
         };
-        self.text
-            .match_indices(wanted)
-            .map(|(at, _)| at)
-            .find(whole)
+        self.text.match_indices(wanted).map(|(at, _)| at).find(whole)
     }
 
     /// When the words at a place were said.
@@ -194,19 +176,10 @@ mod tests {
             received_at: "2026-03-04T09:30:00Z".into(),
             attributes: vec![],
         };
-        let Value::Array(mut items) = quotes else {
-            panic!("a list")
-        };
+        let Value::Array(mut items) = quotes else { panic!("a list") };
         let mut notes = Notes::default();
         verify(&mut items, &transcript, &mut notes);
-        (
-            Value::Array(items),
-            notes
-                .into_findings()
-                .into_iter()
-                .map(|note| note.code)
-                .collect(),
-        )
+        (Value::Array(items), notes.into_findings().into_iter().map(|note| note.code).collect())
     }
 
     fn found(text: &str, quote: &str) -> bool {
@@ -239,24 +212,11 @@ mod tests {
     #[test]
     fn comparison_forgives_marks_spaces_and_case_and_nothing_else() {
         let text = "Anna: It’s \"fine\" —  we\nship… ok? Шрифт «Ёлка» готов.";
-        for quote in [
-            "It's fine - we ship... ok",
-            "“it’s fine”",
-            "WE SHIP…",
-            "Шрифт \"Елка\" готов!",
-            "we ship",
-        ] {
+        for quote in ["It's fine - we ship... ok", "“it’s fine”", "WE SHIP…", "Шрифт \"Елка\" готов!", "we ship"]
+        {
             assert!(found(text, quote), "{quote}");
         }
-        for quote in [
-            "It is fine",
-            "we ships",
-            "e ship",
-            "fine ship",
-            "",
-            "…",
-            "\"\"",
-        ] {
+        for quote in ["It is fine", "we ships", "e ship", "fine ship", "", "…", "\"\""] {
             assert!(!found(text, quote), "{quote}");
         }
     }
@@ -273,9 +233,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_quotes_is_not_looked_up() {
-        let quotes: Vec<Value> = (0..1000)
-            .map(|n| json!({"text": format!("w{n}")}))
-            .collect();
+        let quotes: Vec<Value> = (0..1000).map(|n| json!({"text": format!("w{n}")})).collect();
         let text: String = (0..1000).map(|n| format!("w{n} ")).collect();
         let (kept, notes) = verified("text/plain", &text, Value::Array(quotes));
         assert_eq!(kept.as_array().map(Vec::len), Some(super::MAX_LOOKED_UP));

@@ -22,15 +22,11 @@ pub(crate) fn arrange(items: &mut Vec<Value>, received_on: Option<Date>, notes: 
             }
         }
         let unresolved = !resolve(&mut step, received_on);
-        let key = (
-            tidy::key(text(&step, "owner")),
-            tidy::key(text(&step, "action")),
-        );
+        let key = (tidy::key(text(&step, "owner")), tidy::key(text(&step, "action")));
         match places.get(&key) {
             // Of two equal steps the one with a date says more. Steps without words are never equal: they are faults to report.
             Some(&at) if !key.1.is_empty() => {
-                if text(&steps[at].0, "due_date").is_empty() && !text(&step, "due_date").is_empty()
-                {
+                if text(&steps[at].0, "due_date").is_empty() && !text(&step, "due_date").is_empty() {
                     steps[at] = (step, unresolved);
                 }
             }
@@ -42,12 +38,7 @@ pub(crate) fn arrange(items: &mut Vec<Value>, received_on: Option<Date>, notes: 
     }
     steps.sort_by_cached_key(|(step, _)| {
         let due = text(step, "due_date");
-        (
-            due.is_empty(),
-            due.to_owned(),
-            text(step, "owner").to_lowercase(),
-            text(step, "action").to_lowercase(),
-        )
+        (due.is_empty(), due.to_owned(), text(step, "owner").to_lowercase(), text(step, "action").to_lowercase())
     });
     for (index, (step, unresolved)) in steps.into_iter().enumerate() {
         if unresolved {
@@ -95,19 +86,13 @@ mod tests {
     use serde_json::{Value, json};
 
     fn arranged(items: Value) -> (Value, Vec<String>) {
-        let Value::Array(mut items) = items else {
-            panic!("a list")
-        };
+        let Value::Array(mut items) = items else { panic!("a list") };
         let mut notes = Notes::default();
         // A Wednesday.
         arrange(&mut items, received_on("2026-03-04T22:00:00Z"), &mut notes);
         (
             Value::Array(items),
-            notes
-                .into_findings()
-                .into_iter()
-                .map(|note| format!("{} {}", note.pointer, note.code))
-                .collect(),
+            notes.into_findings().into_iter().map(|note| format!("{} {}", note.pointer, note.code)).collect(),
         )
     }
 
@@ -136,10 +121,7 @@ mod tests {
         let (steps, _) = arranged(json!([
             {"owner": "Anna", "action": "Send it"}, {"owner": "anna", "action": "send it.", "due_date": "tomorrow"}, {"owner": "Anna", "action": "send it!"}
         ]));
-        assert_eq!(
-            steps,
-            json!([{"owner": "anna", "action": "send it.", "due_date": "2026-03-05"}])
-        );
+        assert_eq!(steps, json!([{"owner": "anna", "action": "send it.", "due_date": "2026-03-05"}]));
     }
 
     #[test]
@@ -147,10 +129,7 @@ mod tests {
         let (steps, notes) = arranged(
             json!([{"owner": "A", "action": "b", "due_date": "when marker is back"}, {"owner": "A", "action": "a"}]),
         );
-        assert_eq!(
-            steps,
-            json!([{"owner": "A", "action": "a"}, {"owner": "A", "action": "b"}])
-        );
+        assert_eq!(steps, json!([{"owner": "A", "action": "a"}, {"owner": "A", "action": "b"}]));
         assert_eq!(notes, ["/next_steps/1 due-unresolved"]);
     }
 

@@ -20,13 +20,9 @@ pub(crate) fn line(overview: &str) -> String {
 
 /// Byte offsets behind each sentence: behind its mark where white space follows, and at the end of the text.
 fn sentence_ends(text: &str) -> impl Iterator<Item = usize> + '_ {
-    let marks = text
-        .char_indices()
-        .filter(|(_, c)| matches!(c, '.' | '!' | '?' | '…'))
-        .map(|(at, c)| at + c.len_utf8());
-    marks
-        .filter(|at| text[*at..].starts_with(' '))
-        .chain(std::iter::once(text.len()))
+    let marks =
+        text.char_indices().filter(|(_, c)| matches!(c, '.' | '!' | '?' | '…')).map(|(at, c)| at + c.len_utf8());
+    marks.filter(|at| text[*at..].starts_with(' ')).chain(std::iter::once(text.len()))
 }
 
 fn cut(text: &str) -> String {
@@ -35,17 +31,9 @@ fn cut(text: &str) -> String {
         return text.to_owned();
     };
     let head = &text[..limit];
-    let head = if text[limit..].starts_with(' ') {
-        head
-    } else {
-        head.rsplit_once(' ').map_or(head, |(words, _)| words)
-    };
-    format!(
-        "{}…",
-        head.trim_end_matches(
-            |c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '—')
-        )
-    )
+    let head =
+        if text[limit..].starts_with(' ') { head } else { head.rsplit_once(' ').map_or(head, |(words, _)| words) };
+    format!("{}…", head.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '-' | '–' | '—')))
 }
 
 #[cfg(test)]
@@ -61,10 +49,7 @@ mod tests {
 
     #[test]
     fn whole_sentences_are_kept_while_they_fit() {
-        let overview = format!(
-            "One thing. Version 1.5 ships. {}.",
-            "long ".repeat(60).trim()
-        );
+        let overview = format!("One thing. Version 1.5 ships. {}.", "long ".repeat(60).trim());
         assert_eq!(line(&overview), "One thing. Version 1.5 ships.");
     }
 

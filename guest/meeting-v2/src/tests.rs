@@ -15,16 +15,8 @@ fn step(answers: &[String]) -> Step {
         received_at: "2026-03-04T09:30:00Z".into(),
         attributes: vec![],
     };
-    let answers: Vec<_> = answers
-        .iter()
-        .map(|text| Answer {
-            text: text.clone(),
-            model: "m".into(),
-        })
-        .collect();
-    Ready::<Meeting>::initialize()
-        .expect("initializes")
-        .advance(&transcript, &answers)
+    let answers: Vec<_> = answers.iter().map(|text| Answer { text: text.clone(), model: "m".into() }).collect();
+    Ready::<Meeting>::initialize().expect("initializes").advance(&transcript, &answers)
 }
 
 fn answer() -> Value {
@@ -57,18 +49,8 @@ fn an_answer_is_put_in_order_and_its_inventions_become_notes() {
             "quotes": [{"text": "We decided to ship on the ninth.", "speaker": "Anna", "at": "00:00:01.000"}]
         })
     );
-    assert_eq!(
-        report
-            .notes
-            .iter()
-            .map(|note| note.code.as_str())
-            .collect::<Vec<_>>(),
-        ["quote-not-found"]
-    );
-    assert!(
-        !format!("{:?}", report.notes).contains("marker"),
-        "a note quotes nothing"
-    );
+    assert_eq!(report.notes.iter().map(|note| note.code.as_str()).collect::<Vec<_>>(), ["quote-not-found"]);
+    assert!(!format!("{:?}", report.notes).contains("marker"), "a note quotes nothing");
 }
 
 #[test]
@@ -79,23 +61,13 @@ fn a_report_that_went_through_once_goes_through_unchanged_again() {
 
 #[test]
 fn the_model_is_not_asked_for_what_the_guest_fills_in() {
-    let Step::Ask(prompts) = step(&[]) else {
-        panic!("it must ask")
-    };
+    let Step::Ask(prompts) = step(&[]) else { panic!("it must ask") };
     let schema: Value =
-        serde_json::from_str(prompts[0].answer_schema.as_deref().expect("has a schema"))
-            .expect("is JSON");
+        serde_json::from_str(prompts[0].answer_schema.as_deref().expect("has a schema")).expect("is JSON");
     assert!(schema["properties"].get("summary").is_none());
-    assert_eq!(
-        schema["properties"]["quotes"]["items"]["required"],
-        json!(["speaker", "text"])
-    );
-    let due = schema["properties"]["next_steps"]["items"]["properties"]["due_date"]["description"]
-        .as_str();
-    assert!(
-        due.is_some_and(|text| text.contains("by Friday") && !text.contains("format")),
-        "{due:?}"
-    );
+    assert_eq!(schema["properties"]["quotes"]["items"]["required"], json!(["speaker", "text"]));
+    let due = schema["properties"]["next_steps"]["items"]["properties"]["due_date"]["description"].as_str();
+    assert!(due.is_some_and(|text| text.contains("by Friday") && !text.contains("format")), "{due:?}");
 }
 
 #[test]
@@ -108,29 +80,11 @@ fn an_answer_of_any_other_shape_is_rejected_and_never_a_panic() {
         "\"text\"",
         r#"{"quotes": 1, "next_steps": {}, "highlights": "x", "overview": 1, "participants": [{}], "risk_level": []}"#,
     ] {
-        assert!(
-            matches!(
-                step(&[text.to_owned()]),
-                Step::Reject(Rejection::Invalid(_))
-            ),
-            "{text}"
-        );
+        assert!(matches!(step(&[text.to_owned()]), Step::Reject(Rejection::Invalid(_))), "{text}");
     }
-    assert!(matches!(
-        step(&["no JSON".to_owned()]),
-        Step::Reject(Rejection::NotJson(_))
-    ));
+    assert!(matches!(step(&["no JSON".to_owned()]), Step::Reject(Rejection::NotJson(_))));
     let mut severe = answer();
     severe["risk_level"] = json!("severe");
-    let Step::Reject(Rejection::Invalid(findings)) = step(&[severe.to_string()]) else {
-        panic!("it must reject")
-    };
-    assert_eq!(
-        (
-            findings.len(),
-            findings[0].pointer.as_str(),
-            findings[0].code.as_str()
-        ),
-        (1, "/risk_level", "enum")
-    );
+    let Step::Reject(Rejection::Invalid(findings)) = step(&[severe.to_string()]) else { panic!("it must reject") };
+    assert_eq!((findings.len(), findings[0].pointer.as_str(), findings[0].code.as_str()), (1, "/risk_level", "enum"));
 }

@@ -10,9 +10,7 @@ pub(crate) fn text(text: &str) -> String {
 
 /// What makes two texts the same remark: letters and digits alone, in lower case.
 pub(crate) fn key(text: &str) -> String {
-    let words = text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty());
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
 
@@ -38,9 +36,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn listed(items: Value) -> Value {
-        let Value::Array(mut items) = items else {
-            panic!("a list")
-        };
+        let Value::Array(mut items) = items else { panic!("a list") };
         list(&mut items);
         Value::Array(items)
     }
@@ -48,18 +44,7 @@ mod tests {
     #[test]
     fn lists_lose_empty_and_repeated_items() {
         assert_eq!(
-            listed(json!([
-                "  Ship\n it. ",
-                "ship it",
-                "",
-                " ",
-                "—",
-                "Другое",
-                "ДРУГОЕ!",
-                7,
-                7,
-                null
-            ])),
+            listed(json!(["  Ship\n it. ", "ship it", "", " ", "—", "Другое", "ДРУГОЕ!", 7, 7, null])),
             json!(["Ship it.", "Другое", 7, 7, null])
         );
     }

@@ -13,21 +13,12 @@ pub(crate) fn cues(text: &str) -> Vec<Cue> {
     let mut cues: Vec<Cue> = Vec::new();
     let mut inside = false;
     for line in text.split(['\n', '\r']).map(str::trim) {
-        if let Some(start_ms) = line
-            .split_once("-->")
-            .and_then(|(start, _)| milliseconds(start.trim()))
-        {
-            cues.push(Cue {
-                start_ms,
-                text: String::new(),
-            });
+        if let Some(start_ms) = line.split_once("-->").and_then(|(start, _)| milliseconds(start.trim())) {
+            cues.push(Cue { start_ms, text: String::new() });
             inside = true;
         } else if line.is_empty() {
             // "\r\n" makes an empty piece behind each line, so an empty line ends a cue only once it has text.
-            inside = inside
-                && cues
-                    .last()
-                    .is_some_and(|cue| cue.text.is_empty() || text.contains("\r\n"));
+            inside = inside && cues.last().is_some_and(|cue| cue.text.is_empty() || text.contains("\r\n"));
         } else if inside {
             if let Some(cue) = cues.last_mut() {
                 if !cue.text.is_empty() {
@@ -57,20 +48,14 @@ fn milliseconds(stamp: &str) -> Option<u64> {
 
 /// At most six digits: a time stamp of a million hours is none, and no arithmetic overflows.
 fn number(digits: &str) -> Option<u64> {
-    let plain =
-        !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit());
+    let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
 }
 
 /// `HH:MM:SS.mmm`.
 pub(crate) fn stamp(ms: u64) -> String {
     let (seconds, ms) = (ms / 1000, ms % 1000);
-    format!(
-        "{:02}:{:02}:{:02}.{ms:03}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+    format!("{:02}:{:02}:{:02}.{ms:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// A line without tags (`<v Anna>`, `<00:01.000>`, `</i>`) and with its entities decoded.
@@ -80,13 +65,10 @@ fn plain(line: &str) -> String {
     while let Some(at) = rest.find(['<', '&']) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let tag = rest.starts_with('<')
-            && rest[1..].starts_with(|c: char| c == '/' || c.is_ascii_alphanumeric());
+        let tag = rest.starts_with('<') && rest[1..].starts_with(|c: char| c == '/' || c.is_ascii_alphanumeric());
         if let (true, Some(end)) = (tag, rest.find('>')) {
             rest = &rest[end + 1..];
-        } else if let Some((entity, decoded)) =
-            ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity))
-        {
+        } else if let Some((entity, decoded)) = ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity)) {
             out.push_str(decoded);
             rest = &rest[entity.len()..];
         } else {
@@ -116,10 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Vec<(String, String)> {
-        cues(text)
-            .into_iter()
-            .map(|cue| (stamp(cue.start_ms), cue.text))
-            .collect()
+        cues(text).into_iter().map(|cue| (stamp(cue.start_ms), cue.text)).collect()
     }
 
     fn said(at: &str, text: &str) -> (String, String) {
@@ -129,23 +108,13 @@ mod tests {
     #[test]
     fn cues_have_a_start_and_plain_text() {
         let text = "WEBVTT - A call\n\nNOTE written by\na machine\n\nSTYLE\n::cue { color: red }\n\nintro\n00:01.500 --> 00:04.000 align:start\n<v Anna>Hello &amp; welcome,\n<i>everybody</i>.\n\n100:00:05.000 --> 100:00:06.000\nBye.\n";
-        assert_eq!(
-            read(text),
-            [
-                said("00:00:01.500", "Hello & welcome, everybody."),
-                said("100:00:05.000", "Bye.")
-            ]
-        );
+        assert_eq!(read(text), [said("00:00:01.500", "Hello & welcome, everybody."), said("100:00:05.000", "Bye.")]);
     }
 
     #[test]
     fn files_of_other_systems_are_read_the_same() {
-        let unix =
-            "WEBVTT\n\n00:01.000 --> 00:02.000\none\ntwo\n\n00:03,000 --> 00:04,000\nthree\n";
-        let wanted = [
-            said("00:00:01.000", "one two"),
-            said("00:00:03.000", "three"),
-        ];
+        let unix = "WEBVTT\n\n00:01.000 --> 00:02.000\none\ntwo\n\n00:03,000 --> 00:04,000\nthree\n";
+        let wanted = [said("00:00:01.000", "one two"), said("00:00:03.000", "three")];
         assert_eq!(read(unix), wanted);
         assert_eq!(read(&unix.replace('\n', "\r\n")), wanted);
     }
@@ -160,10 +129,7 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_markup_stays() {
-        assert_eq!(
-            plain("a < b && c > d <- e &unknown; <"),
-            "a < b && c > d <- e &unknown; <"
-        );
+        assert_eq!(plain("a < b && c > d <- e &unknown; <"), "a < b && c > d <- e &unknown; <");
         assert_eq!(plain("<c.yellow.bg>x</c> <00:19.000>y <ruby"), "x y <ruby");
     }
 

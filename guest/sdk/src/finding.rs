@@ -31,12 +31,7 @@ impl Names {
         for escaped in pointer.split('/').skip(1) {
             let name = escaped.replace("~1", "/").replace("~0", "~");
             let (shown, next) = match at {
-                Some(Value::Array(items)) => (
-                    true,
-                    name.parse::<usize>()
-                        .ok()
-                        .and_then(|index| items.get(index)),
-                ),
+                Some(Value::Array(items)) => (true, name.parse::<usize>().ok().and_then(|index| items.get(index))),
                 Some(Value::Object(map)) => (self.0.contains(&name), map.get(&name)),
                 _ => (false, None),
             };
@@ -75,12 +70,9 @@ pub(crate) fn collect_findings<'a>(
     names: &Names,
 ) -> Vec<Finding> {
     // Bounded before sorting too: a document of 4 MiB can break a schema a million times.
-    let mut findings: Vec<Finding> = errors
-        .take(16 * MAX_FINDINGS)
-        .map(|error| finding(&error, document, names))
-        .collect();
-    findings
-        .sort_by(|a, b| (&a.pointer, &a.code, &a.message).cmp(&(&b.pointer, &b.code, &b.message)));
+    let mut findings: Vec<Finding> =
+        errors.take(16 * MAX_FINDINGS).map(|error| finding(&error, document, names)).collect();
+    findings.sort_by(|a, b| (&a.pointer, &a.code, &a.message).cmp(&(&b.pointer, &b.code, &b.message)));
     findings.dedup();
     bounded(findings)
 }
@@ -111,10 +103,7 @@ fn message(kind: &Kind, names: &Names) -> String {
     match kind {
         Kind::AdditionalItems { limit } => format!("holds more than {limit} items"),
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            format!(
-                "holds {} properties that the schema does not name",
-                unexpected.len()
-            )
+            format!("holds {} properties that the schema does not name", unexpected.len())
         }
         Kind::AnyOf { .. } => "matches none of the alternatives".to_owned(),
         Kind::OneOfNotValid { .. } => "matches none of the alternatives".to_owned(),
@@ -124,9 +113,7 @@ fn message(kind: &Kind, names: &Names) -> String {
         }
         Kind::Constant { .. } => "is not the required constant".to_owned(),
         Kind::Contains => "holds no item of the required kind".to_owned(),
-        Kind::ContentEncoding { .. } | Kind::FromUtf8 { .. } => {
-            "is not encoded as required".to_owned()
-        }
+        Kind::ContentEncoding { .. } | Kind::FromUtf8 { .. } => "is not encoded as required".to_owned(),
         Kind::ContentMediaType { .. } => "is not of the required media type".to_owned(),
         Kind::Enum { .. } => "is none of the allowed values".to_owned(),
         Kind::ExclusiveMaximum { limit } => format!("must be below {limit}"),
@@ -145,21 +132,14 @@ fn message(kind: &Kind, names: &Names) -> String {
         Kind::Not { .. } => "matches what it must not match".to_owned(),
         Kind::Pattern { .. } => "does not match its pattern".to_owned(),
         Kind::PropertyNames { .. } => "holds a property whose name is not allowed".to_owned(),
-        Kind::Required { property } => {
-            match property.as_str().filter(|name| names.contains(name)) {
-                Some(name) => format!("lacks the property {name}"),
-                None => "lacks a required property".to_owned(),
-            }
-        }
-        Kind::Type {
-            kind: TypeKind::Single(wanted),
-        } => format!("must be of type {wanted}"),
+        Kind::Required { property } => match property.as_str().filter(|name| names.contains(name)) {
+            Some(name) => format!("lacks the property {name}"),
+            None => "lacks a required property".to_owned(),
+        },
+        Kind::Type { kind: TypeKind::Single(wanted) } => format!("must be of type {wanted}"),
         Kind::Type { .. } => "is of none of the allowed types".to_owned(),
         Kind::UnevaluatedItems { unexpected } => {
-            format!(
-                "holds {} items that the schema does not describe",
-                unexpected.len()
-            )
+            format!("holds {} items that the schema does not describe", unexpected.len())
         }
         Kind::UniqueItems => "holds the same item twice".to_owned(),
         _ => "breaks its schema".to_owned(),
@@ -173,11 +153,7 @@ pub struct Notes(Vec<Finding>);
 impl Notes {
     /// Adds a remark: a rule's name (`[a-z0-9._-]`), a JSON pointer, and one line that quotes nothing.
     pub fn add(&mut self, code: &str, pointer: impl Into<String>, message: &str) {
-        self.0.push(Finding {
-            code: code.to_owned(),
-            pointer: pointer.into(),
-            message: message.to_owned(),
-        });
+        self.0.push(Finding { code: code.to_owned(), pointer: pointer.into(), message: message.to_owned() });
     }
 
     /// What was added, in order and bounded like findings.

@@ -1,8 +1,8 @@
 //! The flow of a guest: one question, one answer, one document; or another flow, on the same parts.
 
 use crate::{
-    Answer, Finding, Manifest, Notes, Prompt, Rejection, Report, Schema, SchemaError, Step,
-    TemplateError, Transcript, json, log, panic,
+    Answer, Finding, Manifest, Notes, Prompt, Rejection, Report, Schema, SchemaError, Step, TemplateError, Transcript,
+    json, log, panic,
 };
 use serde_json::Value;
 use std::fmt;
@@ -69,12 +69,7 @@ pub trait ReportGuest: Sized + Send + Sync + 'static {
     /// # Errors
     ///
     /// A rejection ends the job with the answer kept.
-    fn postprocess(
-        &self,
-        document: Value,
-        _transcript: &Transcript,
-        _notes: &mut Notes,
-    ) -> Result<Value, Rejection> {
+    fn postprocess(&self, document: Value, _transcript: &Transcript, _notes: &mut Notes) -> Result<Value, Rejection> {
         Ok(document)
     }
 
@@ -135,10 +130,7 @@ impl<G: ReportGuest> Ready<G> {
     ///
     /// `not-json`, `invalid` with the findings, or what `postprocess` says.
     pub fn judge(&self, transcript: &Transcript, text: &str) -> Result<Report, Rejection> {
-        let mut document = self
-            .guest
-            .decode(text)
-            .map_err(|error| Rejection::NotJson(error.to_string()))?;
+        let mut document = self.guest.decode(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
         self.schema.strip_nulls(&mut document);
         let mut notes = Notes::default();
         let document = self.guest.postprocess(document, transcript, &mut notes)?;
@@ -150,10 +142,7 @@ impl<G: ReportGuest> Component for Ready<G> {
     fn initialize() -> Result<Self, InitError> {
         let mut schema = Schema::compile(G::SCHEMA)?;
         schema.change_answer_schema(G::answer_schema);
-        Ok(Self {
-            guest: G::initialize()?,
-            schema,
-        })
+        Ok(Self { guest: G::initialize()?, schema })
     }
 
     fn manifest(&self) -> Manifest {
@@ -180,10 +169,7 @@ fn accept(schema: &Schema, document: &Value, notes: Notes) -> Result<Report, Rej
     if !findings.is_empty() {
         return Err(Rejection::Invalid(findings));
     }
-    Ok(Report {
-        document: document.to_string(),
-        notes: notes.into_findings(),
-    })
+    Ok(Report { document: document.to_string(), notes: notes.into_findings() })
 }
 
 impl Schema {
@@ -193,8 +179,7 @@ impl Schema {
     ///
     /// `not-json`, or `invalid` with the findings.
     pub fn judge(&self, text: &str) -> Result<Report, Rejection> {
-        let mut document =
-            json::parse(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
+        let mut document = json::parse(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
         self.strip_nulls(&mut document);
         accept(self, &document, Notes::default())
     }
@@ -204,11 +189,7 @@ impl Schema {
 fn check(schema: &Schema, document: &str) -> Vec<Finding> {
     match json::parse(document) {
         Ok(document) => schema.findings(&document),
-        Err(error) => vec![Finding {
-            code: "not-json".to_owned(),
-            pointer: String::new(),
-            message: error.to_string(),
-        }],
+        Err(error) => vec![Finding { code: "not-json".to_owned(), pointer: String::new(), message: error.to_string() }],
     }
 }
 
@@ -244,12 +225,7 @@ mod tests {
             Prompt::structured("rules", &transcript.text, schema)
         }
 
-        fn postprocess(
-            &self,
-            mut document: Value,
-            _: &Transcript,
-            notes: &mut Notes,
-        ) -> Result<Value, Rejection> {
+        fn postprocess(&self, mut document: Value, _: &Transcript, notes: &mut Notes) -> Result<Value, Rejection> {
             if document["a"] == "refuse" {
                 return Err(Rejection::Unsupported("refused".into()));
             }
@@ -271,42 +247,28 @@ mod tests {
             received_at: "2026-03-04T09:30:00Z".into(),
             attributes: vec![],
         };
-        let answers: Vec<Answer> = answers
-            .iter()
-            .map(|text| Answer {
-                text: (*text).into(),
-                model: "m".into(),
-            })
-            .collect();
+        let answers: Vec<Answer> =
+            answers.iter().map(|text| Answer { text: (*text).into(), model: "m".into() }).collect();
         ready.advance(&transcript, &answers)
     }
 
     #[test]
     fn without_answers_the_guest_asks_with_the_stricter_schema() {
-        let Step::Ask(prompts) = step(&[]) else {
-            panic!("it must ask")
-        };
+        let Step::Ask(prompts) = step(&[]) else { panic!("it must ask") };
         assert_eq!(prompts.len(), 1);
         assert_eq!(
-            prompts[0]
-                .messages
-                .iter()
-                .map(|m| (m.role.as_str(), m.content.as_str()))
-                .collect::<Vec<_>>(),
+            prompts[0].messages.iter().map(|m| (m.role.as_str(), m.content.as_str())).collect::<Vec<_>>(),
             [("system", "rules"), ("user", "words")]
         );
         let schema: Value =
-            serde_json::from_str(prompts[0].answer_schema.as_deref().expect("has one"))
-                .expect("is JSON");
+            serde_json::from_str(prompts[0].answer_schema.as_deref().expect("has one")).expect("is JSON");
         assert_eq!(schema["required"], json!(["a", "b"]));
         assert_eq!(schema["additionalProperties"], json!(false));
     }
 
     #[test]
     fn a_valid_answer_is_accepted_without_the_nulls_and_with_the_notes() {
-        let Step::Accept(report) = step(&[r#"{"b": null, "a": "x"}"#]) else {
-            panic!("it must accept")
-        };
+        let Step::Accept(report) = step(&[r#"{"b": null, "a": "x"}"#]) else { panic!("it must accept") };
         assert_eq!(report.document, r#"{"a":"x"}"#);
         assert_eq!(report.notes[0].code, "seen");
     }
@@ -318,20 +280,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert!(matches!(rejected("Sorry, no."), Rejection::NotJson(_)));
-        assert!(matches!(
-            rejected("```json\n{\"a\": \"x\"}\n```"),
-            Rejection::NotJson(_)
-        ));
-        assert!(
-            matches!(rejected(r#"{"b": "x"}"#), Rejection::Invalid(findings) if findings[0].code == "required")
-        );
-        assert!(
-            matches!(rejected(r#"{"a": "number"}"#), Rejection::Invalid(findings) if findings[0].pointer == "/a")
-        );
-        assert!(matches!(
-            rejected(r#"{"a": "refuse"}"#),
-            Rejection::Unsupported(_)
-        ));
+        assert!(matches!(rejected("```json\n{\"a\": \"x\"}\n```"), Rejection::NotJson(_)));
+        assert!(matches!(rejected(r#"{"b": "x"}"#), Rejection::Invalid(findings) if findings[0].code == "required"));
+        assert!(matches!(rejected(r#"{"a": "number"}"#), Rejection::Invalid(findings) if findings[0].pointer == "/a"));
+        assert!(matches!(rejected(r#"{"a": "refuse"}"#), Rejection::Unsupported(_)));
     }
 
     #[test]
@@ -340,23 +292,13 @@ mod tests {
         assert_eq!(ready.check(r#"{"a": "x"}"#), []);
         assert_eq!(ready.check("{}")[0].code, "required");
         assert_eq!(ready.check("{")[0].code, "not-json");
-        assert_eq!(
-            ready.check(r#"{"a": "x", "b": null}"#)[0].code,
-            "type",
-            "a stored null is no answer's null"
-        );
+        assert_eq!(ready.check(r#"{"a": "x", "b": null}"#)[0].code, "type", "a stored null is no answer's null");
     }
 
     #[test]
     fn the_manifest_says_what_the_guest_is() {
         let manifest = Ready::<Echo>::initialize().expect("initializes").manifest();
-        assert_eq!(
-            (
-                manifest.prompt_version.as_str(),
-                manifest.schema_version.as_str()
-            ),
-            ("echo-v1", "echo.v1")
-        );
+        assert_eq!((manifest.prompt_version.as_str(), manifest.schema_version.as_str()), ("echo-v1", "echo.v1"));
         assert_eq!(manifest.schema, Echo::SCHEMA);
     }
 }

@@ -13,11 +13,7 @@ pub struct NotJson {
 
 impl fmt::Display for NotJson {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} at line {} column {}",
-            self.reason, self.line, self.column
-        )
+        write!(f, "{} at line {} column {}", self.reason, self.line, self.column)
     }
 }
 
@@ -30,9 +26,7 @@ pub fn parse(text: &str) -> Result<Value, NotJson> {
         reason: match error.classify() {
             Category::Eof if text.trim().is_empty() => "nothing but white space",
             Category::Eof => "unexpected end",
-            _ if error.to_string().starts_with("recursion limit") => {
-                "nested more than 128 levels deep"
-            }
+            _ if error.to_string().starts_with("recursion limit") => "nested more than 128 levels deep",
             _ => "invalid JSON",
         },
         line: error.line(),
@@ -65,21 +59,16 @@ fn fenced(text: &str) -> Option<&str> {
         Some(at) => &after[at..],
         None => after,
     };
-    let body = line_start(body, marker)
-        .map_or(body, |end| &body[..end])
-        .trim();
+    let body = line_start(body, marker).map_or(body, |end| &body[..end]).trim();
     // A fence that closes on the last line of its content.
     Some(body.strip_suffix(marker).unwrap_or(body).trim())
 }
 
 /// Where `marker` is the first thing on a line.
 fn line_start(text: &str, marker: &str) -> Option<usize> {
-    text.match_indices(marker).map(|(at, _)| at).find(|at| {
-        text[..*at]
-            .rsplit('\n')
-            .next()
-            .is_some_and(|before| before.trim().is_empty())
-    })
+    text.match_indices(marker)
+        .map(|(at, _)| at)
+        .find(|at| text[..*at].rsplit('\n').next().is_some_and(|before| before.trim().is_empty()))
 }
 
 #[cfg(test)]
@@ -96,20 +85,9 @@ mod tests {
     fn an_error_names_the_place_and_no_text() {
         let error = parse("{\"secret\": hunter2}").unwrap_err().to_string();
         assert!(error.starts_with("invalid JSON at line 1"), "{error}");
-        assert!(
-            !error.contains("hunter2") && !error.contains("secret"),
-            "{error}"
-        );
-        assert_eq!(
-            parse("  ").unwrap_err().to_string(),
-            "nothing but white space at line 1 column 2"
-        );
-        assert!(
-            parse("{\"a\": [1")
-                .unwrap_err()
-                .to_string()
-                .starts_with("unexpected end")
-        );
+        assert!(!error.contains("hunter2") && !error.contains("secret"), "{error}");
+        assert_eq!(parse("  ").unwrap_err().to_string(), "nothing but white space at line 1 column 2");
+        assert!(parse("{\"a\": [1").unwrap_err().to_string().starts_with("unexpected end"));
         assert!(parse("{} trailing").is_err());
     }
 

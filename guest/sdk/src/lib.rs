@@ -70,10 +70,7 @@ macro_rules! export_component {
                     $crate::Component::manifest(ready())
                 }
 
-                fn advance(
-                    transcript: $crate::Transcript,
-                    answers: ::std::vec::Vec<$crate::Answer>,
-                ) -> $crate::Step {
+                fn advance(transcript: $crate::Transcript, answers: ::std::vec::Vec<$crate::Answer>) -> $crate::Step {
                     $crate::Component::advance(ready(), &transcript, &answers)
                 }
 
@@ -82,10 +79,10 @@ macro_rules! export_component {
                 }
             }
 
-    $crate::__export::export!(Exported with_types_in $crate::__export);
+            $crate::__export::export!(Exported with_types_in $crate::__export);
 
             // Run once by the builder, which then keeps the memory as it is.
-            #[unsafe(export_name = "wizer-initialize")]
+    #[unsafe(export_name = "wizer-initialize")]
             extern "C" fn initialize() {
                 ready();
             }

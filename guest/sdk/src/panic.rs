@@ -9,13 +9,7 @@ pub(crate) fn install_hook() {
 }
 
 fn report_location(info: &PanicHookInfo<'_>) {
-    emit(
-        Level::Error,
-        &line(
-            info.location()
-                .map(|at| (at.file(), at.line(), at.column())),
-        ),
-    );
+    emit(Level::Error, &line(info.location().map(|at| (at.file(), at.line(), at.column()))));
 }
 
 fn line(location: Option<(&str, u32, u32)>) -> String {
@@ -31,10 +25,7 @@ mod tests {
 
     #[test]
     fn a_panic_line_names_the_place_alone() {
-        assert_eq!(
-            line(Some(("src/lib.rs", 7, 3))),
-            "guest panicked at src/lib.rs:7:3"
-        );
+        assert_eq!(line(Some(("src/lib.rs", 7, 3))), "guest panicked at src/lib.rs:7:3");
         assert_eq!(line(None), "guest panicked");
     }
 }

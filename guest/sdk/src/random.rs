@@ -2,10 +2,7 @@
 //!
 //! A guest is a pure function, so its hash maps must be too. The price is that somebody who knows these bytes can make
 //! keys collide; the host's time limit per call bounds what that gains them.
-#![expect(
-    unsafe_code,
-    reason = "getrandom's custom backend is an exported symbol that fills a raw buffer"
-)]
+#![expect(unsafe_code, reason = "getrandom's custom backend is an exported symbol that fills a raw buffer")]
 
 use getrandom::Error;
 

@@ -43,8 +43,7 @@ impl Schema {
     /// No JSON, another dialect, invalid against the meta-schema, a pattern with look-around or back-references, an
     /// unknown format, or a reference that leads out of the document.
     pub fn compile(text: &str) -> Result<Self, SchemaError> {
-        let canonical = json::parse(text)
-            .map_err(|error| SchemaError(format!("schema is no JSON: {error}")))?;
+        let canonical = json::parse(text).map_err(|error| SchemaError(format!("schema is no JSON: {error}")))?;
         if !canonical.is_object() {
             return Err(SchemaError("schema is no JSON object".to_owned()));
         }
@@ -57,25 +56,12 @@ impl Schema {
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
             .should_ignore_unknown_formats(false)
-            .with_pattern_options(
-                PatternOptions::regex()
-                    .size_limit(PATTERN_BYTES)
-                    .dfa_size_limit(PATTERN_BYTES),
-            )
+            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
             .offline()
             .build(&canonical)
-            .map_err(|error| {
-                SchemaError(format!("schema at \"{}\": {error}", error.instance_path()))
-            })?;
+            .map_err(|error| SchemaError(format!("schema at \"{}\": {error}", error.instance_path())))?;
         let (answer, losses) = strict::derive(&canonical);
-        Ok(Self {
-            text: text.to_owned(),
-            names: Names::of(&canonical),
-            canonical,
-            answer,
-            losses,
-            validator,
-        })
+        Ok(Self { text: text.to_owned(), names: Names::of(&canonical), canonical, answer, losses, validator })
     }
 
     /// The schema as its author wrote it.
@@ -123,27 +109,17 @@ mod tests {
     }
 
     fn findings(schema: &Value, document: &Value) -> Vec<(String, String, String)> {
-        let found = compile(schema)
-            .expect("test schemas compile")
-            .findings(document);
-        found
-            .into_iter()
-            .map(|f| (f.pointer, f.code, f.message))
-            .collect()
+        let found = compile(schema).expect("test schemas compile").findings(document);
+        found.into_iter().map(|f| (f.pointer, f.code, f.message)).collect()
     }
 
     #[test]
     fn findings_are_sorted_by_pointer_and_keyword() {
-        let schema = json!({"properties": {"a": {"type": "string", "maxLength": 2}, "b": {"minimum": 3}}, "required": ["c"]});
+        let schema =
+            json!({"properties": {"a": {"type": "string", "maxLength": 2}, "b": {"minimum": 3}}, "required": ["c"]});
         let found = findings(&schema, &json!({"b": 1, "a": "long"}));
-        let places: Vec<_> = found
-            .iter()
-            .map(|(pointer, code, _)| (pointer.as_str(), code.as_str()))
-            .collect();
-        assert_eq!(
-            places,
-            [("", "required"), ("/a", "maxLength"), ("/b", "minimum")]
-        );
+        let places: Vec<_> = found.iter().map(|(pointer, code, _)| (pointer.as_str(), code.as_str())).collect();
+        assert_eq!(places, [("", "required"), ("/a", "maxLength"), ("/b", "minimum")]);
         assert_eq!(found[0].2, "lacks the property c");
     }
 
@@ -207,10 +183,7 @@ mod tests {
     #[test]
     fn a_format_is_asserted_and_an_unknown_one_refused() {
         let schema = json!({"properties": {"d": {"format": "date"}}});
-        assert_eq!(
-            findings(&schema, &json!({"d": "2026-02-30"}))[0].2,
-            "is not a valid date"
-        );
+        assert_eq!(findings(&schema, &json!({"d": "2026-02-30"}))[0].2, "is not a valid date");
         assert!(findings(&schema, &json!({"d": "2026-02-28"})).is_empty());
         assert!(compile(&json!({"format": "shoe-size"})).is_err());
     }
@@ -220,19 +193,13 @@ mod tests {
         assert!(compile(&json!({"pattern": "^(a+)+$"})).is_ok());
         assert!(compile(&json!({"pattern": "(?=look)around"})).is_err());
         assert!(compile(&json!({"pattern": "(back)\\1"})).is_err());
-        assert!(
-            compile(&json!({"pattern": "(x{1000}){1000}"})).is_err(),
-            "a pattern bomb"
-        );
+        assert!(compile(&json!({"pattern": "(x{1000}){1000}"})).is_err(), "a pattern bomb");
     }
 
     #[test]
     fn a_pattern_that_would_explode_when_backtracking_answers_at_once() {
         let schema = json!({"pattern": "^(a+)+$"});
-        assert_eq!(
-            findings(&schema, &json!("a".repeat(50_000) + "!"))[0].1,
-            "pattern"
-        );
+        assert_eq!(findings(&schema, &json!("a".repeat(50_000) + "!"))[0].1, "pattern");
     }
 
     #[test]

@@ -75,10 +75,7 @@ struct Deriver {
 
 impl Deriver {
     fn lose(&mut self, pointer: &str, keyword: &str) {
-        self.losses.push(Loss {
-            pointer: pointer.to_owned(),
-            keyword: keyword.to_owned(),
-        });
+        self.losses.push(Loss { pointer: pointer.to_owned(), keyword: keyword.to_owned() });
     }
 
     fn schema(&mut self, schema: &Value, at: &str) -> Value {
@@ -89,16 +86,11 @@ impl Deriver {
         };
         let mut out = Map::new();
         if let Some(Value::Object(defs)) = source.get("$defs") {
-            let defs = defs
-                .iter()
-                .map(|(name, def)| (name.clone(), self.schema(def, &join(at, &["$defs", name]))));
+            let defs = defs.iter().map(|(name, def)| (name.clone(), self.schema(def, &join(at, &["$defs", name]))));
             out.insert("$defs".to_owned(), Value::Object(defs.collect()));
         }
         if let Some(reference) = source.get("$ref") {
-            for keyword in source
-                .keys()
-                .filter(|k| !["$ref", "$defs", "description"].contains(&k.as_str()))
-            {
+            for keyword in source.keys().filter(|k| !["$ref", "$defs", "description"].contains(&k.as_str())) {
                 if !ANNOTATIONS.contains(&keyword.as_str()) {
                     self.lose(at, keyword);
                 }
@@ -115,15 +107,9 @@ impl Deriver {
                     out.insert("enum".to_owned(), json!([value]));
                 }
                 "anyOf" | "oneOf" => {
-                    let branches = value
-                        .as_array()
-                        .map(Vec::as_slice)
-                        .unwrap_or_default()
-                        .iter()
-                        .enumerate();
-                    let branches = branches.map(|(i, branch)| {
-                        self.schema(branch, &join(at, &[keyword, &i.to_string()]))
-                    });
+                    let branches = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
+                    let branches =
+                        branches.map(|(i, branch)| self.schema(branch, &join(at, &[keyword, &i.to_string()])));
                     out.insert("anyOf".to_owned(), Value::Array(branches.collect()));
                 }
                 "items" => {
@@ -149,24 +135,14 @@ impl Deriver {
 
     fn object(&mut self, source: &Map<String, Value>, out: &mut Map<String, Value>, at: &str) {
         let empty = Map::new();
-        let properties = source
-            .get("properties")
-            .and_then(Value::as_object)
-            .unwrap_or(&empty);
+        let properties = source.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         if properties.is_empty() {
             self.lose(at, "properties");
         }
         let mut strict = Map::new();
-        for (name, property) in properties
-            .iter()
-            .filter(|(_, property)| !is_read_only(property))
-        {
+        for (name, property) in properties.iter().filter(|(_, property)| !is_read_only(property)) {
             let derived = self.schema(property, &join(at, &["properties", name]));
-            let derived = if is_required(source, name) {
-                derived
-            } else {
-                nullable(derived)
-            };
+            let derived = if is_required(source, name) { derived } else { nullable(derived) };
             strict.insert(name.clone(), derived);
         }
         out.entry("type").or_insert_with(|| json!("object"));
@@ -177,9 +153,7 @@ impl Deriver {
 }
 
 fn join(at: &str, segments: &[&str]) -> String {
-    let escaped = segments
-        .iter()
-        .map(|segment| format!("/{}", segment.replace('~', "~0").replace('/', "~1")));
+    let escaped = segments.iter().map(|segment| format!("/{}", segment.replace('~', "~0").replace('/', "~1")));
     std::iter::once(at.to_owned()).chain(escaped).collect()
 }
 
@@ -205,10 +179,7 @@ fn is_read_only(schema: &Value) -> bool {
 }
 
 fn is_required(schema: &Map<String, Value>, name: &str) -> bool {
-    schema
-        .get("required")
-        .and_then(Value::as_array)
-        .is_some_and(|names| names.iter().any(|n| n == name))
+    schema.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == name))
 }
 
 /// Adds null to what a derived schema allows.
@@ -226,10 +197,7 @@ fn nullable(mut schema: Value) -> Value {
         }
     }
     if let Some(kind) = map.get_mut("type") {
-        let mut kinds = kind
-            .as_array()
-            .cloned()
-            .unwrap_or_else(|| vec![kind.clone()]);
+        let mut kinds = kind.as_array().cloned().unwrap_or_else(|| vec![kind.clone()]);
         if !kinds.contains(&json!("null")) {
             kinds.push(json!("null"));
         }
@@ -258,15 +226,8 @@ fn describe(source: &Map<String, Value>, out: &mut Map<String, Value>) {
     if said.is_empty() {
         return;
     }
-    let written = out
-        .get("description")
-        .and_then(Value::as_str)
-        .map(|text| format!("{text} "))
-        .unwrap_or_default();
-    out.insert(
-        "description".to_owned(),
-        Value::String(format!("{written}({})", said.join(", "))),
-    );
+    let written = out.get("description").and_then(Value::as_str).map(|text| format!("{text} ")).unwrap_or_default();
+    out.insert("description".to_owned(), Value::String(format!("{written}({})", said.join(", "))));
 }
 
 /// Removes each null that stands for "left out": a property that the canonical schema neither requires nor lets be null.
@@ -295,11 +256,7 @@ fn strip(value: &mut Value, schema: &Value, root: &Value) {
             }
         }
         Value::Array(items) => {
-            let tuple = map
-                .get("prefixItems")
-                .and_then(Value::as_array)
-                .map(Vec::as_slice)
-                .unwrap_or_default();
+            let tuple = map.get("prefixItems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             for (index, item) in items.iter_mut().enumerate() {
                 if let Some(schema) = tuple.get(index).or_else(|| map.get("items")) {
                     strip(item, schema, root);
@@ -309,21 +266,10 @@ fn strip(value: &mut Value, schema: &Value, root: &Value) {
         _ => return,
     }
     for keyword in ["allOf", "anyOf", "oneOf"] {
-        let branches = map
-            .get(keyword)
-            .and_then(Value::as_array)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let branches = map.get(keyword).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let all = keyword == "allOf";
-        let fitting: Vec<&Value> = branches
-            .iter()
-            .filter(|branch| all || could_be(value, branch, root))
-            .collect();
-        for branch in if all {
-            &fitting[..]
-        } else {
-            &fitting[..fitting.len().min(1)]
-        } {
+        let fitting: Vec<&Value> = branches.iter().filter(|branch| all || could_be(value, branch, root)).collect();
+        for branch in if all { &fitting[..] } else { &fitting[..fitting.len().min(1)] } {
             strip(value, branch, root);
         }
     }
@@ -342,20 +288,14 @@ fn could_be(value: &Value, branch: &Value, root: &Value) -> bool {
     if !allows(map, kind) {
         return false;
     }
-    let (Value::Object(object), Some(Value::Object(properties))) = (value, map.get("properties"))
-    else {
+    let (Value::Object(object), Some(Value::Object(properties))) = (value, map.get("properties")) else {
         return true;
     };
     object.iter().all(|(name, value)| {
         properties.get(name).is_some_and(|property| {
             let property = resolve(property, root);
-            let constant = property
-                .get("const")
-                .is_none_or(|constant| constant == value);
-            let listed = property
-                .get("enum")
-                .and_then(Value::as_array)
-                .is_none_or(|list| list.contains(value));
+            let constant = property.get("const").is_none_or(|constant| constant == value);
+            let listed = property.get("enum").and_then(Value::as_array).is_none_or(|list| list.contains(value));
             value.is_null() || (constant && listed)
         })
     })
@@ -368,21 +308,12 @@ fn permits_null(schema: &Value, root: &Value, refs_left: usize) -> bool {
     if map.get("const").is_some_and(|constant| !constant.is_null()) {
         return false;
     }
-    if map
-        .get("enum")
-        .and_then(Value::as_array)
-        .is_some_and(|values| !values.contains(&Value::Null))
-    {
+    if map.get("enum").and_then(Value::as_array).is_some_and(|values| !values.contains(&Value::Null)) {
         return false;
     }
-    let alternatives = ["anyOf", "oneOf"]
-        .into_iter()
-        .filter_map(|keyword| map.get(keyword)?.as_array());
+    let alternatives = ["anyOf", "oneOf"].into_iter().filter_map(|keyword| map.get(keyword)?.as_array());
     let fits = |branches: &Vec<Value>| {
-        refs_left > 0
-            && branches
-                .iter()
-                .any(|branch| permits_null(branch, root, refs_left - 1))
+        refs_left > 0 && branches.iter().any(|branch| permits_null(branch, root, refs_left - 1))
     };
     allows(map, "null") && alternatives.into_iter().all(fits)
 }
@@ -391,11 +322,7 @@ fn permits_null(schema: &Value, root: &Value, refs_left: usize) -> bool {
 fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     let mut at = schema;
     for _ in 0..MAX_REFS {
-        let Some(pointer) = at
-            .get("$ref")
-            .and_then(Value::as_str)
-            .and_then(|text| text.strip_prefix('#'))
-        else {
+        let Some(pointer) = at.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#')) else {
             return at;
         };
         let Some(target) = root.pointer(pointer) else {

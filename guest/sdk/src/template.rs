@@ -69,18 +69,12 @@ impl Template {
             text.push_str(before);
             let error = |reason: String| {
                 let offset = source.len() - rest.len() + open;
-                TemplateError {
-                    line: source[..offset].matches('\n').count() + 1,
-                    reason,
-                }
+                TemplateError { line: source[..offset].matches('\n').count() + 1, reason }
             };
             let inner = &rest[open + 2..];
-            let close = inner
-                .find("}}")
-                .ok_or_else(|| error("a placeholder is not closed with }}".to_owned()))?;
+            let close = inner.find("}}").ok_or_else(|| error("a placeholder is not closed with }}".to_owned()))?;
             let name = inner[..close].trim();
-            let piece = placeholder(name)
-                .ok_or_else(|| error(format!("unknown placeholder {{{{{name}}}}}")))?;
+            let piece = placeholder(name).ok_or_else(|| error(format!("unknown placeholder {{{{{name}}}}}")))?;
             if !text.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut text)));
             }
@@ -101,10 +95,7 @@ impl Template {
 
     /// Fills the placeholders in.
     pub fn render(&self, transcript: &Transcript, schema: &Schema) -> String {
-        self.0
-            .iter()
-            .map(|piece| piece.render(transcript, schema))
-            .collect()
+        self.0.iter().map(|piece| piece.render(transcript, schema)).collect()
     }
 }
 
@@ -117,11 +108,7 @@ fn placeholder(name: &str) -> Option<Piece> {
         "date" => Piece::Date,
         "attributes" => Piece::Attributes,
         "schema" => Piece::Schema,
-        _ => Piece::Attribute(
-            name.strip_prefix("attributes.")
-                .filter(|attribute| !attribute.is_empty())?
-                .to_owned(),
-        ),
+        _ => Piece::Attribute(name.strip_prefix("attributes.").filter(|attribute| !attribute.is_empty())?.to_owned()),
     })
 }
 
@@ -133,13 +120,7 @@ impl Piece {
             Self::Filename => one_line(&transcript.filename),
             Self::MediaType => one_line(&transcript.media_type),
             Self::ReceivedAt => one_line(&transcript.received_at),
-            Self::Date => one_line(
-                transcript
-                    .received_at
-                    .split(['T', 't', ' '])
-                    .next()
-                    .unwrap_or_default(),
-            ),
+            Self::Date => one_line(transcript.received_at.split(['T', 't', ' ']).next().unwrap_or_default()),
             Self::Attributes if transcript.attributes.is_empty() => "none".to_owned(),
             Self::Attributes => {
                 let lines = transcript.attributes.iter();
@@ -149,10 +130,7 @@ impl Piece {
                     .join("\n")
             }
             Self::Attribute(wanted) => {
-                let found = transcript
-                    .attributes
-                    .iter()
-                    .find(|(name, _)| name == wanted);
+                let found = transcript.attributes.iter().find(|(name, _)| name == wanted);
                 found.map(|(_, value)| one_line(value)).unwrap_or_default()
             }
             Self::Schema => schema.answer_schema().to_string(),
@@ -181,18 +159,13 @@ mod tests {
             media_type: "text/plain".into(),
             filename: "weekly\nsync.txt".into(),
             received_at: "2026-03-04T09:30:00Z".into(),
-            attributes: vec![
-                ("customer".into(), "ACME\r\nInc".into()),
-                ("tier".into(), "gold".into()),
-            ],
+            attributes: vec![("customer".into(), "ACME\r\nInc".into()), ("tier".into(), "gold".into())],
         }
     }
 
     fn render(source: &str) -> String {
         let schema = Schema::compile(r#"{"type": "string"}"#).expect("compiles");
-        Template::parse(source)
-            .expect("parses")
-            .render(&transcript(), &schema)
+        Template::parse(source).expect("parses").render(&transcript(), &schema)
     }
 
     #[test]
@@ -201,63 +174,34 @@ mod tests {
             render("{{ filename }} of {{date}} ({{received_at}}, {{media_type}})"),
             "weekly sync.txt of 2026-03-04 (2026-03-04T09:30:00Z, text/plain)"
         );
-        assert_eq!(
-            render("{{attributes}}"),
-            "- customer: ACME Inc\n- tier: gold"
-        );
-        assert_eq!(
-            render("[{{attributes.tier}}|{{attributes.missing}}]"),
-            "[gold|]"
-        );
+        assert_eq!(render("{{attributes}}"), "- customer: ACME Inc\n- tier: gold");
+        assert_eq!(render("[{{attributes.tier}}|{{attributes.missing}}]"), "[gold|]");
         assert_eq!(render("{{schema}}"), r#"{"type":"string"}"#);
     }
 
     #[test]
     fn what_was_filled_in_is_never_read_as_a_placeholder() {
-        assert_eq!(
-            render("{{transcript}}"),
-            "<transcript>\nAnna: {{filename}}\n</transcript>"
-        );
+        assert_eq!(render("{{transcript}}"), "<transcript>\nAnna: {{filename}}\n</transcript>");
     }
 
     #[test]
     fn a_backslash_makes_braces_literal() {
-        assert_eq!(
-            render(r"write \{{name}} and {} and }}"),
-            "write {{name}} and {} and }}"
-        );
+        assert_eq!(render(r"write \{{name}} and {} and }}"), "write {{name}} and {} and }}");
     }
 
     #[test]
     fn an_unknown_or_open_placeholder_is_an_error_with_its_line() {
         let error = |source: &str| Template::parse(source).unwrap_err().to_string();
-        assert_eq!(
-            error("a\nb {{transkript}}"),
-            "template line 2: unknown placeholder {{transkript}}"
-        );
-        assert_eq!(
-            error("{{transcript"),
-            "template line 1: a placeholder is not closed with }}"
-        );
+        assert_eq!(error("a\nb {{transkript}}"), "template line 2: unknown placeholder {{transkript}}");
+        assert_eq!(error("{{transcript"), "template line 1: a placeholder is not closed with }}");
         assert_eq!(error("{{}}"), "template line 1: unknown placeholder {{}}");
-        assert_eq!(
-            error("{{attributes.}}"),
-            "template line 1: unknown placeholder {{attributes.}}"
-        );
+        assert_eq!(error("{{attributes.}}"), "template line 1: unknown placeholder {{attributes.}}");
     }
 
     #[test]
     fn a_template_knows_whether_it_shows_the_transcript() {
-        assert!(
-            Template::parse("{{transcript}}")
-                .expect("parses")
-                .shows_transcript()
-        );
-        assert!(
-            !Template::parse("transcript")
-                .expect("parses")
-                .shows_transcript()
-        );
+        assert!(Template::parse("{{transcript}}").expect("parses").shows_transcript());
+        assert!(!Template::parse("transcript").expect("parses").shows_transcript());
     }
 
     proptest! {

@@ -52,14 +52,16 @@ mod tests {
     #[test]
     fn a_program_that_hangs_is_stopped() {
         let started = Instant::now();
-        let error = run("wait", Command::new("sleep").arg("600"), Duration::from_millis(200)).expect_err("must be stopped");
+        let error =
+            run("wait", Command::new("sleep").arg("600"), Duration::from_millis(200)).expect_err("must be stopped");
         assert!(error.to_string().contains("longer than"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
     fn a_program_that_fails_says_why() {
-        let error = run("list", Command::new("ls").arg("/no/such/folder"), Duration::from_secs(30)).expect_err("must fail");
+        let error =
+            run("list", Command::new("ls").arg("/no/such/folder"), Duration::from_secs(30)).expect_err("must fail");
         assert!(error.to_string().contains("/no/such/folder"), "{error}");
         assert!(run("run", &mut Command::new("/no/such/program"), Duration::from_secs(30)).is_err());
     }

@@ -32,7 +32,8 @@ pub fn ensure() -> Result<Toolchain> {
     let folder = folder()?;
     let parent = folder.parent().expect("lies in the cache folder");
     fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
-    let work = tempfile::Builder::new().prefix("guest-toolchain-").tempdir_in(parent).context("make a working folder")?;
+    let work =
+        tempfile::Builder::new().prefix("guest-toolchain-").tempdir_in(parent).context("make a working folder")?;
     let packages = Packages::discover(&host()?)?;
     println!("  {packages}");
     let unpacked = packages.fetch(work.path())?;
@@ -52,7 +53,8 @@ pub fn cached() -> Result<Option<Toolchain>> {
     if !folder.join(COMPLETE).is_file() || !has_std(&folder) {
         return Ok(None);
     }
-    let version = version(&mut rustc(&folder)).with_context(|| format!("the compiler in {} is broken; delete the folder", folder.display()))?;
+    let version = version(&mut rustc(&folder))
+        .with_context(|| format!("the compiler in {} is broken; delete the folder", folder.display()))?;
     Ok(Some(Toolchain::Folder { folder, version }))
 }
 
@@ -90,7 +92,9 @@ fn host() -> Result<String> {
 fn lay_out(unpacked: &Path, toolchain: &Path, packages: &Packages) -> Result<()> {
     let usr = unpacked.join("usr");
     let lib = toolchain.join("lib");
-    for folder in [toolchain.join("bin"), lib.join("rustlib/src/rust"), lib.join("rustlib").join(&packages.host).join("bin")] {
+    for folder in
+        [toolchain.join("bin"), lib.join("rustlib/src/rust"), lib.join("rustlib").join(&packages.host).join("bin")]
+    {
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     }
     take(&usr.join("bin/rustc"), &toolchain.join("bin/rustc"))?;
@@ -106,16 +110,28 @@ fn lay_out(unpacked: &Path, toolchain: &Path, packages: &Packages) -> Result<()>
     take(&usr.join("lib").join(format!("llvm-{}/bin/lld", packages.llvm)), &lib.join(&rustlib).join("bin/rust-lld"))?;
     let source = usr.join("src").join(format!("rustc-{}", packages.rust));
     take(&source.join("library"), &lib.join("rustlib/src/rust/library"))?;
-    let runs = run("try the compiler", rustc(toolchain).arg("-vV"), QUICK).context("the unpacked compiler does not run")?;
+    let runs =
+        run("try the compiler", rustc(toolchain).arg("-vV"), QUICK).context("the unpacked compiler does not run")?;
     ensure!(runs.contains(&packages.host), "the unpacked compiler is for another machine");
     Ok(())
 }
 
 /// The folder of shared libraries for this machine, `lib/x86_64-linux-gnu`.
 fn multiarch(lib: &Path) -> Result<PathBuf> {
-    let driver = |folder: &Path| fs::read_dir(folder).ok().into_iter().flatten().flatten().any(|file| file.file_name().to_string_lossy().starts_with("librustc_driver"));
+    let driver = |folder: &Path| {
+        fs::read_dir(folder)
+            .ok()
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|file| file.file_name().to_string_lossy().starts_with("librustc_driver"))
+    };
     let folders = fs::read_dir(lib).with_context(|| format!("list {}", lib.display()))?;
-    folders.flatten().map(|entry| entry.path()).find(|folder| driver(folder)).context("the packages hold no librustc_driver")
+    folders
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|folder| driver(folder))
+        .context("the packages hold no librustc_driver")
 }
 
 fn take(from: &Path, to: &Path) -> Result<()> {
@@ -126,7 +142,8 @@ fn take(from: &Path, to: &Path) -> Result<()> {
 fn build_std(work: &Path, toolchain: &Path) -> Result<()> {
     let project = project(&work.join("std"), "", "[lib]\n")?;
     let sources = toolchain.join("lib/rustlib/src/rust");
-    let home = env_path("CARGO_HOME").or_else(|| env_path("HOME").map(|home| home.join(".cargo"))).context("set HOME")?;
+    let home =
+        env_path("CARGO_HOME").or_else(|| env_path("HOME").map(|home| home.join(".cargo"))).context("set HOME")?;
     // The paths of this machine must not reach the guests through the library's panic locations.
     let flags = [
         "-Cembed-bitcode=yes".to_owned(),
@@ -154,12 +171,17 @@ fn build_std(work: &Path, toolchain: &Path) -> Result<()> {
 /// A guest in small, link-time optimized and with a build script: what the real ones will ask of the toolchain.
 fn prove(work: &Path, toolchain: &Path) -> Result<()> {
     let source = "#[unsafe(no_mangle)] pub extern \"C\" fn probe(n: usize) -> usize { let words: std::collections::BTreeMap<usize, String> = (0..n).map(|i| (i, i.to_string())).collect(); words.len() }";
-    let project = project(&work.join("probe"), source, "[lib]\ncrate-type = [\"cdylib\"]\n[profile.release]\nlto = true\ncodegen-units = 1\npanic = \"abort\"\n")?;
+    let project = project(
+        &work.join("probe"),
+        source,
+        "[lib]\ncrate-type = [\"cdylib\"]\n[profile.release]\nlto = true\ncodegen-units = 1\npanic = \"abort\"\n",
+    )?;
     fs::write(project.join("build.rs"), "fn main() {}\n")?;
     let mut cargo = cargo(&project, toolchain);
     cargo.args(["build", "--release", "--target", TARGET]);
     run("try the toolchain with link-time optimization", &mut cargo, COMPILE)?;
-    let module = fs::read(project.join("target").join(TARGET).join("release/probe.wasm")).context("the toolchain made no module")?;
+    let module = fs::read(project.join("target").join(TARGET).join("release/probe.wasm"))
+        .context("the toolchain made no module")?;
     ensure!(module.starts_with(b"\0asm"), "the toolchain made something else than WebAssembly");
     Ok(())
 }
@@ -174,7 +196,11 @@ fn project(folder: &Path, source: &str, manifest: &str) -> Result<PathBuf> {
 
 fn cargo(project: &Path, toolchain: &Path) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(project).env("CARGO_TARGET_DIR", project.join("target")).env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo
+        .current_dir(project)
+        .env("CARGO_TARGET_DIR", project.join("target"))
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     use_folder(&mut cargo, toolchain);
     cargo
 }

@@ -17,7 +17,11 @@ pub fn ensure() -> Result<Toolchain> {
         let mut rustup = Command::new("rustup");
         rustup.args(["target", "add", TARGET]).current_dir(paths::root());
         run(&format!("rustup target add {TARGET}"), &mut rustup, ADD)?;
-        ensure!(has_target()?, "rustup added {TARGET} to another toolchain than {}", rustc().get_program().to_string_lossy());
+        ensure!(
+            has_target()?,
+            "rustup added {TARGET} to another toolchain than {}",
+            rustc().get_program().to_string_lossy()
+        );
     }
     pinned()
 }

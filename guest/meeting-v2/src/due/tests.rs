@@ -136,16 +136,7 @@ fn what_is_not_certain_is_not_guessed() {
 
 #[test]
 fn texts_that_say_there_is_no_day_are_understood() {
-    for text in [
-        "",
-        " ",
-        "N/A",
-        "none",
-        "Not specified.",
-        "TBD",
-        "не указано",
-        "—",
-    ] {
+    for text in ["", " ", "N/A", "none", "Not specified.", "TBD", "не указано", "—"] {
         assert_eq!(said(text), "Unsaid", "{text}");
     }
 }
@@ -153,10 +144,7 @@ fn texts_that_say_there_is_no_day_are_understood() {
 #[test]
 fn months_weeks_and_years_end_where_they_should() {
     assert_eq!(on("2026-12-31T23:59:59Z", "tomorrow"), "2027-01-01");
-    assert_eq!(
-        on("2026-12-31T23:59:59Z", "end of next month"),
-        "2027-01-31"
-    );
+    assert_eq!(on("2026-12-31T23:59:59Z", "end of next month"), "2027-01-31");
     assert_eq!(on("2028-02-01T00:00:00Z", "end of the month"), "2028-02-29");
     assert_eq!(on("2026-03-04T00:00:00Z", "29 February"), "2028-02-29");
     assert_eq!(on("2026-03-08T00:00:00Z", "next Monday"), "2026-03-09");

@@ -90,12 +90,9 @@ pub(super) fn is_filler(token: &str) -> bool {
 
 /// "17:00", "5pm", "5:30pm".
 fn is_time(token: &str) -> bool {
-    let half = token
-        .strip_suffix("am")
-        .or_else(|| token.strip_suffix("pm"));
+    let half = token.strip_suffix("am").or_else(|| token.strip_suffix("pm"));
     let clock = half.unwrap_or(token);
-    let digits =
-        |text: &str| matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+    let digits = |text: &str| matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
     match clock.split_once(':') {
         Some((hours, minutes)) => digits(hours) && digits(minutes),
         None => half.is_some() && digits(clock),
@@ -114,9 +111,7 @@ pub(super) fn weekday(word: &str) -> Option<Weekday> {
         "tuesday" | "tue" | "tues" | "вторник" | "вторника" | "вторнику" | "вт" => {
             Weekday::Tuesday
         }
-        "wednesday" | "wed" | "среда" | "среду" | "среды" | "среде" | "ср" => {
-            Weekday::Wednesday
-        }
+        "wednesday" | "wed" | "среда" | "среду" | "среды" | "среде" | "ср" => Weekday::Wednesday,
         "thursday" | "thu" | "thur" | "thurs" | "четверг" | "четверга" | "четвергу" | "чт" => {
             Weekday::Thursday
         }

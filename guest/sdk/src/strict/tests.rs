@@ -62,10 +62,7 @@ fn what_the_subset_cannot_express_is_said() {
         },
         "allOf": [{"required": ["map"]}]
     }));
-    let loss = |pointer: &str, keyword: &str| Loss {
-        pointer: pointer.into(),
-        keyword: keyword.into(),
-    };
+    let loss = |pointer: &str, keyword: &str| Loss { pointer: pointer.into(), keyword: keyword.into() };
     for expected in [
         loss("", "allOf"),
         loss("/properties/map", "additionalProperties"),
@@ -74,19 +71,10 @@ fn what_the_subset_cannot_express_is_said() {
         loss("/properties/pair", "prefixItems"),
         loss("/properties/pair", "items"),
     ] {
-        assert!(
-            losses.contains(&expected),
-            "{expected:?} is missing in {losses:?}"
-        );
+        assert!(losses.contains(&expected), "{expected:?} is missing in {losses:?}");
     }
-    assert_eq!(
-        strict["properties"]["either"],
-        json!({"anyOf": [{"type": "string"}, {"type": "integer"}]})
-    );
-    assert_eq!(
-        strict["properties"]["map"]["additionalProperties"],
-        json!(false)
-    );
+    assert_eq!(strict["properties"]["either"], json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}));
+    assert_eq!(strict["properties"]["map"]["additionalProperties"], json!(false));
 }
 
 #[test]
@@ -96,7 +84,8 @@ fn a_null_for_an_optional_property_is_taken_out_at_any_depth() {
         "steps": [{"action": "a", "due": null}, {"action": "b", "due": "2026-01-01"}]
     });
     strip_nulls(&mut document, &canonical());
-    let kept = json!({"name": "n", "best": {"action": "b"}, "steps": [{"action": "a"}, {"action": "b", "due": "2026-01-01"}]});
+    let kept =
+        json!({"name": "n", "best": {"action": "b"}, "steps": [{"action": "a"}, {"action": "b", "due": "2026-01-01"}]});
     assert_eq!(document, kept);
 }
 

@@ -1,7 +1,7 @@
 //! Runs a guest's initializer under limits and takes the snapshot.
 
-use super::error::{BuildError, Reason, Step};
 use super::BuildLimits;
+use super::error::{BuildError, Reason, Step};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -11,7 +11,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use wasmtime::{
-    Caller, Config, Engine, Extern, ExternType, Instance, Linker, Memory, Module, OptLevel, ResourceLimiter, Store, Trap, UpdateDeadline, Val,
+    Caller, Config, Engine, Extern, ExternType, Instance, Linker, Memory, Module, OptLevel, ResourceLimiter, Store,
+    Trap, UpdateDeadline, Val,
 };
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
@@ -59,7 +60,8 @@ impl Initializer {
     pub(super) fn run(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
         self.check_size(core)?;
         let wizer = Wizer::new();
-        let (cx, instrumented) = wizer.instrument(core).map_err(|error| BuildError::invalid(Step::Read, error.root_cause()))?;
+        let (cx, instrumented) =
+            wizer.instrument(core).map_err(|error| BuildError::invalid(Step::Read, error.root_cause()))?;
         let module = self.compile(&instrumented)?;
         check_imports(&module)?;
         check_init(&module)?;
@@ -86,14 +88,21 @@ impl Initializer {
         if let Some(module) = self.compiled.lock().get(&key) {
             return Ok(module.clone());
         }
-        let module = Module::new(&self.engine, instrumented).map_err(|error| BuildError::invalid(Step::Compile, error.root_cause()))?;
+        let module = Module::new(&self.engine, instrumented)
+            .map_err(|error| BuildError::invalid(Step::Compile, error.root_cause()))?;
         self.compiled.lock().insert(key, module.clone());
         Ok(module)
     }
 
-    fn initialize(&self, store: &mut Store<Build>, module: &Module, inject: Option<&[u8]>) -> Result<Instance, BuildError> {
+    fn initialize(
+        &self,
+        store: &mut Store<Build>,
+        module: &Module,
+        inject: Option<&[u8]>,
+    ) -> Result<Instance, BuildError> {
         let linker = linker(&self.engine, module)?;
-        let instance = linker.instantiate(&mut *store, module).map_err(|error| self.fault(Step::Instantiate, &error, store))?;
+        let instance =
+            linker.instantiate(&mut *store, module).map_err(|error| self.fault(Step::Instantiate, &error, store))?;
         if let Some(parts) = inject {
             self.inject(store, &instance, parts)?;
         }

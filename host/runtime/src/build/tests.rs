@@ -1,6 +1,9 @@
 //! The failure paths, each with a module of a few lines, and the real generic guest.
 
-use super::{BuildError, BuildLimits, Builder, Message, Parts, Reason, Step, componentize, imports, preinitialize, verifier_parts};
+use super::{
+    BuildError, BuildLimits, Builder, Message, Parts, Reason, Step, componentize, imports, preinitialize,
+    verifier_parts,
+};
 use std::time::Duration;
 
 fn core(wat: &str) -> Vec<u8> {
@@ -140,7 +143,9 @@ fn parts(user: &str) -> Parts {
         prompt_version: "minutes-v1".into(),
         schema_version: "minutes.v1".into(),
         description: "Minutes.".into(),
-        schema: r#"{"type":"object","required":["title"],"properties":{"title":{"type":"string","pattern":"^[a-z]+$"}}}"#.into(),
+        schema:
+            r#"{"type":"object","required":["title"],"properties":{"title":{"type":"string","pattern":"^[a-z]+$"}}}"#
+                .into(),
         messages: vec![Message { role: "user".into(), content: user.into() }],
         model: None,
         max_output_tokens: Some(100),

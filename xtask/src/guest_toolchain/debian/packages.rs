@@ -41,13 +41,16 @@ impl Packages {
         let least = least_rust()?;
         let newest = newest(&listed).filter(|version| minor(version) >= minor(&least));
         let Some(version) = newest else {
-            bail!("apt offers no rustc-web of {least} or newer: run `apt-get update`, with bookworm-security or newer among the sources");
+            bail!(
+                "apt offers no rustc-web of {least} or newer: run `apt-get update`, with bookworm-security or newer among the sources"
+            );
         };
         let of_version = |name: &str| format!("{name}={version}");
         let library = depends(&of_version("libstd-rust-web-dev"), "libstd-rust-web-")?;
         let llvm_library = depends(&of_version(&library), "libllvm")?;
         let llvm = llvm_library.trim_start_matches("libllvm").to_owned();
-        let mut names: Vec<String> = ["rustc-web", &library, "libstd-rust-web-dev", "rust-web-src"].into_iter().map(of_version).collect();
+        let mut names: Vec<String> =
+            ["rustc-web", &library, "libstd-rust-web-dev", "rust-web-src"].into_iter().map(of_version).collect();
         names.extend(missing_libraries(&llvm_library)?);
         names.extend([llvm_library, format!("lld-{llvm}")]);
         let rust = version.split(['+', '-', '~']).next().unwrap_or_default().to_owned();
