@@ -122,16 +122,23 @@ pub fn odd_migrations(names: &[String]) -> Vec<String> {
 
 /// Pages of this repository that a source mentions, from the root.
 pub fn pointers(text: &str) -> impl Iterator<Item = String> {
+    const PAGES: [&str; 4] = ["README.md", "SECURITY.md", "RELIABILITY.md", "CHANGELOG.md"];
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
-    text.split(|c: char| !legal(c))
-        .map(|word| word.trim_matches('.').trim_start_matches("../").trim_start_matches("../"))
-        .filter(|word| word.ends_with(".md"))
-        .filter(|word| {
-            word.starts_with("docs/") || ["README.md", "SECURITY.md", "RELIABILITY.md", "CHANGELOG.md"].contains(word)
-        })
+    let words = text.split(move |c: char| !legal(c)).map(|word| word.trim_start_matches("../").trim_end_matches('.'));
+    words
+        .filter(|word| word.ends_with(".md") && (word.starts_with("docs/") || PAGES.contains(word)))
         .map(str::to_owned)
         .collect::<Vec<_>>()
         .into_iter()
+}
+
+/// Names in code style with so many parts that they can only be tests, columns or settings of the sources.
+pub fn long_names(markdown: &str) -> impl Iterator<Item = &str> {
+    let is_name = |word: &&str| {
+        word.matches('_').count() >= 4
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    markdown.split('`').skip(1).step_by(2).filter(is_name)
 }
 
 /// The names of events that a source logs for programs to find.
@@ -214,4 +221,6 @@ fn pages_and_events_are_found_in_a_source() {
     let text = "//! See docs/adr/0001-x.md, and SECURITY.md.\nerror!(event = \"orphan\", \"…\"); include_str!(\"../../docs/errors.md\")";
     assert_eq!(pointers(text).collect::<Vec<_>>(), ["docs/adr/0001-x.md", "SECURITY.md", "docs/errors.md"]);
     assert_eq!(events(text).collect::<Vec<_>>(), ["orphan"]);
+    let page = "`a_test_with_a_name`, `short_name`, a_word_without_any_style, `SELECT_a_b_c_d`";
+    assert_eq!(long_names(page).collect::<Vec<_>>(), ["a_test_with_a_name"]);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::{code, tokens};
 
 /// Every top-level module of the package `assay` and its layer; docs/architecture.md says what the layers are.
-pub const LAYERS: [(&str, u8); 21] = [
+pub const LAYERS: [(&str, u8); 22] = [
     ("admin", 4),
     ("cli", 4),
     ("config", 4),
@@ -17,6 +17,7 @@ pub const LAYERS: [(&str, u8); 21] = [
     ("shutdown", 3),
     ("worker", 3),
     ("pipeline", 2),
+    ("releases", 2),
     ("submission", 2),
     ("db", 1),
     ("guests", 1),
