@@ -4,32 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use assay_runtime::Prompt;
-use reqwest::{
-    Client, Response,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
-};
-use secrecy::ExposeSecret;
+use reqwest::{Client, header::CONTENT_TYPE};
 use tokio::time::{Instant, timeout};
-use url::{Host, Url};
+use url::Url;
 
 use super::{
     adapt::{self, Adapted, Carries, Memory},
     body,
-    classify::{classify, obey},
     completion::{Completion, Ending, Usage},
     config::LlmConfig,
+    connection,
     error::LlmError,
-    retry_after::retry_after,
-    wire::{self, Choice, Envelope, ProviderError},
+    exchange::{Answer, exchange, not_sent, rejected},
+    wire::{self, ProviderError},
 };
 use crate::error::{Code, JobError};
-
-/// Below the 5 s after which uvicorn and Node close an idle connection. A POST that meets the closing cannot be repeated
-/// safely, so it would cost the job an attempt; a handshake now and then costs milliseconds of a call that takes seconds.
-const POOL_IDLE: Duration = Duration::from_secs(4);
-
-/// A model may think for minutes before its first byte; routers and NATs forget connections that are silent for 60 s.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The model, ready for use. Cheap to clone: clones share connections and what was learnt about the model.
 #[derive(Clone)]
@@ -61,9 +50,9 @@ impl Model {
     /// The TLS roots of this machine cannot be read.
     pub fn new(config: LlmConfig) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Inner {
-            client: client(&config).context("prepare the model's HTTP client")?,
-            completions: endpoint(&config.base_url, &["chat", "completions"]),
-            models: endpoint(&config.base_url, &["models"]),
+            client: connection::client(&config).context("prepare the model's HTTP client")?,
+            completions: connection::endpoint(&config.base_url, &["chat", "completions"]),
+            models: connection::endpoint(&config.base_url, &["models"]),
             memory: Memory::default(),
             config,
         })))
@@ -93,7 +82,7 @@ impl Model {
     pub async fn probe(&self) -> Result<Probe, LlmError> {
         let Inner { config, client, models, .. } = &*self.0;
         let work = async {
-            let mut response = client.get(models.clone()).send().await.map_err(|error| self.not_sent(error))?;
+            let mut response = client.get(models.clone()).send().await.map_err(|error| not_sent(error, config))?;
             let status = response.status().as_u16();
             if matches!(status, 404 | 405 | 501) {
                 return Ok(Probe::NoList);
@@ -115,7 +104,7 @@ impl Model {
 
     /// Asks, and asks once more without each part that the server rejects.
     async fn ask(&self, prompt: &Prompt) -> Result<Completion, LlmError> {
-        let Inner { config, memory, .. } = &*self.0;
+        let Inner { config, client, completions, memory, .. } = &*self.0;
         let model = config.resolve(prompt.model.as_deref()).ok_or_else(|| {
             LlmError::new(
                 Code::LlmModelNotFound,
@@ -134,7 +123,8 @@ impl Model {
             let request = wire::request(prompt, model, limit, adapted).map_err(|_| {
                 LlmError::new(Code::GuestBadOutput, "write the request: the prompt's answer schema is not JSON")
             })?;
-            let failure = match self.exchange(request).await? {
+            let request = client.post(completions.clone()).header(CONTENT_TYPE, "application/json").body(request);
+            let failure = match exchange(request, config).await? {
                 Ok(choice) => {
                     if adapted != known {
                         memory.remember(model, prompt.answer_schema.as_deref(), adapted);
@@ -156,35 +146,6 @@ impl Model {
             );
             adapted = next;
         }
-    }
-
-    /// One request and its response: an answer, or the provider's refusal.
-    async fn exchange(&self, request: Vec<u8>) -> Result<Result<Answer, Failure>, LlmError> {
-        let Inner { config, client, completions, .. } = &*self.0;
-        let sent = client.post(completions.clone()).header(CONTENT_TYPE, "application/json").body(request).send().await;
-        let mut response = sent.map_err(|error| self.not_sent(error))?;
-        let status = response.status().as_u16();
-        if !response.status().is_success() {
-            let error = ProviderError::parse(&body::read_error(&mut response, config.idle).await);
-            return Ok(Err(Failure { status, error, headers: response.headers().clone() }));
-        }
-        let body = body::read(&mut response, config.idle, config.answer_max_bytes).await?;
-        let envelope: Envelope =
-            serde_json::from_slice(&body).map_err(|_| bad_envelope(&response, "is no completion", body.len()))?;
-        let failure = |error: &serde_json::Value| {
-            let error = ProviderError::from_error(error);
-            Failure { status: error.status.unwrap_or(status), error, headers: response.headers().clone() }
-        };
-        if wire::reports(&envelope.error) {
-            return Ok(Err(failure(&envelope.error)));
-        }
-        let Some(choice) = envelope.choices.into_iter().flatten().next() else {
-            return Err(bad_envelope(&response, "has no choices", body.len()));
-        };
-        if wire::reports(&choice.error) {
-            return Ok(Err(failure(&choice.error)));
-        }
-        Ok(Ok(Answer { choice, model: envelope.model, usage: envelope.usage }))
     }
 
     fn completion(&self, answer: Answer, asked: &str, adapted: Adapted) -> Result<Completion, LlmError> {
@@ -221,98 +182,9 @@ impl Model {
             elapsed: Duration::ZERO,
         })
     }
-
-    fn not_sent(&self, error: reqwest::Error) -> LlmError {
-        if error.is_connect() && error.is_timeout() {
-            return LlmError::timeout("no connection", self.0.config.connect, "LLM_CONNECT_TIMEOUT_MS");
-        }
-        let message = if error.is_connect() {
-            "call the model: no connection"
-        } else {
-            "call the model: the connection broke before the answer"
-        };
-        LlmError::network(message, error)
-    }
-}
-
-/// A completion as it came over the wire.
-struct Answer {
-    choice: Choice,
-    model: serde_json::Value,
-    usage: serde_json::Value,
-}
-
-/// A provider's refusal. Headers, because `Retry-After` is among them.
-struct Failure {
-    status: u16,
-    error: ProviderError,
-    headers: HeaderMap,
-}
-
-fn rejected(operation: &str, status: u16, error: &ProviderError, headers: &HeaderMap) -> LlmError {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let should_retry = text("x-should-retry").and_then(|value| value.trim().parse().ok());
-    let code = obey(classify(status, &error.tokens()), should_retry);
-    let mut message = format!("{operation}: {status}");
-    // The provider's words are shown where they are words; its id lets an operator ask the provider.
-    for word in error.tokens() {
-        message.push(' ');
-        message.push_str(word);
-    }
-    if let Some(id) = text("x-request-id").and_then(wire::token) {
-        message.push_str(&format!(" (request {id})"));
-    }
-    LlmError { retry_after: retry_after(headers), ..LlmError::new(code, message) }
-}
-
-fn bad_envelope(response: &Response, what: &str, bytes: usize) -> LlmError {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    // "text/html" tells of a login page or a gateway.
-    let kind = kind.and_then(|kind| kind.split(';').next()).and_then(|kind| wire::token(&kind.replace('/', ".")));
-    let kind = kind.map_or(String::new(), |kind| format!(" of type {kind}"));
-    LlmError::new(Code::LlmBadEnvelope, format!("read the answer: a body of {bytes} bytes{kind} {what}"))
 }
 
 fn usage(usage: &serde_json::Value) -> Option<Usage> {
     let tokens = |name: &str| usage.get(name).and_then(serde_json::Value::as_u64);
     Some(Usage { input_tokens: tokens("prompt_tokens")?, output_tokens: tokens("completion_tokens").unwrap_or(0) })
-}
-
-fn endpoint(base: &Url, path: &[&str]) -> Url {
-    let mut url = base.clone();
-    url.path_segments_mut().expect("LLM_BASE_URL is http or https, so it has a path").pop_if_empty().extend(path);
-    url
-}
-
-fn client(config: &LlmConfig) -> anyhow::Result<Client> {
-    let mut headers = HeaderMap::new();
-    if let Some(key) = &config.key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
-    let mut builder = Client::builder()
-        .default_headers(headers)
-        .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")))
-        // A redirect would take the key and the transcript to a place that the operator did not name.
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .connect_timeout(config.connect)
-        .pool_idle_timeout(POOL_IDLE)
-        .tcp_keepalive(TCP_KEEPALIVE)
-        .tcp_keepalive_interval(TCP_KEEPALIVE);
-    if is_this_machine(&config.base_url) {
-        // Others follow `HTTPS_PROXY` and `NO_PROXY` as usual.
-        builder = builder.no_proxy();
-    }
-    Ok(builder.build()?)
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }

@@ -10,7 +10,9 @@ mod classify;
 mod client;
 mod completion;
 mod config;
+mod connection;
 mod error;
+mod exchange;
 mod retry_after;
 mod wire;
 

@@ -102,7 +102,8 @@ impl Objects {
     pub async fn exists(&self, bucket: &str, key: &str) -> Result<bool, ObjectsError> {
         let operation = "look for an object";
         let sent = self.client.head_object().bucket(bucket).key(key).send();
-        let done = self.within(operation, async { sent.await.map_err(|error| ObjectsError::from_sdk(operation, error)) });
+        let done =
+            self.within(operation, async { sent.await.map_err(|error| ObjectsError::from_sdk(operation, error)) });
         match done.await {
             Ok(_) => Ok(true),
             Err(error) if error.status == Some(404) => Ok(false),

@@ -154,7 +154,7 @@ async fn a_body_that_always_breaks_off_ends_after_three_tries() {
 #[tokio::test]
 async fn a_body_that_stalls_is_read_anew() {
     let (server, mut objects) = scripted([vec![beginning(200, 11, "hello"), Act::Hold], object("hello world")]).await;
-    objects.body_gap = Duration::from_millis(100);
+    objects.body_gap = Duration::from_millis(500);
     assert_eq!(read(&objects).await.unwrap(), "hello world");
     assert_eq!(server.received().len(), 2);
 }
@@ -177,7 +177,7 @@ async fn one_deadline_covers_every_try() {
 async fn a_store_that_falls_silent_leaves_time_for_a_second_try() {
     let server = ScriptedServer::start([vec![Act::Hold], object("")]).await;
     let endpoint = format!("http://127.0.0.1:{}", server.port);
-    let objects = Objects::new(&ObjectsConfig { operation: Duration::from_secs(4), ..config(&endpoint) });
+    let objects = Objects::new(&ObjectsConfig { operation: Duration::from_secs(6), ..config(&endpoint) });
     objects.write_json("files", "a", Bytes::from_static(b"{}")).await.unwrap();
     assert_eq!(server.received().len(), 2);
 }

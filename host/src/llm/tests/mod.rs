@@ -1,0 +1,90 @@
+//! The adapter against a server that says exactly what the test wants: every deadline, every broken body, every refusal.
+
+mod adapting;
+mod answering;
+mod failing;
+
+/// Included, because a file cannot be the module of two parents, and siblings do not import each other.
+mod scripted_server {
+    include!("../../../testing/scripted_server.rs");
+}
+
+use std::{collections::BTreeMap, time::Duration};
+
+use assay_runtime::{Message, Prompt};
+use serde_json::{Value, json};
+use url::Url;
+
+use self::scripted_server::{Act, Reply, ScriptedServer, beginning, response};
+use super::{Adapted, Completion, LlmConfig, Model, Probe, Usage};
+use crate::error::{Class, Code, JobError};
+
+const SCHEMA: &str = r#"{"type":"object"}"#;
+
+/// Long enough for a busy machine, short enough to wait for where a deadline is what is tested.
+const SHORT: Duration = Duration::from_millis(150);
+const LONG: Duration = Duration::from_secs(30);
+
+fn config(server: &ScriptedServer) -> LlmConfig {
+    LlmConfig {
+        base_url: Url::parse(&format!("http://127.0.0.1:{}/v1", server.port)).unwrap(),
+        model: "big".to_owned(),
+        key: Some("hush".into()),
+        models: BTreeMap::from([("small".to_owned(), "tiny".to_owned())]),
+        connect: LONG,
+        idle: LONG,
+        total: LONG,
+        answer_max_bytes: 1000,
+        max_output_tokens: None,
+    }
+}
+
+fn prompt() -> Prompt {
+    Prompt {
+        messages: vec![Message { role: "user".to_owned(), content: "SECRET-TRANSCRIPT".to_owned() }],
+        answer_schema: None,
+        model: None,
+        max_output_tokens: None,
+        temperature: None,
+    }
+}
+
+fn with_schema() -> Prompt {
+    Prompt { answer_schema: Some(SCHEMA.to_owned()), ..prompt() }
+}
+
+fn answer(text: &str) -> Reply {
+    completion(&json!({ "message": { "content": text }, "finish_reason": "stop" }))
+}
+
+fn completion(choice: &Value) -> Reply {
+    ok(&json!({ "choices": [choice], "model": "big-2026", "usage": { "prompt_tokens": 7, "completion_tokens": 3 } }))
+}
+
+fn ok(body: &Value) -> Reply {
+    response(200, &[("content-type", "application/json")], &body.to_string())
+}
+
+fn rejection(status: u16, error: &Value) -> Reply {
+    response(status, &[], &json!({ "error": error }).to_string())
+}
+
+async fn ask(replies: impl IntoIterator<Item = Reply>, prompt: &Prompt) -> (Result<Completion, JobError>, Vec<Value>) {
+    let server = ScriptedServer::start(replies).await;
+    let result = Model::new(config(&server)).unwrap().complete(prompt).await;
+    (result, bodies(&server))
+}
+
+async fn fail(reply: Reply) -> JobError {
+    let (result, requests) = ask([reply], &prompt()).await;
+    assert_eq!(requests.len(), 1, "the adapter never retries");
+    let error = result.expect_err("no answer was sent");
+    for secret in ["SECRET", "hush"] {
+        assert!(!format!("{error:?} {}", error.chain()).contains(secret), "{}", error.chain());
+    }
+    error
+}
+
+fn bodies(server: &ScriptedServer) -> Vec<Value> {
+    server.received().iter().map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect()
+}
