@@ -139,7 +139,10 @@ pub(crate) fn body(bytes: Bytes, sending: Sending) -> Body {
             stream::iter([Ok(start)]).chain(later).boxed()
         }
         Sending::Drip(size, every) => {
-            let chunks: Vec<Bytes> = (0..bytes.len()).step_by(size.max(1)).map(|i| bytes.slice(i..(i + size.max(1)).min(bytes.len()))).collect();
+            let chunks: Vec<Bytes> = (0..bytes.len())
+                .step_by(size.max(1))
+                .map(|i| bytes.slice(i..(i + size.max(1)).min(bytes.len())))
+                .collect();
             // The pace is what is being tested, not a wait for anything.
             stream::iter(chunks)
                 .then(move |chunk| async move {

@@ -73,7 +73,12 @@ impl Reply {
         let usage = json!({ "prompt_tokens": 120, "completion_tokens": 40, "total_tokens": 160 });
         let message = json!({ "role": "assistant", "content": text.into(), "refusal": null });
         let choice = json!({ "index": 0, "message": message, "finish_reason": "stop", "logprobs": null });
-        Self::new(StatusCode::OK, Content::Completion(json!({ "object": "chat.completion", "model": MODEL, "choices": [choice], "usage": usage })))
+        Self::new(
+            StatusCode::OK,
+            Content::Completion(
+                json!({ "object": "chat.completion", "model": MODEL, "choices": [choice], "usage": usage }),
+            ),
+        )
     }
 
     /// A complete answer with this JSON document.
@@ -96,7 +101,10 @@ impl Reply {
 
     /// An error in OpenAI's shape.
     pub fn error(status: u16, kind: &str, code: &str) -> Self {
-        Self::status(status, json!({ "error": { "message": "As told.", "type": kind, "param": null, "code": code } }).to_string())
+        Self::status(
+            status,
+            json!({ "error": { "message": "As told.", "type": kind, "param": null, "code": code } }).to_string(),
+        )
     }
 
     /// 429 in OpenAI's shape, with `Retry-After` as written.
@@ -106,7 +114,8 @@ impl Reply {
 
     /// 200 with a page of HTML, as a proxy in between gives.
     pub fn html() -> Self {
-        Self::status(200, "<!doctype html><html><body>Please sign in.</body></html>").header("content-type", "text/html")
+        Self::status(200, "<!doctype html><html><body>Please sign in.</body></html>")
+            .header("content-type", "text/html")
     }
 
     /// 200 with a completion whose text has this many bytes.
@@ -231,7 +240,10 @@ struct Script {
 
 impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Script").field("queued", &self.queue.lock().len()).field("calls", &*self.count.borrow()).finish_non_exhaustive()
+        f.debug_struct("Script")
+            .field("queued", &self.queue.lock().len())
+            .field("calls", &*self.count.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -298,9 +310,10 @@ impl Script {
         let call = {
             let mut calls = self.calls.lock();
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            calls.push(Call { number: calls.len() + 1, headers: head.headers, body, at: Instant::now() });
-            self.count.send_replace(calls.len());
-            calls[calls.len() - 1].clone()
+            let call = Call { number: calls.len() + 1, headers: head.headers, body, at: Instant::now() };
+            calls.push(call.clone());
+            self.count.send_replace(call.number);
+            call
         };
         let queued = self.queue.lock().pop_front();
         let reply = queued.or_else(|| {
@@ -310,3 +323,6 @@ impl Script {
         reply.unwrap_or_else(|| Reply::error(501, "invalid_request_error", "nothing_scripted")).send(call.number).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,12 @@ impl TestObjects {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let keys = Keys::random();
         let bucket = Bucket::open(folder.path(), BUCKET, &keys).expect("a bucket");
-        let state = Arc::new(State { bucket: bucket.clone(), rules: Mutex::default(), requests: Mutex::default(), changed: watch::Sender::new(0) });
+        let state = Arc::new(State {
+            bucket: bucket.clone(),
+            rules: Mutex::default(),
+            requests: Mutex::default(),
+            changed: watch::Sender::new(0),
+        });
         let front = Front::start({
             let state = Arc::clone(&state);
             move |request| Arc::clone(&state).answer(request).boxed()
@@ -230,7 +235,8 @@ impl State {
 
     fn fault(&self, operation: Operation, key: &str) -> Option<Fault> {
         let mut rules = self.rules.lock();
-        let rule = rules.iter_mut().find(|rule| rule.left > 0 && rule.operation == operation && key.contains(&rule.key))?;
+        let rule =
+            rules.iter_mut().find(|rule| rule.left > 0 && rule.operation == operation && key.contains(&rule.key))?;
         if rule.left != usize::MAX {
             rule.left -= 1;
         }
@@ -262,3 +268,6 @@ fn error(status: u16, code: &str, head: bool) -> Response<Body> {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,9 @@ impl Cluster {
             .get_or_init(|| async {
                 match std::env::var(VARIABLE) {
                     Ok(url) if !url.is_empty() => Self::Given(url),
-                    _ => Self::Own(Postgres::start(PostgresOptions::throwaway()).await.expect("a Postgres cluster for tests")),
+                    _ => Self::Own(
+                        Postgres::start(PostgresOptions::throwaway()).await.expect("a Postgres cluster for tests"),
+                    ),
                 }
             })
             .await
@@ -105,7 +107,8 @@ impl TestDatabase {
         let mut admin = cluster.admin().await;
         run(&mut admin, format!("CREATE DATABASE {name}{template}")).await;
         let url = cluster.url(&name);
-        let pool = PgPoolOptions::new().max_connections(POOL).connect(&url).await.expect("a pool for the test database");
+        let pool =
+            PgPoolOptions::new().max_connections(POOL).connect(&url).await.expect("a pool for the test database");
         Self { name, url, admin_url: cluster.url("postgres"), pool }
     }
 }
@@ -136,7 +139,11 @@ async fn make_template() -> String {
     }
     let name = format!("assay_template_{:016x}", hasher.finish());
     let mut admin = cluster.admin().await;
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut admin).await.expect("the template's lock");
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(TEMPLATE_LOCK)
+        .execute(&mut admin)
+        .await
+        .expect("the template's lock");
     let done: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate)")
         .bind(&name)
         .fetch_one(&mut admin)
@@ -171,7 +178,8 @@ mod tests {
         let (one, two) = tokio::join!(TestDatabase::new(), TestDatabase::new());
         sqlx::query("INSERT INTO workers (id, version, slots) VALUES ('w', '1', 1)").execute(one.pool()).await.unwrap();
         for (database, expected) in [(&one, 1), (&two, 0)] {
-            let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM workers").fetch_one(database.pool()).await.unwrap();
+            let rows: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM workers").fetch_one(database.pool()).await.unwrap();
             assert_eq!(rows, expected);
         }
     }
@@ -181,7 +189,11 @@ mod tests {
         let database = TestDatabase::empty().await;
         let (name, mut admin) = (database.name().to_owned(), Cluster::get().await.admin().await);
         drop(database);
-        let found: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)").bind(name).fetch_one(&mut admin).await.unwrap();
+        let found: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+            .bind(name)
+            .fetch_one(&mut admin)
+            .await
+            .unwrap();
         assert!(!found);
     }
 }

@@ -50,8 +50,15 @@ impl AssayProcess {
         command.args(arguments).env_clear();
         command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
         command.envs(environment);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("the binary starts");
-        let lines = Arc::new(Lines { stdout: Mutex::default(), stderr: Mutex::default(), changed: watch::Sender::new(0) });
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        let lines =
+            Arc::new(Lines { stdout: Mutex::default(), stderr: Mutex::default(), changed: watch::Sender::new(0) });
         keep(child.stdout.take(), Arc::clone(&lines), |lines| &lines.stdout);
         keep(child.stderr.take(), Arc::clone(&lines), |lines| &lines.stderr);
         Self { child, lines }

@@ -108,7 +108,8 @@ pub struct Attempt {
 /// Where no guest was built, with the command that does.
 pub fn guests() -> PathBuf {
     let folder = std::env::var_os("ASSAY_TEST_GUESTS").map_or_else(|| repository().join("guest/dist"), PathBuf::from);
-    let built = std::fs::read_dir(&folder).is_ok_and(|entries| entries.flatten().any(|entry| entry.path().extension().is_some_and(|ext| ext == "wasm")));
+    let built = std::fs::read_dir(&folder)
+        .is_ok_and(|entries| entries.flatten().any(|entry| entry.path().extension().is_some_and(|ext| ext == "wasm")));
     assert!(built, "{} holds no guest: run `cargo xtask guests` first", folder.display());
     folder
 }
@@ -120,7 +121,8 @@ fn repository() -> &'static Path {
 impl World {
     /// Starts everything but a worker.
     pub async fn start() -> Self {
-        let (database, objects, model) = tokio::join!(TestDatabase::new(), TestObjects::start(), ScriptedModel::start());
+        let (database, objects, model) =
+            tokio::join!(TestDatabase::new(), TestObjects::start(), ScriptedModel::start());
         let cache = binary_folder().join("assay-test-guests");
         Self { database, objects, model, cache, folder: tempfile::tempdir().expect("a temporary folder") }
     }
@@ -194,12 +196,21 @@ impl World {
 
     /// Enqueues a file as an application does; returns the job's id.
     pub async fn enqueue_file(&self, file: Uuid, prompt_version: Option<&str>) -> Uuid {
-        sqlx::query_scalar("SELECT assay_enqueue($1, $2)").bind(file).bind(prompt_version).fetch_one(self.database.pool()).await.expect("a job")
+        sqlx::query_scalar("SELECT assay_enqueue($1, $2)")
+            .bind(file)
+            .bind(prompt_version)
+            .fetch_one(self.database.pool())
+            .await
+            .expect("a job")
     }
 
     /// The file's row.
     pub async fn file(&self, id: Uuid) -> FileRow {
-        sqlx::query_as("SELECT * FROM files WHERE id = $1").bind(id).fetch_one(self.database.pool()).await.expect("a row in files")
+        sqlx::query_as("SELECT * FROM files WHERE id = $1")
+            .bind(id)
+            .fetch_one(self.database.pool())
+            .await
+            .expect("a row in files")
     }
 
     /// The row of the file's job.
@@ -246,7 +257,12 @@ impl World {
         };
         match tokio::time::timeout(DEADLINE, looking).await {
             Ok(row) => row,
-            Err(_) => panic!("the file did not become as wanted: {:?} {:?} {:?}", self.file(file).await, self.job(file).await, self.attempts(file).await),
+            Err(_) => panic!(
+                "the file did not become as wanted: {:?} {:?} {:?}",
+                self.file(file).await,
+                self.job(file).await,
+                self.attempts(file).await
+            ),
         }
     }
 
@@ -266,7 +282,9 @@ impl World {
         };
         match tokio::time::timeout(DEADLINE, looking).await {
             Ok(row) => row,
-            Err(_) => panic!("the job did not become as wanted: {:?} {:?}", self.job(file).await, self.attempts(file).await),
+            Err(_) => {
+                panic!("the job did not become as wanted: {:?} {:?}", self.job(file).await, self.attempts(file).await)
+            }
         }
     }
 

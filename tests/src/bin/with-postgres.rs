@@ -14,7 +14,9 @@ async fn main() -> Result<ExitCode> {
     let postgres = Postgres::start(PostgresOptions::throwaway().setting("max_connections", "500")).await?;
     let mut command = Command::new(&program);
     command.args(arguments).env("ASSAY_TEST_POSTGRES", postgres.admin_url());
-    let status = tokio::task::spawn_blocking(move || command.status()).await?.with_context(|| format!("run {}", program.display()))?;
+    let status = tokio::task::spawn_blocking(move || command.status())
+        .await?
+        .with_context(|| format!("run {}", program.display()))?;
     postgres.stop().await?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -30,7 +30,12 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             // With a reset, as a closed port answers.
             let _ = socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO));
         } else {
-            let link = Link { mode: shared.mode.subscribe(), cuts: shared.cuts.subscribe(), shared: Arc::clone(&shared), watcher: Watcher::default() };
+            let link = Link {
+                mode: shared.mode.subscribe(),
+                cuts: shared.cuts.subscribe(),
+                shared: Arc::clone(&shared),
+                watcher: Watcher::default(),
+            };
             connections.spawn(link.run(client));
         }
         shared.accepted.send_modify(|count| *count += 1);
@@ -102,13 +107,24 @@ impl Link {
 }
 
 /// Keeps a message back until told. Returns the client where it is still there when the server has answered.
-async fn hold(client: TcpStream, server: &mut TcpStream, mut held: Vec<u8>, mut armed: Armed) -> io::Result<Option<TcpStream>> {
+async fn hold(
+    client: TcpStream,
+    server: &mut TcpStream,
+    mut held: Vec<u8>,
+    mut armed: Armed,
+) -> io::Result<Option<TcpStream>> {
     let mut client = Some(client);
     // The gate is open: this only tells that somebody is here.
     armed.reached.pass().await;
-    let mut buffer = vec![0; BUFFER];
+    let (mut buffer, mut down) = (vec![0; BUFFER], vec![0; BUFFER]);
     loop {
         tokio::select! {
+            // Answers to what came before pass.
+            read = server.read(&mut down) => match (read?, client.as_mut()) {
+                (0, _) => return Ok(None),
+                (count, Some(client)) => client.write_all(&down[..count]).await?,
+                (_, None) => {}
+            },
             // The test's handle is gone: the message is never sent.
             command = armed.commands.recv() => match command {
                 None => return Ok(None),
@@ -141,7 +157,12 @@ async fn read(client: &mut Option<TcpStream>, buffer: &mut [u8]) -> usize {
 }
 
 /// Passes the server's answer on and returns when it is complete: for a statement with `ReadyForQuery`, else with the first bytes.
-async fn answer(mut client: Option<&mut TcpStream>, server: &mut TcpStream, trigger: &Trigger, sent: usize) -> io::Result<()> {
+async fn answer(
+    mut client: Option<&mut TcpStream>,
+    server: &mut TcpStream,
+    trigger: &Trigger,
+    sent: usize,
+) -> io::Result<()> {
     if sent == 0 {
         return Ok(());
     }

@@ -30,7 +30,11 @@ pub(super) enum Passage {
 impl Watcher {
     /// Looks at the next bytes of the client. `is_postgres` cuts the stream at messages: a partial one waits for its rest.
     pub(super) fn look<'t>(&mut self, bytes: &[u8], triggers: impl Iterator<Item = &'t Trigger> + Clone) -> Passage {
-        let statements: Vec<(usize, &str)> = triggers.clone().enumerate().filter_map(|(i, t)| if let Trigger::Statement(s) = t { Some((i, s.as_str())) } else { None }).collect();
+        let statements: Vec<(usize, &str)> = triggers
+            .clone()
+            .enumerate()
+            .filter_map(|(i, t)| if let Trigger::Statement(s) = t { Some((i, s.as_str())) } else { None })
+            .collect();
         let before = bytes.len();
         if let Some((at, index)) = self.messages.feed(bytes, &statements) {
             // A message that began in an earlier read has passed in part: the server waits for its end, which is what counts.

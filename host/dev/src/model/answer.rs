@@ -24,7 +24,15 @@ pub(super) fn answer(
     compile: impl Fn(&Value) -> Option<Arc<Schema>>,
     first_time: impl Fn(u64) -> bool,
 ) -> Result<Outcome, ApiError> {
-    let said = |role: &str| request.messages.iter().filter(|m| (m.role == role) == (role == "user")).map(super::wire::Message::text).collect::<Vec<_>>().join("\n");
+    let said = |role: &str| {
+        request
+            .messages
+            .iter()
+            .filter(|m| (m.role == role) == (role == "user"))
+            .map(super::wire::Message::text)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     let whole: String = request.messages.iter().map(super::wire::Message::text).collect::<Vec<_>>().join("\n");
     let from_user = said("user");
     let question = if from_user.trim().is_empty() { &whole } else { &from_user };
@@ -53,7 +61,8 @@ pub(super) fn answer(
         content = format!("```json\n{content}\n```");
     }
 
-    let mut completion = Completion { content: None, refusal: None, finish: Finish::Stop, prompt_tokens: tokens(&whole) };
+    let mut completion =
+        Completion { content: None, refusal: None, finish: Finish::Stop, prompt_tokens: tokens(&whole) };
     if has(Marker::Refuse) {
         completion.refusal = Some("The stand-in was told to refuse.".to_owned());
     } else if has(Marker::Filter) {
@@ -77,7 +86,11 @@ enum Wanted {
     Instance(Arc<Schema>),
 }
 
-fn schema_of(request: &ChatRequest, whole: &str, compile: impl Fn(&Value) -> Option<Arc<Schema>>) -> Result<Wanted, ApiError> {
+fn schema_of(
+    request: &ChatRequest,
+    whole: &str,
+    compile: impl Fn(&Value) -> Option<Arc<Schema>>,
+) -> Result<Wanted, ApiError> {
     match &request.response_format {
         None | Some(ResponseFormat::Text) => Ok(Wanted::Text),
         Some(ResponseFormat::JsonSchema { json_schema }) => match &json_schema.schema {
@@ -87,7 +100,10 @@ fn schema_of(request: &ChatRequest, whole: &str, compile: impl Fn(&Value) -> Opt
         Some(ResponseFormat::JsonObject) => {
             // OpenAI's own rule for this format.
             if !whole.to_lowercase().contains("json") {
-                return Err(ApiError::invalid("'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.", Some("messages")));
+                return Err(ApiError::invalid(
+                    "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+                    Some("messages"),
+                ));
             }
             Ok(schema_in(whole).and_then(|schema| compile(&schema)).map_or(Wanted::AnyObject, Wanted::Instance))
         }
@@ -98,7 +114,8 @@ fn schema_of(request: &ChatRequest, whole: &str, compile: impl Fn(&Value) -> Opt
 fn schema_in(text: &str) -> Option<Value> {
     text.match_indices('{').find_map(|(start, _)| {
         let value = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>().next()?.ok()?;
-        let is_schema = value.get("$schema").is_some() || value.get("type") == Some(&json!("object")) && value.get("properties").is_some_and(Value::is_object);
+        let is_schema = value.get("$schema").is_some()
+            || value.get("type") == Some(&json!("object")) && value.get("properties").is_some_and(Value::is_object);
         is_schema.then_some(value)
     })
 }

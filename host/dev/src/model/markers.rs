@@ -64,5 +64,8 @@ pub(super) fn break_schema(schema: &Schema, mut answer: Value) -> Value {
             return answer;
         }
     }
-    [json!(42), json!([null]), json!("prose"), json!({ "stand-in": null }), Value::Null].into_iter().find(|wrong| !schema.allows(wrong)).unwrap_or(answer)
+    [json!(42), json!([null]), json!("prose"), json!({ "stand-in": null }), Value::Null]
+        .into_iter()
+        .find(|wrong| !schema.allows(wrong))
+        .unwrap_or(answer)
 }

@@ -8,6 +8,7 @@
 
 mod answer;
 mod generate;
+mod kind;
 mod markers;
 mod schema;
 mod transcript;
@@ -55,7 +56,11 @@ pub struct StandInOptions {
 impl std::fmt::Debug for StandInOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let key = self.key.as_ref().map(|_| "…");
-        f.debug_struct("StandInOptions").field("port", &self.port).field("key", &key).field("latency", &self.latency).finish()
+        f.debug_struct("StandInOptions")
+            .field("port", &self.port)
+            .field("key", &key)
+            .field("latency", &self.latency)
+            .finish()
     }
 }
 
@@ -81,7 +86,12 @@ impl StandIn {
     /// # Errors
     /// Where the port is taken.
     pub async fn start(options: StandInOptions) -> Result<Self> {
-        let state = Arc::new(State { calls: AtomicU64::new(0), schemas: Mutex::default(), turned_away: Mutex::default(), options });
+        let state = Arc::new(State {
+            calls: AtomicU64::new(0),
+            schemas: Mutex::default(),
+            turned_away: Mutex::default(),
+            options,
+        });
         let server = HttpServer::start(state.options.port, {
             let state = Arc::clone(&state);
             move |request| Arc::clone(&state).serve(request)
@@ -147,9 +157,17 @@ impl State {
     }
 
     async fn complete(&self, request: Request<Incoming>, call: u64) -> Result<String, ApiError> {
-        let bytes = Limited::new(request.into_body(), LARGEST_QUESTION).collect().await.map_err(|_| ApiError::unreadable())?.to_bytes();
+        let bytes = Limited::new(request.into_body(), LARGEST_QUESTION)
+            .collect()
+            .await
+            .map_err(|_| ApiError::unreadable())?
+            .to_bytes();
         let question = ChatRequest::parse(&bytes)?;
-        let outcome = answer::answer(&question, |schema| self.schema(schema), |question| self.turned_away.lock().insert(question));
+        let outcome = answer::answer(
+            &question,
+            |schema| self.schema(schema),
+            |question| self.turned_away.lock().insert(question),
+        );
         drop(bytes);
         if !self.options.latency.is_zero() {
             tokio::time::sleep(self.options.latency).await;

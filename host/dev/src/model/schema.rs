@@ -123,14 +123,18 @@ impl Schema {
             Some(rest) => rest.strip_prefix('#').unwrap_or(rest),
             None => match reference.strip_prefix('#') {
                 Some(fragment) => fragment,
-                None => return find(&self.root, &|object| object.get("$id").and_then(Value::as_str) == Some(reference)),
+                None => {
+                    return find(&self.root, &|object| object.get("$id").and_then(Value::as_str) == Some(reference));
+                }
             },
         };
         let fragment = percent_decode(fragment);
         if fragment.is_empty() || fragment.starts_with('/') {
             return self.root.pointer(&fragment);
         }
-        find(&self.root, &|object| ["$anchor", "$dynamicAnchor"].iter().any(|key| object.get(*key).and_then(Value::as_str) == Some(&fragment)))
+        find(&self.root, &|object| {
+            ["$anchor", "$dynamicAnchor"].iter().any(|key| object.get(*key).and_then(Value::as_str) == Some(&fragment))
+        })
     }
 }
 
@@ -147,7 +151,9 @@ fn make_absolute(schema: &mut Value, id: &str, is_root: bool) {
             }
             for (key, value) in object.iter_mut() {
                 match value {
-                    Value::String(reference) if key == "$ref" && reference.starts_with('#') => reference.insert_str(0, id),
+                    Value::String(reference) if key == "$ref" && reference.starts_with('#') => {
+                        reference.insert_str(0, id)
+                    }
                     // Instances, not schemas.
                     _ if matches!(key.as_str(), "const" | "enum" | "default" | "examples") => {}
                     _ => make_absolute(value, id, false),
@@ -161,7 +167,9 @@ fn make_absolute(schema: &mut Value, id: &str, is_root: bool) {
 
 fn mentions(schema: &Value, id: &str) -> bool {
     match schema {
-        Value::Object(object) => object.iter().any(|(key, value)| key.ends_with("ef") && value.as_str().is_some_and(|r| r.starts_with(id)) || mentions(value, id)),
+        Value::Object(object) => object.iter().any(|(key, value)| {
+            key.ends_with("ef") && value.as_str().is_some_and(|r| r.starts_with(id)) || mentions(value, id)
+        }),
         Value::Array(items) => items.iter().any(|item| mentions(item, id)),
         _ => false,
     }
@@ -180,7 +188,11 @@ fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let code = (*first == b'%').then(|| tail.get(..2)).flatten().and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let code = (*first == b'%')
+            .then(|| tail.get(..2))
+            .flatten()
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match code {
             Some(byte) => {
                 bytes.push(byte);

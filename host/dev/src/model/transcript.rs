@@ -36,7 +36,12 @@ impl Transcript {
         let text = cut_out(question);
         let mut at = None;
         for line in text.lines().map(str::trim) {
-            if line.is_empty() || line.starts_with("WEBVTT") || line.starts_with("NOTE") || line.starts_with("```") || line.contains("[stand-in:") {
+            if line.is_empty()
+                || line.starts_with("WEBVTT")
+                || line.starts_with("NOTE")
+                || line.starts_with("```")
+                || line.contains("[stand-in:")
+            {
                 continue;
             }
             if let Some((start, _)) = line.split_once("-->") {
@@ -49,7 +54,8 @@ impl Transcript {
             found.line(line, &mut at);
         }
         let letters = found.statements.iter().flat_map(|s| s.text.chars()).filter(|c| c.is_alphabetic());
-        let (cyrillic, all) = letters.fold((0usize, 0usize), |(c, n), letter| (c + usize::from(('а'..='я').contains(&letter)), n + 1));
+        let (cyrillic, all) =
+            letters.fold((0usize, 0usize), |(c, n), letter| (c + usize::from(('а'..='я').contains(&letter)), n + 1));
         found.russian = cyrillic * 3 > all;
         found
     }
@@ -65,7 +71,11 @@ impl Transcript {
             self.speakers.push(name.to_owned());
         }
         for sentence in sentences(&words).filter(|s| s.split_whitespace().count() >= WORDS_OF_A_STATEMENT) {
-            self.statements.push(Statement { text: sentence.to_owned(), speaker: speaker.map(str::to_owned), at: at.clone() });
+            self.statements.push(Statement {
+                text: sentence.to_owned(),
+                speaker: speaker.map(str::to_owned),
+                at: at.clone(),
+            });
         }
     }
 
@@ -76,7 +86,9 @@ impl Transcript {
             let first: String = name.split_whitespace().next().unwrap_or(name).to_lowercase();
             // Russian declines names: the stem is enough.
             let stem: String = first.chars().take(first.chars().count().max(4) - 1).collect();
-            Some(*name) != statement.speaker.as_ref() && stem.chars().count() >= 3 && text.split(|c: char| !c.is_alphabetic()).any(|word| word.starts_with(&stem))
+            Some(*name) != statement.speaker.as_ref()
+                && stem.chars().count() >= 3
+                && text.split(|c: char| !c.is_alphabetic()).any(|word| word.starts_with(&stem))
         });
         named.cloned().or_else(|| statement.speaker.clone())
     }
@@ -85,7 +97,8 @@ impl Transcript {
     pub(super) fn due(&self, statement: &Statement) -> Option<(String, Date)> {
         let today = self.today.unwrap_or(SOME_DAY);
         let text = statement.text.to_lowercase();
-        let (phrase, day) = DAYS.iter().find_map(|(words, day)| words.iter().find(|w| text.contains(**w)).map(|w| (*w, *day)))?;
+        let (phrase, day) =
+            DAYS.iter().find_map(|(words, day)| words.iter().find(|w| text.contains(**w)).map(|w| (*w, *day)))?;
         let date = match day {
             Day::Next(weekday) => today.next_occurrence(weekday),
             Day::In(days) => today.saturating_add(Duration::days(days)),
@@ -190,7 +203,9 @@ fn sentences(words: &str) -> impl Iterator<Item = &str> {
         }
         let end = rest
             .char_indices()
-            .find(|(i, c)| ".?!…".contains(*c) && rest[i + c.len_utf8()..].chars().next().is_none_or(char::is_whitespace))
+            .find(|(i, c)| {
+                ".?!…".contains(*c) && rest[i + c.len_utf8()..].chars().next().is_none_or(char::is_whitespace)
+            })
             .map_or(rest.len(), |(i, c)| i + c.len_utf8());
         let (sentence, tail) = rest.split_at(end);
         rest = tail.trim_start();
@@ -201,7 +216,8 @@ fn sentences(words: &str) -> impl Iterator<Item = &str> {
 /// The first `2026-01-31` of a text.
 fn first_date(text: &str) -> Option<Date> {
     let format = time::macros::format_description!("[year]-[month]-[day]");
-    text.match_indices("20").find_map(|(i, _)| text.get(i..i + 10).and_then(|candidate| Date::parse(candidate, format).ok()))
+    text.match_indices("20")
+        .find_map(|(i, _)| text.get(i..i + 10).and_then(|candidate| Date::parse(candidate, format).ok()))
 }
 
 #[cfg(test)]
@@ -230,12 +246,17 @@ mod tests {
     #[test]
     fn a_weekday_is_counted_from_the_day_the_question_names() {
         let found = Transcript::find(VTT);
-        assert_eq!(found.due(&found.statements[1]).unwrap(), ("by Friday".to_owned(), time::macros::date!(2026 - 03 - 06)));
+        assert_eq!(
+            found.due(&found.statements[1]).unwrap(),
+            ("by Friday".to_owned(), time::macros::date!(2026 - 03 - 06))
+        );
     }
 
     #[test]
     fn instructions_before_the_first_speaker_are_left_out() {
-        let found = Transcript::find("You are careful and precise here.\nNote: answer in the language of the text.\nUse no markup at all.\n\nИрина: Мы решили отложить запуск до весны.\nПавел: Я подготовлю план к пятнице.\n");
+        let found = Transcript::find(
+            "You are careful and precise here.\nNote: answer in the language of the text.\nUse no markup at all.\n\nИрина: Мы решили отложить запуск до весны.\nПавел: Я подготовлю план к пятнице.\n",
+        );
         assert_eq!(found.speakers, ["Ирина", "Павел"]);
         assert_eq!(found.statements.len(), 2);
         assert!(found.russian);

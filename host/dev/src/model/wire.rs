@@ -50,7 +50,8 @@ pub(super) struct NamedSchema {
 impl ChatRequest {
     /// Reads and checks a request, with OpenAI's complaints.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
-        let request: Self = serde_json::from_slice(bytes).map_err(|_| ApiError::invalid("We could not parse the JSON body of your request.", None))?;
+        let request: Self = serde_json::from_slice(bytes)
+            .map_err(|_| ApiError::invalid("We could not parse the JSON body of your request.", None))?;
         if request.messages.is_empty() {
             return Err(ApiError::invalid("Invalid 'messages': empty array.", Some("messages")));
         }
@@ -62,8 +63,14 @@ impl ChatRequest {
         }
         if let Some(ResponseFormat::JsonSchema { json_schema }) = &request.response_format {
             let name = &json_schema.name;
-            if name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-                return Err(ApiError::invalid("Invalid 'response_format.json_schema.name'.", Some("response_format.json_schema.name")));
+            if name.is_empty()
+                || name.len() > 64
+                || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+            {
+                return Err(ApiError::invalid(
+                    "Invalid 'response_format.json_schema.name'.",
+                    Some("response_format.json_schema.name"),
+                ));
             }
         }
         Ok(request)
@@ -80,7 +87,9 @@ impl Message {
     pub(super) fn text(&self) -> String {
         match &self.content {
             Value::String(text) => text.clone(),
-            Value::Array(parts) => parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect::<Vec<_>>().join("\n"),
+            Value::Array(parts) => {
+                parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect::<Vec<_>>().join("\n")
+            }
             _ => String::new(),
         }
     }
@@ -175,11 +184,19 @@ impl ApiError {
     }
 
     pub(super) fn invalid_schema() -> Self {
-        Self::invalid("Invalid schema for response_format: not a JSON Schema without remote references.", Some("response_format"))
+        Self::invalid(
+            "Invalid schema for response_format: not a JSON Schema without remote references.",
+            Some("response_format"),
+        )
     }
 
     pub(super) fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", Some("invalid_api_key"), "Incorrect API key provided.")
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "invalid_request_error",
+            Some("invalid_api_key"),
+            "Incorrect API key provided.",
+        )
     }
 
     pub(super) fn unknown_path() -> Self {
@@ -187,19 +204,35 @@ impl ApiError {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", Some("method_not_supported"), "Not allowed with this method.")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "invalid_request_error",
+            Some("method_not_supported"),
+            "Not allowed with this method.",
+        )
     }
 
     pub(super) fn unreadable() -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", None, "The request is too large or broke off.")
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request_error",
+            None,
+            "The request is too large or broke off.",
+        )
     }
 
     pub(super) fn rate_limited() -> Self {
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", Some("rate_limit_exceeded"), "Rate limit reached for the stand-in.");
+        let error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "requests",
+            Some("rate_limit_exceeded"),
+            "Rate limit reached for the stand-in.",
+        );
         Self { retry_after: Some(Duration::from_secs(1)), ..error }
     }
 
     pub(super) fn body(&self) -> String {
-        json!({ "error": { "message": self.message, "type": self.kind, "param": self.param, "code": self.code } }).to_string()
+        json!({ "error": { "message": self.message, "type": self.kind, "param": self.param, "code": self.code } })
+            .to_string()
     }
 }

@@ -37,7 +37,8 @@ impl Bucket {
         }
         let bucket = folder.join(name);
         std::fs::create_dir_all(&bucket).with_context(|| format!("create {}", bucket.display()))?;
-        let store = s3s_fs::FileSystem::new(folder).map_err(|error| anyhow::anyhow!("open {} as an object store: {error:?}", folder.display()))?;
+        let store = s3s_fs::FileSystem::new(folder)
+            .map_err(|error| anyhow::anyhow!("open {} as an object store: {error:?}", folder.display()))?;
         let mut builder = S3ServiceBuilder::new(store);
         builder.set_auth(SimpleAuth::from_single(keys.access.clone(), keys.secret.clone()));
         builder.set_access(SignedOrDirect);
@@ -132,7 +133,11 @@ impl Bucket {
             .context("make a request for the store")?;
         let response = self.answer(request).await;
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(|error| anyhow::anyhow!("read the store's answer: {error}"))?;
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| anyhow::anyhow!("read the store's answer: {error}"))?;
         Ok((status, body.to_bytes()))
     }
 }

@@ -69,7 +69,8 @@ impl Account {
     pub(super) fn own(self, path: &Path) -> Result<()> {
         match self {
             Self::Own { .. } => Ok(()),
-            Self::Other { uid, gid } => std::os::unix::fs::chown(path, Some(uid), Some(gid)).with_context(|| format!("give {} to user {uid}", path.display())),
+            Self::Other { uid, gid } => std::os::unix::fs::chown(path, Some(uid), Some(gid))
+                .with_context(|| format!("give {} to user {uid}", path.display())),
         }
     }
 

@@ -21,7 +21,8 @@ pub(super) struct Binaries {
 impl Binaries {
     /// Looks for an installation.
     pub(super) fn find() -> Result<Self> {
-        let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+        let on_path =
+            std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
         on_path
             .into_iter()
             .chain(VERSIONED.iter().flat_map(|(root, tail)| newest_first(Path::new(root), tail)))

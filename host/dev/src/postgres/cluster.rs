@@ -1,10 +1,11 @@
 //! The folder of a cluster: its lock, its password, its data, and what a dead server left behind.
 //!
 //! ```text
-//! folder/lock       held while a process serves the cluster
-//! folder/password   of the superuser, 0600
-//! folder/log        what the server said, 0600
-//! folder/data       the cluster, owned by the account that runs it; elsewhere where that account cannot reach the folder
+//! folder/lock         held while a process serves the cluster
+//! folder/password     of the superuser, 0600
+//! folder/initialized  there since initdb has succeeded
+//! folder/log          what the server said, 0600
+//! folder/data         the cluster, owned by the account that runs it; elsewhere where that account cannot reach the folder
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -45,11 +46,22 @@ impl Cluster {
         let folder = options.folder.canonicalize().with_context(|| format!("open {}", options.folder.display()))?;
         let lock = lock(&folder)?;
         let data = data_folder(&folder, account)?;
-        let cluster = Self { binaries, account, password: password(&folder)?, data, log: folder.join("log"), folder, _lock: lock };
-        if cluster.data.join("PG_VERSION").is_file() {
-            cluster.clear_leftovers()?;
-        } else {
+        let cluster = Self {
+            binaries,
+            account,
+            password: password(&folder)?,
+            data,
+            log: folder.join("log"),
+            folder,
+            _lock: lock,
+        };
+        cluster.clear_leftovers()?;
+        // The mark lies in our folder, the data may lie elsewhere: a folder that somebody removed takes its password along,
+        // and what is left of its cluster is of no use. A killed initdb leaves no mark either.
+        let mark = cluster.folder.join("initialized");
+        if !(mark.is_file() && cluster.data.join("PG_VERSION").is_file()) {
             cluster.initialize(options.durable)?;
+            write_private(&mark, "")?;
         }
         Ok(cluster)
     }
@@ -69,6 +81,7 @@ impl Cluster {
     fn initialize(&self, durable: bool) -> Result<()> {
         // An interrupted initdb leaves a folder that the next one refuses.
         let _ = fs::remove_dir_all(&self.data);
+        let _ = fs::remove_file(self.folder.join("initialized"));
         DirBuilder::new().mode(0o700).create(&self.data).with_context(|| format!("create {}", self.data.display()))?;
         self.account.own(&self.data)?;
         let handed_over = self.data.with_extension("password");
@@ -77,7 +90,14 @@ impl Cluster {
         self.account.own(&handed_over)?;
 
         let mut command = self.account.command(&self.binaries.program("initdb"))?;
-        command.arg("-D").arg(&self.data).args(["-U", USER, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]);
+        command.arg("-D").arg(&self.data).args([
+            "-U",
+            USER,
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-instructions",
+        ]);
         command.arg("--pwfile").arg(&handed_over).current_dir("/").stdin(Stdio::null());
         if !durable {
             command.arg("--no-sync");
@@ -101,14 +121,20 @@ impl Cluster {
         let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
         if pid.is_some_and(|pid| self.is_served_by(pid)) {
             let mut stop = self.account.command(&self.binaries.program("pg_ctl"))?;
-            stop.arg("stop").arg("-D").arg(&self.data).args(["-m", "fast", "-w", "-t", ORPHAN_PATIENCE_SECONDS]).current_dir("/");
+            stop.arg("stop")
+                .arg("-D")
+                .arg(&self.data)
+                .args(["-m", "fast", "-w", "-t", ORPHAN_PATIENCE_SECONDS])
+                .current_dir("/");
             let output = stop.stdin(Stdio::null()).output().context("run pg_ctl")?;
             if !output.status.success() {
                 bail!("an orphaned server still serves the cluster in {}; end it first", self.folder.display());
             }
         }
         match fs::remove_file(&pid_file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("remove a stale postmaster.pid"),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context("remove a stale postmaster.pid")
+            }
             _ => Ok(()),
         }
     }
@@ -127,10 +153,17 @@ impl Cluster {
 /// Takes the folder for this process.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).with_context(|| format!("open {}", path.display()))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("another process serves the Postgres cluster in {}; end it first", folder.display()),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another process serves the Postgres cluster in {}; end it first", folder.display())
+        }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
     }
 }
@@ -147,9 +180,14 @@ fn data_folder(folder: &Path, account: Account) -> Result<PathBuf> {
         Ok(()) => account.own(&elsewhere)?,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             // The name can be guessed and /var/tmp is open to all: trust only what belongs to the account.
-            let metadata = fs::symlink_metadata(&elsewhere).with_context(|| format!("look at {}", elsewhere.display()))?;
+            let metadata =
+                fs::symlink_metadata(&elsewhere).with_context(|| format!("look at {}", elsewhere.display()))?;
             if !metadata.is_dir() || metadata.uid() != account.uid() || metadata.mode() & 0o077 != 0 {
-                bail!("{} exists and is not a private folder of user {}; remove it", elsewhere.display(), account.uid());
+                bail!(
+                    "{} exists and is not a private folder of user {}; remove it",
+                    elsewhere.display(),
+                    account.uid()
+                );
             }
         }
         Err(error) => return Err(error).with_context(|| format!("create {}", elsewhere.display())),
@@ -172,7 +210,12 @@ fn password(folder: &Path) -> Result<String> {
 }
 
 fn write_private(path: &Path, text: &str) -> Result<()> {
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).with_context(|| format!("create {}", path.display()))?;
+    let mut file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("create {}", path.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("write {}", path.display()))
 }
 

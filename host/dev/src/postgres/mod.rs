@@ -16,6 +16,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use parking_lot::Mutex;
 
+use binaries::Binaries;
 use cleaner::Cleaner;
 use cluster::Cluster;
 use server::{Server, Stop};
@@ -77,6 +78,11 @@ struct Inner {
 }
 
 impl Postgres {
+    /// Whether this machine has the programs that [`Postgres::start`] runs.
+    pub fn is_installed() -> bool {
+        Binaries::find().is_ok()
+    }
+
     /// Starts the cluster and returns when it accepts connections.
     ///
     /// # Errors
@@ -90,13 +96,21 @@ impl Postgres {
                 let port = if options.port == 0 { free_port()? } else { options.port };
                 match Server::start(&cluster, &options, port) {
                     Ok(server) => break (port, server),
-                    Err(error) if options.port == 0 && attempt < PORT_ATTEMPTS && error.to_string().contains("could not bind") => attempt += 1,
+                    Err(error)
+                        if options.port == 0
+                            && attempt < PORT_ATTEMPTS
+                            && error.to_string().contains("could not bind") =>
+                    {
+                        attempt += 1
+                    }
                     Err(error) => return Err(error),
                 }
             };
             tracing::debug!(port, "postgres is ready");
             let cleaner = options.temporary.then(|| Cleaner::spawn(&cluster)).flatten();
-            Ok(Self { inner: Arc::new(Inner { cluster, options, port, server: Mutex::new(Some(server)), _cleaner: cleaner }) })
+            Ok(Self {
+                inner: Arc::new(Inner { cluster, options, port, server: Mutex::new(Some(server)), _cleaner: cleaner }),
+            })
         })
         .await
     }

@@ -8,8 +8,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -49,7 +49,12 @@ impl Server {
     /// Starts the server and waits until it accepts connections.
     pub(super) fn start(cluster: &Cluster, options: &PostgresOptions, port: u16) -> Result<Self> {
         let command = command(cluster, options, port)?;
-        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&cluster.log).context("open the server's log")?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&cluster.log)
+            .context("open the server's log")?;
         let pid = Arc::new(Mutex::new(None));
         let (report, reported) = mpsc::channel();
         let keeper = std::thread::Builder::new()
@@ -59,7 +64,9 @@ impl Server {
                 move || keep(command, log, &pid, &report)
             })
             .context("start the thread that keeps Postgres")?;
-        let outcome = reported.recv_timeout(START_TIMEOUT).unwrap_or_else(|_| Err(anyhow!("Postgres was not ready after {START_TIMEOUT:?}")));
+        let outcome = reported
+            .recv_timeout(START_TIMEOUT)
+            .unwrap_or_else(|_| Err(anyhow!("Postgres was not ready after {START_TIMEOUT:?}")));
         let server = Self { pid, keeper };
         match outcome {
             Ok(()) => Ok(server),

@@ -1,5 +1,6 @@
 //! The embedded servers, from outside: over their wire, as a worker sees them.
 
 mod postgres;
+mod samples;
 mod schemas;
 mod stand_in;

@@ -5,7 +5,8 @@ use assay_dev::{Postgres, PostgresOptions};
 
 /// Runs one statement through `psql`; what it printed, or its complaint.
 fn query(url: &str, statement: &str) -> Result<String, String> {
-    let psql = ["/usr/lib/postgresql/18/bin/psql", "/usr/lib/postgresql/17/bin/psql", "/usr/lib/postgresql/15/bin/psql"];
+    let psql =
+        ["/usr/lib/postgresql/18/bin/psql", "/usr/lib/postgresql/17/bin/psql", "/usr/lib/postgresql/15/bin/psql"];
     let psql = psql.into_iter().find(|path| Path::new(path).is_file()).unwrap_or("psql");
     let output = Command::new(psql).args(["-XAtqd", url, "-c", statement]).output().unwrap();
     if !output.status.success() {
@@ -33,6 +34,20 @@ async fn a_kept_cluster_survives_a_crash_and_a_restart_with_its_rows_and_passwor
     let again = Postgres::start(PostgresOptions::kept(folder.path())).await.unwrap();
     assert_eq!(query(&again.url("assay"), "SELECT mark FROM marks").unwrap(), "7");
     assert!(again.admin_url().contains(&password));
+    remove_what_lies_elsewhere(&again.admin_url());
+    again.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cluster_whose_folder_was_removed_starts_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = folder.path().join("cluster");
+    let postgres = Postgres::start(PostgresOptions::kept(&cluster)).await.unwrap();
+    query(&postgres.admin_url(), "CREATE TABLE marks AS SELECT 7 AS mark").unwrap();
+    postgres.stop().await.unwrap();
+    std::fs::remove_dir_all(&cluster).unwrap();
+    let again = Postgres::start(PostgresOptions::kept(&cluster)).await.unwrap();
+    assert!(query(&again.admin_url(), "SELECT mark FROM marks").unwrap_err().contains("does not exist"));
     remove_what_lies_elsewhere(&again.admin_url());
     again.stop().await.unwrap();
 }

@@ -7,8 +7,11 @@ use serde_json::{Map, Value, json};
 const TEXT: &str = "Mara: We decided to move the stock count to Thursday.\nJonas: I will print the labels by Friday.\nMara: Who tells the night shift?\n";
 
 fn judge(schema: &Value, instance: &Value) -> Result<(), String> {
-    let validator = jsonschema::options().should_validate_formats(true).build(schema).map_err(|error| error.to_string())?;
-    validator.validate(instance).map_err(|error| format!("{error} at {}\n{instance:#}\nfor {schema:#}", error.instance_path()))
+    let validator =
+        jsonschema::options().should_validate_formats(true).build(schema).map_err(|error| error.to_string())?;
+    validator
+        .validate(instance)
+        .map_err(|error| format!("{error} at {}\n{instance:#}\nfor {schema:#}", error.instance_path()))
 }
 
 fn check(schema: &Value, seed: u64) -> Result<(), String> {
@@ -74,8 +77,25 @@ fn every_keyword_is_understood() {
 #[test]
 fn every_format_is_known() {
     for format in [
-        "date", "time", "date-time", "duration", "email", "idn-email", "hostname", "idn-hostname", "ipv4", "ipv6", "uri", "uri-reference", "iri",
-        "iri-reference", "uri-template", "uuid", "json-pointer", "relative-json-pointer", "regex",
+        "date",
+        "time",
+        "date-time",
+        "duration",
+        "email",
+        "idn-email",
+        "hostname",
+        "idn-hostname",
+        "ipv4",
+        "ipv6",
+        "uri",
+        "uri-reference",
+        "iri",
+        "iri-reference",
+        "uri-template",
+        "uuid",
+        "json-pointer",
+        "relative-json-pointer",
+        "regex",
     ] {
         let schema = json!({ "type": "array", "items": { "type": "string", "format": format }, "minItems": 5, "uniqueItems": true });
         // A few have less room than five different ones in a list that names them so.
@@ -152,9 +172,11 @@ fn node() -> impl Strategy<Value = Value> {
 }
 
 fn object(properties: std::collections::BTreeMap<String, Value>, mask: u8, closed: bool) -> Value {
-    let required: Vec<&String> = properties.keys().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, name)| name).collect();
+    let required: Vec<&String> =
+        properties.keys().enumerate().filter(|(i, _)| mask >> i & 1 == 1).map(|(_, name)| name).collect();
     let mut schema = json!({ "type": "object", "required": required });
-    schema["properties"] = Value::Object(properties.iter().map(|(name, schema)| (name.clone(), schema.clone())).collect::<Map<_, _>>());
+    schema["properties"] =
+        Value::Object(properties.iter().map(|(name, schema)| (name.clone(), schema.clone())).collect::<Map<_, _>>());
     if closed {
         schema["additionalProperties"] = json!(false);
     }

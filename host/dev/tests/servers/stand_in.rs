@@ -50,7 +50,8 @@ fn question(transcript: &str, schema: Option<Value>) -> Value {
         ],
     });
     if let Some(schema) = schema {
-        question["response_format"] = json!({ "type": "json_schema", "json_schema": { "name": "inventory", "strict": true, "schema": schema } });
+        question["response_format"] =
+            json!({ "type": "json_schema", "json_schema": { "name": "inventory", "strict": true, "schema": schema } });
     }
     question
 }
@@ -143,7 +144,10 @@ async fn markers_in_a_transcript_make_it_misbehave() {
     assert!(serde_json::from_str::<Value>(content(&cut)).is_err());
 
     let refused = completion(&model, &marked("refuse")).await;
-    assert!(refused["choices"][0]["message"]["refusal"].is_string() && refused["choices"][0]["message"]["content"].is_null());
+    assert!(
+        refused["choices"][0]["message"]["refusal"].is_string()
+            && refused["choices"][0]["message"]["content"].is_null()
+    );
 
     let filtered = completion(&model, &marked("filter")).await;
     assert_eq!(filtered["choices"][0]["finish_reason"], "content_filter");
@@ -169,7 +173,8 @@ async fn an_answer_that_may_not_be_as_long_is_cut_and_says_so() {
 
 #[tokio::test]
 async fn errors_have_openais_shape() {
-    let model = StandIn::start(StandInOptions { key: Some("sesame".to_owned()), ..StandInOptions::default() }).await.unwrap();
+    let model =
+        StandIn::start(StandInOptions { key: Some("sesame".to_owned()), ..StandInOptions::default() }).await.unwrap();
     let send = |key: &str, body: Value| {
         let request = Client::new().post(format!("{}/chat/completions", model.base_url())).bearer_auth(key).json(&body);
         async move {

@@ -28,7 +28,9 @@ impl Generator<'_> {
             let mut schema = prefix.get(position).unwrap_or(&rest).clone();
             match flat.get("contains") {
                 Some(contained) if position + needed >= length => schema = and(&schema, contained),
-                Some(contained) if flat.get("maxContains").is_some() => schema = and(&schema, &json!({ "not": contained })),
+                Some(contained) if flat.get("maxContains").is_some() => {
+                    schema = and(&schema, &json!({ "not": contained }))
+                }
                 _ => {}
             }
             match self.item(&schema, place, unique, &items) {
@@ -40,7 +42,14 @@ impl Generator<'_> {
         Some(Value::Array(items))
     }
 
-    fn length(&mut self, flat: &Flat, prefix: &[Value], rest: &Value, needed: usize, place: Place<'_>) -> Option<usize> {
+    fn length(
+        &mut self,
+        flat: &Flat,
+        prefix: &[Value],
+        rest: &Value,
+        needed: usize,
+        place: Place<'_>,
+    ) -> Option<usize> {
         let min = flat.size("minItems").unwrap_or(0).max(needed);
         let mut max = flat.size("maxItems").unwrap_or(usize::MAX);
         if *rest == Value::Bool(false) {

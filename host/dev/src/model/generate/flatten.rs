@@ -48,7 +48,10 @@ impl Flat {
 
     /// The keywords but for those that name a value; for checking a candidate.
     pub(super) fn as_schema(&self) -> Value {
-        let keywords = self.keywords.iter().filter(|(key, _)| !matches!(key.as_str(), "description" | "title" | "examples" | "default"));
+        let keywords = self
+            .keywords
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "description" | "title" | "examples" | "default"));
         Value::Object(keywords.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
@@ -67,15 +70,35 @@ impl Flat {
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
             _ => {
                 const ABOUT: [(&str, &[&str]); 4] = [
-                    ("object", &["properties", "required", "additionalProperties", "patternProperties", "minProperties", "maxProperties", "propertyNames"]),
+                    (
+                        "object",
+                        &[
+                            "properties",
+                            "required",
+                            "additionalProperties",
+                            "patternProperties",
+                            "minProperties",
+                            "maxProperties",
+                            "propertyNames",
+                        ],
+                    ),
                     ("array", &["items", "prefixItems", "minItems", "maxItems", "contains", "uniqueItems"]),
                     ("string", &["minLength", "maxLength", "pattern", "format"]),
                     ("number", &["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]),
                 ];
-                let about = ABOUT.iter().find(|(_, keywords)| keywords.iter().any(|keyword| self.keywords.contains_key(*keyword)));
+                let about = ABOUT
+                    .iter()
+                    .find(|(_, keywords)| keywords.iter().any(|keyword| self.keywords.contains_key(*keyword)));
                 let first = about.map_or("string", |(name, _)| name);
                 // The rest stays possible, should the first turn out not to be.
-                [first].into_iter().chain(["string", "number", "boolean", "object", "array", "null"].into_iter().filter(|name| *name != first)).collect()
+                [first]
+                    .into_iter()
+                    .chain(
+                        ["string", "number", "boolean", "object", "array", "null"]
+                            .into_iter()
+                            .filter(|name| *name != first),
+                    )
+                    .collect()
             }
         }
     }
@@ -93,7 +116,8 @@ impl Generator<'_> {
             return None;
         }
         let keywords = object.iter().filter(|(key, _)| !APPLICATORS.contains(&key.as_str()));
-        let mut flat = Flat { keywords: keywords.map(|(key, value)| (key.clone(), value.clone())).collect(), uncertain: false };
+        let mut flat =
+            Flat { keywords: keywords.map(|(key, value)| (key.clone(), value.clone())).collect(), uncertain: false };
         modernize(&mut flat.keywords);
 
         for reference in ["$ref", "$dynamicRef"].iter().filter_map(|key| object.get(*key).and_then(Value::as_str)) {
@@ -135,7 +159,14 @@ impl Generator<'_> {
         order.into_iter().find_map(|branch| merge(flat.clone(), self.flatten(branch, place, nesting + 1)?))
     }
 
-    fn conditional(&mut self, flat: Flat, condition: &Value, object: &Map<String, Value>, place: Place<'_>, nesting: usize) -> Option<Flat> {
+    fn conditional(
+        &mut self,
+        flat: Flat,
+        condition: &Value,
+        object: &Map<String, Value>,
+        place: Place<'_>,
+        nesting: usize,
+    ) -> Option<Flat> {
         let otherwise = object.get("else");
         let holds = |generator: &mut Self| {
             let with = merge(flat.clone(), generator.flatten(condition, place, nesting + 1)?)?;
@@ -152,21 +183,34 @@ impl Generator<'_> {
             without.residue(json!({ "not": condition }));
             Some(without)
         };
-        if self.rng.random_bool(0.5) { holds(self).or_else(|| fails(self)) } else { fails(self).or_else(|| holds(self)) }
+        if self.rng.random_bool(0.5) {
+            holds(self).or_else(|| fails(self))
+        } else {
+            fails(self).or_else(|| holds(self))
+        }
     }
 
     /// Merges what depends on a property, or forbids the property where the two contradict.
-    fn dependencies(&mut self, mut flat: Flat, object: &Map<String, Value>, place: Place<'_>, nesting: usize) -> Option<Flat> {
+    fn dependencies(
+        &mut self,
+        mut flat: Flat,
+        object: &Map<String, Value>,
+        place: Place<'_>,
+        nesting: usize,
+    ) -> Option<Flat> {
         for keyword in ["dependentSchemas", "dependencies"] {
             for (name, dependent) in object.get(keyword).and_then(Value::as_object).into_iter().flatten() {
                 flat.uncertain = true;
                 if dependent.is_array() {
                     let both = json!({ "dependentRequired": { name.as_str(): dependent } });
-                    flat = merge(flat, Flat { keywords: both.as_object().cloned().unwrap_or_default(), uncertain: true })?;
+                    flat =
+                        merge(flat, Flat { keywords: both.as_object().cloned().unwrap_or_default(), uncertain: true })?;
                     continue;
                 }
-                let merged = self.flatten(dependent, place, nesting + 1).and_then(|dependent| merge(flat.clone(), dependent));
-                let forbidden = || json!({ "properties": { name.as_str(): false } }).as_object().cloned().unwrap_or_default();
+                let merged =
+                    self.flatten(dependent, place, nesting + 1).and_then(|dependent| merge(flat.clone(), dependent));
+                let forbidden =
+                    || json!({ "properties": { name.as_str(): false } }).as_object().cloned().unwrap_or_default();
                 flat = match merged {
                     Some(merged) => merged,
                     None => merge(flat, Flat { keywords: forbidden(), uncertain: true })?,

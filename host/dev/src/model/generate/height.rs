@@ -40,7 +40,8 @@ impl Generator<'_> {
         if may_be_small {
             return height;
         }
-        let required: Vec<&str> = object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> =
+            object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         for name in required {
             if let Some(property) = object.get("properties").and_then(|properties| properties.get(name)) {
                 height = height.max(1 + self.height(property, depth + 1));

@@ -21,8 +21,12 @@ pub(super) fn merge(mut a: Flat, mut b: Flat) -> Option<Flat> {
             "type" => common_types(&ours, &theirs)?,
             "enum" => common_values(&ours, &theirs)?,
             "const" => return None,
-            "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties" => extreme(&ours, &theirs, true),
-            "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties" => extreme(&ours, &theirs, false),
+            "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties" => {
+                extreme(&ours, &theirs, true)
+            }
+            "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties" => {
+                extreme(&ours, &theirs, false)
+            }
             "multipleOf" => match common_multiple(&ours, &theirs) {
                 Some(multiple) => multiple,
                 None => {
@@ -30,9 +34,8 @@ pub(super) fn merge(mut a: Flat, mut b: Flat) -> Option<Flat> {
                     ours
                 }
             },
-            "pattern" | "format" | "minContains" | "maxContains" | "contains" | "patternProperties" | "dependentRequired" | "required" | "allOf" => {
-                combine(&mut a, &keyword, ours, theirs)
-            }
+            "pattern" | "format" | "minContains" | "maxContains" | "contains" | "patternProperties"
+            | "dependentRequired" | "required" | "allOf" => combine(&mut a, &keyword, ours, theirs),
             "uniqueItems" => json!(true),
             "propertyNames" => and(&ours, &theirs),
             // Annotations: the nearer one holds.
@@ -64,10 +67,14 @@ fn combine(a: &mut Flat, keyword: &str, ours: Value, theirs: Value) -> Value {
             }
             Value::Array(ours)
         }
-        ("patternProperties", Value::Object(ours), Value::Object(theirs)) => Value::Object(join(ours, theirs, |a, b| and(&a, &b))),
-        ("dependentRequired", Value::Object(ours), Value::Object(theirs)) => Value::Object(join(ours, theirs, |a, b| {
-            Value::Array([a, b].iter().filter_map(Value::as_array).flatten().cloned().collect())
-        })),
+        ("patternProperties", Value::Object(ours), Value::Object(theirs)) => {
+            Value::Object(join(ours, theirs, |a, b| and(&a, &b)))
+        }
+        ("dependentRequired", Value::Object(ours), Value::Object(theirs)) => {
+            Value::Object(join(ours, theirs, |a, b| {
+                Value::Array([a, b].iter().filter_map(Value::as_array).flatten().cloned().collect())
+            }))
+        }
         (keyword, ours, theirs) => {
             a.residue(json!({ keyword: theirs }));
             ours
@@ -79,11 +86,16 @@ fn combine(a: &mut Flat, keyword: &str, ours: Value, theirs: Value) -> Value {
 fn merge_properties(a: &mut Flat, b: &mut Flat) {
     let rest = |flat: &Flat| flat.get("additionalProperties").cloned().unwrap_or(Value::Bool(true));
     let (rest_a, rest_b) = (rest(a), rest(b));
-    if rest_a == Value::Bool(true) && rest_b == Value::Bool(true) && !(a.keywords.contains_key("properties") && b.keywords.contains_key("properties")) {
+    if rest_a == Value::Bool(true)
+        && rest_b == Value::Bool(true)
+        && !(a.keywords.contains_key("properties") && b.keywords.contains_key("properties"))
+    {
         return;
     }
     // A pattern may speak for the property instead; only a validator can tell.
-    let open = |flat: &Flat, rest: &Value| if flat.keywords.contains_key("patternProperties") { Value::Bool(true) } else { rest.clone() };
+    let open = |flat: &Flat, rest: &Value| {
+        if flat.keywords.contains_key("patternProperties") { Value::Bool(true) } else { rest.clone() }
+    };
     let (open_a, open_b) = (open(a, &rest_a), open(b, &rest_b));
     a.uncertain |= open_a != rest_a || open_b != rest_b;
     let take = |flat: &mut Flat| match flat.keywords.remove("properties") {
@@ -123,14 +135,20 @@ fn merge_items(a: &mut Flat, b: &mut Flat) {
         _ => Vec::new(),
     };
     let (ours, theirs) = (take(a), take(b));
-    let both: Vec<Value> = (0..ours.len().max(theirs.len())).map(|i| and(ours.get(i).unwrap_or(&rest_a), theirs.get(i).unwrap_or(&rest_b))).collect();
+    let both: Vec<Value> = (0..ours.len().max(theirs.len()))
+        .map(|i| and(ours.get(i).unwrap_or(&rest_a), theirs.get(i).unwrap_or(&rest_b)))
+        .collect();
     if !both.is_empty() {
         a.keywords.insert("prefixItems".to_owned(), Value::Array(both));
     }
     a.keywords.insert("items".to_owned(), and(&rest_a, &rest_b));
 }
 
-fn join(mut ours: Map<String, Value>, theirs: Map<String, Value>, both: impl Fn(Value, Value) -> Value) -> Map<String, Value> {
+fn join(
+    mut ours: Map<String, Value>,
+    theirs: Map<String, Value>,
+    both: impl Fn(Value, Value) -> Value,
+) -> Map<String, Value> {
     for (key, theirs) in theirs {
         let value = match ours.remove(&key) {
             Some(ours) => both(ours, theirs),
@@ -196,7 +214,11 @@ mod tests {
 
     #[test]
     fn bounds_meet_in_the_middle() {
-        let both = merge(flat(json!({"type": ["integer", "null"], "minimum": 1})), flat(json!({"type": "number", "minimum": 3, "maximum": 9}))).unwrap();
+        let both = merge(
+            flat(json!({"type": ["integer", "null"], "minimum": 1})),
+            flat(json!({"type": "number", "minimum": 3, "maximum": 9})),
+        )
+        .unwrap();
         assert_eq!(Value::Object(both.keywords), json!({"type": ["integer"], "minimum": 3, "maximum": 9}));
     }
 

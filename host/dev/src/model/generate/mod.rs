@@ -128,7 +128,9 @@ impl<'a> Generator<'a> {
         if allowed.len() > 1 && place.sensible && self.voice.knows(place.name) {
             allowed.retain(|value| !value.is_null());
         }
-        if place.sensible && let Some(fitting) = self.voice.choose(place.name, &allowed) {
+        if place.sensible
+            && let Some(fitting) = self.voice.choose(place.name, &allowed)
+        {
             return Some(fitting.clone());
         }
         (!allowed.is_empty()).then(|| allowed[self.rng.random_range(0..allowed.len())].clone())

@@ -31,7 +31,15 @@ impl Generator<'_> {
         })
     }
 
-    fn candidate(&mut self, low: f64, high: f64, step: Option<f64>, integer: bool, attempt: usize, place: Place<'_>) -> Option<Value> {
+    fn candidate(
+        &mut self,
+        low: f64,
+        high: f64,
+        step: Option<f64>,
+        integer: bool,
+        attempt: usize,
+        place: Place<'_>,
+    ) -> Option<Value> {
         // A share of the way up that looks like a score, a random one later; the middle helps between two excluded bounds.
         let share = match attempt {
             0 if place.sensible => 0.8,
@@ -42,13 +50,18 @@ impl Generator<'_> {
         if let Some(step) = step {
             // With lone bounds the window may hold no multiple: the next one up always exists.
             let (first, last) = ((low / step).ceil(), (high / step).floor());
-            let steps = if last >= first { (first + ((last - first) * share).round()).clamp(first, last) } else { first };
+            let steps =
+                if last >= first { (first + ((last - first) * share).round()).clamp(first, last) } else { first };
             let product = steps * step;
             if integer && product.fract() != 0.0 {
                 // A step like 0.5: every whole number in its grid will do.
                 return whole(product.ceil());
             }
-            return if product.fract() == 0.0 { whole(product) } else { Number::from_f64(round(product, 9)).map(Value::Number) };
+            return if product.fract() == 0.0 {
+                whole(product)
+            } else {
+                Number::from_f64(round(product, 9)).map(Value::Number)
+            };
         }
         if integer {
             let (first, last) = (low.ceil(), high.floor());
@@ -69,7 +82,11 @@ impl Generator<'_> {
 /// A whole number, written without a fraction.
 fn whole(value: f64) -> Option<Value> {
     // Beyond 2^53 an f64 is whole but not exact; JSON may carry it as it is.
-    if value.abs() < 9_007_199_254_740_992.0 { Some(Value::from(value as i64)) } else { Number::from_f64(value).map(Value::Number) }
+    if value.abs() < 9_007_199_254_740_992.0 {
+        Some(Value::from(value as i64))
+    } else {
+        Number::from_f64(value).map(Value::Number)
+    }
 }
 
 fn round(value: f64, digits: i32) -> f64 {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::flatten::Flat;
 use super::merge::and;
 use super::{Generator, Place};
-use crate::model::voice::Kind;
+use crate::model::kind::Kind;
 
 /// Entries of a map whose keys the schema leaves open.
 const ENTRIES_OF_A_MAP: usize = 2;
@@ -20,7 +20,8 @@ const NAME_TRIES: usize = 24;
 impl Generator<'_> {
     pub(super) fn object(&mut self, flat: &Flat, place: Place<'_>) -> Option<Value> {
         let names: Vec<&str> = properties(flat).map(|(name, _)| name).collect();
-        let says_it_itself = names.iter().any(|name| Kind::of(name) == Kind::of(place.name) && Kind::of(name) != Kind::Sentence);
+        let says_it_itself =
+            names.iter().any(|name| Kind::of(name) == Kind::of(place.name) && Kind::of(name) != Kind::Sentence);
         let entered = place.depth > 0 && self.voice.enter(place.name, says_it_itself);
         let made = self.fill(flat, place);
         if entered {
@@ -38,14 +39,17 @@ impl Generator<'_> {
                 return None;
             }
         }
-        let optional: Vec<&str> = properties(flat).map(|(name, _)| name).filter(|name| !required.iter().any(|r| r == name)).collect();
+        let optional: Vec<&str> =
+            properties(flat).map(|(name, _)| name).filter(|name| !required.iter().any(|r| r == name)).collect();
         for name in &optional {
             let wanted = if place.sensible { self.voice.knows(name) } else { self.rng.random_bool(0.6) };
             if wanted && place.depth < RICH && object.len() < max {
                 self.add_with_dependents(&mut object, flat, name, place, max);
             }
         }
-        let map = properties(flat).next().is_none() && (flat.get("additionalProperties").is_some_and(Value::is_object) || flat.get("patternProperties").is_some());
+        let map = properties(flat).next().is_none()
+            && (flat.get("additionalProperties").is_some_and(Value::is_object)
+                || flat.get("patternProperties").is_some());
         let wanted = if map && place.depth < RICH { ENTRIES_OF_A_MAP } else { 0 };
         let min = flat.size("minProperties").unwrap_or(0);
         for name in optional {
@@ -66,7 +70,14 @@ impl Generator<'_> {
     }
 
     /// Adds a property together with those that it requires; leaves the object as it was where that does not work.
-    fn add_with_dependents(&mut self, object: &mut Map<String, Value>, flat: &Flat, name: &str, place: Place<'_>, max: usize) {
+    fn add_with_dependents(
+        &mut self,
+        object: &mut Map<String, Value>,
+        flat: &Flat,
+        name: &str,
+        place: Place<'_>,
+        max: usize,
+    ) {
         let before = object.clone();
         let mut names = vec![name.to_owned()];
         close_over_dependents(flat, &mut names);
@@ -109,7 +120,13 @@ impl Generator<'_> {
             let name = self.value(&schema, Place { name: "key", sensible: false, ..place }.below("key"))?;
             return name.as_str().map(str::to_owned);
         }
-        let patterns: Vec<String> = flat.get("patternProperties").and_then(Value::as_object).into_iter().flatten().map(|(pattern, _)| pattern.clone()).collect();
+        let patterns: Vec<String> = flat
+            .get("patternProperties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(pattern, _)| pattern.clone())
+            .collect();
         let closed = flat.get("additionalProperties") == Some(&Value::Bool(false));
         if !patterns.is_empty() && (closed || self.rng.random_bool(0.5)) {
             let pattern = &patterns[self.rng.random_range(0..patterns.len())];
@@ -123,11 +140,22 @@ impl Generator<'_> {
 }
 
 fn properties(flat: &Flat) -> impl Iterator<Item = (&str, &Value)> {
-    flat.get("properties").and_then(Value::as_object).into_iter().flatten().filter(|(_, schema)| **schema != Value::Bool(false)).map(|(name, schema)| (name.as_str(), schema))
+    flat.get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(_, schema)| **schema != Value::Bool(false))
+        .map(|(name, schema)| (name.as_str(), schema))
 }
 
 fn required(flat: &Flat) -> Vec<String> {
-    let listed = flat.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+    let listed = flat
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned);
     let mut names: Vec<String> = listed.collect();
     close_over_dependents(flat, &mut names);
     names
@@ -138,7 +166,9 @@ fn close_over_dependents(flat: &Flat, names: &mut Vec<String>) {
     let Some(dependents) = flat.get("dependentRequired").and_then(Value::as_object) else { return };
     let mut done = 0;
     while done < names.len() {
-        for name in dependents.get(&names[done]).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for name in
+            dependents.get(&names[done]).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
             if !names.iter().any(|known| known == name) {
                 names.push(name.to_owned());
             }

@@ -43,7 +43,8 @@ pub(super) fn write(hir: &Hir, rng: &mut StdRng, extra: u32, text: &mut String) 
 
 /// A character of a class: a letter or digit where there is one, else anything printable, else anything.
 fn pick(class: &ClassUnicode, rng: &mut StdRng) -> Option<char> {
-    const NICE: [&[(char, char)]; 3] = [&[('0', '9'), ('A', 'Z'), ('a', 'z')], &[(' ', '~')], &[('\u{0}', '\u{10FFFF}')]];
+    const NICE: [&[(char, char)]; 3] =
+        [&[('0', '9'), ('A', 'Z'), ('a', 'z')], &[(' ', '~')], &[('\u{0}', '\u{10FFFF}')]];
     NICE.iter().find_map(|ranges| {
         let mut nice = ClassUnicode::new(ranges.iter().map(|(a, b)| ClassUnicodeRange::new(*a, *b)));
         nice.intersect(class);

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::flatten::Flat;
 use super::{Generator, Place, format, pattern};
-use crate::model::voice::{Kind, shorten};
+use crate::model::kind::Kind;
+use crate::model::voice::shorten;
 
 /// Tries per pattern, with ever longer repetitions.
 const PATTERN_TRIES: u32 = 48;
@@ -53,7 +54,7 @@ impl Generator<'_> {
     /// Text from the transcript, of an allowed length.
     fn words(&mut self, flat: &Flat, place: Place<'_>, min: usize, max: usize) -> String {
         let description = flat.get("description").and_then(Value::as_str).unwrap_or("");
-        let text = if Kind::of(place.name) == Kind::Date && ["YYYY-MM-DD", "ISO", "RFC 3339"].iter().any(|word| description.contains(word)) {
+        let text = if Kind::of(place.name) == Kind::Date && wants_iso(description) {
             self.voice.day(7).to_string()
         } else if place.sensible {
             self.voice.text(place.name)
@@ -84,6 +85,12 @@ impl Generator<'_> {
         }
         text
     }
+}
+
+/// Whether a description asks for a written date, and gives no spoken day as an example.
+fn wants_iso(description: &str) -> bool {
+    let written = ["YYYY-MM-DD", "ISO 8601", "RFC 3339"].iter().any(|word| description.contains(word));
+    written && !["Monday", "Friday", "tomorrow", "next week"].iter().any(|word| description.contains(word))
 }
 
 /// What the schema says about strings alone.
