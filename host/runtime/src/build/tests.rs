@@ -158,7 +158,7 @@ fn the_generic_guest_is_specialized_to_the_same_bytes_each_time() {
     let builder = Builder::new(BuildLimits::default()).expect("an engine");
     let generic = generic();
     let guest = builder.specialize(&generic, &parts("{{transcript}}").to_json()).expect("specializes");
-    assert_eq!(imports(&guest).expect("is a component"), ["assay:report/types@0.1.0", "assay:report/log@0.1.0"]);
+    assert_eq!(imports(&guest).expect("is a component"), ["assay:report/log@0.1.0", "assay:report/types@0.1.0"]);
     assert_eq!(guest, builder.specialize(&generic, &parts("{{transcript}}").to_json()).expect("specializes"));
     let verifier = builder.specialize(&generic, &verifier_parts(&parts("").schema)).expect("specializes");
     assert_ne!(guest, verifier);
