@@ -25,7 +25,7 @@ const GUESTS: [Guest; 3] = [
 ];
 
 /// Options of `cargo xtask guests`.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct Args {
     /// Build once more from a copy of the sources in another folder, and fail unless the bytes are the same
     #[arg(long)]

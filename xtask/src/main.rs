@@ -1,8 +1,14 @@
 //! `cargo xtask …`: what a developer runs. A thin dispatcher; each command is a module.
 
+mod demo;
 mod guest_toolchain;
 mod guests;
 mod paths;
+mod queries;
+mod run;
+mod stages;
+mod system;
+mod test;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -16,12 +22,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Set everything up, process docs/samples, and show what became of each
+    Demo(demo::Args),
+    /// Check everything that must hold before a change is merged; what CI runs
+    Test,
+    /// Write what sqlx knows about the queries into .sqlx, or check it
+    Sqlx(queries::Args),
     /// Build the guests into guest/dist, and make their target available first
     Guests(guests::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Test => test::run(),
+        Command::Sqlx(args) => queries::run(&args),
         Command::Guests(args) => guests::run(&args),
     };
     match result {

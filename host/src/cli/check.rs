@@ -95,10 +95,7 @@ fn check_configuration(faults: &[Fault]) -> Vec<Check> {
         return vec![Check::ok(name, "no variable is at fault")];
     }
     let cure = |fault: &Fault| format!("correct {}; the README lists every variable", fault.name);
-    faults
-        .iter()
-        .map(|fault| Check::failed(name, fault.to_string(), &cure(fault)))
-        .collect()
+    faults.iter().map(|fault| Check::failed(name, fault.to_string(), &cure(fault))).collect()
 }
 
 async fn check_database(config: Option<DatabaseConfig>) -> Vec<Check> {
@@ -117,10 +114,7 @@ async fn check_database(config: Option<DatabaseConfig>) -> Vec<Check> {
             Check::failed(name, detail, "run `assay migrate`")
         }
         Err(error) => {
-            let unreached = Check {
-                detail: "the database was not reached".to_owned(),
-                ..Check::skipped(listening)
-            };
+            let unreached = Check { detail: "the database was not reached".to_owned(), ..Check::skipped(listening) };
             let check = Check::failed(name, error.to_string(), database_cure(&error));
             return vec![check, unreached];
         }
@@ -146,9 +140,7 @@ fn database_cure(error: &DbError) -> &'static str {
             _ => "look the SQLSTATE up in Postgres' manual, appendix A",
         },
         DbError::Transient(_) => "try again in a moment: the server is starting, stopping or full",
-        DbError::Connection(_) | DbError::Timeout(_) => {
-            "start the server, or correct host and port in DATABASE_URL"
-        }
+        DbError::Connection(_) | DbError::Timeout(_) => "start the server, or correct host and port in DATABASE_URL",
         DbError::Row(_) | DbError::Migration(_) => "restore the schema: run `assay migrate`",
     }
 }
@@ -167,9 +159,7 @@ async fn check_bucket(config: Option<ObjectsConfig>) -> Check {
     };
     let cure = match error.kind {
         Kind::NoSuchBucket => "create the bucket, or correct S3_BUCKET",
-        Kind::AccessDenied => {
-            "correct S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or let them read, write and delete"
-        }
+        Kind::AccessDenied => "correct S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or let them read, write and delete",
         Kind::Network | Kind::Timeout => "start the store, or correct S3_ENDPOINT",
         Kind::Throttled | Kind::Unavailable => "try again in a moment: the store is busy",
         Kind::NotFound | Kind::BrokenBody | Kind::TooLarge { .. } | Kind::Rejected => {
@@ -188,11 +178,7 @@ async fn check_model(config: Option<LlmConfig>) -> Check {
     let model = match Model::new(config) {
         Ok(model) => model,
         Err(error) => {
-            return Check::failed(
-                name,
-                format!("{error:#}"),
-                "install the package ca-certificates",
-            );
+            return Check::failed(name, format!("{error:#}"), "install the package ca-certificates");
         }
     };
     let error = match model.probe().await {
@@ -286,10 +272,7 @@ mod tests {
     use super::*;
 
     fn values(pairs: &[(&str, &str)]) -> Values {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
@@ -329,10 +312,8 @@ mod tests {
         checks.push(check_bucket(part(&values, ObjectsConfig::load)).await);
         checks.push(check_model(part(&values, LlmConfig::load)).await);
         checks.extend(check_guests(part(&values, GuestsConfig::load)).await);
-        let cured: Vec<_> = checks
-            .iter()
-            .map(|check| (check.name.as_str(), check.verdict, check.cure.is_some()))
-            .collect();
+        let cured: Vec<_> =
+            checks.iter().map(|check| (check.name.as_str(), check.verdict, check.cure.is_some())).collect();
         assert_eq!(
             cured,
             [

@@ -17,8 +17,5 @@ pub fn run() -> ExitCode {
 /// # Errors
 /// When the path of this executable cannot be found out.
 pub fn child() -> std::io::Result<Compiler> {
-    Ok(Compiler::Child {
-        program: std::env::current_exe()?,
-        args: vec![OsString::from(NAME)],
-    })
+    Ok(Compiler::Child { program: std::env::current_exe()?, args: vec![OsString::from(NAME)] })
 }

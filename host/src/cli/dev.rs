@@ -56,16 +56,14 @@ pub struct Arguments {
 }
 
 /// Starts everything, works until a signal, stops everything.
-pub async fn run(
-    arguments: Arguments,
-    values: BTreeMap<String, String>,
-) -> Result<ExitCode, Failure> {
+pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
     let shutdown = Shutdown::on_signals()?;
     if arguments.stop_with_stdin {
         stop_with_stdin(shutdown.clone())?;
     }
     let data = environment::folder(&arguments.data)?;
     let env_file = data.join("env");
+    tracing::info!(data = %data.display(), "starting Postgres, the object store and the model");
     let earlier = environment::earlier(&env_file);
     let services = Services::start(&data, &earlier, is_set(&values, "LLM_BASE_URL")).await?;
     let result = work(&arguments, values, &services, &env_file, shutdown).await;
@@ -137,16 +135,10 @@ fn stop_with_stdin(shutdown: Shutdown) -> std::io::Result<()> {
         let _ended = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         shutdown.drain.cancel();
     };
-    std::thread::Builder::new()
-        .name("stdin".to_owned())
-        .spawn(watch)
-        .map(drop)
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(watch).map(drop)
 }
 
-fn guest_folder(
-    arguments: &Arguments,
-    values: &BTreeMap<String, String>,
-) -> anyhow::Result<String> {
+fn guest_folder(arguments: &Arguments, values: &BTreeMap<String, String>) -> anyhow::Result<String> {
     let configured = is_set(values, "GUEST_DIR").then(|| &values["GUEST_DIR"]);
     let folder = arguments
         .guests
@@ -168,10 +160,7 @@ async fn migrate(values: &BTreeMap<String, String>) -> Result<(), Failure> {
     let config = DatabaseConfig::load(&mut vars);
     vars.finish()?;
     let database = Database::new(config);
-    database
-        .migrate(Target::Latest)
-        .await
-        .context("migrate the database")?;
+    database.migrate(Target::Latest).await.context("migrate the database")?;
     database.close().await;
     Ok(())
 }
@@ -181,6 +170,7 @@ async fn look_at_guests(values: &BTreeMap<String, String>) -> Result<Vec<Loaded>
     let mut vars = Variables::from_map(values.clone());
     let config = GuestsConfig::load(&mut vars);
     vars.finish()?;
+    tracing::info!("loading the guests; one that is new here is compiled first, which can take a minute");
     let guests = Guests::open(&config, compile::child()?).await?;
     Ok(guests.loaded())
 }
@@ -188,9 +178,7 @@ async fn look_at_guests(values: &BTreeMap<String, String>) -> Result<Vec<Loaded>
 /// The default where nothing else decides: of several prompt versions the last.
 fn default_version(guests: &[Loaded]) -> Option<&str> {
     let chosen = guests.iter().find(|guest| guest.is_default);
-    chosen
-        .or(guests.last())
-        .map(|guest| guest.prompt_version.as_str())
+    chosen.or(guests.last()).map(|guest| guest.prompt_version.as_str())
 }
 
 /// The usual port, unless somebody has it and nobody insists on it.

@@ -50,10 +50,7 @@ fn file(name: &str) -> String {
 fn the_readme_lists_every_variable_with_its_default() {
     let expected = table(&Config::variables());
     let readme = file("README.md");
-    let found = readme
-        .split_once(START)
-        .and_then(|(_, rest)| rest.split_once(END))
-        .map_or("", |(table, _)| table);
+    let found = readme.split_once(START).and_then(|(_, rest)| rest.split_once(END)).map_or("", |(table, _)| table);
     assert!(
         found == expected,
         "README.md is out of date. Paste this between its markers <!-- configuration --> and <!-- /configuration -->:\n\n{expected}\n"
@@ -63,10 +60,7 @@ fn the_readme_lists_every_variable_with_its_default() {
 #[test]
 fn the_example_environment_lists_every_variable_with_its_default() {
     let expected = example(&Config::variables());
-    assert!(
-        file(".env.example") == expected,
-        ".env.example is out of date. Replace it by this:\n\n{expected}\n"
-    );
+    assert!(file(".env.example") == expected, ".env.example is out of date. Replace it by this:\n\n{expected}\n");
 }
 
 #[test]
@@ -83,11 +77,8 @@ fn the_example_environment_lacks_nothing_but_the_required_values() {
         .collect();
     std::fs::write(&path, filled.join("\n")).unwrap();
     let faults = Config::load(Variables::from_map(env_file::read(&path).unwrap())).unwrap_err();
-    let required: Vec<_> = Config::variables()
-        .into_iter()
-        .filter(|variable| variable.required)
-        .map(|variable| variable.name)
-        .collect();
+    let required: Vec<_> =
+        Config::variables().into_iter().filter(|variable| variable.required).map(|variable| variable.name).collect();
     let named: Vec<_> = faults.iter().map(|fault| fault.name).collect();
     let sorted = |mut names: Vec<&'static str>| {
         names.sort_unstable();

@@ -12,8 +12,7 @@ use anyhow::{Context, bail};
 /// # Errors
 /// Where the file cannot be read, or a line is none of comment, blank and `KEY=value`; the line's number is named.
 pub(super) fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("read variables from {}", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("read variables from {}", path.display()))?;
     parse(&text).with_context(|| format!("read variables from {}", path.display()))
 }
 
@@ -107,19 +106,8 @@ mod tests {
     fn comments_blanks_quotes_and_export_are_read_as_a_shell_reads_them() {
         let text = "# a comment\n\nA=1\nexport B='two words' # why\nC=\"say \\\"hi\\\"\"\nD=it\\'s\nE=\n";
         let values = parse(text).unwrap();
-        let expected = [
-            ("A", "1"),
-            ("B", "two words"),
-            ("C", "say \"hi\""),
-            ("D", "it's"),
-            ("E", ""),
-        ];
-        assert_eq!(
-            values,
-            expected
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into()
-        );
+        let expected = [("A", "1"), ("B", "two words"), ("C", "say \"hi\""), ("D", "it's"), ("E", "")];
+        assert_eq!(values, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     }
 
     #[test]
@@ -127,10 +115,8 @@ mod tests {
         let value = "postgres://a:p$w'd #x`y\\z\"@h/db?sslmode=disable";
         let text = line("WORKER_ID", value);
         assert_eq!(parse(&text).unwrap()["WORKER_ID"], value);
-        let shell = std::process::Command::new("sh")
-            .args(["-c", &format!("{text}printf %s \"$WORKER_ID\"")])
-            .output()
-            .unwrap();
+        let shell =
+            std::process::Command::new("sh").args(["-c", &format!("{text}printf %s \"$WORKER_ID\"")]).output().unwrap();
         assert_eq!(String::from_utf8(shell.stdout).unwrap(), value);
     }
 

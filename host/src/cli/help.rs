@@ -15,9 +15,7 @@ fn every_command_explains_itself_with_examples() {
         .collect();
     insta::assert_snapshot!("help", program.render_long_help().to_string());
     for name in names {
-        let command = program
-            .find_subcommand_mut(&name)
-            .expect("it was listed a moment ago");
+        let command = program.find_subcommand_mut(&name).expect("it was listed a moment ago");
         let help = command.render_long_help().to_string();
         assert!(help.contains("Examples:"), "{name} has no examples");
         insta::assert_snapshot!(format!("help_{name}"), help);

@@ -39,30 +39,20 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     let database = Database::new(config);
     let target = match arguments {
         Arguments { down: true, .. } => Target::Nothing,
-        Arguments {
-            to: Some(version), ..
-        } => Target::Version(version),
+        Arguments { to: Some(version), .. } => Target::Version(version),
         Arguments { to: None, .. } => Target::Latest,
     };
     if arguments.print_sql {
         let state = database.check().await?;
         for step in plan(&state.applied, target) {
             let direction = if step.down { "down" } else { "up" };
-            println!(
-                "-- {:04} {} ({direction})\n{}",
-                step.version, step.name, step.sql
-            );
+            println!("-- {:04} {} ({direction})\n{}", step.version, step.name, step.sql);
         }
         return Ok(ExitCode::SUCCESS);
     }
     let steps = database.migrate(target).await?;
     for step in &steps {
-        println!(
-            "{} {:04} {}",
-            if step.down { "undid" } else { "applied" },
-            step.version,
-            step.name
-        );
+        println!("{} {:04} {}", if step.down { "undid" } else { "applied" }, step.version, step.name);
     }
     if steps.is_empty() {
         println!("nothing to do: the database is where it should be");

@@ -2,6 +2,7 @@
 
 mod check;
 mod compile;
+mod database;
 #[cfg(feature = "dev")]
 mod dev;
 #[cfg(test)]
@@ -12,8 +13,8 @@ mod exit;
 mod help;
 mod migrate;
 mod output;
-mod report;
 mod reindent;
+mod report;
 mod status;
 mod submit;
 mod verdict;
@@ -50,21 +51,15 @@ struct Arguments {
     env_file: Option<PathBuf>,
 }
 
+/// Each is explained where its arguments are.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run jobs until a signal: the first drains, the second gives the jobs back
     Worker(worker::Arguments),
-    /// Bring the database's schema up, or down
     Migrate(migrate::Arguments),
-    /// Upload transcripts and enqueue their jobs
     Submit(submit::Arguments),
-    /// Show the queue and its workers, or one file with its attempts
     Status(status::Arguments),
-    /// Print the report of a file
     Report(report::Arguments),
-    /// Check configuration, database, bucket, model and guests, each with its cure
     Check(check::Arguments),
-    /// Run everything on this machine: Postgres, an S3 server, a stand-in model and a worker
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
     /// Compile one guest; what the worker starts as a short-lived child
@@ -112,9 +107,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     let mut vars = Variables::from_map(values.clone());
     TelemetryConfig::load(&mut vars).start();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
             Command::Worker(arguments) => worker::run(arguments, vars).await,

@@ -33,10 +33,7 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) ->
     if !header.is_empty() {
         table.set_header(header);
     }
-    table.add_rows(
-        rows.into_iter()
-            .map(|row| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>()),
-    );
+    table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>()));
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if right.contains(&index) {
@@ -54,21 +51,16 @@ pub(super) fn plain(text: &str) -> String {
 /// A span of time in its greatest unit, for a person.
 pub(super) fn span(seconds: f64) -> String {
     const UNITS: [(f64, &str); 3] = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min")];
-    UNITS
-        .iter()
-        .find(|(unit, _)| seconds >= *unit)
-        .map_or_else(
-            || format!("{:.0} s", seconds.max(0.0)),
-            |(unit, name)| format!("{:.0} {name}", (seconds / unit).floor()),
-        )
+    UNITS.iter().find(|(unit, _)| seconds >= *unit).map_or_else(
+        || format!("{:.0} s", seconds.max(0.0)),
+        |(unit, name)| format!("{:.0} {name}", (seconds / unit).floor()),
+    )
 }
 
 /// An instant, in UTC, to the second.
 pub(super) fn instant(at: OffsetDateTime) -> String {
     at.to_offset(time::UtcOffset::UTC)
-        .format(format_description!(
-            "[year]-[month]-[day] [hour]:[minute]:[second] UTC"
-        ))
+        .format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC"))
         .unwrap_or_default()
 }
 

@@ -100,9 +100,8 @@ mod tests {
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
-                prop::collection::hash_map(".*", inner, 0..5).prop_map(|map| {
-                    serde_json::Value::Object(map.into_iter().collect())
-                }),
+                prop::collection::hash_map(".*", inner, 0..5)
+                    .prop_map(|map| { serde_json::Value::Object(map.into_iter().collect()) }),
             ]
         })
     }

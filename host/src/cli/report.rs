@@ -4,9 +4,9 @@ use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 
-use super::{exit::Failure, output, reindent::reindent};
+use super::{database, exit::Failure, output, reindent::reindent};
 use crate::{
-    db::{Database, DatabaseConfig, files::FileStatus},
+    db::{DatabaseConfig, files::FileStatus},
     job::FileId,
     objects::{Objects, ObjectsConfig},
     variables::Variables,
@@ -37,7 +37,8 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     let database = DatabaseConfig::load(&mut vars);
     let objects = ObjectsConfig::load(&mut vars);
     vars.finish()?;
-    let state = Database::new(database)
+    let state = database::open(database)
+        .await?
         .file_status(arguments.file)
         .await
         .context("look up the file")?
@@ -63,7 +64,10 @@ fn choose(state: &FileStatus, raw: bool) -> Result<&str, String> {
     let id = state.file_id;
     if raw {
         return state.raw_output_key.as_deref().ok_or_else(|| {
-            format!("file {id} is {} and has no raw_llm_output.json: only files that failed after an answer have", state.status)
+            format!(
+                "file {id} has no raw_llm_output.json: it is {}, and only files that failed after an answer have one",
+                state.status
+            )
         });
     }
     if state.status == "failed" {
@@ -74,10 +78,7 @@ fn choose(state: &FileStatus, raw: bool) -> Result<&str, String> {
         );
         return Err(format!("file {id} failed: {code}; {raw}"));
     }
-    state
-        .report_key
-        .as_deref()
-        .ok_or_else(|| format!("file {id} has no report yet: it is {}", state.status))
+    state.report_key.as_deref().ok_or_else(|| format!("file {id} has no report yet: it is {}", state.status))
 }
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
         insta::assert_snapshot!(reasons.join("\n"), @r"
         file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; --raw prints what the model answered: users/1/files/2/runs/3-1/raw_llm_output.json
         file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; no answer of the model was received
-        file 0198c0de-0000-7000-8000-000000000002 is failed and has no raw_llm_output.json: only files that failed after an answer have
+        file 0198c0de-0000-7000-8000-000000000002 has no raw_llm_output.json: it is failed, and only files that failed after an answer have one
         file 0198c0de-0000-7000-8000-000000000002 has no report yet: it is processing
         ");
     }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 
-use super::{exit::Failure, output};
+use super::{database, exit::Failure, output};
 use crate::{
     db::{
-        Database, DatabaseConfig,
+        DatabaseConfig,
         files::{FileStatus, QueueDepth},
         workers::WorkerRow,
     },
@@ -45,7 +45,7 @@ struct Overview {
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let config = DatabaseConfig::load(&mut vars);
     vars.finish()?;
-    let database = Database::new(config);
+    let database = database::open(config).await?;
     if let Some(file) = arguments.file {
         let state = database
             .file_status(file)
@@ -127,10 +127,7 @@ fn render_file(state: &FileStatus) -> String {
     rows.add("file", Some(state.file_id.to_string()));
     rows.add("name", Some(state.filename.clone()));
     let code = state.error_code.as_ref();
-    let status = code.map_or_else(
-        || state.status.clone(),
-        |code| format!("{}: {code}", state.status),
-    );
+    let status = code.map_or_else(|| state.status.clone(), |code| format!("{}: {code}", state.status));
     rows.add("status", Some(status));
     rows.add("prompt version", state.prompt_version.clone());
     rows.add("schema version", state.schema_version.clone());
@@ -146,6 +143,7 @@ fn render_file(state: &FileStatus) -> String {
         let attempts = format!("{} of {}, life {}", state.attempts, job.max_attempts, job.life);
         let snoozes = match job.snoozes {
             0 => String::new(),
+            1 => ", 1 rate limit".to_owned(),
             snoozes => format!(", {snoozes} rate limits"),
         };
         rows.add("attempts", Some(attempts + &snoozes));
@@ -297,18 +295,8 @@ pub(super) mod tests {
     fn the_overview_shows_every_state_and_what_each_worker_serves() {
         let overview = Overview {
             queue: complete(vec![
-                QueueDepth {
-                    status: "succeeded".to_owned(),
-                    jobs: 1200,
-                    due: 0,
-                    oldest_due_seconds: None,
-                },
-                QueueDepth {
-                    status: "queued".to_owned(),
-                    jobs: 12,
-                    due: 3,
-                    oldest_due_seconds: Some(250.0),
-                },
+                QueueDepth { status: "succeeded".to_owned(), jobs: 1200, due: 0, oldest_due_seconds: None },
+                QueueDepth { status: "queued".to_owned(), jobs: 12, due: 3, oldest_due_seconds: Some(250.0) },
             ]),
             workers: vec![WorkerRow {
                 id: "host-7-af".to_owned(),
@@ -331,10 +319,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_overview_without_a_worker_says_so() {
-        let overview = Overview {
-            queue: complete(Vec::new()),
-            workers: Vec::new(),
-        };
+        let overview = Overview { queue: complete(Vec::new()), workers: Vec::new() };
         insta::assert_snapshot!("status_without_a_worker", render_overview(&overview));
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{exit::Failure, output, wait};
+use super::{database, exit::Failure, output, wait};
 use crate::{
     db::{Database, DatabaseConfig, files::FileStatus},
     job::{FileId, UserId},
@@ -83,7 +83,8 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         return Ok(ExitCode::FAILURE);
     }
 
-    let (database, objects) = (Database::new(database), Objects::new(&objects));
+    let database = database::open(database).await?;
+    let objects = Objects::new(&objects);
     let mut submitted = Vec::with_capacity(inputs.len());
     for input in &inputs {
         let one = submit(&objects, &database, input, &arguments).await;
@@ -96,10 +97,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         submitted.push(one);
     }
     if arguments.wait {
-        let files: Vec<_> = submitted
-            .iter()
-            .filter_map(|one| one.file_id.map(FileId))
-            .collect();
+        let files: Vec<_> = submitted.iter().filter_map(|one| one.file_id.map(FileId)).collect();
         let mut ended = wait::until_terminal(&database, &files).await?.into_iter();
         for one in submitted.iter_mut().filter(|one| one.file_id.is_some()) {
             one.status = ended.next();
@@ -148,19 +146,10 @@ fn look_at(path: &Path) -> Result<Input<'_>, String> {
     }
     let filename = path.file_name().unwrap_or_default().to_string_lossy();
     let kind = Kind::of(&filename).ok_or("is no transcript by its name: .txt and .vtt are")?;
-    Ok(Input {
-        path,
-        filename: filename.into_owned(),
-        kind,
-    })
+    Ok(Input { path, filename: filename.into_owned(), kind })
 }
 
-async fn submit(
-    objects: &Objects,
-    database: &Database,
-    input: &Input<'_>,
-    arguments: &Arguments,
-) -> Submitted {
+async fn submit(objects: &Objects, database: &Database, input: &Input<'_>, arguments: &Arguments) -> Submitted {
     let result = match tokio::fs::read(input.path).await {
         Err(error) => Err(format!("cannot be read: {error}")),
         Ok(bytes) => {
@@ -181,26 +170,12 @@ async fn submit(
         Ok((file, job)) => (Some(file.0), Some(job.0), None),
         Err(error) => (None, None, Some(error)),
     };
-    Submitted {
-        path,
-        file_id,
-        job_id,
-        error,
-        status: None,
-    }
+    Submitted { path, file_id, job_id, error, status: None }
 }
 
 /// The table of files that were waited for.
 fn render(submitted: &[Submitted]) -> String {
-    let header = [
-        "FILE",
-        "STATUS",
-        "PROMPT VERSION",
-        "ATTEMPTS",
-        "SECONDS",
-        "CODE",
-        "FILE ID",
-    ];
+    let header = ["FILE", "STATUS", "PROMPT VERSION", "ATTEMPTS", "SECONDS", "CODE", "FILE ID"];
     let row = |one: &Submitted| {
         let id = one.file_id.map(|id| id.to_string()).unwrap_or_default();
         let Some(state) = &one.status else {
@@ -214,10 +189,7 @@ fn render(submitted: &[Submitted]) -> String {
             state.status.clone(),
             state.prompt_version.clone().unwrap_or_default(),
             state.attempts.to_string(),
-            state
-                .seconds
-                .map(|seconds| format!("{seconds:.1}"))
-                .unwrap_or_default(),
+            state.seconds.map(|seconds| format!("{seconds:.1}")).unwrap_or_default(),
             state.error_code.clone().unwrap_or_default(),
             id,
         ]
@@ -248,10 +220,8 @@ mod tests {
         let (inputs, faults) = examine(&paths);
         let good: Vec<_> = inputs.iter().map(|input| input.filename.as_str()).collect();
         assert_eq!(good, ["empty.txt", "Call.VTT"]);
-        let reasons: Vec<_> = faults
-            .iter()
-            .map(|fault| fault.replace(&*folder.path().to_string_lossy(), "DIR"))
-            .collect();
+        let reasons: Vec<_> =
+            faults.iter().map(|fault| fault.replace(&*folder.path().to_string_lossy(), "DIR")).collect();
         insta::assert_snapshot!(reasons.join("\n"), @r"
         DIR/notes.pdf: is no transcript by its name: .txt and .vtt are
         DIR/folder.txt: is a folder: name the files in it

@@ -34,38 +34,22 @@ pub(super) struct Check {
 impl Check {
     /// As it should be.
     pub(super) fn ok(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            verdict: Verdict::Ok,
-            detail: detail.into(),
-            cure: None,
-        }
+        Self { name: name.into(), verdict: Verdict::Ok, detail: detail.into(), cure: None }
     }
 
     /// Works, though not as well as it could.
     pub(super) fn warning(name: impl Into<String>, detail: impl Into<String>, cure: &str) -> Self {
-        Self {
-            verdict: Verdict::Warning,
-            cure: Some(cure.to_owned()),
-            ..Self::ok(name, detail)
-        }
+        Self { verdict: Verdict::Warning, cure: Some(cure.to_owned()), ..Self::ok(name, detail) }
     }
 
     /// A worker would not work.
     pub(super) fn failed(name: impl Into<String>, detail: impl Into<String>, cure: &str) -> Self {
-        Self {
-            verdict: Verdict::Failed,
-            cure: Some(cure.to_owned()),
-            ..Self::ok(name, detail)
-        }
+        Self { verdict: Verdict::Failed, cure: Some(cure.to_owned()), ..Self::ok(name, detail) }
     }
 
     /// Cannot be checked before the configuration is mended.
     pub(super) fn skipped(name: impl Into<String>) -> Self {
-        Self {
-            verdict: Verdict::Skipped,
-            ..Self::ok(name, "its configuration is at fault")
-        }
+        Self { verdict: Verdict::Skipped, ..Self::ok(name, "its configuration is at fault") }
     }
 }
 
@@ -79,11 +63,7 @@ pub(super) fn render(checks: &[Check]) -> String {
             Verdict::Failed => "FAILED",
             Verdict::Skipped => "skipped",
         };
-        rows.push(vec![
-            check.name.clone(),
-            verdict.to_owned(),
-            check.detail.clone(),
-        ]);
+        rows.push(vec![check.name.clone(), verdict.to_owned(), check.detail.clone()]);
         if let Some(cure) = &check.cure {
             rows.push(vec![String::new(), "cure".to_owned(), cure.clone()]);
         }
@@ -104,11 +84,7 @@ mod tests {
                 "correct the variable",
             ),
             Check::ok("database", "reached, schema at version 3"),
-            Check::warning(
-                "notifications",
-                "LISTEN is swallowed",
-                "connect past the pooler",
-            ),
+            Check::warning("notifications", "LISTEN is swallowed", "connect past the pooler"),
             Check::skipped("model"),
         ];
         insta::assert_snapshot!("checks", render(&checks));

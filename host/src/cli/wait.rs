@@ -28,10 +28,7 @@ pub(super) fn is_terminal(status: &str) -> bool {
 ///
 /// # Errors
 /// When a file is gone, or the database does not answer for a minute.
-pub(super) async fn until_terminal(
-    database: &Database,
-    files: &[FileId],
-) -> anyhow::Result<Vec<FileStatus>> {
+pub(super) async fn until_terminal(database: &Database, files: &[FileId]) -> anyhow::Result<Vec<FileStatus>> {
     if !files.is_empty() && database.live_workers().await.is_ok_and(|live| live.is_empty()) {
         eprintln!("no worker has been heard of within the last minute; waiting for one");
     }
@@ -73,10 +70,7 @@ fn counts<'a>(states: impl Iterator<Item = &'a FileStatus>) -> String {
     for state in states {
         *counts.entry(state.status.as_str()).or_default() += 1;
     }
-    let told: Vec<_> = counts
-        .iter()
-        .map(|(status, count)| format!("{count} {status}"))
-        .collect();
+    let told: Vec<_> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
     told.join(", ")
 }
 

@@ -2,14 +2,13 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tokio::net::TcpListener;
 
-use super::{compile, exit::Failure};
+use super::{compile, database, exit::Failure};
 use crate::{
     admin::Admin,
     config::Config,
-    db::Database,
     guests::Guests,
     llm::Model,
     metrics::Metrics,
@@ -20,7 +19,7 @@ use crate::{
     worker::{State, Worker},
 };
 
-/// Run jobs until a signal.
+/// Run jobs until a signal: the first drains, the second gives the jobs back.
 ///
 /// The first SIGTERM or SIGINT drains: nothing more is claimed, jobs in hand may finish within STOP_GRACE_MS. The second
 /// gives the jobs back at once. Everything is configured by environment variables; the README lists them.
@@ -40,28 +39,11 @@ pub async fn run(_arguments: Arguments, vars: Variables) -> Result<ExitCode, Fai
 }
 
 /// Builds a worker from a configuration and runs it until `shutdown`, with its health and metrics on `admin`.
-pub(super) async fn serve(
-    config: Config,
-    admin: TcpListener,
-    shutdown: Shutdown,
-) -> anyhow::Result<()> {
-    let database = Database::new(config.database);
-    let schema = database
-        .check()
-        .await
-        .context("DATABASE_URL: reach the database")?;
-    if !schema.pending.is_empty() {
-        bail!(
-            "DATABASE_URL: the database lacks migrations {:?}; run `assay migrate`",
-            schema.pending
-        );
-    }
+pub(super) async fn serve(config: Config, admin: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+    let database = database::open(config.database).await?;
     let guests = Guests::open(&config.guests, compile::child()?).await?;
     if guests.loaded().is_empty() {
-        bail!(
-            "GUEST_DIR: no guest in {} can be loaded",
-            config.guests.directory.display()
-        );
+        bail!("GUEST_DIR: no guest in {} can be loaded", config.guests.directory.display());
     }
     let metrics = Metrics::default();
     let pipeline = Pipeline {
@@ -73,20 +55,10 @@ pub(super) async fn serve(
         config: config.pipeline,
     };
     let state = Arc::<parking_lot::Mutex<State>>::default();
-    let endpoint = Admin {
-        metrics,
-        guests,
-        worker: state.clone(),
-    };
+    let endpoint = Admin { metrics, guests, worker: state.clone() };
     tracing::info!(address = %admin.local_addr()?, "serving /livez, /readyz and /metrics");
     let serving = tokio::spawn(endpoint.serve(admin));
-    let result = Worker {
-        pipeline,
-        config: config.worker,
-        state,
-    }
-    .run(shutdown)
-    .await;
+    let result = Worker { pipeline, config: config.worker, state }.run(shutdown).await;
     serving.abort();
     result
 }

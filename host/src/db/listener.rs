@@ -24,13 +24,8 @@ pub struct Listener {
 
 impl Listener {
     /// Listens until `stop`; whoever waits on the returned handle is woken by each notification and each reconnect.
-    pub fn start(
-        database: Database,
-        stop: CancellationToken,
-    ) -> (Self, tokio::task::JoinHandle<()>) {
-        let listener = Self {
-            wake: Arc::new(Notify::new()),
-        };
+    pub fn start(database: Database, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
+        let listener = Self { wake: Arc::new(Notify::new()) };
         let task = tokio::spawn(listen(database, listener.wake.clone(), stop));
         (listener, task)
     }
@@ -60,11 +55,7 @@ async fn listen(database: Database, wake: Arc<Notify>, stop: CancellationToken) 
 }
 
 /// Listens on one connection until it fails.
-async fn serve(
-    database: &Database,
-    wake: &Notify,
-    pause: &mut Duration,
-) -> Result<std::convert::Infallible, DbError> {
+async fn serve(database: &Database, wake: &Notify, pause: &mut Duration) -> Result<std::convert::Infallible, DbError> {
     let mut prober = database.connect().await?;
     let mut listener = database.listener().await?;
     let probe = format!("{:032x}", rand::random::<u128>());
@@ -108,9 +99,7 @@ async fn answers_probe(
     let deadline = tokio::time::Instant::now() + PROBE_PATIENCE;
     let round = async {
         prober.ping().await?;
-        sqlx::query!("select pg_notify($1, $2)", PROBE, probe)
-            .execute(&mut *prober)
-            .await?;
+        sqlx::query!("select pg_notify($1, $2)", PROBE, probe).execute(&mut *prober).await?;
         loop {
             match listener.try_recv().await? {
                 Some(notification) if notification.channel() == CHANNEL => wake.notify_waiters(),

@@ -55,9 +55,7 @@ impl Environment {
 
     /// For the worker's configuration.
     pub(super) fn variables(&self) -> impl Iterator<Item = (String, String)> {
-        self.0
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        self.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))
     }
 
     /// Writes the file, readable by its owner alone; whoever reads it meanwhile sees the old or the new one.
@@ -75,11 +73,7 @@ impl Environment {
         let unfinished = path.with_extension("new");
         let write = || -> std::io::Result<()> {
             let _left_by_a_crash = std::fs::remove_file(&unfinished);
-            let mut file = std::fs::OpenOptions::new()
-                .create_new(true)
-                .write(true)
-                .mode(0o600)
-                .open(&unfinished)?;
+            let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&unfinished)?;
             file.write_all(text.as_bytes())?;
             std::fs::rename(&unfinished, path)
         };
@@ -90,8 +84,7 @@ impl Environment {
 /// Creates the folder of the state and tells its absolute path.
 pub(super) fn folder(data: &Path) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(data).with_context(|| format!("create {}", data.display()))?;
-    data.canonicalize()
-        .with_context(|| format!("open {}", data.display()))
+    data.canonicalize().with_context(|| format!("open {}", data.display()))
 }
 
 /// What an earlier run left in its file; nothing where there is none, or none that can be read.

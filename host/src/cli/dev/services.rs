@@ -44,34 +44,21 @@ impl Services {
         let objects_folder = data.join("objects");
         private_folder(&objects_folder)?;
         let keys = match earlier.get("S3_SECRET_ACCESS_KEY") {
-            Some(secret) => Keys {
-                secret: secret.clone(),
-                ..Keys::random()
-            },
+            Some(secret) => Keys { secret: secret.clone(), ..Keys::random() },
             None => Keys::random(),
         };
         let endpoint = port(earlier, "S3_ENDPOINT");
-        let objects = ObjectStore::start(&objects_folder, BUCKET, keys, endpoint)
-            .await
-            .context("start the object store")?;
+        let objects =
+            ObjectStore::start(&objects_folder, BUCKET, keys, endpoint).await.context("start the object store")?;
 
         let model = if has_model {
             None
         } else {
-            let options = StandInOptions {
-                port: port(earlier, "LLM_BASE_URL"),
-                ..StandInOptions::default()
-            };
+            let options = StandInOptions { port: port(earlier, "LLM_BASE_URL"), ..StandInOptions::default() };
             let stand_in = StandIn::start(options).await;
             Some(stand_in.context("start the stand-in model")?)
         };
-        Ok(Self {
-            postgres,
-            objects,
-            model,
-            postgres_folder,
-            objects_folder: objects_folder.join(BUCKET),
-        })
+        Ok(Self { postgres, objects, model, postgres_folder, objects_folder: objects_folder.join(BUCKET) })
     }
 
     /// Stops them in the order in which nothing misses another.
@@ -90,10 +77,7 @@ impl Services {
 fn port(earlier: &BTreeMap<String, String>, variable: &str) -> u16 {
     let url = earlier.get(variable).and_then(|url| Url::parse(url).ok());
     let local = url.filter(|url| url.host_str() == Some("127.0.0.1"));
-    local
-        .and_then(|url| url.port())
-        .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .unwrap_or(0)
+    local.and_then(|url| url.port()).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap_or(0)
 }
 
 /// Documents lie in it.

@@ -42,8 +42,7 @@ impl Welcome {
     ) -> Self {
         let mut guests = guests.to_vec();
         for guest in &mut guests {
-            guest.is_default =
-                Some(&guest.prompt_version) == config.guests.default_version.as_ref();
+            guest.is_default = Some(&guest.prompt_version) == config.guests.default_version.as_ref();
         }
         Self {
             env_file: env_file.to_owned(),

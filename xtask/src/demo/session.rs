@@ -1,0 +1,205 @@
+//! `assay dev` as a child process, and the commands that are given to it.
+
+use super::expectation::Sample;
+use super::outcome::Outcome;
+use crate::run;
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+use std::env;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long all samples may take with the stand-in: some wait for a rate limit to pass.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How long they may take with a model, which may run on this very machine.
+const PATIENCE_WITH_A_MODEL: Duration = Duration::from_secs(3600);
+/// Lines of the log that an error shows.
+const LAST_LINES: usize = 15;
+
+/// What `assay dev --json` tells when it is ready.
+#[derive(Debug, Deserialize)]
+pub struct Ready {
+    pub model_is_stand_in: bool,
+    env_file: PathBuf,
+    bucket: String,
+    objects_folder: PathBuf,
+    model: String,
+    model_url: String,
+    admin: String,
+}
+
+/// The running services. They end with this value, and, because their input ends then, with this process.
+pub struct Session {
+    child: Child,
+    log: PathBuf,
+    ready: Ready,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// Starts the services and waits until a worker is at work.
+    ///
+    /// # Errors
+    /// Where they do not come up, with the last lines of their log.
+    pub fn start(data: &Path) -> Result<Self> {
+        fs::create_dir_all(data).with_context(|| format!("make {}", data.display()))?;
+        let log = data.join("log");
+        let mut command = assay();
+        command.args(["dev", "--json", "--stop-with-stdin", "--data"]).arg(data);
+        command.arg("--guests").arg(crate::paths::root().join("guest/dist")).env("ADMIN_ADDR", "127.0.0.1:0");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(File::create(&log).with_context(|| format!("make {}", log.display()))?);
+        let mut child = command.spawn().context("run assay dev")?;
+        let mut stdout = BufReader::new(child.stdout.take().context("assay dev has no output")?);
+        let mut line = String::new();
+        stdout.read_line(&mut line).context("read what assay dev says")?;
+        if line.is_empty() {
+            let status = child.wait().context("wait for assay dev")?;
+            bail!("assay dev ended with {status}; the end of {}:\n{}", log.display(), last_lines(&log));
+        }
+        let ready = serde_json::from_str(&line).context("understand what assay dev says")?;
+        Ok(Self { child, log, ready, _stdout: stdout })
+    }
+
+    /// What the services told when they were ready.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// What runs where, for a person.
+    pub fn describe(&self) -> String {
+        let Ready { model, model_url, admin, .. } = &self.ready;
+        let model = if self.ready.model_is_stand_in {
+            format!("a stand-in at {model_url}: no model, its answers are made out of the transcript")
+        } else {
+            format!("{model} at {model_url}")
+        };
+        format!("model    {model}\nworker   http://{admin}/metrics\nlog      {}", self.log.display())
+    }
+
+    /// Where the artifacts of the samples lie.
+    pub fn artifacts(&self) -> String {
+        format!(
+            "The artifacts lie in bucket {}, on disk below {}",
+            self.ready.bucket,
+            self.ready.objects_folder.display()
+        )
+    }
+
+    /// `assay check`: a wrong key of a model is told here, and not by jobs that wait for their operator.
+    ///
+    /// # Errors
+    /// Where a check fails; its cure was printed.
+    pub fn check(&self) -> Result<()> {
+        run::run(self.assay().arg("check"))
+    }
+
+    /// Submits the samples and waits until each has ended.
+    ///
+    /// # Errors
+    /// Where they take too long, with the state of the queue and the end of the log.
+    pub fn process(&self, samples: &[Sample]) -> Result<Vec<Outcome>> {
+        let mut command = self.assay();
+        command.args(["submit", "--wait", "--json"]).args(samples.iter().map(|sample| &sample.path));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("run assay submit")?;
+        let patience = if self.ready.model_is_stand_in { PATIENCE } else { PATIENCE_WITH_A_MODEL };
+        let answer = self.answer(&mut child, patience);
+        // After a full answer it ends by itself; after none it must not outlive us.
+        if answer.is_err() {
+            let _already_ended = child.kill();
+        }
+        child.wait().context("wait for assay submit")?;
+        let outcomes: Vec<Outcome> = serde_json::from_str(&answer?).context("understand what assay submit says")?;
+        if outcomes.len() != samples.len() {
+            bail!("{} samples were submitted, but assay submit told of {}", samples.len(), outcomes.len());
+        }
+        Ok(outcomes)
+    }
+
+    /// The whole output of a child, within a time.
+    fn answer(&self, child: &mut Child, patience: Duration) -> Result<String> {
+        let mut stdout = child.stdout.take().context("assay submit has no output")?;
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            // Whoever waited may have given up.
+            let _sent = sender.send(stdout.read_to_string(&mut text).map(|_| text));
+        });
+        let answer = receiver.recv_timeout(patience).map_err(|_| {
+            let _shown = run::run(self.assay().arg("status"));
+            let log = last_lines(&self.log);
+            anyhow!(
+                "the samples have not ended within {}; the end of {}:\n{log}",
+                crate::stages::seconds(patience),
+                self.log.display()
+            )
+        })?;
+        answer.context("read what assay submit says")
+    }
+
+    /// Ends the services in order.
+    ///
+    /// # Errors
+    /// Where they do not end well.
+    pub fn stop(mut self) -> Result<()> {
+        drop(self.child.stdin.take());
+        let status = self.child.wait().context("wait for assay dev")?;
+        if !status.success() {
+            bail!("assay dev ended with {status}; the end of {}:\n{}", self.log.display(), last_lines(&self.log));
+        }
+        Ok(())
+    }
+
+    fn assay(&self) -> Command {
+        let mut command = assay();
+        command.arg("--env-file").arg(&self.ready.env_file);
+        command
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _status = self.child.wait();
+    }
+}
+
+/// The binary, without what the environment says about some other deployment. A model that it names is asked.
+fn assay() -> Command {
+    const OURS: [&str; 14] = [
+        "ADMIN_",
+        "ANSWER_",
+        "DATABASE_",
+        "GUEST_",
+        "JOB_",
+        "LOG_",
+        "PROMPT_",
+        "REAPER_",
+        "REPORT_",
+        "RETRY_",
+        "S3_",
+        "STOP_",
+        "TRANSCRIPT_",
+        "WORKER_",
+    ];
+    let has_model = env::var_os("LLM_BASE_URL").is_some_and(|url| !url.is_empty());
+    let mut command = Command::new(run::assay());
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let other = OURS.iter().any(|prefix| text.starts_with(prefix)) || text == "VERSION_PATIENCE_MS";
+        if other || (text.starts_with("LLM_") && !has_model) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}

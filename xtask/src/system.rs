@@ -1,0 +1,58 @@
+//! What must be installed on this machine: the Postgres server. A C compiler is here already, or xtask could not have been
+//! linked.
+
+use crate::run;
+use anyhow::{Result, bail};
+use assay_dev::Postgres;
+use std::process::{Command, Stdio};
+
+/// The package of Debian and its relatives.
+const PACKAGE: &str = "postgresql";
+
+/// Installs the Postgres server where it is missing, or says in one line what to install.
+///
+/// # Errors
+/// Where it is missing and cannot be installed from here.
+pub fn ensure_postgres() -> Result<()> {
+    if Postgres::is_installed() {
+        println!("Postgres is installed.");
+        return Ok(());
+    }
+    let by_hand = format!("Postgres is missing: sudo apt-get install -y {PACKAGE}");
+    if !works(Command::new("apt-get").arg("--version")) {
+        bail!(
+            "Postgres is missing: install its server (Fedora: dnf install postgresql-server; Arch: pacman -S postgresql)"
+        );
+    }
+    let prefix = if rustix::process::geteuid().is_root() {
+        Vec::new()
+    } else if works(Command::new("sudo").args(["-n", "true"])) {
+        vec!["sudo", "-n"]
+    } else {
+        bail!("{by_hand}");
+    };
+    println!("Postgres is missing; installing it.");
+    let apt = |arguments: &[&str]| {
+        let mut words = prefix.clone();
+        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        words.extend(arguments);
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        run::run(&mut command)
+    };
+    let install = ["install", "-y", "--no-install-recommends", PACKAGE];
+    // Lists may be missing, as in fresh containers, or name packages that are gone.
+    if apt(&install).is_err() {
+        apt(&["update"])?;
+        apt(&install)?;
+    }
+    if !Postgres::is_installed() {
+        bail!("{PACKAGE} was installed, but its server is not where it is looked for; {by_hand}");
+    }
+    Ok(())
+}
+
+fn works(command: &mut Command) -> bool {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
+}

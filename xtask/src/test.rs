@@ -1,0 +1,79 @@
+//! `cargo xtask test`: everything that must hold before a change is merged; what CI runs.
+//!
+//! The stages stand in the order in which a mistake shows soonest. Each ends with the command that runs it alone.
+
+use crate::stages::Stages;
+use crate::{guests, paths, queries, run, system};
+use anyhow::{Context, Result};
+use std::process::Command;
+
+/// Runs every stage; the first that fails is the last.
+///
+/// # Errors
+/// The stage's own, with the command to run it again.
+pub fn run() -> Result<()> {
+    let mut stages = Stages::new("cargo xtask test", 10);
+    stages.run("system packages", system::ensure_postgres)?;
+    stages.run("format", || {
+        run::run(&mut run::cargo(&["fmt", "--all", "--check"]))?;
+        run::run(&mut guest_cargo(&["fmt", "--all"], &["--", "--check"]))
+    })?;
+    stages.run("guests", || guests::run(&guests::Args::default()).context("to run it again: cargo xtask guests"))?;
+    stages.run("clippy", || {
+        let mut cargo = run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+        run::run(&mut cargo)
+    })?;
+    stages.run("clippy of the guests", || {
+        run::run(&mut guest_cargo(&["clippy", "--workspace", "--all-targets"], &["--", "-D", "warnings"]))
+    })?;
+    stages.run("documentation", || {
+        let mut cargo = run::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        run::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    stages.run("queries", queries::check)?;
+    stages.run("tests of the guests", || run::run(&mut guest_cargo(&["test", "--workspace"], &[])))?;
+    stages.run("host", || run::run(&mut run::cargo(&["build", "--package", "assay"])))?;
+    stages.run("tests", || run::run(&mut run::cargo(&["test", "--workspace"])))?;
+    println!("\nEverything holds.\n\n{}", stages.summary());
+    Ok(())
+}
+
+/// Cargo for the guests' workspace, built for this machine, in a folder of its own: its dependencies have other features.
+fn guest_cargo(before: &[&str], after: &[&str]) -> Command {
+    let mut command = run::cargo(before);
+    command.args(["--manifest-path", "guest/Cargo.toml"]);
+    if before[0] != "fmt" {
+        let folder = paths::guest_target().join("native");
+        command.arg("--target-dir").arg(folder);
+    }
+    command.args(after);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::run;
+    use std::collections::BTreeSet;
+
+    /// Every dependency of a package with its features, on either side of a build script.
+    fn built_for(package: &str) -> BTreeSet<String> {
+        let format = ["--prefix", "none", "--format", "{p} {f}", "--edges", "normal,build"];
+        let output = run::cargo(&["tree", "--offline", "--package", package]).args(format).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    }
+
+    #[test]
+    fn what_xtask_shares_with_the_host_is_compiled_once() {
+        let host = built_for("assay");
+        let twice: Vec<_> = built_for("xtask")
+            .into_iter()
+            .filter(|dependency| !dependency.starts_with("xtask ") && !host.contains(dependency))
+            .collect();
+        assert!(
+            twice.is_empty(),
+            "these have other features for xtask than for the host, so all that needs them is compiled twice; give xtask/Cargo.toml the host's features: {twice:#?}"
+        );
+    }
+}
