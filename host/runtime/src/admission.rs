@@ -3,13 +3,13 @@
 //! The whole of the bytes is parsed and validated here, under a list of features that is stricter than the engine's defaults: compilers trust what parsers let through.
 
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
-use wasmtime::component::types::ComponentItem;
 use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
 
+use crate::bindings::log::NAME as LOG_INTERFACE;
 use crate::contract::Manifest;
 use crate::limits::Limits;
 use crate::load_error::LoadError;
-use crate::bindings::log::NAME as LOG_INTERFACE;
 
 const TYPES_INTERFACE: &str = "assay:report/types@0.1.0";
 const GUEST_INTERFACE: &str = "assay:report/guest@0.1.0";
@@ -93,7 +93,7 @@ pub(crate) fn world(bytes: &[u8]) -> Result<(), LoadError> {
 }
 
 fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::Invalid { offset: error.offset() as usize }
+    LoadError::Invalid { offset: error.offset() }
 }
 
 /// Refuses what needs more than a call may have, or gets functions in by the name of the types.
@@ -175,7 +175,8 @@ mod tests {
     fn each_field_of_a_manifest_has_its_rule() {
         let limits = Limits::default();
         assert_eq!(manifest(&good(), &limits), Ok(()));
-        let cases: [(&str, fn(&mut Manifest)); 9] = [
+        type Spoil = fn(&mut Manifest);
+        let cases: [(&str, Spoil); 9] = [
             ("prompt_version", |m| m.prompt_version.clear()),
             ("prompt_version", |m| m.prompt_version = "../../etc".into()),
             ("prompt_version", |m| m.prompt_version = "x".repeat(65)),

@@ -119,7 +119,8 @@ impl Cache {
     /// # Errors
     /// The system's.
     pub(crate) fn unfinished(&self) -> io::Result<TempPath> {
-        let file = tempfile::Builder::new().prefix("compile-").suffix(&format!(".{UNFINISHED}")).tempfile_in(&self.folder)?;
+        let file =
+            tempfile::Builder::new().prefix("compile-").suffix(&format!(".{UNFINISHED}")).tempfile_in(&self.folder)?;
         Ok(NamedTempFile::into_temp_path(file))
     }
 

@@ -192,10 +192,7 @@ impl fmt::Debug for Finding {
 
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Report")
-            .field("document", &Sized(&self.document))
-            .field("notes", &self.notes)
-            .finish()
+        f.debug_struct("Report").field("document", &Sized(&self.document)).field("notes", &self.notes).finish()
     }
 }
 

@@ -44,11 +44,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     fn new(limits: &Limits, metering: Metering, reservation_bytes: u64) -> Self {
-        Self {
-            fuel: matches!(metering, Metering::Fuel(_)),
-            reservation_bytes,
-            stack_bytes: limits.stack_bytes,
-        }
+        Self { fuel: matches!(metering, Metering::Fuel(_)), reservation_bytes, stack_bytes: limits.stack_bytes }
     }
 }
 
@@ -64,7 +60,12 @@ pub(crate) struct Built {
 ///
 /// # Errors
 /// The engine's: the machine is not supported, or there is no room even for the small one.
-pub(crate) fn for_running(limits: &Limits, metering: Metering, allocation: Allocation, threads: usize) -> wasmtime::Result<Built> {
+pub(crate) fn for_running(
+    limits: &Limits,
+    metering: Metering,
+    allocation: Allocation,
+    threads: usize,
+) -> wasmtime::Result<Built> {
     let full = Settings::new(limits, metering, FULL_RESERVATION_BYTES);
     let small = Settings::new(limits, metering, limits.memory_bytes as u64);
     let pooled = || {
@@ -78,7 +79,10 @@ pub(crate) fn for_running(limits: &Limits, metering: Metering, allocation: Alloc
         Allocation::OnDemand => on_demand(),
         // Making the pool reserves all its address space, so making it is the probe.
         Allocation::Auto => pooled().or_else(|error| {
-            tracing::warn!(threads, "guest memory pool does not fit into the address space, guests run slower without it");
+            tracing::warn!(
+                threads,
+                "guest memory pool does not fit into the address space, guests run slower without it"
+            );
             on_demand().map_err(|_| error)
         }),
     }

@@ -58,7 +58,9 @@ impl Guest {
     pub async fn advance(&self, transcript: &Arc<Transcript>, answers: &[Answer]) -> Call<Step> {
         let transcript = Arc::clone(transcript);
         let answers = answers.to_vec();
-        let body = move |guest: &ReportGuest, store: &mut Store<State>| guest.assay_report_guest().call_advance(store, &transcript, &answers);
+        let body = move |guest: &ReportGuest, store: &mut Store<State>| {
+            guest.assay_report_guest().call_advance(store, &transcript, &answers)
+        };
         self.0.code.call(body, output::step).await
     }
 
@@ -113,5 +115,26 @@ impl std::fmt::Debug for Guest {
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Verifier").field("digest", &self.0.digest).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::WatGuest;
+    use crate::{Compiler, Options, Runtime};
+
+    #[tokio::test]
+    async fn a_panic_of_the_host_costs_one_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime =
+            Runtime::new(Options::new(folder.path().join("cache"), Compiler::InProcess, Arc::from([]))).unwrap();
+        let guest = runtime.load(&WatGuest::new("good").build()).await.unwrap();
+        // More often than there are threads.
+        for _ in 0..2 * std::thread::available_parallelism().unwrap().get().max(4) {
+            let call = guest.0.code.call(|_, _| -> wasmtime::Result<()> { panic!("on purpose") }, |value, _| Ok(value));
+            assert_eq!(call.await.result, Err(Fault::HostPanic));
+        }
+        assert_eq!(guest.check("{}").await.result, Ok(vec![]));
     }
 }

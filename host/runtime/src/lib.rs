@@ -25,7 +25,7 @@ mod output;
 mod pool;
 mod runtime;
 mod sandbox;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod ticker;
 

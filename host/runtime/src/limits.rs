@@ -47,7 +47,7 @@ impl Default for Limits {
             log_line_bytes: KIB,
             component_bytes: 32 * MIB,
             schema_bytes: MIB,
-            compile: Duration::from_secs(60),
+            compile: Duration::from_secs(120),
             compile_memory_bytes: 2 << 30,
         }
     }

@@ -28,7 +28,9 @@ pub enum LoadError {
     #[error("admit the guest: it is not WebAssembly; check the path and the download")]
     NotWasm,
     /// Truncated, or not valid under the features that guests may use.
-    #[error("admit the guest: it is not valid at byte {offset}; build or download it again, without threads, 64-bit or several memories, relaxed SIMD, exceptions or GC")]
+    #[error(
+        "admit the guest: it is not valid at byte {offset}; build or download it again, without threads, 64-bit or several memories, relaxed SIMD, exceptions or GC"
+    )]
     Invalid {
         /// Where the parser stopped.
         offset: usize,
@@ -43,10 +45,14 @@ pub enum LoadError {
     #[error("admit the guest: it does not export `assay:report/guest@0.1.0`; build it against wit/report.wit")]
     MissingExport,
     /// It has the right names with other types.
-    #[error("admit the guest: its functions have other types than `assay:report@0.1.0`; build it against wit/report.wit")]
+    #[error(
+        "admit the guest: its functions have other types than `assay:report@0.1.0`; build it against wit/report.wit"
+    )]
     WrongTypes,
     /// It needs more memories, tables or instances, or larger ones, than a call may have.
-    #[error("admit the guest: its memories, tables or instances exceed the limits; link it into one module, or raise the limits")]
+    #[error(
+        "admit the guest: its memories, tables or instances exceed the limits; link it into one module, or raise the limits"
+    )]
     TooManyResources,
     /// Compiling took longer than `Limits::compile`.
     #[error("compile the guest: it took longer than {seconds} s; make its functions smaller, or raise the limit")]
@@ -55,7 +61,9 @@ pub enum LoadError {
         seconds: u64,
     },
     /// The compile process ended without an answer: out of memory, or killed.
-    #[error("compile the guest: the compiler died, most likely out of memory; make the guest smaller, or raise the limit")]
+    #[error(
+        "compile the guest: the compiler died, most likely out of memory; make the guest smaller, or raise the limit"
+    )]
     CompilerDied,
     /// The compiler refuses it.
     #[error("compile the guest: the compiler refuses it; it exceeds a limit of the compiler's own")]
@@ -73,7 +81,9 @@ pub enum LoadError {
     #[error("make the verifier: there is no generic guest; build the guests first")]
     NoGeneric,
     /// The generic guest does not take the schema.
-    #[error("make the verifier: the schema is not accepted; it must be a valid JSON Schema 2020-12 with linear-time patterns and without remote references")]
+    #[error(
+        "make the verifier: the schema is not accepted; it must be a valid JSON Schema 2020-12 with linear-time patterns and without remote references"
+    )]
     SchemaRefused,
     /// Its `describe` failed.
     #[error("describe the guest: {0}")]

@@ -68,11 +68,7 @@ impl Pool {
     /// A thread does not start.
     pub(crate) fn start(threads: usize, wasm_stack_bytes: usize) -> io::Result<Self> {
         let threads = threads.max(2);
-        let shared = Arc::new(Shared {
-            lanes: Mutex::default(),
-            work: Condvar::new(),
-            threads_per_lane: threads - 1,
-        });
+        let shared = Arc::new(Shared { lanes: Mutex::default(), work: Condvar::new(), threads_per_lane: threads - 1 });
         // Made before the threads, so that those which did start end when one does not.
         let pool = Self { shared };
         for number in 0..threads {
@@ -88,7 +84,11 @@ impl Pool {
     /// Runs `work` in the lane of `guest`. It gets the time that it waited. None if the pool stopped, or the work panicked.
     ///
     /// Dropping the future gives up the place in the lane; a call that runs already runs to its end, and its result is dropped.
-    pub(crate) async fn run<T: Send + 'static>(&self, guest: Digest, work: impl FnOnce(Duration) -> T + Send + 'static) -> Option<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        guest: Digest,
+        work: impl FnOnce(Duration) -> T + Send + 'static,
+    ) -> Option<T> {
         let (give, take) = oneshot::channel();
         let work: Work = Box::new(move |waited| drop(give.send(work(waited))));
         let place = Arc::new(Place { since: Instant::now(), work: Mutex::new(Some(work)) });

@@ -65,7 +65,8 @@ impl Runtime {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.unwrap_or_else(|| cores().max(MIN_THREADS)).max(2);
         let cache = Cache::open(&cache, cache_bytes)?;
-        let built = engine::for_running(&limits, metering, allocation, threads).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        let built = engine::for_running(&limits, metering, allocation, threads)
+            .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         ticker::start(&built.engine).map_err(RuntimeError::Threads)?;
         let pool = Pool::start(threads, limits.stack_bytes).map_err(RuntimeError::Threads)?;
         tracing::info!(threads, pooling = built.pooling, "guest runtime is ready");
@@ -106,14 +107,33 @@ impl Runtime {
         let digest = blocking(move || Digest::of(&hashed)).await?;
         let load = async || {
             let code = self.code(digest, Source::Component, &bytes).await?;
-            let manifest = code.describe().await.result.map_err(|fault| match fault {
-                Fault::Unavailable => LoadError::Unavailable,
-                fault => LoadError::Describe(fault),
-            })?;
-            admission::manifest(&manifest, &code.host.sandbox.limits)?;
-            Ok(Arc::new(Described { code, manifest }))
+            self.describe(code).await.map(Some)
         };
-        self.0.guests.get(digest, load).await.map(Guest)
+        let guest = self.0.guests.get(digest, load).await?;
+        Ok(Guest(guest.expect("a load ends with a guest or an error")))
+    }
+
+    /// The guest of this digest, if it is loaded or its image is in the cache; needs none of its bytes.
+    ///
+    /// # Errors
+    /// [`LoadError::Describe`] and [`LoadError::Manifest`]: limits that are lower than when it was admitted.
+    pub async fn load_cached(&self, digest: Digest) -> Result<Option<Guest>, LoadError> {
+        let key = Key::new(digest, self.0.compatibility);
+        let load = async || {
+            let inner = Arc::clone(&self.0);
+            let Some(code) = blocking(move || inner.open(digest, key)).await? else { return Ok(None) };
+            self.describe(code?).await.map(Some)
+        };
+        Ok(self.0.guests.get(digest, load).await?.map(Guest))
+    }
+
+    async fn describe(&self, code: Arc<Code>) -> Result<Arc<Described>, LoadError> {
+        let manifest = code.describe().await.result.map_err(|fault| match fault {
+            Fault::Unavailable => LoadError::Unavailable,
+            fault => LoadError::Describe(fault),
+        })?;
+        admission::manifest(&manifest, &self.0.host.sandbox.limits)?;
+        Ok(Arc::new(Described { code, manifest }))
     }
 
     /// The second check for a schema, made from the generic guest, or found loaded.
@@ -134,29 +154,30 @@ impl Runtime {
             memory_bytes: limits.memory_bytes,
             table_elements: limits.table_elements,
         };
-        let load = async || self.code(digest, source, &self.0.generic).await;
-        self.0.verifiers.get(digest, load).await.map(Verifier)
+        let load = async || self.code(digest, source, &self.0.generic).await.map(Some);
+        let verifier = self.0.verifiers.get(digest, load).await?;
+        Ok(Verifier(verifier.expect("a load ends with a verifier or an error")))
     }
 
     /// Code from the cache, or compiled and cached.
     async fn code(&self, digest: Digest, source: Source, bytes: &Arc<[u8]>) -> Result<Arc<Code>, LoadError> {
         let key = Key::new(digest, self.0.compatibility);
         let inner = Arc::clone(&self.0);
-        if let Some(code) = blocking(move || inner.cached(digest, key)).await? {
-            return Ok(code);
+        if let Some(code) = blocking(move || inner.open(digest, key)).await? {
+            return code;
         }
         if let Source::Component = source {
             let bytes = Arc::clone(bytes);
             blocking(move || admission::bytes(&bytes).and_then(|()| admission::world(&bytes))).await??;
         }
-        self.compile(key, source, bytes).await?;
+        self.compile(digest, key, source, bytes).await?;
         let inner = Arc::clone(&self.0);
         // The engine does not take what was compiled for it just now: the guest does not fit the pool.
         let fresh = move || inner.open(digest, key).unwrap_or(Err(LoadError::TooManyResources));
         blocking(fresh).await?
     }
 
-    async fn compile(&self, key: Key, source: Source, bytes: &[u8]) -> Result<(), LoadError> {
+    async fn compile(&self, digest: Digest, key: Key, source: Source, bytes: &[u8]) -> Result<(), LoadError> {
         let Inner { cache, compiler, settings, compatibility, host, .. } = &*self.0;
         let limits = &host.sandbox.limits;
         let started = Instant::now();
@@ -177,18 +198,13 @@ impl Runtime {
         let inner = Arc::clone(&self.0);
         blocking(move || inner.cache.keep(key, image)).await?.map_err(cache_error)?;
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(bytes = bytes.len(), millis, "guest compiled");
+        tracing::info!(%digest, bytes = bytes.len(), millis, "guest compiled");
         Ok(())
     }
 }
 
 impl Inner {
-    /// Code from an image that is there. One that the engine does not take is dropped for a new one.
-    fn cached(self: &Arc<Self>, digest: Digest, key: Key) -> Option<Arc<Code>> {
-        self.open(digest, key)?.ok()
-    }
-
-    /// None: there is no image, or the engine does not take it.
+    /// Code from an image that is there. None: there is none, or the engine does not take it, and it is dropped for a new one.
     fn open(self: &Arc<Self>, digest: Digest, key: Key) -> Option<Result<Arc<Code>, LoadError>> {
         let path = self.cache.find(key)?;
         let Some(component) = self.deserialize(&path) else {
@@ -210,7 +226,8 @@ impl Inner {
 
     fn link(&self, digest: Digest, component: &Component) -> Result<Arc<Code>, LoadError> {
         admission::compiled(component, &self.host.sandbox.limits)?;
-        let linked = self.host.sandbox.link(component).and_then(ReportGuestPre::new).map_err(|_| LoadError::WrongTypes)?;
+        let linked =
+            self.host.sandbox.link(component).and_then(ReportGuestPre::new).map_err(|_| LoadError::WrongTypes)?;
         Ok(Arc::new(Code { digest, linked, host: Arc::clone(&self.host) }))
     }
 }
@@ -239,13 +256,17 @@ impl<T> Loads<T> {
         outcome.alive.upgrade()
     }
 
-    /// What is alive under `digest`, else what `load` gives. Who waited while it failed gets the same error; who comes later tries anew.
-    async fn get(&self, digest: Digest, load: impl AsyncFnOnce() -> Result<Arc<T>, LoadError>) -> Result<Arc<T>, LoadError> {
+    /// What is alive under `digest`, else what `load` gives. Who waited while it failed gets the same error; who comes later, or finds that it gave nothing, tries anew.
+    async fn get(
+        &self,
+        digest: Digest,
+        load: impl AsyncFnOnce() -> Result<Option<Arc<T>>, LoadError>,
+    ) -> Result<Option<Arc<T>>, LoadError> {
         let asked = Instant::now();
         let entry = self.entry(digest);
         let mut outcome = entry.lock().await;
         if let Some(alive) = outcome.alive.upgrade() {
-            return Ok(alive);
+            return Ok(Some(alive));
         }
         if let Some((at, error)) = &outcome.failed
             && *at >= asked
@@ -254,7 +275,8 @@ impl<T> Loads<T> {
         }
         let loaded = load().await;
         match &loaded {
-            Ok(loaded) => *outcome = Outcome { alive: Arc::downgrade(loaded), failed: None },
+            Ok(Some(loaded)) => *outcome = Outcome { alive: Arc::downgrade(loaded), failed: None },
+            Ok(None) => {}
             Err(error) => outcome.failed = Some((Instant::now(), error.clone())),
         }
         loaded
@@ -263,7 +285,9 @@ impl<T> Loads<T> {
     fn entry(&self, digest: Digest) -> Arc<Load<T>> {
         let mut loads = self.0.lock();
         // Nobody waits for it and nothing is alive: forgotten, so that the map is no longer than what is in use.
-        loads.retain(|_, load| Arc::strong_count(load) > 1 || load.try_lock().is_ok_and(|outcome| outcome.alive.strong_count() > 0));
+        loads.retain(|_, load| {
+            Arc::strong_count(load) > 1 || load.try_lock().is_ok_and(|outcome| outcome.alive.strong_count() > 0)
+        });
         let fresh = || Arc::new(Load::new(Outcome { alive: Weak::new(), failed: None }));
         Arc::clone(loads.entry(digest).or_insert_with(fresh))
     }

@@ -85,7 +85,8 @@ impl Sandbox {
 
     fn store(&self) -> Store<State> {
         let limits = self.limits.clone();
-        let mut store = Store::new(&self.engine, State { meter: Meter::new(&limits), log: LogCapture::default(), limits });
+        let mut store =
+            Store::new(&self.engine, State { meter: Meter::new(&limits), log: LogCapture::default(), limits });
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(self.limits.output_bytes);
         store.set_epoch_deadline(engine::ticks(self.limits.call));

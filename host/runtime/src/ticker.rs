@@ -1,6 +1,7 @@
 //! Moves the engine's epoch, from an OS thread of its own: an async timer would stand still with the runtime that it watches.
 
 use std::io;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use wasmtime::Engine;
@@ -14,16 +15,28 @@ const CATCH_UP_TICKS: u32 = 4;
 ///
 /// # Errors
 /// The thread does not start.
-pub(crate) fn start(engine: &Engine) -> io::Result<()> {
+pub(crate) fn start(engine: &Engine) -> io::Result<JoinHandle<()>> {
     let engine = engine.weak();
-    std::thread::Builder::new().name("assay-epoch".into()).spawn(move || {
+    thread::Builder::new().name("assay-epoch".into()).spawn(move || {
         let mut next = Instant::now() + TICK;
         loop {
-            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+            thread::sleep(next.saturating_duration_since(Instant::now()));
             let Some(engine) = engine.upgrade() else { return };
             engine.increment_epoch();
             next = (next + TICK).max(Instant::now() - TICK * CATCH_UP_TICKS);
         }
-    })?;
-    Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ticker_ends_with_its_engine() {
+        let engine = Engine::default();
+        let ticker = start(&engine).unwrap();
+        drop(engine);
+        ticker.join().unwrap();
+    }
 }

@@ -14,8 +14,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 pub use child::child_main;
-pub(crate) use work::{Request, Source};
 use work::{Reply, compile};
+pub(crate) use work::{Request, Source};
 
 use crate::digest::Digest;
 use crate::limits::Limits;
@@ -32,7 +32,13 @@ static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 ///
 /// # Errors
 /// [`LoadError::CompileTimeout`], [`LoadError::CompilerDied`], [`LoadError::CompileRefused`], [`LoadError::CompilerStart`], [`LoadError::SchemaRefused`], [`LoadError::Cache`].
-pub(crate) async fn run(compiler: &Compiler, request: Request, bytes: &[u8], folder: &Path, limits: &Limits) -> Result<Digest, LoadError> {
+pub(crate) async fn run(
+    compiler: &Compiler,
+    request: Request,
+    bytes: &[u8],
+    folder: &Path,
+    limits: &Limits,
+) -> Result<Digest, LoadError> {
     let _turn = ONE_AT_A_TIME.acquire().await.expect("the semaphore is never closed");
     match compiler {
         Compiler::InProcess => {

@@ -65,7 +65,8 @@ pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
     let component = match &request.source {
         Source::Component => bytes,
         Source::Generic { schema, memory_bytes, table_elements } => {
-            let limits = BuildLimits { memory_bytes: *memory_bytes, table_elements: *table_elements, ..BuildLimits::default() };
+            let limits =
+                BuildLimits { memory_bytes: *memory_bytes, table_elements: *table_elements, ..BuildLimits::default() };
             match build::specialize(bytes, &build::verifier_parts(schema), &limits) {
                 Ok(component) => {
                     specialized = component;

@@ -12,7 +12,8 @@ pub fn accepts(schema: &str, document: &str) -> WatGuest {
 
 /// Accepts a report that its own schema refuses.
 pub fn breaks_its_own_schema() -> WatGuest {
-    accepts(r#"{"type":"object","required":["overview"]}"#, r#"{"summary":"no overview"}"#).prompt_version("breaks-its-own-schema")
+    accepts(r#"{"type":"object","required":["overview"]}"#, r#"{"summary":"no overview"}"#)
+        .prompt_version("breaks-its-own-schema")
 }
 
 /// Accepts a report that is no JSON.
@@ -57,14 +58,15 @@ pub fn spins_in_start() -> WatGuest {
 
 /// Fills all its memory with one instruction, again and again: the epoch is looked at between instructions only.
 pub fn fills_memory_for_ever() -> WatGuest {
-    WatGuest::new("fills-memory-for-ever")
-        .pages(1000)
-        .advance("(loop $again (memory.fill (i32.const 65536) (i32.const 1) (i32.const 65000000)) (br $again)) (unreachable)")
+    WatGuest::new("fills-memory-for-ever").pages(1000).advance(
+        "(loop $again (memory.fill (i32.const 65536) (i32.const 1) (i32.const 65000000)) (br $again)) (unreachable)",
+    )
 }
 
 /// Grows its memory by a page at a time, without end.
 pub fn grows_memory_for_ever() -> WatGuest {
-    WatGuest::new("grows-memory-for-ever").advance("(loop $again (drop (memory.grow (i32.const 1))) (br $again)) (unreachable)")
+    WatGuest::new("grows-memory-for-ever")
+        .advance("(loop $again (drop (memory.grow (i32.const 1))) (br $again)) (unreachable)")
 }
 
 /// Wants all the memory of the world at once.
@@ -269,6 +271,12 @@ pub fn traps(body: &str) -> WatGuest {
         .advance(body)
 }
 
+/// Returns a good result, and traps where it should free it.
+pub fn traps_after_returning() -> WatGuest {
+    WatGuest::new("traps-after-returning")
+        .fields(r#"(func (export "cabi_post_assay:report/guest@0.1.0#advance") (param i32) (unreachable))"#)
+}
+
 /// Logs `lines` lines, each longer than is kept, with a terminal's escape sequence in it, then asks.
 pub fn floods_the_log(lines: u32) -> WatGuest {
     let mut guest = WatGuest::new("floods-the-log").imports_log().fields("(global $n (mut i32) (i32.const 0))");
@@ -320,5 +328,6 @@ pub fn counts_its_calls() -> WatGuest {
 /// # Panics
 /// Never: the text is fixed.
 pub fn imports(interface: &str) -> Vec<u8> {
-    wat::parse_str(format!("(component (import \"{interface}\" (instance (export \"f\" (func)))))")).expect("the component parses")
+    wat::parse_str(format!("(component (import \"{interface}\" (instance (export \"f\" (func)))))"))
+        .expect("the component parses")
 }

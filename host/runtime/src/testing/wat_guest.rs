@@ -119,7 +119,10 @@ impl WatGuest {
     pub fn core(&self) -> String {
         let mut data = self.data.clone();
         let constant = |at: u32| format!("(i32.const {at})");
-        let describe = self.describe.clone().unwrap_or_else(|| constant(data.manifest(&self.prompt_version, "test.v1", &self.schema)));
+        let describe = self
+            .describe
+            .clone()
+            .unwrap_or_else(|| constant(data.manifest(&self.prompt_version, "test.v1", &self.schema)));
         let advance = self.advance.clone().unwrap_or_else(|| {
             let question = data.text("What is it about?");
             let prompt = data.prompt(question, Some(&self.schema));

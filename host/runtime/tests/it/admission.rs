@@ -52,7 +52,10 @@ async fn bytes_that_are_no_component_are_refused_by_kind() {
     assert_eq!(bench.refusal(b"").await, LoadError::NotWasm);
     assert_eq!(bench.refusal(&vec![0; 100_001]).await, LoadError::TooLarge { bytes: 100_001, limit: 100_000 });
     for end in [8, 9, guest.len() / 2, guest.len() - 1] {
-        assert!(matches!(bench.refusal(&guest[..end]).await, LoadError::Invalid { .. } | LoadError::MissingExport), "cut at {end}");
+        assert!(
+            matches!(bench.refusal(&guest[..end]).await, LoadError::Invalid { .. } | LoadError::MissingExport),
+            "cut at {end}"
+        );
     }
 }
 

@@ -33,8 +33,24 @@ async fn a_second_process_takes_the_first_ones_image() {
 
     let guest = restarted(&bench).load(&bytes).await.unwrap();
     assert!(works(&guest).await);
-    assert_eq!(bench.images(), [image.clone()]);
+    assert_eq!(bench.images(), std::slice::from_ref(image));
     assert_eq!(inode(image), made, "not made again");
+}
+
+#[tokio::test]
+async fn a_cached_guest_loads_without_its_bytes() {
+    let bench = Bench::new();
+    let bytes = WatGuest::new("cached").build();
+    let digest = bench.runtime.load(&bytes).await.unwrap().digest();
+    let guest = restarted(&bench).load_cached(digest).await.unwrap().unwrap();
+    assert_eq!((guest.digest(), works(&guest).await), (digest, true));
+
+    let unknown = assay_runtime::Digest::of(b"unknown");
+    assert!(bench.runtime.load_cached(unknown).await.unwrap().is_none());
+    fs::remove_file(&bench.images()[0]).unwrap();
+    let fresh = restarted(&bench);
+    assert!(fresh.load_cached(digest).await.unwrap().is_none());
+    assert!(fresh.load(&bytes).await.is_ok(), "a guest that was not there is no failure to share");
 }
 
 #[tokio::test]

@@ -22,7 +22,9 @@ fn shell(script: &str) -> Compiler {
 fn large(functions: usize) -> WatGuest {
     let mut fields = String::new();
     for number in 0..functions {
-        let step = format!("(local.set 0 (i32.xor (i32.mul (local.get 0) (i32.const {number})) (i32.rotl (local.get 0) (i32.const 7)))) ");
+        let step = format!(
+            "(local.set 0 (i32.xor (i32.mul (local.get 0) (i32.const {number})) (i32.rotl (local.get 0) (i32.const 7)))) "
+        );
         write!(fields, "(func (param i32) (result i32) {} (local.get 0))", step.repeat(100)).unwrap();
     }
     WatGuest::new("large").fields(&fields)
@@ -30,7 +32,11 @@ fn large(functions: usize) -> WatGuest {
 
 #[tokio::test]
 async fn what_a_child_compiles_runs_here() {
-    for (metering, allocation) in [(Metering::Off, Allocation::Pooling), (Metering::Fuel(100_000), Allocation::Pooling), (Metering::Off, Allocation::OnDemand)] {
+    for (metering, allocation) in [
+        (Metering::Off, Allocation::Pooling),
+        (Metering::Fuel(100_000), Allocation::Pooling),
+        (Metering::Off, Allocation::OnDemand),
+    ] {
         let bench = Bench::with(|options| {
             options.compiler = child();
             options.metering = metering;
@@ -70,6 +76,16 @@ async fn a_compile_that_takes_too_long_is_killed() {
     assert_eq!(std::fs::read_dir(folder.path().join("cache")).unwrap().count(), 0, "nothing half-written stays");
 }
 
+#[tokio::test]
+async fn a_guest_that_takes_too_long_to_compile_does_not_load() {
+    let bench = Bench::with(|options| {
+        options.compiler = child();
+        options.limits.compile = Duration::from_millis(50);
+    });
+    assert_eq!(bench.refusal(&large(500).build()).await, LoadError::CompileTimeout { seconds: 0 });
+    assert!(bench.images().is_empty());
+}
+
 /// A killed child is reaped by the async runtime in the background, or is a zombie until then.
 fn wait_until_gone(process: &Path) {
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -101,8 +117,14 @@ async fn children_that_do_not_keep_to_the_agreement_are_told_apart() {
         (shell("exec cat"), LoadError::CompilerDied),
         (shell("kill -SEGV $$"), LoadError::CompilerDied),
         (shell("cat > /dev/null; echo '\"Refused\"'"), LoadError::CompileRefused),
-        (shell(&format!("cat > /dev/null; echo '{{\"Done\":{{\"compatibility\":\"{}\"}}}}'", "0".repeat(64))), LoadError::CompilerMismatch),
-        (Compiler::Child { program: "/no/such/program".into(), args: vec![] }, LoadError::CompilerStart(std::io::ErrorKind::NotFound)),
+        (
+            shell(&format!("cat > /dev/null; echo '{{\"Done\":{{\"compatibility\":\"{}\"}}}}'", "0".repeat(64))),
+            LoadError::CompilerMismatch,
+        ),
+        (
+            Compiler::Child { program: "/no/such/program".into(), args: vec![] },
+            LoadError::CompilerStart(std::io::ErrorKind::NotFound),
+        ),
     ];
     for (compiler, expected) in cases {
         let name = format!("{compiler:?}");
@@ -121,7 +143,9 @@ async fn a_child_gets_nothing_of_the_environment() {
     let _ = Runtime::new(options).unwrap().load(&WatGuest::new("any").build()).await;
     let seen = std::fs::read_to_string(seen).unwrap();
     // A shell sets these by itself.
-    let foreign = seen.split('\0').filter(|var| !var.is_empty() && !["PWD=", "SHLVL=", "_=", "OLDPWD="].iter().any(|own| var.starts_with(own)));
+    let foreign = seen
+        .split('\0')
+        .filter(|var| !var.is_empty() && !["PWD=", "SHLVL=", "_=", "OLDPWD="].iter().any(|own| var.starts_with(own)));
     assert_eq!(foreign.collect::<Vec<_>>(), Vec::<&str>::new());
 }
 

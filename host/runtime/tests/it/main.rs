@@ -6,3 +6,4 @@ mod calls;
 mod compiling;
 mod limits;
 mod support;
+mod verifying;

@@ -1,0 +1,75 @@
+//! Verifiers: the generic guest with a schema put into it. A stand-in takes the generic guest's place here: it keeps what it is given and passes documents of just that length.
+
+use std::sync::Arc;
+
+use assay_runtime::build::verifier_parts;
+use assay_runtime::testing::{WatGuest, core_from_wat};
+use assay_runtime::{Compiler, LoadError, Options};
+
+use crate::support::Bench;
+
+/// Refuses parts of more than this many bytes in its initializer, as the real one refuses what is no schema.
+const MAX_PARTS_BYTES: u32 = 400;
+
+fn stand_in() -> Arc<[u8]> {
+    let mut guest = WatGuest::new("generic").fields(&format!(
+        r#"(global $parts_len (mut i32) (i32.const 0))
+           (func (export "reserve") (param i32) (result i32) (global.set $parts_len (local.get 0)) (i32.const 65536))
+           (func (export "wizer-initialize") (if (i32.gt_u (global.get $parts_len) (i32.const {MAX_PARTS_BYTES})) (then unreachable)))"#
+    ));
+    let none = guest.data.words(&[0, 0]);
+    let code = guest.data.text("length");
+    let finding = guest.data.words(&[code.0, code.1, 0, 0, 0, 0]);
+    let one = guest.data.words(&[finding, 1]);
+    let check = format!(
+        "(select (i32.const {none}) (i32.const {one}) (i32.eq (local.get $document_len) (global.get $parts_len)))"
+    );
+    core_from_wat(&guest.check(check).core()).into()
+}
+
+fn with_stand_in(options: &mut Options) {
+    options.generic = stand_in();
+}
+
+#[tokio::test]
+async fn a_verifier_checks_by_the_schema_that_it_was_made_of() {
+    for compiler in
+        [Compiler::InProcess, Compiler::Child { program: env!("CARGO_BIN_EXE_assay-compile").into(), args: vec![] }]
+    {
+        let bench = Bench::with(|options| {
+            with_stand_in(options);
+            options.compiler = compiler;
+        });
+        let schema = r#"{"type":"object"}"#;
+        let verifier = bench.runtime.verifier(schema).await.unwrap();
+        let fitting = "x".repeat(verifier_parts(schema).len());
+        assert_eq!(verifier.check(&fitting).await.result, Ok(vec![]));
+        let findings = verifier.check("x").await.result.unwrap();
+        assert_eq!(findings[0].code, "length");
+    }
+}
+
+#[tokio::test]
+async fn each_schema_has_a_verifier_and_each_verifier_one_image() {
+    let bench = Bench::with(with_stand_in);
+    for schema in ["{}", r#"{"type":"object"}"#, "{}"] {
+        bench.runtime.verifier(schema).await.unwrap();
+    }
+    assert_eq!(bench.images().len(), 2);
+}
+
+#[tokio::test]
+async fn a_schema_that_the_generic_guest_does_not_take_is_refused() {
+    let bench = Bench::with(with_stand_in);
+    let long = format!(r#"{{"$comment":"{}"}}"#, "x".repeat(MAX_PARTS_BYTES as usize));
+    assert_eq!(bench.runtime.verifier(&long).await.unwrap_err(), LoadError::SchemaRefused);
+}
+
+#[tokio::test]
+async fn a_schema_over_its_limit_is_not_even_tried() {
+    let bench = Bench::with(|options| {
+        with_stand_in(options);
+        options.limits.schema_bytes = 10;
+    });
+    assert_eq!(bench.runtime.verifier(r#"{"type":"object"}"#).await.unwrap_err(), LoadError::Manifest("schema"));
+}
