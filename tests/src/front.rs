@@ -127,8 +127,13 @@ pub(crate) fn body(bytes: Bytes, sending: Sending) -> Body {
         Sending::Whole => return http_body_util::Full::new(bytes).map_err(never).boxed_unsync(),
         Sending::CutAfter(at) => {
             let start = bytes.slice(..at.min(bytes.len()));
-            let cut = io::Error::new(io::ErrorKind::ConnectionAborted, "cut as told");
-            stream::iter([Ok(start), Err(cut)]).boxed()
+            let cut = stream::once(async {
+                // hyper flushes what it has when a body has nothing to give, and only then: an error at once would take the
+                // head of the answer along.
+                tokio::task::yield_now().await;
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut as told"))
+            });
+            stream::iter([Ok(start)]).chain(cut).boxed()
         }
         Sending::StallAfter(at, gate) => {
             let (start, rest) = (bytes.slice(..at.min(bytes.len())), bytes.slice(at.min(bytes.len())..));

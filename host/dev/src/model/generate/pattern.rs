@@ -11,7 +11,7 @@ const LONGEST: usize = 1 << 16;
 
 /// Reads a pattern; `None` where it cannot be read.
 pub(super) fn parse(pattern: &str) -> Option<Hir> {
-    regex_syntax::parse(pattern).or_else(|_| regex_syntax::parse(&without_look_around(pattern))).ok()
+    regex_syntax::parse(pattern).ok().or_else(|| regex_syntax::parse(&without_look_around(pattern)).ok())
 }
 
 /// Appends text that matches; `extra` is how many repetitions more than the fewest may be written.
