@@ -68,7 +68,7 @@ impl Builder {
     /// The [`Step`] that did not work, and why.
     pub fn preinitialize(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
         let snapshot = self.initializer.run(core, inject)?;
-        sections::strip(&snapshot)
+        strip(&snapshot)
     }
 
     /// Pre-initializes a core module and makes it a component.

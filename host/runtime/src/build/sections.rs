@@ -16,10 +16,10 @@ pub fn strip(core: &[u8]) -> Result<Vec<u8>, BuildError> {
     stripped.extend_from_slice(HEADER);
     for payload in Parser::new(0).parse_all(core) {
         let payload = payload.map_err(|error| BuildError::invalid(Step::Snapshot, error))?;
-        if let Payload::CustomSection(custom) = &payload {
-            if !custom.name().starts_with("component-type") {
-                continue;
-            }
+        if let Payload::CustomSection(custom) = &payload
+            && !custom.name().starts_with("component-type")
+        {
+            continue;
         }
         if let Some((id, range)) = payload.as_section() {
             stripped.push(id);
