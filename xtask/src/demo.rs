@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Result<()> {
         .map(|(sample, outcome)| (sample, outcome, judge(sample, outcome, stand_in)))
         .collect();
     println!("\n{}", outcome::render(&rows));
-    println!("{}", session.artifacts());
+    println!("{}\n\n{}", session.artifacts(), outcome::render_keys(&rows));
     session.stop()?;
     println!("\n{}", stages.summary());
     let faults: Vec<_> = rows

@@ -27,7 +27,7 @@ pub fn run() -> Result<()> {
         run::run(&mut guest_cargo(&["clippy", "--workspace", "--all-targets"], &["--", "-D", "warnings"]))
     })?;
     stages.run("documentation", || {
-        let mut cargo = run::cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        let mut cargo = run::cargo(&["doc", "--workspace", "--no-deps"]);
         run::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     stages.run("queries", queries::check)?;
