@@ -223,20 +223,33 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn one_guest_leaves_a_thread_to_the_others() {
-        let pool = Arc::new(Pool::start(3, STACK).unwrap());
-        let mut holds = Vec::new();
+        let pool = Pool::start(3, STACK).unwrap();
+        let mut greedy = Vec::new();
         for _ in 0..5 {
             let (work, start, end) = held();
-            let pool = Arc::clone(&pool);
-            holds.push((tokio::spawn(async move { pool.run(lane("greedy"), work).await }), start, end));
+            let mut call = Box::pin(pool.run(lane("greedy"), work));
+            assert!(futures_poll(&mut call).is_pending());
+            greedy.push((call, start, end));
         }
-        holds[0].1.recv().unwrap();
+        for (_, start, _) in &greedy[..2] {
+            start.recv().unwrap();
+        }
         assert_eq!(pool.run(lane("modest"), |_| 7).await, Some(7));
-        for (task, _, end) in holds {
+        assert_eq!(
+            greedy[2].1.try_recv(),
+            Err(mpsc::TryRecvError::Empty),
+            "the third one waits, though a thread is free"
+        );
+        for (call, _, end) in greedy {
             drop(end);
-            assert_eq!(task.await.unwrap(), Some(()));
+            assert_eq!(call.await, Some(()));
         }
-        assert!(pool.shared.lanes.lock().by_guest.is_empty(), "an idle pool remembers no guest");
+        // A thread gives its result before it looks for more work, so the last one may be about to.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !pool.shared.lanes.lock().by_guest.is_empty() {
+            assert!(Instant::now() < deadline, "an idle pool remembers no guest");
+            std::thread::yield_now();
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
