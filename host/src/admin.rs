@@ -30,9 +30,7 @@ impl Admin {
     /// # Errors
     /// When the address is taken or not ours, naming the variable.
     pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-        TcpListener::bind(address)
-            .await
-            .with_context(|| format!("ADMIN_ADDR: listen on {address}"))
+        TcpListener::bind(address).await.with_context(|| format!("ADMIN_ADDR: listen on {address}"))
     }
 
     /// Serves until the process ends.
@@ -43,10 +41,7 @@ impl Admin {
         let router = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
-            .route(
-                "/metrics",
-                get(|Shared(admin): Shared<Self>| async move { admin.metrics.encode() }),
-            )
+            .route("/metrics", get(|Shared(admin): Shared<Self>| async move { admin.metrics.encode() }))
             .with_state(self);
         axum::serve(listener, router).await
     }
@@ -55,9 +50,7 @@ impl Admin {
         let state = self.worker.lock().clone();
         let failing = state.claims_failing_since.map(|since| since.elapsed());
         let loaded = self.guests.loaded();
-        let ready = !state.draining
-            && failing.is_none_or(|time| time < UNREADY_AFTER)
-            && !loaded.is_empty();
+        let ready = !state.draining && failing.is_none_or(|time| time < UNREADY_AFTER) && !loaded.is_empty();
         let detail = json!({
             "ready": ready,
             "draining": state.draining,
@@ -72,12 +65,5 @@ impl Admin {
 
 async fn readyz(Shared(admin): Shared<Admin>) -> (StatusCode, Json<Value>) {
     let (ready, detail) = admin.readiness();
-    (
-        if ready {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        },
-        Json(detail),
-    )
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(detail))
 }

@@ -63,30 +63,15 @@ impl Config {
         // A row that is not written when the claim runs out cannot be written any more.
         pipeline.journal_patience = worker.lease;
         let admin = admin_address(vars);
-        Self {
-            database,
-            objects,
-            llm,
-            guests,
-            pipeline,
-            worker,
-            admin,
-        }
+        Self { database, objects, llm, guests, pipeline, worker, admin }
     }
 }
 
 fn admin_address(vars: &mut Variables) -> SocketAddr {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT));
-    let text = vars.text(
-        "ADMIN_ADDR",
-        &default.to_string(),
-        "address of /livez, /readyz and /metrics",
-    );
+    let text = vars.text("ADMIN_ADDR", &default.to_string(), "address of /livez, /readyz and /metrics");
     text.parse().unwrap_or_else(|_| {
-        vars.fault(
-            "ADMIN_ADDR",
-            format!("is {text:?}, but must be an address and a port, as in 127.0.0.1:9464"),
-        );
+        vars.fault("ADMIN_ADDR", format!("is {text:?}, but must be an address and a port, as in 127.0.0.1:9464"));
         default
     })
 }
@@ -103,11 +88,7 @@ mod tests {
             ("LLM_PROVIDER", "abacus"),
             ("S3_ENDPOINT", "not a url"),
         ];
-        let vars = Variables::from_map(
-            wrong
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
-        );
+        let vars = Variables::from_map(wrong.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         let faults = Config::load(vars).unwrap_err();
         let named: Vec<_> = faults.iter().map(|fault| fault.name).collect();
         for name in [

@@ -196,12 +196,7 @@ pub struct JobError {
 impl JobError {
     /// An error with a one-line message that holds no content.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retry_after: None,
-            source: None,
-        }
+        Self { code, message: message.into(), retry_after: None, source: None }
     }
 
     /// Keeps the error that caused this one for the chain.
@@ -244,9 +239,7 @@ impl fmt::Display for JobError {
 
 impl StdError for JobError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -260,30 +253,21 @@ mod tests {
         for code in Code::ALL {
             let start = format!("| `{code}` | {} |", code.class().as_str());
             let rows = page.lines().filter(|line| line.starts_with(&start)).count();
-            assert_eq!(
-                rows, 1,
-                "docs/errors.md needs exactly one row that starts with {start:?}"
-            );
+            assert_eq!(rows, 1, "docs/errors.md needs exactly one row that starts with {start:?}");
         }
         let documented = page.lines().filter(|line| line.starts_with("| `")).count();
-        assert_eq!(
-            documented,
-            Code::ALL.len(),
-            "docs/errors.md documents a code that does not exist"
-        );
+        assert_eq!(documented, Code::ALL.len(), "docs/errors.md documents a code that does not exist");
     }
 
     #[test]
     fn codes_are_distinct() {
-        let distinct: std::collections::HashSet<_> =
-            Code::ALL.iter().map(|code| code.as_str()).collect();
+        let distinct: std::collections::HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(distinct.len(), Code::ALL.len());
     }
 
     #[test]
     fn the_chain_names_every_cause_once() {
-        let error = JobError::new(Code::S3ReadFailed, "read the original")
-            .caused_by(std::io::Error::other("reset"));
+        let error = JobError::new(Code::S3ReadFailed, "read the original").caused_by(std::io::Error::other("reset"));
         assert_eq!(error.chain(), "read the original: reset");
         assert_eq!(error.to_string(), "s3_read_failed: read the original");
     }

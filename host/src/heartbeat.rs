@@ -50,9 +50,7 @@ impl Heartbeat {
         metrics: Metrics,
         stop: CancellationToken,
     ) -> std::io::Result<thread::JoinHandle<()>> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name("assay-heartbeat".to_owned())
             .spawn(move || runtime.block_on(self.run(&database, &held, &releases, &metrics, &stop)))
@@ -69,9 +67,7 @@ impl Heartbeat {
         let mut connection = None;
         let mut next_beat = Instant::now();
         loop {
-            let wake = held
-                .next_fence()
-                .map_or(next_beat, |fence| fence.min(next_beat));
+            let wake = held.next_fence().map_or(next_beat, |fence| fence.min(next_beat));
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(wake.into()) => {}
@@ -120,27 +116,19 @@ impl Heartbeat {
         let lost = held.renewed(&asked, &kept, self.trusted_until(sent));
         report(lost, metrics, "claims were taken over while they were held");
         let slots = i32::try_from(self.slots).unwrap_or(i32::MAX);
-        connection
-            .announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &releases())
-            .await
+        connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &releases()).await
     }
 
     /// Completes when a claim was given up, which it does at the time of the next fence.
     async fn fence_in_time(&self, held: &HeldClaims, metrics: &Metrics) {
-        let next = held
-            .next_fence()
-            .unwrap_or_else(|| Instant::now() + self.lease);
+        let next = held.next_fence().unwrap_or_else(|| Instant::now() + self.lease);
         tokio::time::sleep_until(next.into()).await;
         fence(held, metrics);
     }
 }
 
 fn fence(held: &HeldClaims, metrics: &Metrics) {
-    report(
-        held.fence(Instant::now()),
-        metrics,
-        "leases may have run out without an answer from the database",
-    );
+    report(held.fence(Instant::now()), metrics, "leases may have run out without an answer from the database");
 }
 
 fn report(lost: usize, metrics: &Metrics, reason: &'static str) {

@@ -38,28 +38,13 @@ impl HeldClaims {
     /// Takes a claim into the set.
     pub fn hold(&self, lease: Lease, trusted_until: Instant) -> Held {
         let (interrupt, interrupted) = watch::channel(None);
-        self.claims.lock().insert(
-            lease.job,
-            Entry {
-                lease,
-                trusted_until,
-                interrupt,
-            },
-        );
-        Held {
-            claims: self.clone(),
-            lease,
-            interrupted,
-        }
+        self.claims.lock().insert(lease.job, Entry { lease, trusted_until, interrupt });
+        Held { claims: self.clone(), lease, interrupted }
     }
 
     /// What the next beat renews.
     pub fn leases(&self) -> Vec<Lease> {
-        self.claims
-            .lock()
-            .values()
-            .map(|entry| entry.lease)
-            .collect()
+        self.claims.lock().values().map(|entry| entry.lease).collect()
     }
 
     /// Takes over the answer of a beat: `kept` are renewed, the rest of `asked` is lost. Tells how many were lost.
@@ -67,10 +52,7 @@ impl HeldClaims {
         let mut claims = self.claims.lock();
         let mut lost = 0;
         for lease in asked {
-            let Some(entry) = claims
-                .get_mut(&lease.job)
-                .filter(|entry| entry.lease == *lease)
-            else {
+            let Some(entry) = claims.get_mut(&lease.job).filter(|entry| entry.lease == *lease) else {
                 continue;
             };
             if kept.contains(&lease.job) {
@@ -86,21 +68,14 @@ impl HeldClaims {
     /// Gives up the claims whose lease may have run out without our knowing. Tells how many.
     pub fn fence(&self, now: Instant) -> usize {
         let claims = self.claims.lock();
-        let over = claims
-            .values()
-            .filter(|entry| entry.trusted_until <= now && entry.interrupt.borrow().is_none());
-        over.map(|entry| entry.interrupt.send_replace(Some(Interruption::Lost)))
-            .count()
+        let over = claims.values().filter(|entry| entry.trusted_until <= now && entry.interrupt.borrow().is_none());
+        over.map(|entry| entry.interrupt.send_replace(Some(Interruption::Lost))).count()
     }
 
     /// The next moment at which [`Self::fence`] would give up a claim.
     pub fn next_fence(&self) -> Option<Instant> {
         let claims = self.claims.lock();
-        claims
-            .values()
-            .filter(|entry| entry.interrupt.borrow().is_none())
-            .map(|entry| entry.trusted_until)
-            .min()
+        claims.values().filter(|entry| entry.interrupt.borrow().is_none()).map(|entry| entry.trusted_until).min()
     }
 
     /// Tells every run to stop, because the worker does.
@@ -119,11 +94,7 @@ impl Held {
     /// Completes when the run must stop.
     pub async fn interrupted(&self) -> Interruption {
         let mut interrupted = self.interrupted.clone();
-        let reason = interrupted
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|reason| *reason);
+        let reason = interrupted.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
         // The sender lives in the set as long as this claim does; without it, nobody renews the lease any more.
         reason.unwrap_or(Interruption::Lost)
     }
@@ -139,10 +110,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut claims = self.claims.claims.lock();
-        if claims
-            .get(&self.lease.job)
-            .is_some_and(|entry| entry.lease == self.lease)
-        {
+        if claims.get(&self.lease.job).is_some_and(|entry| entry.lease == self.lease) {
             claims.remove(&self.lease.job);
         }
     }
@@ -158,10 +126,7 @@ mod tests {
     use crate::job::LeaseToken;
 
     fn lease() -> Lease {
-        Lease {
-            job: JobId(Uuid::new_v4()),
-            token: LeaseToken(1),
-        }
+        Lease { job: JobId(Uuid::new_v4()), token: LeaseToken(1) }
     }
 
     #[tokio::test]
@@ -170,10 +135,7 @@ mod tests {
         let (mine, theirs) = (lease(), lease());
         let until = Instant::now() + Duration::from_secs(30);
         let (kept, gone) = (claims.hold(mine, until), claims.hold(theirs, until));
-        assert_eq!(
-            claims.renewed(&[mine, theirs], &HashSet::from([mine.job]), until),
-            1
-        );
+        assert_eq!(claims.renewed(&[mine, theirs], &HashSet::from([mine.job]), until), 1);
         assert_eq!(gone.interrupted().await, Interruption::Lost);
         assert!(kept.interrupted.borrow().is_none());
     }

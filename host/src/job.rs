@@ -131,22 +131,12 @@ impl FileFacts {
 
     /// The key of an artifact of one run.
     pub fn run_key(&self, lease: Lease, name: &str) -> String {
-        format!(
-            "{}/runs/{}-{}/{name}",
-            self.folder(),
-            lease.job,
-            lease.token
-        )
+        format!("{}/runs/{}-{}/{name}", self.folder(), lease.job, lease.token)
     }
 
     /// The key of a received answer.
     pub fn answer_key(&self, lease: Lease, ordinal: i32) -> String {
-        format!(
-            "{}/answers/{}/{ordinal}-{}.json",
-            self.folder(),
-            lease.job,
-            lease.token
-        )
+        format!("{}/answers/{}/{ordinal}-{}.json", self.folder(), lease.job, lease.token)
     }
 }
 
@@ -250,63 +240,33 @@ pub struct Tokens {
 impl Settlement {
     /// The report is written and everything agrees.
     pub fn succeeded(result: FileResult, tokens: Tokens) -> Self {
-        Self {
-            outcome: Outcome::Succeeded,
-            wait: Duration::ZERO,
-            failure: None,
-            result,
-            tokens,
-        }
+        Self { outcome: Outcome::Succeeded, wait: Duration::ZERO, failure: None, result, tokens }
     }
 
     /// The job is dead.
     pub fn failed(failure: Failure, result: FileResult, tokens: Tokens) -> Self {
-        Self {
-            outcome: Outcome::Failed,
-            wait: Duration::ZERO,
-            failure: Some(failure),
-            result,
-            tokens,
-        }
+        Self { outcome: Outcome::Failed, wait: Duration::ZERO, failure: Some(failure), result, tokens }
     }
 
     /// The job runs again after `wait`.
     pub fn retried(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
-        Self {
-            outcome: Outcome::Retried,
-            wait,
-            failure: Some(failure),
-            result: FileResult::default(),
-            tokens,
-        }
+        Self { outcome: Outcome::Retried, wait, failure: Some(failure), result: FileResult::default(), tokens }
     }
 
     /// The job runs again after `wait`, attempt given back, snooze counted.
     pub fn snoozed(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
-        Self {
-            outcome: Outcome::Snoozed,
-            ..Self::retried(failure, wait, tokens)
-        }
+        Self { outcome: Outcome::Snoozed, ..Self::retried(failure, wait, tokens) }
     }
 
     /// The job runs again after `wait`, attempt given back.
     pub fn held(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
-        Self {
-            outcome: Outcome::Held,
-            ..Self::retried(failure, wait, tokens)
-        }
+        Self { outcome: Outcome::Held, ..Self::retried(failure, wait, tokens) }
     }
 
     /// The worker stops: the job can be claimed at once, attempt given back.
     pub fn released(tokens: Tokens) -> Self {
         let (wait, result) = (Duration::ZERO, FileResult::default());
-        Self {
-            outcome: Outcome::Released,
-            wait,
-            failure: None,
-            result,
-            tokens,
-        }
+        Self { outcome: Outcome::Released, wait, failure: None, result, tokens }
     }
 }
 

@@ -77,9 +77,7 @@ pub struct StateLabels {
 }
 
 /// From a loopback round trip to the longest deadline.
-const SECONDS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0,
-];
+const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0];
 /// Guest calls: from an instantiation to the call's limit.
 const CALL_SECONDS: [f64; 9] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 0.5, 2.0];
 
@@ -113,17 +111,8 @@ impl Metrics {
     fn register(&self) {
         let mut registry = Registry::with_prefix("assay");
         registry.register("claims", "Jobs claimed", self.claims.clone());
-        registry.register(
-            "outcomes",
-            "Settled claims by outcome and code",
-            self.outcomes.clone(),
-        );
-        registry.register_with_unit(
-            "pickup_lag",
-            "From due to claimed",
-            Unit::Seconds,
-            self.pickup_lag.clone(),
-        );
+        registry.register("outcomes", "Settled claims by outcome and code", self.outcomes.clone());
+        registry.register_with_unit("pickup_lag", "From due to claimed", Unit::Seconds, self.pickup_lag.clone());
         registry.register_with_unit(
             "job_duration",
             "From claim to settlement",
@@ -136,37 +125,12 @@ impl Metrics {
             Unit::Seconds,
             self.model_latency.clone(),
         );
-        registry.register(
-            "model_calls",
-            "Calls of the model by result",
-            self.model_calls.clone(),
-        );
-        registry.register(
-            "model_tokens",
-            "Tokens as the provider counts them",
-            self.model_tokens.clone(),
-        );
-        registry.register_with_unit(
-            "guest_time",
-            "One guest call",
-            Unit::Seconds,
-            self.guest_time.clone(),
-        );
-        registry.register(
-            "lost_leases",
-            "Claims lost to another worker or to time",
-            self.lost_leases.clone(),
-        );
-        registry.register(
-            "reaped_jobs",
-            "Jobs that the reaper took back or ended",
-            self.reaped.clone(),
-        );
-        registry.register(
-            "orphan_reports",
-            "Reports that could not be deleted",
-            self.orphans.clone(),
-        );
+        registry.register("model_calls", "Calls of the model by result", self.model_calls.clone());
+        registry.register("model_tokens", "Tokens as the provider counts them", self.model_tokens.clone());
+        registry.register_with_unit("guest_time", "One guest call", Unit::Seconds, self.guest_time.clone());
+        registry.register("lost_leases", "Claims lost to another worker or to time", self.lost_leases.clone());
+        registry.register("reaped_jobs", "Jobs that the reaper took back or ended", self.reaped.clone());
+        registry.register("orphan_reports", "Reports that could not be deleted", self.orphans.clone());
         registry.register("slots", "Slots of this worker", self.slots.clone());
         *self.registry.write() = registry;
     }
@@ -189,28 +153,20 @@ impl Metrics {
     pub fn tokens(&self, input: i64, output: i64) {
         for (direction, tokens) in [("input", input), ("output", output)] {
             let tokens = u64::try_from(tokens).unwrap_or(0);
-            self.model_tokens
-                .get_or_create(&DirectionLabels { direction })
-                .inc_by(tokens);
+            self.model_tokens.get_or_create(&DirectionLabels { direction }).inc_by(tokens);
         }
     }
 
     /// Observes one guest call.
     pub fn guest_call(&self, prompt_version: &str, elapsed: Duration) {
-        let labels = VersionLabels {
-            prompt_version: prompt_version.to_owned(),
-        };
-        self.guest_time
-            .get_or_create(&labels)
-            .observe(elapsed.as_secs_f64());
+        let labels = VersionLabels { prompt_version: prompt_version.to_owned() };
+        self.guest_time.get_or_create(&labels).observe(elapsed.as_secs_f64());
     }
 
     /// Shows how many slots there are and how many are busy.
     pub fn show_slots(&self, busy: usize, total: usize) {
         for (state, slots) in [("busy", busy), ("total", total)] {
-            self.slots
-                .get_or_create(&StateLabels { state })
-                .set(i64::try_from(slots).unwrap_or(i64::MAX));
+            self.slots.get_or_create(&StateLabels { state }).set(i64::try_from(slots).unwrap_or(i64::MAX));
         }
     }
 }
@@ -227,12 +183,7 @@ mod tests {
         metrics.guest_call("meeting-v1", Duration::from_micros(300));
         metrics.show_slots(1, 16);
         let page = metrics.encode();
-        for name in [
-            "assay_claims",
-            "assay_pickup_lag_seconds",
-            "assay_lost_leases",
-            "assay_slots{state=\"busy\"} 1",
-        ] {
+        for name in ["assay_claims", "assay_pickup_lag_seconds", "assay_lost_leases", "assay_slots{state=\"busy\"} 1"] {
             assert!(page.contains(name), "{name} is missing in\n{page}");
         }
     }

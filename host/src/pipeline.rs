@@ -56,11 +56,7 @@ pub enum Ending {
 
 impl Pipeline {
     /// Runs a claimed job until it can be settled, or until `interrupted` completes.
-    pub async fn run(
-        &self,
-        claim: &Claim,
-        interrupted: impl Future<Output = Interruption>,
-    ) -> Ending {
+    pub async fn run(&self, claim: &Claim, interrupted: impl Future<Output = Interruption>) -> Ending {
         let mut run = Run::new(claim);
         let result = tokio::select! {
             result = self.report(&mut run) => result,
@@ -68,18 +64,18 @@ impl Pipeline {
         };
         // Whatever happened, an answer that was paid for is in the journal before its job is settled.
         let result = match result {
-            Err(Failed::Interrupted(Interruption::Lost)) => return Ending::Lost,
+            Err(Failed::Interrupted(Interruption::Lost)) => result,
             result => result.and(run.journaled().await),
         };
+        if let (Err(_), Some(key)) = (&result, run.report_key.take()) {
+            // No success was ever settled under this token, so no row can come to point at the report.
+            self.discard_report(&claim.file, &key).await;
+        }
         match result {
             Ok(()) => Ending::Settle(Settlement::succeeded(run.finished(), run.tokens)),
-            Err(Failed::Interrupted(Interruption::Stopping)) => {
-                Ending::Settle(Settlement::released(run.tokens))
-            }
+            Err(Failed::Interrupted(Interruption::Stopping)) => Ending::Settle(Settlement::released(run.tokens)),
             Err(Failed::Interrupted(Interruption::Lost)) => Ending::Lost,
-            Err(Failed::Job { step, error }) => {
-                Ending::Settle(self.failed(&mut run, step, error).await)
-            }
+            Err(Failed::Job { step, error }) => Ending::Settle(self.failed(&mut run, step, error).await),
         }
     }
 
@@ -87,12 +83,14 @@ impl Pipeline {
     async fn report(&self, run: &mut Run<'_>) -> Result<(), Failed> {
         let release = self.resolve(run).at(Step::ResolveGuest)?;
         let transcript = self.read(&run.claim.file).await.at(Step::ReadTranscript)?;
-        for _round in 0..=self.guests.limits().job.rounds {
-            match self
-                .advance(run, &release, &transcript)
-                .await
-                .at(Step::Advance)?
-            {
+        let rounds = self.guests.limits().job.rounds;
+        let mut asked = 0;
+        loop {
+            match self.advance(run, &release, &transcript).await.at(Step::Advance)? {
+                Next::Ask(_) if asked == rounds => {
+                    let message = format!("ask the model: more than {rounds} rounds (GUEST_MAX_ROUNDS)");
+                    return Err(Failed::at(Step::Advance, JobError::new(Code::GuestLimitExceeded, message)));
+                }
                 Next::Ask(prompts) => self.ask(run, prompts).await?,
                 Next::Accept(report) => return self.accept(run, &release, report).await,
                 Next::Reject(rejection) => {
@@ -100,26 +98,17 @@ impl Pipeline {
                     return Err(Failed::at(Step::Advance, error));
                 }
             }
+            asked += 1;
         }
-        let rounds = self.guests.limits().job.rounds;
-        let error = JobError::new(
-            Code::GuestLimitExceeded,
-            format!("ask the model: more than {rounds} rounds"),
-        );
-        Err(Failed::at(Step::Advance, error))
     }
 
     /// The release that the claim pinned.
     fn resolve(&self, run: &mut Run<'_>) -> Result<Arc<Release>, JobError> {
         let digest = &run.claim.guest_digest;
         let release = self.guests.release(digest).ok_or_else(|| {
-            JobError::new(
-                Code::GuestLoadFailed,
-                format!("resolve the guest: {digest} is not loaded on this worker"),
-            )
+            JobError::new(Code::GuestLoadFailed, format!("resolve the guest: {digest} is not loaded on this worker"))
         })?;
-        tracing::Span::current()
-            .record("prompt.version", release.manifest().prompt_version.as_str());
+        tracing::Span::current().record("prompt.version", release.manifest().prompt_version.as_str());
         run.release = Some(release.clone());
         Ok(release)
     }
@@ -127,24 +116,15 @@ impl Pipeline {
     /// The original, as the guest sees it at every call.
     async fn read(&self, file: &FileFacts) -> Result<Arc<Transcript>, JobError> {
         let limit = self.config.transcript_bytes;
-        let bytes = self
-            .objects
-            .read(&file.bucket, &file.original_key, limit)
-            .await
-            .map_err(|error| error.for_read())?;
+        let bytes =
+            self.objects.read(&file.bucket, &file.original_key, limit).await.map_err(|error| error.for_read())?;
         let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let message = format!(
-                "read the original: not UTF-8 from byte {}",
-                error.valid_up_to()
-            );
+            let message = format!("read the original: not UTF-8 from byte {}", error.valid_up_to());
             JobError::new(Code::TranscriptInvalidEncoding, message)
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         if text.trim().is_empty() {
-            return Err(JobError::new(
-                Code::TranscriptEmpty,
-                "read the original: it has no text",
-            ));
+            return Err(JobError::new(Code::TranscriptEmpty, "read the original: it has no text"));
         }
         Ok(Arc::new(Transcript {
             id: file.id.to_string(),
@@ -164,42 +144,25 @@ impl Pipeline {
         transcript: &Arc<Transcript>,
     ) -> Result<Next, JobError> {
         let advanced = release.advance(transcript, &run.answers).await;
-        self.metrics
-            .guest_call(&release.manifest().prompt_version, advanced.elapsed);
+        self.metrics.guest_call(&release.manifest().prompt_version, advanced.elapsed);
         run.log.extend(advanced.log);
         advanced.step
     }
 
     /// Checks an accepted report once more and writes it; no report leaves on the word of the guest alone.
-    async fn accept(
-        &self,
-        run: &mut Run<'_>,
-        release: &Release,
-        report: Report,
-    ) -> Result<(), Failed> {
+    async fn accept(&self, run: &mut Run<'_>, release: &Release, report: Report) -> Result<(), Failed> {
         limits::check_report(&report.document, &self.guests.limits().job).at(Step::Verify)?;
         let found = release.verify(&report.document).await.at(Step::Verify)?;
         if !found.is_empty() {
-            let message = format!(
-                "check the report against its schema: {}",
-                release.summary(&found)
-            );
+            let message = format!("check the report against its schema: {}", release.summary(&found));
             run.findings = found;
-            return Err(Failed::at(
-                Step::Verify,
-                JobError::new(Code::ReportInvalid, message),
-            ));
+            return Err(Failed::at(Step::Verify, JobError::new(Code::ReportInvalid, message)));
         }
         let file = &run.claim.file;
         let key = file.run_key(run.claim.lease, "report.json");
-        let write = self
-            .objects
-            .write_json(&file.bucket, &key, Bytes::from(report.document));
+        let write = self.objects.write_json(&file.bucket, &key, Bytes::from(report.document));
         // The journal's writes are under way; the report need not wait for them, only the settlement does.
-        write
-            .await
-            .map_err(|error| error.for_write())
-            .at(Step::WriteReport)?;
+        write.await.map_err(|error| error.for_write()).at(Step::WriteReport)?;
         run.report_key = Some(key);
         self.keep_words(run, &report.notes).await;
         Ok(())
@@ -207,31 +170,16 @@ impl Pipeline {
 
     /// Decides what becomes of a failed attempt; where the job ends, its answers are kept first.
     pub async fn failed(&self, run: &mut Run<'_>, step: Step, error: JobError) -> Settlement {
-        let tries = Tries {
-            attempts: run.claim.attempts,
-            max_attempts: run.claim.max_attempts,
-            snoozes: run.claim.snoozes,
-        };
-        let failure = Failure {
-            code: error.code,
-            step,
-            message: error.chain(),
-        };
-        match self
-            .config
-            .retry
-            .decide(error.class(), tries, error.retry_after, rand::random())
-        {
+        let tries =
+            Tries { attempts: run.claim.attempts, max_attempts: run.claim.max_attempts, snoozes: run.claim.snoozes };
+        let failure = Failure { code: error.code, step, message: error.chain() };
+        match self.config.retry.decide(error.class(), tries, error.retry_after, rand::random()) {
             Verdict::Retry(wait) => Settlement::retried(failure, wait, run.tokens),
             Verdict::Snooze(wait) => Settlement::snoozed(failure, wait, run.tokens),
             Verdict::Hold(wait) => Settlement::held(failure, wait, run.tokens),
             Verdict::Fail => {
                 let raw_output_key = self.keep_raw_output(run, error.code).await;
-                let result = FileResult {
-                    report_key: None,
-                    raw_output_key,
-                    ..run.versions()
-                };
+                let result = FileResult { report_key: None, raw_output_key, ..run.versions() };
                 Settlement::failed(failure, result, run.tokens)
             }
         }

@@ -38,10 +38,7 @@ impl Reaper {
             settle(database.reap_expired().await, &metrics);
             // A fleet that was just started does not know yet what it will serve.
             if started.elapsed() >= self.version_patience {
-                settle(
-                    database.fail_unknown_versions(self.version_patience).await,
-                    &metrics,
-                );
+                settle(database.fail_unknown_versions(self.version_patience).await, &metrics);
             }
             if Instant::now() >= forget_at {
                 forget_at = Instant::now() + FORGET_EVERY;
@@ -62,11 +59,7 @@ fn settle(reaped: Result<Vec<Reaped>, crate::db::DbError>, metrics: &Metrics) {
         metrics.reaped.inc();
         let (job, file) = (job.to_string(), file.to_string());
         match rescue {
-            Rescue::Requeued => tracing::warn!(
-                job.id = job,
-                file.id = file,
-                "took back the job of a dead worker"
-            ),
+            Rescue::Requeued => tracing::warn!(job.id = job, file.id = file, "took back the job of a dead worker"),
             Rescue::Failed => tracing::error!(
                 job.id = job,
                 file.id = file,

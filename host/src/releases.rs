@@ -51,7 +51,11 @@ impl Releases {
     async fn share(&self) {
         for (digest, file) in self.guests.files() {
             if let Err(error) = self.share_one(&digest, &file).await {
-                tracing::warn!(guest.digest = digest, error = format!("{error:#}"), "keep a copy of the guest in the bucket");
+                tracing::warn!(
+                    guest.digest = digest,
+                    error = format!("{error:#}"),
+                    "keep a copy of the guest in the bucket"
+                );
             }
         }
     }

@@ -59,13 +59,7 @@ impl RetryPolicy {
     /// Decides what becomes of an attempt that failed with `class`.
     ///
     /// `retry_after` is what the other side asked for; `dice` is uniform in 0..1.
-    pub fn decide(
-        &self,
-        class: Class,
-        tries: Tries,
-        retry_after: Option<Duration>,
-        dice: f64,
-    ) -> Verdict {
+    pub fn decide(&self, class: Class, tries: Tries, retry_after: Option<Duration>, dice: f64) -> Verdict {
         let floor = retry_after.unwrap_or_default().min(self.retry_after_cap);
         match class {
             Class::Fail => Verdict::Fail,
@@ -100,17 +94,11 @@ mod tests {
 
     use super::*;
 
-    const FIRST: Tries = Tries {
-        attempts: 1,
-        max_attempts: 4,
-        snoozes: 0,
-    };
+    const FIRST: Tries = Tries { attempts: 1, max_attempts: 4, snoozes: 0 };
 
     fn seconds(verdict: Verdict) -> f64 {
         match verdict {
-            Verdict::Retry(wait) | Verdict::Snooze(wait) | Verdict::Hold(wait) => {
-                wait.as_secs_f64()
-            }
+            Verdict::Retry(wait) | Verdict::Snooze(wait) | Verdict::Hold(wait) => wait.as_secs_f64(),
             Verdict::Fail => panic!("the job ended"),
         }
     }
@@ -120,51 +108,26 @@ mod tests {
         let policy = RetryPolicy::default();
         for (attempts, expected) in [(1, 30), (2, 120), (3, 480)] {
             let tries = Tries { attempts, ..FIRST };
-            assert_eq!(
-                policy.decide(Class::Retry, tries, None, 0.5),
-                Verdict::Retry(Duration::from_secs(expected))
-            );
+            assert_eq!(policy.decide(Class::Retry, tries, None, 0.5), Verdict::Retry(Duration::from_secs(expected)));
         }
-        let last = Tries {
-            attempts: 4,
-            ..FIRST
-        };
+        let last = Tries { attempts: 4, ..FIRST };
         assert_eq!(policy.decide(Class::Retry, last, None, 0.5), Verdict::Fail);
     }
 
     #[test]
     fn a_rate_limit_uses_attempts_only_after_its_snoozes() {
         let policy = RetryPolicy::default();
-        assert!(matches!(
-            policy.decide(Class::Snooze, FIRST, None, 0.0),
-            Verdict::Snooze(_)
-        ));
-        let spent = Tries {
-            snoozes: 20,
-            ..FIRST
-        };
-        assert!(matches!(
-            policy.decide(Class::Snooze, spent, None, 0.0),
-            Verdict::Retry(_)
-        ));
-        let over = Tries {
-            attempts: 4,
-            ..spent
-        };
+        assert!(matches!(policy.decide(Class::Snooze, FIRST, None, 0.0), Verdict::Snooze(_)));
+        let spent = Tries { snoozes: 20, ..FIRST };
+        assert!(matches!(policy.decide(Class::Snooze, spent, None, 0.0), Verdict::Retry(_)));
+        let over = Tries { attempts: 4, ..spent };
         assert_eq!(policy.decide(Class::Snooze, over, None, 0.0), Verdict::Fail);
     }
 
     #[test]
     fn a_held_job_never_ends() {
-        let spent = Tries {
-            attempts: 4,
-            max_attempts: 4,
-            snoozes: 20,
-        };
-        assert!(matches!(
-            RetryPolicy::default().decide(Class::Hold, spent, None, 0.0),
-            Verdict::Hold(_)
-        ));
+        let spent = Tries { attempts: 4, max_attempts: 4, snoozes: 20 };
+        assert!(matches!(RetryPolicy::default().decide(Class::Hold, spent, None, 0.0), Verdict::Hold(_)));
     }
 
     proptest! {

@@ -41,10 +41,7 @@ pub async fn settle(
         Written::Done => return Some(settlement),
         Written::Lost => {
             pipeline.metrics.lost_leases.inc();
-            tracing::warn!(
-                outcome = settlement.outcome.as_str(),
-                "the claim was lost before it could be settled"
-            );
+            tracing::warn!(outcome = settlement.outcome.as_str(), "the claim was lost before it could be settled");
             return None;
         }
         Written::Unknown(error) => {
@@ -74,12 +71,7 @@ pub async fn settle(
 }
 
 /// Writes one settlement, through lost answers and passing faults, as long as the claim can be trusted.
-async fn write(
-    database: &Database,
-    lease: Lease,
-    settlement: &Settlement,
-    trusted_until: Instant,
-) -> Written {
+async fn write(database: &Database, lease: Lease, settlement: &Settlement, trusted_until: Instant) -> Written {
     loop {
         let error = match database.settle(lease, settlement).await {
             Ok(Settled::Done) => return Written::Done,
@@ -99,22 +91,14 @@ async fn write(
             }
         }
         if Instant::now() + PAUSE >= trusted_until {
-            return if error.is_ambiguous() {
-                Written::Unknown(error)
-            } else {
-                Written::Refused(error)
-            };
+            return if error.is_ambiguous() { Written::Unknown(error) } else { Written::Refused(error) };
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// Asks what became of a settlement until there is an answer or the claim cannot be trusted any more.
-async fn read_back(
-    database: &Database,
-    lease: Lease,
-    trusted_until: Instant,
-) -> Result<Presence, DbError> {
+async fn read_back(database: &Database, lease: Lease, trusted_until: Instant) -> Result<Presence, DbError> {
     loop {
         match database.presence(lease).await {
             Ok(presence) => return Ok(presence),

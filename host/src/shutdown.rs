@@ -19,10 +19,7 @@ impl Shutdown {
     /// When the operating system takes no handler.
     pub fn on_signals() -> std::io::Result<Self> {
         let shutdown = Self::default();
-        let (term, int) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
+        let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::spawn(shutdown.clone().follow(term, int));
         Ok(shutdown)
     }
@@ -35,10 +32,7 @@ impl Shutdown {
             }
         };
         let name = next().await;
-        tracing::info!(
-            signal = name,
-            "draining: no more claims; a second signal gives the jobs back at once"
-        );
+        tracing::info!(signal = name, "draining: no more claims; a second signal gives the jobs back at once");
         self.drain.cancel();
         let name = next().await;
         tracing::warn!(signal = name, "stopping now: giving jobs back");

@@ -76,12 +76,7 @@ pub async fn submit(
     let key = job::original_key(document.user, file, document.kind.extension());
     let size_bytes = i64::try_from(document.bytes.len()).unwrap_or(i64::MAX);
     objects
-        .write(
-            objects.bucket(),
-            &key,
-            document.kind.mime_type(),
-            document.bytes,
-        )
+        .write(objects.bucket(), &key, document.kind.mime_type(), document.bytes)
         .await
         .map_err(|error| error.for_write())?;
     let row = NewFile {
@@ -110,8 +105,7 @@ async fn compensate(
     key: &str,
     error: DbError,
 ) -> Result<(FileId, JobId), JobError> {
-    let failed =
-        |error: DbError| JobError::new(Code::DbUpdateFailed, "enqueue the file").caused_by(error);
+    let failed = |error: DbError| JobError::new(Code::DbUpdateFailed, "enqueue the file").caused_by(error);
     if error.is_ambiguous() {
         match database.file_status(file).await {
             Ok(Some(status)) => {

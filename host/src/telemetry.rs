@@ -23,38 +23,21 @@ const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 impl TelemetryConfig {
     /// Declares and reads the variables of the logs.
     pub fn load(vars: &mut Variables) -> Self {
-        let level = vars
-            .text("LOG_LEVEL", "info", "error, warn, info, debug or trace")
-            .to_lowercase();
+        let level = vars.text("LOG_LEVEL", "info", "error, warn, info, debug or trace").to_lowercase();
         if !LEVELS.contains(&level.as_str()) {
-            vars.fault(
-                "LOG_LEVEL",
-                format!("is {level:?}, but must be one of {}", LEVELS.join(", ")),
-            );
+            vars.fault("LOG_LEVEL", format!("is {level:?}, but must be one of {}", LEVELS.join(", ")));
         }
         let format = vars.text("LOG_FORMAT", "text", "text or json");
         if !["text", "json"].contains(&format.as_str()) {
-            vars.fault(
-                "LOG_FORMAT",
-                format!("is {format:?}, but must be text or json"),
-            );
+            vars.fault("LOG_FORMAT", format!("is {format:?}, but must be text or json"));
         }
-        Self {
-            level,
-            json: format == "json",
-        }
+        Self { level, json: format == "json" }
     }
 
     /// What passes: Assay's events at the level, the libraries' warnings.
     pub fn filter(&self) -> EnvFilter {
-        let level = if LEVELS.contains(&self.level.as_str()) {
-            self.level.as_str()
-        } else {
-            "info"
-        };
-        EnvFilter::new(format!(
-            "warn,assay={level},assay_runtime={level},assay_dev={level}"
-        ))
+        let level = if LEVELS.contains(&self.level.as_str()) { self.level.as_str() } else { "info" };
+        EnvFilter::new(format!("warn,assay={level},assay_runtime={level},assay_dev={level}"))
     }
 
     /// Starts logging to standard error. Later calls change nothing.
@@ -65,13 +48,7 @@ impl TelemetryConfig {
         let _already_started = if self.json {
             registry.with(lines.json().flatten_event(true)).try_init()
         } else {
-            registry
-                .with(
-                    lines
-                        .with_ansi(std::io::stderr().is_terminal())
-                        .with_target(false),
-                )
-                .try_init()
+            registry.with(lines.with_ansi(std::io::stderr().is_terminal()).with_target(false)).try_init()
         };
     }
 }

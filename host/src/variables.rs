@@ -46,10 +46,7 @@ impl Variables {
 
     /// A given environment; what tests use.
     pub fn from_map(values: BTreeMap<String, String>) -> Self {
-        Self {
-            values,
-            ..Self::default()
-        }
+        Self { values, ..Self::default() }
     }
 
     /// Text with a default.
@@ -102,32 +99,21 @@ impl Variables {
             Ok(value) if bounds.contains(&value) => value,
             _ => {
                 let (low, high) = (bounds.start(), bounds.end());
-                self.fault(
-                    name,
-                    format!("is {text:?}, but must be a number from {low} to {high}"),
-                );
+                self.fault(name, format!("is {text:?}, but must be a number from {low} to {high}"));
                 default
             }
         }
     }
 
     /// A time in milliseconds, or its default.
-    pub fn millis(
-        &mut self,
-        name: &'static str,
-        default: Duration,
-        help: &'static str,
-    ) -> Duration {
+    pub fn millis(&mut self, name: &'static str, default: Duration, help: &'static str) -> Duration {
         let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.number(name, default, 1..=MAX_MILLIS, help))
     }
 
     /// Records that a value breaks a rule that its part knows.
     pub fn fault(&mut self, name: &'static str, problem: impl Into<String>) {
-        self.faults.push(Fault {
-            name,
-            problem: problem.into(),
-        });
+        self.faults.push(Fault { name, problem: problem.into() });
     }
 
     /// Every variable that was declared, in the order of reading.
@@ -140,29 +126,17 @@ impl Variables {
     /// # Errors
     /// All faults, in the order of reading.
     pub fn finish(self) -> Result<(), Vec<Fault>> {
-        if self.faults.is_empty() {
-            Ok(())
-        } else {
-            Err(self.faults)
-        }
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
     }
 
     /// An empty value counts as absent: that is how `.env` files and orchestrators unset a variable.
     fn value(&self, name: &str) -> Option<String> {
-        self.values
-            .get(name)
-            .filter(|value| !value.trim().is_empty())
-            .cloned()
+        self.values.get(name).filter(|value| !value.trim().is_empty()).cloned()
     }
 
     fn declare(&mut self, name: &'static str, default: &str, help: &'static str, required: bool) {
         if !self.declared.iter().any(|known| known.name == name) {
-            self.declared.push(Declared {
-                name,
-                default: default.to_owned(),
-                help,
-                required,
-            });
+            self.declared.push(Declared { name, default: default.to_owned(), help, required });
         }
     }
 }
@@ -182,13 +156,9 @@ mod tests {
 
     #[test]
     fn a_fault_names_the_variable_the_value_and_the_rule() {
-        let mut vars =
-            Variables::from_map([("WORKER_CONCURRENCY".to_owned(), "many".to_owned())].into());
+        let mut vars = Variables::from_map([("WORKER_CONCURRENCY".to_owned(), "many".to_owned())].into());
         assert_eq!(vars.number("WORKER_CONCURRENCY", 16, 1..=100, "slots"), 16);
         let faults = vars.finish().unwrap_err();
-        assert_eq!(
-            faults[0].to_string(),
-            "WORKER_CONCURRENCY: is \"many\", but must be a number from 1 to 100"
-        );
+        assert_eq!(faults[0].to_string(), "WORKER_CONCURRENCY: is \"many\", but must be a number from 1 to 100");
     }
 }

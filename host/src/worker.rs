@@ -75,17 +75,10 @@ impl Worker {
             self.pipeline.metrics.clone(),
             background.clone(),
         )?;
-        let (listener, listening) =
-            Listener::start(self.pipeline.database.clone(), background.clone());
-        let reaper = Reaper {
-            every: self.config.reap,
-            version_patience: self.config.version_patience,
-        };
-        let reaping = tokio::spawn(reaper.run(
-            self.pipeline.database.clone(),
-            self.pipeline.metrics.clone(),
-            background.clone(),
-        ));
+        let (listener, listening) = Listener::start(self.pipeline.database.clone(), background.clone());
+        let reaper = Reaper { every: self.config.reap, version_patience: self.config.version_patience };
+        let reaping =
+            tokio::spawn(reaper.run(self.pipeline.database.clone(), self.pipeline.metrics.clone(), background.clone()));
 
         let releases = Releases {
             guests: self.pipeline.guests.clone(),
@@ -94,21 +87,14 @@ impl Worker {
         };
         let releasing = tokio::spawn(releases.run(background.clone()));
 
-        tracing::info!(
-            worker.id = self.config.id,
-            slots = self.config.concurrency,
-            "worker started"
-        );
+        tracing::info!(worker.id = self.config.id, slots = self.config.concurrency, "worker started");
         let mut jobs = JoinSet::new();
-        self.work(&heartbeat, &held, &listener, &shutdown.drain, &mut jobs)
-            .await;
+        self.work(&heartbeat, &held, &listener, &shutdown.drain, &mut jobs).await;
         self.drain(&held, &shutdown.now, &mut jobs).await;
 
         // The heartbeat goes last: as long as anything is in hand, its lease is renewed.
         background.cancel();
-        let _ended = tokio::join!(listening, reaping, releasing,
-            tokio::task::spawn_blocking(move || beating.join())
-        );
+        let _ended = tokio::join!(listening, reaping, releasing, tokio::task::spawn_blocking(move || beating.join()));
         self.pipeline.database.close().await;
         tracing::info!(worker.id = self.config.id, "worker stopped");
         Ok(())
@@ -182,11 +168,7 @@ impl Worker {
     /// One claim; a database that does not answer is told of once, and then asked again at the next poll.
     async fn claim(&self, slots: usize) -> Vec<Claim> {
         let serving = self.pipeline.guests.serving();
-        let result = self
-            .pipeline
-            .database
-            .claim(&self.config.id, &serving, slots, self.config.lease)
-            .await;
+        let result = self.pipeline.database.claim(&self.config.id, &serving, slots, self.config.lease).await;
         let mut state = self.state.lock();
         match result {
             Ok(claims) => {
@@ -195,10 +177,7 @@ impl Worker {
                 }
                 self.pipeline.metrics.claims.inc_by(claims.len() as u64);
                 for claim in &claims {
-                    self.pipeline
-                        .metrics
-                        .pickup_lag
-                        .observe(claim.lag.as_secs_f64());
+                    self.pipeline.metrics.pickup_lag.observe(claim.lag.as_secs_f64());
                 }
                 claims
             }
@@ -224,17 +203,12 @@ impl Worker {
         held.interrupt_all();
         let give_back = async { while jobs.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WRITES, give_back).await.is_err() {
-            tracing::error!(
-                jobs = jobs.len(),
-                "jobs could not be given back; they run again when their leases end"
-            );
+            tracing::error!(jobs = jobs.len(), "jobs could not be given back; they run again when their leases end");
         }
     }
 
     fn show(&self, busy: usize, draining: bool) {
-        self.pipeline
-            .metrics
-            .show_slots(busy, self.config.concurrency);
+        self.pipeline.metrics.show_slots(busy, self.config.concurrency);
         let mut state = self.state.lock();
         state.busy = busy;
         state.draining |= draining;
@@ -250,8 +224,7 @@ async fn run(pipeline: Pipeline, claim: Claim, held: crate::held::Held) {
     let Ending::Settle(settlement) = ending else {
         return tracing::warn!("job dropped: its claim is lost");
     };
-    let Some(settled) = settlement::settle(&pipeline, &claim, settlement, trusted_until).await
-    else {
+    let Some(settled) = settlement::settle(&pipeline, &claim, settlement, trusted_until).await else {
         return;
     };
     record(&pipeline, &settled, started.elapsed());
@@ -259,16 +232,9 @@ async fn run(pipeline: Pipeline, claim: Claim, held: crate::held::Held) {
 
 /// Counts an outcome and tells of it: once, here, where it is final.
 fn record(pipeline: &Pipeline, settled: &Settlement, elapsed: Duration) {
-    let code = settled
-        .failure
-        .as_ref()
-        .map_or("", |failure| failure.code.as_str());
+    let code = settled.failure.as_ref().map_or("", |failure| failure.code.as_str());
     let outcome = settled.outcome.as_str();
-    pipeline
-        .metrics
-        .outcomes
-        .get_or_create(&OutcomeLabels { outcome, code })
-        .inc();
+    pipeline.metrics.outcomes.get_or_create(&OutcomeLabels { outcome, code }).inc();
     pipeline.metrics.job_duration.observe(elapsed.as_secs_f64());
     let duration_ms = elapsed.as_millis() as u64;
     let Some(failure) = &settled.failure else {
@@ -292,15 +258,7 @@ fn record(pipeline: &Pipeline, settled: &Settlement, elapsed: Duration) {
         crate::job::Outcome::Failed => {
             tracing::error!(outcome, code, step, error, duration_ms, "job settled")
         }
-        _ => tracing::warn!(
-            outcome,
-            code,
-            step,
-            error,
-            wait_ms,
-            duration_ms,
-            "job settled"
-        ),
+        _ => tracing::warn!(outcome, code, step, error, wait_ms, duration_ms, "job settled"),
     }
 }
 

@@ -12,7 +12,8 @@ fn every_http_status_has_one_class() {
         let read = objects::classify(status, None).read_code();
         let write = objects::classify(status, None).write_code();
         let class = |code: assay::error::Code| format!("{code} ({})", code.class().as_str());
-        writeln!(table, "{status}: model {}; read {}; write {}", class(model), class(read), class(write)).expect("a String takes text");
+        writeln!(table, "{status}: model {}; read {}; write {}", class(model), class(read), class(write))
+            .expect("a String takes text");
     }
     insta::assert_snapshot!(grouped(&table));
 }

@@ -7,14 +7,31 @@ use crate::fixtures::{env, with};
 #[tokio::test(flavor = "multi_thread")]
 async fn all_faults_of_a_configuration_are_named_at_once() {
     let world = World::start().await;
-    let mut env = with(env(&world), &[("WORKER_CONCURRENCY", "many"), ("LLM_PROVIDER", "abacus"), ("ADMIN_ADDR", "here"), ("GUEST_MEMORY_BYTES", "1")]);
+    let mut env = with(
+        env(&world),
+        &[
+            ("WORKER_CONCURRENCY", "many"),
+            ("LLM_PROVIDER", "abacus"),
+            ("ADMIN_ADDR", "here"),
+            ("GUEST_MEMORY_BYTES", "1"),
+        ],
+    );
     for missing in ["DATABASE_URL", "S3_BUCKET", "S3_SECRET_ACCESS_KEY", "GUEST_DIR"] {
         env.remove(missing);
     }
     let mut process = AssayProcess::spawn(&["worker"], &env);
     assert_eq!(process.wait().await.code(), Some(64));
     process.wait_for_line("8 faults").await;
-    for name in ["DATABASE_URL", "S3_BUCKET", "S3_SECRET_ACCESS_KEY", "GUEST_DIR", "WORKER_CONCURRENCY", "LLM_PROVIDER", "ADMIN_ADDR", "GUEST_MEMORY_BYTES"] {
+    for name in [
+        "DATABASE_URL",
+        "S3_BUCKET",
+        "S3_SECRET_ACCESS_KEY",
+        "GUEST_DIR",
+        "WORKER_CONCURRENCY",
+        "LLM_PROVIDER",
+        "ADMIN_ADDR",
+        "GUEST_MEMORY_BYTES",
+    ] {
         process.wait_for_line(&format!("  {name}: ")).await;
     }
 }

@@ -73,9 +73,11 @@ pub async fn object(world: &World, key: &str) -> Value {
 
 /// Seconds between the moment a job's row was last written and its next run, both by the database's clock.
 pub async fn wait_of(world: &World, file: uuid::Uuid) -> f64 {
-    sqlx::query_scalar("SELECT extract(epoch FROM next_run_at - updated_at)::float8 FROM processing_jobs WHERE file_id = $1")
-        .bind(file)
-        .fetch_one(world.database.pool())
-        .await
-        .expect("a row in processing_jobs")
+    sqlx::query_scalar(
+        "SELECT extract(epoch FROM next_run_at - updated_at)::float8 FROM processing_jobs WHERE file_id = $1",
+    )
+    .bind(file)
+    .fetch_one(world.database.pool())
+    .await
+    .expect("a row in processing_jobs")
 }

@@ -53,7 +53,8 @@ async fn a_stalled_worker_cannot_finalize_after_its_job_was_claimed_again() {
     fresh.release();
     let file = world.wait_for_status(id, "succeeded").await;
     assert!(file.storage_key_report.is_some_and(|key| key.contains("-2/report.json")));
-    let attempts: Vec<_> = world.attempts(id).await.into_iter().map(|attempt| (attempt.lease_token, attempt.outcome)).collect();
+    let attempts: Vec<_> =
+        world.attempts(id).await.into_iter().map(|attempt| (attempt.lease_token, attempt.outcome)).collect();
     assert_eq!(attempts, [(1, "lost".to_owned()), (2, "succeeded".to_owned())]);
 }
 

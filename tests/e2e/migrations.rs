@@ -73,7 +73,8 @@ async fn migrations_go_up_down_and_up_again_with_rows() {
     sqlx::raw_sql(rows).execute(database.pool()).await.expect("rows");
     migrate(&database, &[]).await;
     migrate(&database, &["--to", "1"]).await;
-    let jobs: i64 = sqlx::query_scalar("SELECT count(*) FROM processing_jobs").fetch_one(database.pool()).await.expect("jobs");
+    let jobs: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM processing_jobs").fetch_one(database.pool()).await.expect("jobs");
     assert_eq!(jobs, 50, "rows survive what does not concern them");
     migrate(&database, &[]).await;
     migrate(&database, &["--down"]).await;

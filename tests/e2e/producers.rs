@@ -23,7 +23,10 @@ async fn enqueueing_is_part_of_the_callers_transaction() {
     sqlx::query("SELECT assay_enqueue($1)").bind(id).execute(&mut *transaction).await.expect("a job");
     transaction.rollback().await.expect("a rollback");
     assert_eq!(world.file(id).await.status, "uploaded");
-    let jobs: i64 = sqlx::query_scalar("SELECT count(*) FROM processing_jobs").fetch_one(world.database.pool()).await.expect("a count");
+    let jobs: i64 = sqlx::query_scalar("SELECT count(*) FROM processing_jobs")
+        .fetch_one(world.database.pool())
+        .await
+        .expect("a count");
     assert_eq!(jobs, 0);
 }
 
@@ -41,7 +44,11 @@ async fn a_producer_that_inserts_the_rows_itself_works_too() {
     world.model.always(Reply::json(&answer()));
     let _worker = worker(&env(&world)).await;
     let id = world.upload("txt", TRANSCRIPT).await;
-    sqlx::query("INSERT INTO processing_jobs (file_id) VALUES ($1)").bind(id).execute(world.database.pool()).await.expect("a job");
+    sqlx::query("INSERT INTO processing_jobs (file_id) VALUES ($1)")
+        .bind(id)
+        .execute(world.database.pool())
+        .await
+        .expect("a job");
     world.wait_for_status(id, "succeeded").await;
 }
 
@@ -49,8 +56,11 @@ async fn a_producer_that_inserts_the_rows_itself_works_too() {
 async fn a_job_for_the_future_waits_and_a_greater_priority_goes_first() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
-    let (later, low, high) =
-        (world.upload("txt", "Ana: LATER").await, world.upload("txt", "Ana: LOW").await, world.upload("txt", "Ana: HIGH").await);
+    let (later, low, high) = (
+        world.upload("txt", "Ana: LATER").await,
+        world.upload("txt", "Ana: LOW").await,
+        world.upload("txt", "Ana: HIGH").await,
+    );
     let sql = "SELECT assay_enqueue($1, priority => 9, run_at => now() + interval '1 hour'), assay_enqueue($2, priority => 1), assay_enqueue($3, priority => 5)";
     sqlx::query(sql).bind(later).bind(low).bind(high).execute(world.database.pool()).await.expect("jobs");
     let _worker = worker(&crate::fixtures::with(env(&world), &[("WORKER_CONCURRENCY", "1")])).await;

@@ -56,9 +56,11 @@ async fn truncated_refused_and_filtered_answers_are_kept_under_codes_of_their_ow
         }
     });
     let _worker = worker(&env(&world)).await;
-    for (transcript, code) in
-        [("TRUNCATE this", "llm_output_truncated"), ("FILTER this", "llm_content_filtered"), ("REFUSE this", "llm_refused")]
-    {
+    for (transcript, code) in [
+        ("TRUNCATE this", "llm_output_truncated"),
+        ("FILTER this", "llm_content_filtered"),
+        ("REFUSE this", "llm_refused"),
+    ] {
         let id = world.enqueue(transcript).await;
         let file = world.wait_for_status(id, "failed").await;
         assert_eq!(file.error_code.as_deref(), Some(code));

@@ -40,11 +40,7 @@ impl From<sqlx::Error> for DbError {
         match &error {
             sqlx::Error::Database(database) => {
                 let state = database.code().unwrap_or_default().into_owned();
-                if is_transient(&state) {
-                    Self::Transient(state)
-                } else {
-                    Self::Refused(state)
-                }
+                if is_transient(&state) { Self::Transient(state) } else { Self::Refused(state) }
             }
             sqlx::Error::Io(_) => Self::Connection("input or output"),
             sqlx::Error::Tls(_) => Self::Connection("TLS"),
@@ -52,9 +48,7 @@ impl From<sqlx::Error> for DbError {
             sqlx::Error::PoolTimedOut => Self::Connection("no free connection in time"),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Connection("pool closed"),
             sqlx::Error::RowNotFound => Self::Row("it is missing"),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                Self::Row("a column has another type")
-            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Row("a column has another type"),
             _ => Self::Connection("driver"),
         }
     }

@@ -219,20 +219,17 @@ impl Database {
             queued_at: row.queued_at,
             processed_at: row.processed_at,
             seconds: row.seconds,
-            job: row
-                .job_id
-                .zip(row.next_run_at)
-                .map(|(job_id, next_run_at)| JobStatus {
-                    job_id,
-                    next_run_at,
-                    status: row.job_status.unwrap_or_default(),
-                    channel: row.channel.unwrap_or_default(),
-                    life: row.life.unwrap_or_default(),
-                    max_attempts: row.max_attempts.unwrap_or_default(),
-                    snoozes: row.snoozes.unwrap_or_default(),
-                    locked_by: row.locked_by,
-                    last_error: row.last_error_code,
-                }),
+            job: row.job_id.zip(row.next_run_at).map(|(job_id, next_run_at)| JobStatus {
+                job_id,
+                next_run_at,
+                status: row.job_status.unwrap_or_default(),
+                channel: row.channel.unwrap_or_default(),
+                life: row.life.unwrap_or_default(),
+                max_attempts: row.max_attempts.unwrap_or_default(),
+                snoozes: row.snoozes.unwrap_or_default(),
+                locked_by: row.locked_by,
+                last_error: row.last_error_code,
+            }),
             history: row.history.0,
         }))
     }

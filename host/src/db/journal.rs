@@ -34,8 +34,9 @@ impl Database {
     /// [`DbError`]; writing again is safe.
     pub async fn record_answer(&self, lease: Lease, entry: &NewEntry<'_>) -> Result<bool, DbError> {
         let recorded = self
-            .run(sqlx::query_scalar!(
-                r#"
+            .run(
+                sqlx::query_scalar!(
+                    r#"
                 with held as (
                     select id, life from processing_jobs
                      where id = $1 and lease_token = $2 and status = 'processing'
@@ -49,18 +50,19 @@ impl Database {
                  where job_answers.lease_token = excluded.lease_token
                 returning true as "recorded!"
                 "#,
-                lease.job.0,
-                lease.token.0,
-                entry.ordinal,
-                entry.prompt_sha256,
-                entry.key,
-                entry.sha256,
-                entry.model,
-                entry.finish_reason,
-                entry.tokens.map(|tokens| tokens.input),
-                entry.tokens.map(|tokens| tokens.output),
+                    lease.job.0,
+                    lease.token.0,
+                    entry.ordinal,
+                    entry.prompt_sha256,
+                    entry.key,
+                    entry.sha256,
+                    entry.model,
+                    entry.finish_reason,
+                    entry.tokens.map(|tokens| tokens.input),
+                    entry.tokens.map(|tokens| tokens.output),
+                )
+                .fetch_optional(&self.pool),
             )
-            .fetch_optional(&self.pool))
             .await?;
         Ok(recorded.is_some())
     }

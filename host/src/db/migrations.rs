@@ -70,23 +70,18 @@ pub fn plan(applied: &BTreeSet<i64>, target: Target) -> Vec<Script> {
             })
             .collect()
     };
-    let mut undo: Vec<_> = scripts(true)
-        .into_iter()
-        .filter(|step| step.version > goal && applied.contains(&step.version))
-        .collect();
+    let mut undo: Vec<_> =
+        scripts(true).into_iter().filter(|step| step.version > goal && applied.contains(&step.version)).collect();
     undo.sort_by_key(|step| std::cmp::Reverse(step.version));
-    let apply = scripts(false)
-        .into_iter()
-        .filter(|step| step.version <= goal && !applied.contains(&step.version));
+    let apply = scripts(false).into_iter().filter(|step| step.version <= goal && !applied.contains(&step.version));
     undo.into_iter().chain(apply).collect()
 }
 
 /// Reads where the database stands. A database that was never migrated has nothing applied.
 pub(super) async fn state(connection: &mut PgConnection) -> sqlx::Result<State> {
-    let exists =
-        sqlx::query_scalar!(r#"select to_regclass('_assay_migrations') is not null as "exists!""#)
-            .fetch_one(&mut *connection)
-            .await?;
+    let exists = sqlx::query_scalar!(r#"select to_regclass('_assay_migrations') is not null as "exists!""#)
+        .fetch_one(&mut *connection)
+        .await?;
     let applied: BTreeSet<i64> = if exists {
         connection
             .list_applied_migrations(TABLE)
@@ -98,10 +93,7 @@ pub(super) async fn state(connection: &mut PgConnection) -> sqlx::Result<State> 
     } else {
         BTreeSet::new()
     };
-    let pending = plan(&applied, Target::Latest)
-        .into_iter()
-        .map(|step| step.version)
-        .collect();
+    let pending = plan(&applied, Target::Latest).into_iter().map(|step| step.version).collect();
     Ok(State { applied, pending })
 }
 
@@ -127,10 +119,7 @@ impl Database {
                 migrator.undo(&mut connection, goal).await.map_err(failed)?;
             }
             if goal > 0 {
-                migrator
-                    .run_to(goal, &mut connection)
-                    .await
-                    .map_err(failed)?;
+                migrator.run_to(goal, &mut connection).await.map_err(failed)?;
             }
         } else {
             migrator.run(&mut connection).await.map_err(failed)?;

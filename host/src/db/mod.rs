@@ -39,15 +39,8 @@ impl Database {
     }
 
     /// A connection outside the pool: for the heartbeat, the listener, and for reading back after a lost answer.
-    ///
-    /// # Errors
-    /// [`DbError`] when no connection is made within the timeout.
-    pub async fn connect(&self) -> Result<PgConnection, DbError> {
-        within(
-            self.config.timeout,
-            PgConnection::connect_with(&self.config.options),
-        )
-        .await
+    async fn connect(&self) -> Result<PgConnection, DbError> {
+        within(self.config.timeout, PgConnection::connect_with(&self.config.options)).await
     }
 
     /// Whether the database answers, and whether its schema is the one this binary was built for.
@@ -71,10 +64,7 @@ impl Database {
 }
 
 /// A statement that does not answer in time may have been carried out: the caller must find out.
-async fn within<T>(
-    timeout: Duration,
-    statement: impl Future<Output = sqlx::Result<T>>,
-) -> Result<T, DbError> {
+async fn within<T>(timeout: Duration, statement: impl Future<Output = sqlx::Result<T>>) -> Result<T, DbError> {
     match tokio::time::timeout(timeout, statement).await {
         Ok(result) => result.map_err(DbError::from),
         Err(_elapsed) => Err(DbError::Timeout(timeout)),

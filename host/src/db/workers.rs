@@ -44,8 +44,9 @@ impl Database {
     /// [`DbError`].
     pub async fn live_workers(&self) -> Result<Vec<WorkerRow>, DbError> {
         let rows = self
-            .run(sqlx::query!(
-                r#"
+            .run(
+                sqlx::query!(
+                    r#"
                 select w.id, w.version, w.started_at, w.slots, w.releases as "releases: Json<Vec<LoadedRelease>>",
                        extract(epoch from now() - w.beat_at)::float8 as "silent!",
                        (select count(*) from processing_jobs j
@@ -54,8 +55,9 @@ impl Database {
                  where w.stopped_at is null and w.beat_at > now() - interval '1 minute'
                  order by w.id
                 "#
+                )
+                .fetch_all(&self.pool),
             )
-            .fetch_all(&self.pool))
             .await?;
         Ok(rows
             .into_iter()
@@ -77,10 +79,7 @@ impl Database {
     /// [`DbError`].
     pub async fn forget_old_workers(&self) -> Result<u64, DbError> {
         let done = self
-            .run(
-                sqlx::query!("delete from workers where beat_at < now() - interval '1 day'")
-                    .execute(&self.pool),
-            )
+            .run(sqlx::query!("delete from workers where beat_at < now() - interval '1 day'").execute(&self.pool))
             .await?;
         Ok(done.rows_affected())
     }

@@ -63,10 +63,7 @@ impl Default for JobLimits {
 impl GuestsConfig {
     /// Declares and reads the variables of the guests.
     pub fn load(vars: &mut Variables) -> Self {
-        let directory = PathBuf::from(vars.required(
-            "GUEST_DIR",
-            "the folder of guests, one .wasm file per release",
-        ));
+        let directory = PathBuf::from(vars.required("GUEST_DIR", "the folder of guests, one .wasm file per release"));
         let default_version = vars.optional(
             "REPORT_PROMPT_VERSION",
             "prompt version of jobs that name none; the only guest where there is one",
@@ -75,20 +72,12 @@ impl GuestsConfig {
             "GUEST_CACHE_DIR",
             "private folder of compiled guests; by default assay/guests in the user's cache folder",
         );
-        let threads = vars.number(
-            "GUEST_THREADS",
-            0,
-            0..=1024,
-            "threads for guest calls; 0 is the greater of 4 and the cores",
-        );
+        let threads =
+            vars.number("GUEST_THREADS", 0, 0..=1024, "threads for guest calls; 0 is the greater of 4 and the cores");
         let sandbox = Limits::default();
         let job = JobLimits::default();
         let sandbox = Limits {
-            call: vars.millis(
-                "GUEST_CALL_TIMEOUT_MS",
-                sandbox.call,
-                "time for one guest call, ms",
-            ),
+            call: vars.millis("GUEST_CALL_TIMEOUT_MS", sandbox.call, "time for one guest call, ms"),
             memory_bytes: vars.number(
                 "GUEST_MEMORY_BYTES",
                 sandbox.memory_bytes,
@@ -113,12 +102,7 @@ impl GuestsConfig {
                 64 << 10..=1 << 20,
                 "stack of one guest call",
             ),
-            log_lines: vars.number(
-                "GUEST_LOG_LINES",
-                sandbox.log_lines,
-                0..=10_000,
-                "log lines kept per guest call",
-            ),
+            log_lines: vars.number("GUEST_LOG_LINES", sandbox.log_lines, 0..=10_000, "log lines kept per guest call"),
             log_line_bytes: vars.number(
                 "GUEST_LOG_LINE_BYTES",
                 sandbox.log_line_bytes,
@@ -134,43 +118,18 @@ impl GuestsConfig {
             ..sandbox
         };
         let job = JobLimits {
-            rounds: vars.number(
-                "GUEST_MAX_ROUNDS",
-                job.rounds,
-                1..=100,
-                "rounds of questions per job",
-            ),
-            prompts: vars.number(
-                "GUEST_MAX_PROMPTS",
-                job.prompts,
-                1..=10_000,
-                "questions per job",
-            ),
+            rounds: vars.number("GUEST_MAX_ROUNDS", job.rounds, 1..=100, "rounds of questions per job"),
+            prompts: vars.number("GUEST_MAX_PROMPTS", job.prompts, 1..=10_000, "questions per job"),
             concurrent_prompts: vars.number(
                 "GUEST_CONCURRENT_PROMPTS",
                 job.concurrent_prompts,
                 1..=1000,
                 "questions of one job with the model at once",
             ),
-            prompt_bytes: vars.number(
-                "PROMPT_MAX_BYTES",
-                job.prompt_bytes,
-                1..=1 << 30,
-                "size of one question",
-            ),
-            report_bytes: vars.number(
-                "REPORT_MAX_BYTES",
-                job.report_bytes,
-                1..=1 << 30,
-                "size of a report",
-            ),
+            prompt_bytes: vars.number("PROMPT_MAX_BYTES", job.prompt_bytes, 1..=1 << 30, "size of one question"),
+            report_bytes: vars.number("REPORT_MAX_BYTES", job.report_bytes, 1..=1 << 30, "size of a report"),
             // serde_json, which reads reports on both sides of the sandbox, goes no deeper.
-            report_depth: vars.number(
-                "REPORT_MAX_DEPTH",
-                job.report_depth,
-                1..=128,
-                "nesting of a report",
-            ),
+            report_depth: vars.number("REPORT_MAX_DEPTH", job.report_depth, 1..=128, "nesting of a report"),
         };
         Self {
             directory,
@@ -184,7 +143,5 @@ impl GuestsConfig {
 
 /// `assay/guests` in the user's cache folder, or beside the temporary files where there is no such folder.
 fn default_cache() -> PathBuf {
-    std::env::home_dir()
-        .map_or_else(std::env::temp_dir, |home| home.join(".cache"))
-        .join("assay/guests")
+    std::env::home_dir().map_or_else(std::env::temp_dir, |home| home.join(".cache")).join("assay/guests")
 }

@@ -22,8 +22,7 @@ fn collect(schema: &serde_json::Value, names: &mut HashSet<String>) {
     match schema {
         serde_json::Value::Object(map) => {
             for (key, value) in map {
-                if let ("properties", serde_json::Value::Object(properties)) = (key.as_str(), value)
-                {
+                if let ("properties", serde_json::Value::Object(properties)) = (key.as_str(), value) {
                     names.extend(properties.keys().cloned());
                 }
                 collect(value, names);
@@ -39,25 +38,11 @@ pub fn summary(found: &[Finding], names: &HashSet<String>) -> String {
     let shown: Vec<_> = found
         .iter()
         .take(SHOWN)
-        .map(|finding| {
-            format!(
-                "{} at {}",
-                code(&finding.code),
-                pointer(&finding.pointer, names)
-            )
-        })
+        .map(|finding| format!("{} at {}", code(&finding.code), pointer(&finding.pointer, names)))
         .collect();
     let more = found.len().saturating_sub(SHOWN);
-    let plural = if found.len() == 1 {
-        "finding"
-    } else {
-        "findings"
-    };
-    let rest = if more > 0 {
-        format!(", and {more} more")
-    } else {
-        String::new()
-    };
+    let plural = if found.len() == 1 { "finding" } else { "findings" };
+    let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
     if found.is_empty() {
         "no finding".to_owned()
     } else {
@@ -66,16 +51,11 @@ pub fn summary(found: &[Finding], names: &HashSet<String>) -> String {
 }
 
 fn code(code: &str) -> &str {
-    let legal =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     // JSON Schema's own keywords are camel case: minLength, additionalProperties.
     let keyword = |byte: u8| byte.is_ascii_alphabetic();
     let fits = !code.is_empty() && code.len() <= CODE_BYTES;
-    if fits && (code.bytes().all(legal) || code.bytes().all(keyword)) {
-        code
-    } else {
-        "other"
-    }
+    if fits && (code.bytes().all(legal) || code.bytes().all(keyword)) { code } else { "other" }
 }
 
 fn pointer(pointer: &str, names: &HashSet<String>) -> String {
@@ -87,11 +67,7 @@ fn pointer(pointer: &str, names: &HashSet<String>) -> String {
         .skip(1)
         .map(|segment| {
             let name = segment.replace("~1", "/").replace("~0", "~");
-            if names.contains(&name) {
-                format!("/{segment}")
-            } else {
-                "/*".to_owned()
-            }
+            if names.contains(&name) { format!("/{segment}") } else { "/*".to_owned() }
         })
         .collect()
 }
@@ -101,23 +77,14 @@ mod tests {
     use super::*;
 
     fn finding(code: &str, pointer: &str) -> Finding {
-        Finding {
-            code: code.to_owned(),
-            pointer: pointer.to_owned(),
-            message: "never shown".to_owned(),
-        }
+        Finding { code: code.to_owned(), pointer: pointer.to_owned(), message: "never shown".to_owned() }
     }
 
     #[test]
     fn a_pointer_shows_only_what_the_schema_names() {
-        let names = property_names(
-            r#"{"$defs": {"step": {"properties": {"owner": {}}}}, "properties": {"steps": {}}}"#,
-        );
-        let found = [
-            finding("required", "/steps/3/owner"),
-            finding("type", "/Alice said/owner"),
-            finding("type", ""),
-        ];
+        let names =
+            property_names(r#"{"$defs": {"step": {"properties": {"owner": {}}}}, "properties": {"steps": {}}}"#);
+        let found = [finding("required", "/steps/3/owner"), finding("type", "/Alice said/owner"), finding("type", "")];
         assert_eq!(
             summary(&found, &names),
             "3 findings: required at /steps/*/owner, type at /*/owner, type at the whole document"

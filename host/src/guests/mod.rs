@@ -20,10 +20,7 @@ pub use shelf::{Loaded, NotLoaded};
 use crate::job::Serving;
 
 /// The core module of the generic guest: with a schema injected it is the host's verifier.
-static GENERIC: &[u8] = include_bytes!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../guest/dist/core/generic.wasm"
-));
+static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../guest/dist/core/generic.wasm"));
 
 /// The releases of this worker. Cheap to clone; a job keeps the release it resolved, whatever happens here meanwhile.
 #[derive(Clone)]
@@ -53,11 +50,7 @@ impl Guests {
         options.threads = config.threads;
         let runtime = Runtime::new(options)?;
         let shelf = Shelf::read(&runtime, config).await?;
-        Ok(Self {
-            runtime,
-            shelf: Arc::new(RwLock::new(shelf)),
-            limits: config.limits.clone(),
-        })
+        Ok(Self { runtime, shelf: Arc::new(RwLock::new(shelf)), limits: config.limits.clone() })
     }
 
     /// What this worker may claim.

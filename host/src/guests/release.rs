@@ -3,8 +3,7 @@
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use assay_runtime::{
-    Answer, Call, Fault, Finding, Guest, LoadError, LogLine, Manifest, Runtime, Step, Transcript,
-    Verifier,
+    Answer, Call, Fault, Finding, Guest, LoadError, LogLine, Manifest, Runtime, Step, Transcript, Verifier,
 };
 
 use crate::{
@@ -62,11 +61,7 @@ impl Release {
     /// Asks the guest for the next step.
     pub async fn advance(&self, transcript: &Arc<Transcript>, answers: &[Answer]) -> Advanced {
         let call = self.guest.advance(transcript, answers).await;
-        Advanced {
-            step: call.result.map_err(JobError::from),
-            elapsed: call.elapsed,
-            log: call.log,
-        }
+        Advanced { step: call.result.map_err(JobError::from), elapsed: call.elapsed, log: call.log }
     }
 
     /// The second check: what the schema says of a document, in a sandbox that is not the guest's.
@@ -90,9 +85,7 @@ impl From<Fault> for JobError {
             // Wall-clock time: the same call may pass on a less busy machine.
             Fault::Timeout => Code::GuestTimeout,
             Fault::OutOfMemory | Fault::OutOfTable => Code::GuestOutOfMemory,
-            Fault::StackOverflow | Fault::Trap(_) | Fault::OutOfFuel | Fault::HostPanic => {
-                Code::GuestTrap
-            }
+            Fault::StackOverflow | Fault::Trap(_) | Fault::OutOfFuel | Fault::HostPanic => Code::GuestTrap,
             Fault::OutputTooLarge | Fault::BadOutput(_) => Code::GuestBadOutput,
             // The sandbox is going down with the worker; the release is not at fault.
             Fault::Unavailable => Code::GuestLoadFailed,

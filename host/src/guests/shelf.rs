@@ -53,7 +53,9 @@ impl Shelf {
         let mut shelf = Self {
             releases: HashMap::new(),
             versions: BTreeMap::new(),
-            default: None, files: Vec::new(), not_loaded: Vec::new(),
+            default: None,
+            files: Vec::new(),
+            not_loaded: Vec::new(),
         };
         let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
         for file in wasm_files(&config.directory)? {
@@ -69,11 +71,7 @@ impl Shelf {
             };
             let version = release.manifest().prompt_version.clone();
             if let Some(other) = files.insert(version.clone(), file.clone()) {
-                bail!(
-                    "{} and {} both claim prompt version {version:?}: remove one",
-                    other.display(),
-                    file.display()
-                );
+                bail!("{} and {} both claim prompt version {version:?}: remove one", other.display(), file.display());
             }
             tracing::info!(
                 guest.version = version,
@@ -83,9 +81,7 @@ impl Shelf {
             );
             shelf.files.push((release.digest().to_owned(), file));
             shelf.versions.insert(version, release.digest().to_owned());
-            shelf
-                .releases
-                .insert(release.digest().to_owned(), Arc::new(release));
+            shelf.releases.insert(release.digest().to_owned(), Arc::new(release));
         }
         shelf.default = shelf.default_for(config)?;
         Ok(shelf)
@@ -93,11 +89,7 @@ impl Shelf {
 
     fn default_for(&self, config: &GuestsConfig) -> anyhow::Result<Option<String>> {
         let Some(wanted) = &config.default_version else {
-            let only = self
-                .versions
-                .values()
-                .next()
-                .filter(|_| self.versions.len() == 1);
+            let only = self.versions.values().next().filter(|_| self.versions.len() == 1);
             return Ok(only.cloned());
         };
         if let Some(digest) = self.versions.get(wanted) {
@@ -108,11 +100,7 @@ impl Shelf {
             bail!(
                 "REPORT_PROMPT_VERSION: is {wanted:?}, but {} has {}",
                 config.directory.display(),
-                if known.is_empty() {
-                    "no guest".to_owned()
-                } else {
-                    known.join(", ")
-                }
+                if known.is_empty() { "no guest".to_owned() } else { known.join(", ") }
             );
         }
         // It may be the one that did not load: jobs wait, as they do for any release that does not load.
@@ -121,11 +109,7 @@ impl Shelf {
 
     pub(super) fn serving(&self) -> Serving {
         Serving {
-            versions: self
-                .versions
-                .iter()
-                .map(|(version, digest)| (version.clone(), digest.clone()))
-                .collect(),
+            versions: self.versions.iter().map(|(version, digest)| (version.clone(), digest.clone())).collect(),
             default: self.default.clone(),
             digests: self.releases.keys().cloned().collect(),
         }
@@ -136,9 +120,7 @@ impl Shelf {
     }
 
     pub(super) fn keep(&mut self, release: Release) {
-        self.releases
-            .entry(release.digest().to_owned())
-            .or_insert_with(|| Arc::new(release));
+        self.releases.entry(release.digest().to_owned()).or_insert_with(|| Arc::new(release));
     }
 
     pub(super) fn loaded(&self) -> Vec<Loaded> {
@@ -150,10 +132,7 @@ impl Shelf {
                 schema_version: release.manifest().schema_version.clone(),
                 digest: release.digest().to_owned(),
                 is_default: self.default.as_deref() == Some(release.digest()),
-                kept: !self
-                    .versions
-                    .values()
-                    .any(|digest| digest == release.digest()),
+                kept: !self.versions.values().any(|digest| digest == release.digest()),
             })
             .collect();
         loaded.sort_by(|a, b| (&a.prompt_version, &a.digest).cmp(&(&b.prompt_version, &b.digest)));
@@ -171,18 +150,12 @@ impl Shelf {
 
 /// The `*.wasm` files of a folder, by name.
 fn wasm_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("GUEST_DIR: read the folder {}", folder.display()))?;
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("GUEST_DIR: read the folder {}", folder.display()))?;
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry
-            .with_context(|| format!("read the folder {}", folder.display()))?
-            .path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "wasm")
-            && path.is_file()
-        {
+        let path = entry.with_context(|| format!("read the folder {}", folder.display()))?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") && path.is_file() {
             files.push(path);
         }
     }

@@ -38,10 +38,9 @@ struct StoredUsage {
 
 impl From<Completion> for StoredAnswer {
     fn from(completion: Completion) -> Self {
-        let usage = completion.usage.map(|usage| StoredUsage {
-            input_tokens: usage.input_tokens,
-            output_tokens: usage.output_tokens,
-        });
+        let usage = completion
+            .usage
+            .map(|usage| StoredUsage { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens });
         Self {
             text: completion.text,
             refusal: completion.refusal,
@@ -54,9 +53,7 @@ impl From<Completion> for StoredAnswer {
 
 impl StoredAnswer {
     pub(super) fn encode(&self) -> Bytes {
-        serde_json::to_vec(self)
-            .expect("strings and numbers are always JSON")
-            .into()
+        serde_json::to_vec(self).expect("strings and numbers are always JSON").into()
     }
 }
 
@@ -120,12 +117,8 @@ impl Pipeline {
         file: &FileFacts,
         entry: &JournalEntry,
     ) -> Result<(StoredAnswer, Stored), JobError> {
-        let unreadable = |what: &str| {
-            JobError::new(
-                Code::JournalUnreadable,
-                format!("read answer {}: {what}", entry.ordinal),
-            )
-        };
+        let unreadable =
+            |what: &str| JobError::new(Code::JournalUnreadable, format!("read answer {}: {what}", entry.ordinal));
         // An answer is JSON text of the model's: escapes and the envelope may make it larger than the model's limit.
         let bytes = match self.objects.read(&file.bucket, &entry.key, usize::MAX).await {
             Ok(bytes) => bytes,
@@ -135,26 +128,15 @@ impl Pipeline {
         if Sha256::digest(&bytes)[..] != entry.sha256[..] {
             return Err(unreadable("its bytes are not those that were journaled"));
         }
-        let answer =
-            serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not a stored answer"))?;
-        Ok((
-            answer,
-            Stored {
-                ordinal: usize::try_from(entry.ordinal).unwrap_or(0),
-                bytes,
-            },
-        ))
+        let answer = serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not a stored answer"))?;
+        Ok((answer, Stored { ordinal: usize::try_from(entry.ordinal).unwrap_or(0), bytes }))
     }
 }
 
 impl Write {
     async fn carry_out(self) -> Result<(), Failed> {
-        let put = self
-            .objects
-            .write_json(&self.bucket, &self.key, self.bytes.clone());
-        put.await
-            .map_err(|error| error.for_write())
-            .at(Step::Journal)?;
+        let put = self.objects.write_json(&self.bucket, &self.key, self.bytes.clone());
+        put.await.map_err(|error| error.for_write()).at(Step::Journal)?;
         let sha256 = Sha256::digest(&self.bytes);
         let entry = NewEntry {
             ordinal: self.ordinal,
@@ -171,10 +153,7 @@ impl Write {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(Failed::Interrupted(Interruption::Lost)),
                 // Writing the row twice is harmless, losing it costs an answer.
-                Err(error)
-                    if tokio::time::Instant::now() < deadline
-                        && !matches!(error, DbError::Refused(_)) =>
-                {
+                Err(error) if tokio::time::Instant::now() < deadline && !matches!(error, DbError::Refused(_)) => {
                     tracing::warn!(%error, ordinal = self.ordinal, "journal an answer: trying again");
                     tokio::time::sleep(PAUSE).await;
                 }

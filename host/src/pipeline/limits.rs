@@ -27,41 +27,19 @@ impl PipelineConfig {
     /// Declares and reads the variables of the pipeline.
     pub fn load(vars: &mut Variables) -> Self {
         let retry = RetryPolicy::default();
-        let default: Vec<_> = retry
-            .backoff
-            .iter()
-            .map(|wait| wait.as_millis().to_string())
-            .collect();
-        let text = vars.text(
-            "JOB_BACKOFF_MS",
-            &default.join(","),
-            "waits before attempts 2, 3, 4 and later, ms",
-        );
-        let backoff: Option<Vec<_>> = text
-            .split(',')
-            .map(|wait| wait.trim().parse().ok().map(Duration::from_millis))
-            .collect();
+        let default: Vec<_> = retry.backoff.iter().map(|wait| wait.as_millis().to_string()).collect();
+        let text = vars.text("JOB_BACKOFF_MS", &default.join(","), "waits before attempts 2, 3, 4 and later, ms");
+        let backoff: Option<Vec<_>> =
+            text.split(',').map(|wait| wait.trim().parse().ok().map(Duration::from_millis)).collect();
         if backoff.is_none() {
-            vars.fault(
-                "JOB_BACKOFF_MS",
-                format!("is {text:?}, but must be milliseconds, separated by commas"),
-            );
+            vars.fault("JOB_BACKOFF_MS", format!("is {text:?}, but must be milliseconds, separated by commas"));
         }
         Self {
-            transcript_bytes: vars.number(
-                "TRANSCRIPT_MAX_BYTES",
-                10 << 20,
-                1..=1 << 30,
-                "size of an original",
-            ),
+            transcript_bytes: vars.number("TRANSCRIPT_MAX_BYTES", 10 << 20, 1..=1 << 30, "size of an original"),
             journal_patience: Duration::from_secs(20),
             retry: RetryPolicy {
                 backoff: backoff.unwrap_or_default(),
-                hold: vars.millis(
-                    "JOB_HOLD_MS",
-                    retry.hold,
-                    "wait of a job that is held for the operator, ms",
-                ),
+                hold: vars.millis("JOB_HOLD_MS", retry.hold, "wait of a job that is held for the operator, ms"),
                 retry_after_cap: vars.millis(
                     "RETRY_AFTER_CAP_MS",
                     retry.retry_after_cap,
@@ -83,26 +61,16 @@ impl PipelineConfig {
 ///
 /// # Errors
 /// `guest_limit_exceeded`, with the limit and what was asked.
-pub fn check_prompts(
-    prompts: &[Prompt],
-    before: usize,
-    limits: &GuestsLimits,
-) -> Result<(), JobError> {
+pub fn check_prompts(prompts: &[Prompt], before: usize, limits: &GuestsLimits) -> Result<(), JobError> {
     let refuse = |message: String| Err(JobError::new(Code::GuestLimitExceeded, message));
     if prompts.is_empty() {
         return refuse("ask the model: the guest asks nothing".to_owned());
     }
     let limits = &limits.job;
     if before + prompts.len() > limits.prompts {
-        return refuse(format!(
-            "ask the model: more than {} questions (GUEST_MAX_PROMPTS)",
-            limits.prompts
-        ));
+        return refuse(format!("ask the model: more than {} questions (GUEST_MAX_PROMPTS)", limits.prompts));
     }
-    let over = prompts
-        .iter()
-        .map(prompt_bytes)
-        .find(|bytes| *bytes > limits.prompt_bytes);
+    let over = prompts.iter().map(prompt_bytes).find(|bytes| *bytes > limits.prompt_bytes);
     if let Some(bytes) = over {
         return refuse(format!(
             "ask the model: a question of {bytes} bytes, over {} (PROMPT_MAX_BYTES)",
@@ -113,11 +81,7 @@ pub fn check_prompts(
 }
 
 fn prompt_bytes(prompt: &Prompt) -> usize {
-    let messages: usize = prompt
-        .messages
-        .iter()
-        .map(|message| message.role.len() + message.content.len())
-        .sum();
+    let messages: usize = prompt.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
     messages + prompt.answer_schema.as_ref().map_or(0, String::len)
 }
 
@@ -135,18 +99,11 @@ pub fn check_report(document: &str, limits: &JobLimits) -> Result<(), JobError> 
         ));
     }
     if depth(document) > limits.report_depth {
-        return refuse(format!(
-            "check the report: nested deeper than {} (REPORT_MAX_DEPTH)",
-            limits.report_depth
-        ));
+        return refuse(format!("check the report: nested deeper than {} (REPORT_MAX_DEPTH)", limits.report_depth));
     }
     match serde_json::from_str::<IgnoredAny>(document) {
         Ok(IgnoredAny) => Ok(()),
-        Err(error) => refuse(format!(
-            "check the report: no JSON at line {}, column {}",
-            error.line(),
-            error.column()
-        )),
+        Err(error) => refuse(format!("check the report: no JSON at line {}, column {}", error.line(), error.column())),
     }
 }
 
@@ -189,10 +146,7 @@ mod tests {
 
     #[test]
     fn a_report_over_its_size_and_one_that_is_no_json_are_refused() {
-        let limits = JobLimits {
-            report_bytes: 4,
-            ..JobLimits::default()
-        };
+        let limits = JobLimits { report_bytes: 4, ..JobLimits::default() };
         assert!(check_report("[1,2]", &limits).is_err());
         assert!(check_report("{", &limits).is_err());
         assert!(check_report("[1]", &limits).is_ok());
@@ -201,21 +155,14 @@ mod tests {
     #[test]
     fn a_guest_that_asks_nothing_or_too_much_is_refused() {
         let prompt = |text: &str| Prompt {
-            messages: vec![assay_runtime::Message {
-                role: "user".to_owned(),
-                content: text.to_owned(),
-            }],
+            messages: vec![assay_runtime::Message { role: "user".to_owned(), content: text.to_owned() }],
             answer_schema: None,
             model: None,
             max_output_tokens: None,
             temperature: None,
         };
         let limits = GuestsLimits {
-            job: JobLimits {
-                prompts: 2,
-                prompt_bytes: 10,
-                ..JobLimits::default()
-            },
+            job: JobLimits { prompts: 2, prompt_bytes: 10, ..JobLimits::default() },
             ..GuestsLimits::default()
         };
         assert!(check_prompts(&[], 0, &limits).is_err());

@@ -73,16 +73,9 @@ impl Pipeline {
         let mut unusable = None;
         for answer in received {
             // Truncated, refused and filtered answers end the job before a guest sees them, and are kept all the same.
-            unusable = unusable.or(llm::usable(
-                &answer.answer.finish_reason,
-                answer.answer.refusal.is_some(),
-            )
-            .err());
+            unusable = unusable.or(llm::usable(&answer.answer.finish_reason, answer.answer.refusal.is_some()).err());
             run.stored.push(answer.stored);
-            run.answers.push(Answer {
-                text: answer.answer.text,
-                model: answer.answer.model,
-            });
+            run.answers.push(Answer { text: answer.answer.text, model: answer.answer.model });
         }
         if let Some(error) = unusable {
             return Err(Failed::at(Step::CallModel, error));
@@ -90,17 +83,9 @@ impl Pipeline {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn answer(
-        &self,
-        claim: &Claim,
-        ordinal: usize,
-        prompt: &Prompt,
-    ) -> Result<Received, Failed> {
+    async fn answer(&self, claim: &Claim, ordinal: usize, prompt: &Prompt) -> Result<Received, Failed> {
         let question = fingerprint(prompt);
-        let entry = claim
-            .journal
-            .iter()
-            .find(|entry| usize::try_from(entry.ordinal) == Ok(ordinal));
+        let entry = claim.journal.iter().find(|entry| usize::try_from(entry.ordinal) == Ok(ordinal));
         match entry {
             Some(entry) => self.replay(claim, ordinal, entry, question).await,
             None => self.buy(ordinal, prompt, question).await,
@@ -116,36 +101,17 @@ impl Pipeline {
         question: [u8; 32],
     ) -> Result<Received, Failed> {
         if entry.prompt_sha256 != question {
-            let message =
-                format!("replay question {ordinal}: it differs from the one that was answered");
-            return Err(Failed::at(
-                Step::Advance,
-                JobError::new(Code::GuestNondeterministic, message),
-            ));
+            let message = format!("replay question {ordinal}: it differs from the one that was answered");
+            return Err(Failed::at(Step::Advance, JobError::new(Code::GuestNondeterministic, message)));
         }
-        let (answer, stored) = self
-            .read_answer(&claim.file, entry)
-            .await
-            .at(Step::Journal)?;
-        Ok(Received {
-            ordinal,
-            answer,
-            stored,
-            bought: None,
-        })
+        let (answer, stored) = self.read_answer(&claim.file, entry).await.at(Step::Journal)?;
+        Ok(Received { ordinal, answer, stored, bought: None })
     }
 
-    async fn buy(
-        &self,
-        ordinal: usize,
-        prompt: &Prompt,
-        question: [u8; 32],
-    ) -> Result<Received, Failed> {
+    async fn buy(&self, ordinal: usize, prompt: &Prompt, question: [u8; 32]) -> Result<Received, Failed> {
         let started = Instant::now();
         let completion = self.model.complete(prompt).await;
-        let code = completion
-            .as_ref()
-            .map_or_else(|error| error.code.as_str(), |_| "ok");
+        let code = completion.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
         self.metrics.model_call(code, started.elapsed());
         let completion = completion.at(Step::CallModel)?;
         let tokens = completion.usage.map(|usage| Tokens {
@@ -156,23 +122,14 @@ impl Pipeline {
             self.metrics.tokens(tokens.input, tokens.output);
         }
         let answer = StoredAnswer::from(completion);
-        let stored = Stored {
-            ordinal,
-            bytes: answer.encode(),
-        };
-        Ok(Received {
-            ordinal,
-            answer,
-            stored,
-            bought: Some((question, tokens)),
-        })
+        let stored = Stored { ordinal, bytes: answer.encode() };
+        Ok(Received { ordinal, answer, stored, bought: Some((question, tokens)) })
     }
 }
 
 /// What the journal knows a question by: sha256 of its fields in the order of the contract.
 fn fingerprint(prompt: &Prompt) -> [u8; 32] {
     let mut hash = Sha256::new();
-    serde_json::to_writer(&mut hash, prompt)
-        .expect("a prompt is strings and numbers, and a hash takes every byte");
+    serde_json::to_writer(&mut hash, prompt).expect("a prompt is strings and numbers, and a hash takes every byte");
     hash.finalize().into()
 }

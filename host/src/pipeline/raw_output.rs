@@ -67,21 +67,13 @@ impl Pipeline {
             answers: run
                 .stored
                 .iter()
-                .map(|stored| RawAnswer {
-                    ordinal: stored.ordinal,
-                    answer: serde_json::from_slice(&stored.bytes).ok(),
-                })
+                .map(|stored| RawAnswer { ordinal: stored.ordinal, answer: serde_json::from_slice(&stored.bytes).ok() })
                 .collect(),
-            rejection: run
-                .rejection
-                .as_ref()
-                .map(|(kind, message)| RawRejection { kind, message }),
+            rejection: run.rejection.as_ref().map(|(kind, message)| RawRejection { kind, message }),
             findings: &run.findings,
             log: &run.log,
         };
-        let bytes = Bytes::from(
-            serde_json::to_vec(&raw).expect("strings, numbers and JSON are always JSON"),
-        );
+        let bytes = Bytes::from(serde_json::to_vec(&raw).expect("strings, numbers and JSON are always JSON"));
         let file = &run.claim.file;
         let key = file.run_key(run.claim.lease, "raw_llm_output.json");
         match self.objects.write_json(&file.bucket, &key, bytes).await {
@@ -116,10 +108,7 @@ impl Pipeline {
         if notes.is_empty() && run.log.is_empty() {
             return;
         }
-        let words = Words {
-            notes,
-            log: &run.log,
-        };
+        let words = Words { notes, log: &run.log };
         let bytes = Bytes::from(serde_json::to_vec(&words).expect("strings are always JSON"));
         let file = &run.claim.file;
         let key = file.run_key(run.claim.lease, "notes.json");

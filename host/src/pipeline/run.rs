@@ -101,8 +101,7 @@ impl<'a> Run<'a> {
         let mut result = Ok(());
         while let Some(written) = self.journaling.join_next().await {
             let written = written.unwrap_or_else(|panic| {
-                let error =
-                    JobError::new(Code::DbUpdateFailed, "journal an answer").caused_by(panic);
+                let error = JobError::new(Code::DbUpdateFailed, "journal an answer").caused_by(panic);
                 Err(Failed::at(Step::Journal, error))
             });
             result = result.and(written);
@@ -112,10 +111,7 @@ impl<'a> Run<'a> {
 
     /// What the file row takes over from a run that made a report.
     pub fn finished(&self) -> FileResult {
-        FileResult {
-            report_key: self.report_key.clone(),
-            ..self.versions()
-        }
+        FileResult { report_key: self.report_key.clone(), ..self.versions() }
     }
 
     /// Which guest ran.
@@ -140,10 +136,7 @@ impl<'a> Run<'a> {
             Rejection::Other((code, words)) => ("other", format!("{code}: {words}"), Vec::new()),
         };
         let message = match kind {
-            "invalid" => format!(
-                "let the guest judge the answers: {}",
-                release.summary(&found)
-            ),
+            "invalid" => format!("let the guest judge the answers: {}", release.summary(&found)),
             kind => format!("let the guest judge the answers: {kind}"),
         };
         self.rejection = Some((kind, words));

@@ -30,11 +30,7 @@ impl WorkerConfig {
     pub fn load(vars: &mut Variables, llm_total: Duration) -> Self {
         let name = vars.optional("WORKER_ID", "name of this worker; the host's where not set");
         let concurrency = vars.number("WORKER_CONCURRENCY", 16, 1..=100_000, "jobs at once");
-        let poll = vars.millis(
-            "WORKER_POLL_MS",
-            Duration::from_millis(1000),
-            "time between looks at the queue, ms",
-        );
+        let poll = vars.millis("WORKER_POLL_MS", Duration::from_millis(1000), "time between looks at the queue, ms");
         let lease = vars.millis(
             "WORKER_LEASE_MS",
             Duration::from_secs(30),
@@ -46,26 +42,16 @@ impl WorkerConfig {
             "time between beats, ms; at most a third of the lease",
         );
         if lease.subsec_nanos() != 0 {
-            vars.fault(
-                "WORKER_LEASE_MS",
-                "must be whole seconds, as the column lock_ttl_seconds is",
-            );
+            vars.fault("WORKER_LEASE_MS", "must be whole seconds, as the column lock_ttl_seconds is");
         }
         if beat * 3 > lease {
             vars.fault(
                 "WORKER_BEAT_MS",
-                format!(
-                    "is {} ms, but a lease of {} ms needs three beats",
-                    beat.as_millis(),
-                    lease.as_millis()
-                ),
+                format!("is {} ms, but a lease of {} ms needs three beats", beat.as_millis(), lease.as_millis()),
             );
         }
-        let reap = vars.millis(
-            "REAPER_EVERY_MS",
-            Duration::from_secs(5),
-            "time between looks for jobs of dead workers, ms",
-        );
+        let reap =
+            vars.millis("REAPER_EVERY_MS", Duration::from_secs(5), "time between looks for jobs of dead workers, ms");
         let version_patience = vars.millis(
             "VERSION_PATIENCE_MS",
             Duration::from_secs(900),
@@ -76,31 +62,13 @@ impl WorkerConfig {
             llm_total + Duration::from_secs(10),
             "time for jobs in hand after the first signal, ms; LLM_TIMEOUT_MS + 10 s where not set",
         );
-        Self {
-            id: unique(name),
-            concurrency,
-            poll,
-            lease,
-            beat,
-            reap,
-            version_patience,
-            grace,
-        }
+        Self { id: unique(name), concurrency, poll, lease, beat, reap, version_patience, grace }
     }
 }
 
 /// A pod that is replaced keeps its host name, so the name alone would hide orphans.
 fn unique(name: Option<String>) -> String {
-    let host = || {
-        std::fs::read_to_string("/proc/sys/kernel/hostname")
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let name = name.unwrap_or_else(host);
-    format!(
-        "{name}-{}-{}",
-        std::process::id(),
-        uuid::Uuid::new_v4().simple()
-    )
+    format!("{name}-{}-{}", std::process::id(), uuid::Uuid::new_v4().simple())
 }

@@ -23,10 +23,7 @@ impl Database {
     /// # Errors
     /// [`DbError`] when no connection is made in time.
     pub async fn heartbeat(&self, timeout: Duration) -> Result<Heartbeat, DbError> {
-        Ok(Heartbeat {
-            connection: self.connect().await?,
-            timeout,
-        })
+        Ok(Heartbeat { connection: self.connect().await?, timeout })
     }
 }
 
@@ -41,10 +38,7 @@ impl Heartbeat {
         if held.is_empty() {
             return Ok(HashSet::new());
         }
-        let (ids, tokens): (Vec<_>, Vec<_>) = held
-            .iter()
-            .map(|lease| (lease.job.0, lease.token.0))
-            .unzip();
+        let (ids, tokens): (Vec<_>, Vec<_>) = held.iter().map(|lease| (lease.job.0, lease.token.0)).unzip();
         let rows = within(
             self.timeout,
             sqlx::query!(
@@ -77,13 +71,7 @@ impl Heartbeat {
     ///
     /// # Errors
     /// [`DbError`]; the next beat tells it again.
-    pub async fn announce(
-        &mut self,
-        worker: &str,
-        version: &str,
-        slots: i32,
-        releases: &Value,
-    ) -> Result<(), DbError> {
+    pub async fn announce(&mut self, worker: &str, version: &str, slots: i32, releases: &Value) -> Result<(), DbError> {
         within(
             self.timeout,
             sqlx::query!(
@@ -110,11 +98,7 @@ impl Heartbeat {
     pub async fn farewell(&mut self, worker: &str) -> Result<(), DbError> {
         within(
             self.timeout,
-            sqlx::query!(
-                "update workers set stopped_at = now() where id = $1",
-                worker
-            )
-            .execute(&mut self.connection),
+            sqlx::query!("update workers set stopped_at = now() where id = $1", worker).execute(&mut self.connection),
         )
         .await?;
         Ok(())

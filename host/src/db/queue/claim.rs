@@ -28,8 +28,10 @@ impl Database {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
         // The CTE and the repeated status predicate keep the planner from taking more rows than the limit, and a row
         // that moved between snapshot and lock.
-        let rows = self.run(sqlx::query!(
-            r#"
+        let rows = self
+            .run(
+                sqlx::query!(
+                    r#"
             with due as (
                 select j.id,
                        coalesce(j.guest_digest, served.digest,
@@ -74,24 +76,22 @@ impl Database {
               from claimed c
               join moved f on f.id = c.file_id
             "#,
-            &versions,
-            &digests,
-            serving.default,
-            &serving.digests,
-            i64::try_from(slots).unwrap_or(i64::MAX),
-            worker,
-            i32::try_from(lease.as_secs()).unwrap_or(i32::MAX).max(1),
-        )
-        .fetch_all(&self.pool))
-        .await?;
+                    &versions,
+                    &digests,
+                    serving.default,
+                    &serving.digests,
+                    i64::try_from(slots).unwrap_or(i64::MAX),
+                    worker,
+                    i32::try_from(lease.as_secs()).unwrap_or(i32::MAX).max(1),
+                )
+                .fetch_all(&self.pool),
+            )
+            .await?;
 
         rows.into_iter()
             .map(|row| {
                 Ok(Claim {
-                    lease: Lease {
-                        job: JobId(row.id),
-                        token: LeaseToken(row.lease_token),
-                    },
+                    lease: Lease { job: JobId(row.id), token: LeaseToken(row.lease_token) },
                     attempts: row.attempts,
                     max_attempts: row.max_attempts,
                     snoozes: row.snoozes,
@@ -110,12 +110,7 @@ impl Database {
                         received_at: row.received_at,
                         attributes: attributes(row.attributes),
                     }),
-                    journal: row
-                        .journal
-                        .0
-                        .into_iter()
-                        .map(Entry::decode)
-                        .collect::<Result<_, _>>()?,
+                    journal: row.journal.0.into_iter().map(Entry::decode).collect::<Result<_, _>>()?,
                 })
             })
             .collect()
@@ -135,9 +130,7 @@ struct Entry {
 
 impl Entry {
     fn decode(self) -> Result<JournalEntry, DbError> {
-        let bytes = |text: &str| {
-            hex::decode(text).map_err(|_| DbError::Row("a hash in job_answers is not hex"))
-        };
+        let bytes = |text: &str| hex::decode(text).map_err(|_| DbError::Row("a hash in job_answers is not hex"));
         Ok(JournalEntry {
             ordinal: self.ordinal,
             prompt_sha256: bytes(&self.prompt_sha256)?,
@@ -151,11 +144,7 @@ impl Entry {
 
 /// The contract knows two media types; the CHECK on `files.extension` knows the same two.
 fn media_type(extension: &str) -> &'static str {
-    if extension == "vtt" {
-        "text/vtt"
-    } else {
-        "text/plain"
-    }
+    if extension == "vtt" { "text/vtt" } else { "text/plain" }
 }
 
 /// An object of strings, sorted by name; a value of another type keeps its JSON text.

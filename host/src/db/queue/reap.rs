@@ -86,11 +86,7 @@ impl Database {
             .map(|row| Reaped {
                 job: JobId(row.id),
                 file: FileId(row.file_id),
-                rescue: if row.spent {
-                    Rescue::Failed
-                } else {
-                    Rescue::Requeued
-                },
+                rescue: if row.spent { Rescue::Failed } else { Rescue::Requeued },
             })
             .collect())
     }
@@ -139,11 +135,7 @@ impl Database {
             .await?;
         Ok(rows
             .into_iter()
-            .map(|row| Reaped {
-                job: JobId(row.id),
-                file: FileId(row.file_id),
-                rescue: Rescue::VersionUnknown,
-            })
+            .map(|row| Reaped { job: JobId(row.id), file: FileId(row.file_id), rescue: Rescue::VersionUnknown })
             .collect())
     }
 }

@@ -95,11 +95,7 @@ impl Database {
             )
             .fetch_one(&self.pool))
             .await?;
-        Ok(if touched == 1 {
-            Settled::Done
-        } else {
-            Settled::Lost
-        })
+        Ok(if touched == 1 { Settled::Done } else { Settled::Lost })
     }
 
     /// Finds out what became of a settlement whose answer was lost: on a new connection, and under the row's lock,
@@ -113,17 +109,11 @@ impl Database {
             let mut transaction = connection.begin().await?;
             // Less than our own patience, so that the answer is the server's.
             let patience = (self.config.timeout / 2).as_millis();
-            transaction
-                .execute(sqlx::AssertSqlSafe(format!(
-                    "set local lock_timeout = {patience}"
-                )))
-                .await?;
-            let row = sqlx::query!(
-                "select status, lease_token from processing_jobs where id = $1 for update",
-                lease.job.0
-            )
-            .fetch_optional(&mut *transaction)
-            .await?;
+            transaction.execute(sqlx::AssertSqlSafe(format!("set local lock_timeout = {patience}"))).await?;
+            let row =
+                sqlx::query!("select status, lease_token from processing_jobs where id = $1 for update", lease.job.0)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
             transaction.rollback().await?;
             Ok(row)
         };
