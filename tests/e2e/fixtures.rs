@@ -3,9 +3,17 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use assay_runtime::testing::WatGuest;
-use assay_tests::{AssayProcess, World};
+use assay::{
+    guests::{Guests, GuestsConfig},
+    variables::Variables,
+};
+use assay_runtime::{
+    Compiler,
+    testing::{WatGuest, hostile},
+};
+use assay_tests::{AssayProcess, World, binary};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 /// The environment of a worker.
 pub type Env = BTreeMap<String, String>;
@@ -44,9 +52,33 @@ pub fn with(mut env: Env, changes: &[(&str, &str)]) -> Env {
 
 /// A worker that has loaded its guests and claims.
 pub async fn worker(env: &Env) -> AssayProcess {
+    compile_once(env).await;
     let worker = AssayProcess::spawn(&["worker"], env);
     worker.wait_for_line("worker started").await;
     worker
+}
+
+/// Compiles the reference guests and the verifiers of the tests' schemas into the cache that all workers share, once and
+/// without a deadline: a cold cache on a busy machine takes longer than any test waits for a worker.
+async fn compile_once(env: &Env) {
+    static COMPILED: OnceCell<()> = OnceCell::const_new();
+    COMPILED
+        .get_or_init(|| async {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let schemas = [WatGuest::new("plain"), hostile::breaks_its_own_schema(), hostile::accepts_nested(1)];
+            for (number, guest) in schemas.into_iter().enumerate() {
+                let version = format!("schema-{number}");
+                std::fs::write(folder.path().join(&version).with_extension("wasm"), guest.prompt_version(&version).build())
+                    .expect("a guest on disk");
+            }
+            for guests in [assay_tests::guests(), folder.path().to_owned()] {
+                let mut vars = Variables::from_map(with(env.clone(), &[("GUEST_DIR", &guests.display().to_string())]));
+                let config = GuestsConfig { default_version: None, ..GuestsConfig::load(&mut vars) };
+                let compiler = Compiler::Child { program: binary(), args: vec!["compile-guest".into()] };
+                Guests::open(&config, compiler).await.expect("guests that load");
+            }
+        })
+        .await;
 }
 
 /// A folder with these guests as the releases.
