@@ -105,6 +105,9 @@ const SOUNDS: [(Kind, &[&str]); 3] = [
     ),
 ];
 
+/// What sentences contain that sound like an action and are none.
+const NO_ACTIONS: [&str; 6] = ["whether", "believe", "nobody", "will not", "it will", "they will"];
+
 impl Kind {
     /// Reads a property's name, `next_steps` or `dueDate`.
     pub(super) fn of(name: &str) -> Self {
@@ -139,6 +142,9 @@ impl Kind {
             return text.ends_with('?');
         }
         let text = text.to_lowercase();
+        if self == Self::Action && NO_ACTIONS.iter().any(|words| text.contains(words)) {
+            return false;
+        }
         SOUNDS.iter().any(|(kind, words)| *kind == self && words.iter().any(|word| text.contains(word)))
     }
 
@@ -193,6 +199,7 @@ mod tests {
     fn a_sound_is_heard_in_either_case_and_language() {
         assert!(Kind::Decision.sounds_like("Then we AGREED on it."));
         assert!(Kind::Action.sounds_like("Я подготовлю план."));
+        assert!(!Kind::Action.sounds_like("I will believe it when I see it."));
         assert!(!Kind::Question.sounds_like("Nobody asked."));
     }
 }

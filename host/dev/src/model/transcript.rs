@@ -35,10 +35,14 @@ impl Transcript {
         let mut found = Self { today: first_date(question), ..Self::default() };
         let text = cut_out(question);
         let mut at = None;
-        for line in text.lines().map(str::trim) {
-            if line.is_empty()
+        let is_vtt = text.contains("WEBVTT");
+        let mut in_note = false;
+        for line in text.lines().map(|line| line.trim_start_matches('\u{feff}').trim()) {
+            // A comment of WebVTT ends with an empty line.
+            in_note = !line.is_empty() && (in_note || is_vtt && line.starts_with("NOTE"));
+            if in_note
+                || line.is_empty()
                 || line.starts_with("WEBVTT")
-                || line.starts_with("NOTE")
                 || line.starts_with("```")
                 || line.contains("[stand-in:")
             {
@@ -53,6 +57,7 @@ impl Transcript {
             }
             found.line(line, &mut at);
         }
+        found.drop_headings();
         let letters = found.statements.iter().flat_map(|s| s.text.chars()).filter(|c| c.is_alphabetic());
         let (cyrillic, all) =
             letters.fold((0usize, 0usize), |(c, n), letter| (c + usize::from(('а'..='я').contains(&letter)), n + 1));
@@ -76,6 +81,16 @@ impl Transcript {
                 speaker: speaker.map(str::to_owned),
                 at: at.clone(),
             });
+        }
+    }
+
+    /// Drops what nobody says and what is no sentence, unless the whole transcript is written without full stops.
+    fn drop_headings(&mut self) {
+        let is_sentence = |statement: &Statement| {
+            statement.speaker.is_some() || statement.text.ends_with(['.', '?', '!', '…', '"', '»'])
+        };
+        if self.statements.iter().any(is_sentence) {
+            self.statements.retain(is_sentence);
         }
     }
 
@@ -261,6 +276,16 @@ mod tests {
         assert_eq!(found.statements.len(), 2);
         assert!(found.russian);
         assert_eq!(found.due(&found.statements[1]).unwrap().0, "к пятнице");
+    }
+
+    #[test]
+    fn comments_and_headings_are_nobodys_words() {
+        let found = Transcript::find(
+            "WEBVTT\n\nNOTE\nAll of this is invented by us.\n\n00:01.000 --> 00:02.000\nThe pump has failed again.\n",
+        );
+        assert_eq!(found.statements.len(), 1, "{found:?}");
+        let found = Transcript::find("\u{feff}Notes on the broken pump\n\nThe pump has failed again.");
+        assert_eq!(found.statements.len(), 1, "{found:?}");
     }
 
     #[test]

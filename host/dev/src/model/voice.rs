@@ -13,6 +13,9 @@ use super::transcript::{SOME_DAY, Statement, Transcript};
 /// How long a summary wants to be, in characters.
 const SUMMARY_LENGTH: usize = 320;
 
+/// How many entries a list has where the transcript gives as many.
+const LIST_LENGTH: usize = 5;
+
 /// How long a title may be, in characters.
 const TITLE_LENGTH: usize = 60;
 
@@ -63,7 +66,7 @@ impl<'a> Voice<'a> {
             Kind::Person => self.transcript.speakers.len().min(12),
             Kind::Title => 3,
             // Nothing decided, nothing asked: an empty list is the honest answer.
-            kind => self.of_kind(kind).len().min(5),
+            kind => self.of_kind(kind).len().min(LIST_LENGTH),
         }
     }
 
@@ -221,11 +224,15 @@ impl<'a> Voice<'a> {
         index
     }
 
-    /// Statements that sound like a kind, as indices; all where the kind has no sound of its own.
+    /// Statements that sound like a kind, as indices; all where the kind has no sound of its own. Any few in a row are taken
+    /// evenly from the whole conversation.
     fn of_kind(&mut self, kind: Kind) -> &Vec<usize> {
         let statements = &self.transcript.statements;
         self.by_kind.entry(kind).or_insert_with(|| {
-            (0..statements.len()).filter(|i| !kind.has_a_sound() || kind.sounds_like(&statements[*i].text)).collect()
+            let fits = |i: &usize| !kind.has_a_sound() || kind.sounds_like(&statements[*i].text);
+            let fitting: Vec<usize> = (0..statements.len()).filter(fits).collect();
+            let stride = fitting.len().div_ceil(LIST_LENGTH).max(1);
+            (0..stride).flat_map(|first| fitting.iter().skip(first).step_by(stride)).copied().collect()
         })
     }
 }

@@ -1,9 +1,8 @@
 //! Removes a temporary cluster when this process ends, however it ends.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
-
-use super::cluster::Cluster;
 
 /// Waits for the end of its input, ends a server that nobody ended, and removes its folders. `postmaster.pid` is the last file that a
 /// server drops.
@@ -20,11 +19,10 @@ pub(super) struct Cleaner {
 
 impl Cleaner {
     /// Starts the shell. Best effort: without one, a killed test run leaves a folder behind.
-    pub(super) fn spawn(cluster: &Cluster) -> Option<Self> {
-        let [first, second] = cluster.paths();
+    pub(super) fn spawn(data: &Path, folder: &Path) -> Option<Self> {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "assay-cleaner"])
-            .args([cluster.data.as_path(), first, second])
+            .args([data, data.parent()?, folder])
             // Ctrl-C at a terminal must not end it before its work.
             .process_group(0)
             .stdin(Stdio::piped())

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::account::Account;
 use super::binaries::Binaries;
+use super::cleaner::Cleaner;
 use super::{PostgresOptions, USER};
 
 /// How long an orphaned server (its owner died a moment ago) gets to finish its own shutdown, in seconds.
@@ -35,6 +36,8 @@ pub(super) struct Cluster {
     folder: PathBuf,
     /// Held until the value is dropped; the kernel releases it if the process dies.
     _lock: File,
+    /// For a temporary cluster, from before its first byte.
+    _cleaner: Option<Cleaner>,
 }
 
 impl Cluster {
@@ -46,6 +49,7 @@ impl Cluster {
         let folder = options.folder.canonicalize().with_context(|| format!("open {}", options.folder.display()))?;
         let lock = lock(&folder)?;
         let data = data_folder(&folder, account)?;
+        let cleaner = options.temporary.then(|| Cleaner::spawn(&data, &folder)).flatten();
         let cluster = Self {
             binaries,
             account,
@@ -54,6 +58,7 @@ impl Cluster {
             log: folder.join("log"),
             folder,
             _lock: lock,
+            _cleaner: cleaner,
         };
         cluster.clear_leftovers()?;
         // The mark lies in our folder, the data may lie elsewhere: a folder that somebody removed takes its password along,
@@ -68,14 +73,9 @@ impl Cluster {
 
     /// Removes everything, best effort: the folder may be half gone already.
     pub(super) fn remove(&self) {
-        for path in self.paths() {
+        for path in [self.data.parent().unwrap_or(&self.data), &self.folder] {
             let _ = fs::remove_dir_all(path);
         }
-    }
-
-    /// The folders that make up the cluster.
-    pub(super) fn paths(&self) -> [&Path; 2] {
-        [self.data.parent().unwrap_or(&self.data), &self.folder]
     }
 
     fn initialize(&self, durable: bool) -> Result<()> {

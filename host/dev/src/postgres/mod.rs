@@ -17,7 +17,6 @@ use anyhow::{Context, Result, bail};
 use parking_lot::Mutex;
 
 use binaries::Binaries;
-use cleaner::Cleaner;
 use cluster::Cluster;
 use server::{Server, Stop};
 
@@ -74,7 +73,6 @@ struct Inner {
     options: PostgresOptions,
     port: u16,
     server: Mutex<Option<Server>>,
-    _cleaner: Option<Cleaner>,
 }
 
 impl Postgres {
@@ -103,14 +101,16 @@ impl Postgres {
                     {
                         attempt += 1
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        if options.temporary {
+                            cluster.remove();
+                        }
+                        return Err(error);
+                    }
                 }
             };
             tracing::debug!(port, "postgres is ready");
-            let cleaner = options.temporary.then(|| Cleaner::spawn(&cluster)).flatten();
-            Ok(Self {
-                inner: Arc::new(Inner { cluster, options, port, server: Mutex::new(Some(server)), _cleaner: cleaner }),
-            })
+            Ok(Self { inner: Arc::new(Inner { cluster, options, port, server: Mutex::new(Some(server)) }) })
         })
         .await
     }

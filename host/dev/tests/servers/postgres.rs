@@ -86,8 +86,11 @@ async fn a_second_server_on_one_folder_is_refused() {
 
 #[tokio::test]
 async fn a_setting_that_postgres_refuses_is_named_in_the_error() {
-    let error = Postgres::start(PostgresOptions::throwaway().setting("no_such_setting", "1")).await.unwrap_err();
+    let options = PostgresOptions::throwaway().setting("no_such_setting", "1");
+    let folder = options.folder.clone();
+    let error = Postgres::start(options).await.unwrap_err();
     assert!(error.to_string().contains("no_such_setting"), "{error:#}");
+    assert!(!folder.exists());
 }
 
 #[tokio::test]
