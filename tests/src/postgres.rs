@@ -22,6 +22,9 @@ const TEMPLATE_LOCK: i64 = 0x6173_7361_7900;
 /// Connections of a test's own pool; a test with many workers gives each its own.
 const POOL: u32 = 8;
 
+/// Room for a test per core of a large machine, each with a few pools.
+const MAX_CONNECTIONS: &str = "500";
+
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
@@ -37,9 +40,10 @@ impl Cluster {
             .get_or_init(|| async {
                 match std::env::var(VARIABLE) {
                     Ok(url) if !url.is_empty() => Self::Given(url),
-                    _ => Self::Own(
-                        Postgres::start(PostgresOptions::throwaway()).await.expect("a Postgres cluster for tests"),
-                    ),
+                    _ => {
+                        let options = PostgresOptions::throwaway().setting("max_connections", MAX_CONNECTIONS);
+                        Self::Own(Postgres::start(options).await.expect("a Postgres cluster for tests"))
+                    }
                 }
             })
             .await
