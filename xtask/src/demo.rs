@@ -61,6 +61,7 @@ pub fn run(args: &Args) -> Result<()> {
         .collect();
     println!("\n{}", outcome::render(&rows));
     println!("{}\n\n{}", session.artifacts(), outcome::render_keys(&rows));
+    let log = session.log().display().to_string();
     session.stop()?;
     println!("\n{}", stages.summary());
     let faults: Vec<_> = rows
@@ -68,7 +69,7 @@ pub fn run(args: &Args) -> Result<()> {
         .filter_map(|(sample, _, verdict)| Some(format!("{}: {}", sample.name, verdict.as_ref().err()?)))
         .collect();
     if !faults.is_empty() {
-        bail!("not every sample ended as its name says:\n  {}", faults.join("\n  "));
+        bail!("not every sample ended as its name says; {log} tells more:\n  {}", faults.join("\n  "));
     }
     println!("Every sample ended as its name says.");
     Ok(())

@@ -89,10 +89,15 @@ impl Session {
         format!("model    {model}\nworker   http://{admin}/metrics\nlog      {}", self.log.display())
     }
 
+    /// What the services said.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// Where the artifacts of the samples lie.
     pub fn artifacts(&self) -> String {
         format!(
-            "The artifacts lie in bucket {}, on disk below {}",
+            "The artifacts lie under these keys of bucket {}, on disk below {}:",
             self.ready.bucket,
             self.ready.objects_folder.display()
         )
