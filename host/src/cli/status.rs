@@ -93,7 +93,7 @@ fn render_overview(overview: &Overview) -> String {
         vec![
             depth.status.clone(),
             depth.jobs.to_string(),
-            waits.then(|| depth.due.to_string()).unwrap_or_default(),
+            if waits { depth.due.to_string() } else { String::new() },
             depth.oldest_due_seconds.map(output::span).unwrap_or_default(),
         ]
     });
