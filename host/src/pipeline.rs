@@ -67,7 +67,9 @@ impl Pipeline {
             Err(Failed::Interrupted(Interruption::Lost)) => result,
             result => result.and(run.journaled().await),
         };
-        if let (Err(_), Some(key)) = (&result, run.report_key.take()) {
+        if result.is_err()
+            && let Some(key) = run.report_key.take()
+        {
             // No success was ever settled under this token, so no row can come to point at the report.
             self.discard_report(&claim.file, &key).await;
         }

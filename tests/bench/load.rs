@@ -130,10 +130,12 @@ impl Stage {
         for file in files {
             sqlx::query("select assay_enqueue($1)").bind(file).execute(&self.pool).await?;
             self.wait_until_quiet_with(Duration::from_millis(5)).await?;
-            let lag: f64 = sqlx::query_scalar("select extract(epoch from started_at - queued_at)::float8 from files where id = $1")
-                .bind(file)
-                .fetch_one(&self.pool)
-                .await?;
+            let lag: f64 = sqlx::query_scalar(
+                "select extract(epoch from started_at - queued_at)::float8 from files where id = $1",
+            )
+            .bind(file)
+            .fetch_one(&self.pool)
+            .await?;
             lags.push(lag * 1e3);
         }
         stop(worker).await?;
@@ -222,7 +224,9 @@ impl Stage {
         let quiet = async {
             loop {
                 let live: i64 =
-                    sqlx::query_scalar("select count(*) from processing_jobs where status in ('queued', 'processing')").fetch_one(&self.pool).await?;
+                    sqlx::query_scalar("select count(*) from processing_jobs where status in ('queued', 'processing')")
+                        .fetch_one(&self.pool)
+                        .await?;
                 if live == 0 {
                     return anyhow::Ok(());
                 }
@@ -230,7 +234,8 @@ impl Stage {
             }
         };
         tokio::time::timeout(PATIENCE, quiet).await.context("the jobs were not done in time")??;
-        let failed: i64 = sqlx::query_scalar("select count(*) from files where status = 'failed'").fetch_one(&self.pool).await?;
+        let failed: i64 =
+            sqlx::query_scalar("select count(*) from files where status = 'failed'").fetch_one(&self.pool).await?;
         ensure!(failed == 0, "{failed} jobs failed");
         Ok(())
     }
@@ -239,11 +244,15 @@ impl Stage {
         // Backends report their statistics when they are idle for a moment.
         sqlx::query("select pg_stat_force_next_flush()").execute(&self.pool).await?;
         tokio::time::sleep(Duration::from_millis(1200)).await;
-        Ok(sqlx::query_scalar::<_, i64>("select xact_commit from pg_stat_database where datname = current_database()").fetch_one(&self.pool).await? as f64)
+        Ok(sqlx::query_scalar::<_, i64>("select xact_commit from pg_stat_database where datname = current_database()")
+            .fetch_one(&self.pool)
+            .await? as f64)
     }
 
     async fn wal(&self) -> anyhow::Result<f64> {
-        Ok(sqlx::query_scalar("select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8").fetch_one(&self.pool).await?)
+        Ok(sqlx::query_scalar("select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8")
+            .fetch_one(&self.pool)
+            .await?)
     }
 }
 
@@ -259,7 +268,10 @@ fn transcript() -> String {
     let mut turn = 0;
     while text.len() < 6 * 1024 {
         turn += 1;
-        text.push_str(&format!("Person {}: We come to point {turn}, which is on the way and needs a word from everybody.\n", turn % 5));
+        text.push_str(&format!(
+            "Person {}: We come to point {turn}, which is on the way and needs a word from everybody.\n",
+            turn % 5
+        ));
     }
     text
 }

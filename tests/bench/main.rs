@@ -26,7 +26,10 @@ const IN_FLIGHT: usize = 3000;
 async fn main() -> anyhow::Result<ExitCode> {
     let stage = Stage::set_up().await.context("set the stage")?;
     println!("{}", usage::machine());
-    println!("one worker, {} guest, 6 KB transcripts, synchronous_commit=on, S3 server and model in one other process\n", load::VERSION);
+    println!(
+        "one worker, {} guest, 6 KB transcripts, synchronous_commit=on, S3 server and model in one other process\n",
+        load::VERSION
+    );
 
     let mut bounds = Bounds::default();
     let run = stage.throughput(JOBS, 64).await.context("measure throughput")?;

@@ -10,6 +10,9 @@ use serde::Serialize;
 use super::services::{BUCKET, Services};
 use crate::{config::Config, guests::Loaded};
 
+/// What there is to submit in a clone of the repository.
+const SAMPLE: &str = "docs/samples/en-standup.succeeds.vtt";
+
 /// Everything that a person or a program wants to know. No secret is in it; those are in the file.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Welcome {
@@ -72,10 +75,11 @@ impl Welcome {
         let here = std::env::current_dir().unwrap_or_default();
         let shown = |path: &Path| path.strip_prefix(&here).unwrap_or(path).display().to_string();
         let program = std::env::args().next().unwrap_or_else(|| "assay".to_owned());
-        self.render(&program, shown)
+        let sample = if here.join(SAMPLE).is_file() { SAMPLE } else { "YOUR-TRANSCRIPT.vtt" };
+        self.render(&program, sample, shown)
     }
 
-    fn render(&self, program: &str, shown: impl Fn(&Path) -> String) -> String {
+    fn render(&self, program: &str, sample: &str, shown: impl Fn(&Path) -> String) -> String {
         let model = if self.model_is_stand_in {
             format!("a stand-in at {}: no model, its answers are made out of the transcript", self.model_url)
         } else {
@@ -105,7 +109,7 @@ Assay is ready. Everything runs in this process and ends with it: Ctrl-C
 Try in another terminal, in this folder:
 
   {program} --env-file {env} check
-  {program} --env-file {env} submit YOUR-TRANSCRIPT.vtt --wait
+  {program} --env-file {env} submit {sample} --wait
   {program} --env-file {env} status
   set -a; . {source}; set +a        after which --env-file is not needed
 
@@ -157,14 +161,14 @@ mod tests {
     #[test]
     fn it_tells_what_runs_where_and_what_to_try() {
         let shown = |path: &Path| path.strip_prefix("/work").unwrap_or(path).display().to_string();
-        insta::assert_snapshot!("dev_is_ready", welcome(true).render("assay", shown));
+        insta::assert_snapshot!("dev_is_ready", welcome(true).render("assay", SAMPLE, shown));
     }
 
     #[test]
     fn a_stand_in_is_called_one_and_a_model_is_not() {
         let shown = |path: &Path| path.display().to_string();
-        assert!(welcome(true).render("assay", shown).contains("a stand-in at"));
-        assert!(!welcome(false).render("assay", shown).contains("stand-in"));
-        assert!(welcome(false).render("assay", shown).contains("small at http"));
+        assert!(welcome(true).render("assay", SAMPLE, shown).contains("a stand-in at"));
+        assert!(!welcome(false).render("assay", SAMPLE, shown).contains("stand-in"));
+        assert!(welcome(false).render("assay", SAMPLE, shown).contains("small at http"));
     }
 }
