@@ -24,8 +24,9 @@ async fn a_database_failure_after_the_report_write_deletes_the_report() {
     assert_eq!(job.last_error_code.as_deref(), Some("db_update_failed"));
     assert_eq!(job.status, "queued");
     assert_eq!(world.file(id).await.storage_key_report, None);
-    world.objects.wait_for(Operation::Delete, "report.json", 1).await;
-    assert!(world.objects.list("").iter().all(|key| !key.ends_with("report.json")));
+    let gone = async || world.objects.list("").iter().all(|key| !key.ends_with("report.json"));
+    world.wait_until("the deletion of the report", gone).await;
+    assert_eq!(world.objects.count(Operation::Put, "report.json"), 1, "it was written");
 
     // What was paid for is still there: the next attempt buys nothing.
     sqlx::raw_sql("DROP TRIGGER refuse ON files").execute(world.database.pool()).await.expect("no trigger");

@@ -86,12 +86,17 @@ async fn a_guest_cannot_ask_more_than_its_limits() {
         hostile::asks_for_ever(),
         hostile::asks_many(33),
         hostile::asks_a_prompt_of((2 << 20) + 1),
-        hostile::asks_nothing(),
     ] {
         let (world, file) = beside_a_neighbour(guest, &[]).await;
         assert_eq!(file.error_code.as_deref(), Some("guest_limit_exceeded"));
         assert!(world.model.calls() <= 8, "four neighbours and four rounds");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_asks_nothing_breaks_the_contract() {
+    let (_world, file) = beside_a_neighbour(hostile::asks_nothing(), &[]).await;
+    assert_eq!(file.error_code.as_deref(), Some("guest_bad_output"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,3 +1,5 @@
+//! The embedded Postgres, started, restarted and stopped for real.
+
 use std::path::Path;
 use std::process::Command;
 

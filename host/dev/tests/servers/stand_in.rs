@@ -1,3 +1,5 @@
+//! The stand-in model as its clients see it, over HTTP.
+
 use std::time::{Duration, Instant};
 
 use assay_dev::{MODEL, StandIn, StandInOptions};
