@@ -68,8 +68,14 @@ impl HeldClaims {
     /// Gives up the claims whose lease may have run out without our knowing. Tells how many.
     pub fn fence(&self, now: Instant) -> usize {
         let claims = self.claims.lock();
-        let over = claims.values().filter(|entry| entry.trusted_until <= now && entry.interrupt.borrow().is_none());
-        over.map(|entry| entry.interrupt.send_replace(Some(Interruption::Lost))).count()
+        let mut lost = 0;
+        for entry in claims.values() {
+            if entry.trusted_until <= now && entry.interrupt.borrow().is_none() {
+                entry.interrupt.send_replace(Some(Interruption::Lost));
+                lost += 1;
+            }
+        }
+        lost
     }
 
     /// The next moment at which [`Self::fence`] would give up a claim.

@@ -68,8 +68,11 @@ async fn compile_once(env: &Env) {
             let schemas = [WatGuest::new("plain"), hostile::breaks_its_own_schema(), hostile::accepts_nested(1)];
             for (number, guest) in schemas.into_iter().enumerate() {
                 let version = format!("schema-{number}");
-                std::fs::write(folder.path().join(&version).with_extension("wasm"), guest.prompt_version(&version).build())
-                    .expect("a guest on disk");
+                std::fs::write(
+                    folder.path().join(&version).with_extension("wasm"),
+                    guest.prompt_version(&version).build(),
+                )
+                .expect("a guest on disk");
             }
             for guests in [assay_tests::guests(), folder.path().to_owned()] {
                 let mut vars = Variables::from_map(with(env.clone(), &[("GUEST_DIR", &guests.display().to_string())]));

@@ -82,11 +82,7 @@ async fn a_report_that_is_no_json_or_too_deep_or_too_large_never_leaves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_cannot_ask_more_than_its_limits() {
-    for guest in [
-        hostile::asks_for_ever(),
-        hostile::asks_many(33),
-        hostile::asks_a_prompt_of((2 << 20) + 1),
-    ] {
+    for guest in [hostile::asks_for_ever(), hostile::asks_many(33), hostile::asks_a_prompt_of((2 << 20) + 1)] {
         let (world, file) = beside_a_neighbour(guest, &[]).await;
         assert_eq!(file.error_code.as_deref(), Some("guest_limit_exceeded"));
         assert!(world.model.calls() <= 8, "four neighbours and four rounds");

@@ -1,5 +1,6 @@
 //! `cargo xtask …`: what a developer runs. A thin dispatcher; each command is a module.
 
+mod bench;
 mod demo;
 mod guest_toolchain;
 mod guests;
@@ -28,6 +29,8 @@ enum Command {
     Test,
     /// Write what sqlx knows about the queries into .sqlx, or check it
     Sqlx(queries::Args),
+    /// Measure on optimized builds; fails where a bound is missed
+    Bench(bench::Args),
     /// Build the guests into guest/dist, and make their target available first
     Guests(guests::Args),
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Test => test::run(),
+        Command::Bench(args) => bench::run(&args),
         Command::Sqlx(args) => queries::run(&args),
         Command::Guests(args) => guests::run(&args),
     };
