@@ -79,10 +79,10 @@ macro_rules! export_component {
                 }
             }
 
-            $crate::__export::export!(Exported with_types_in $crate::__export);
+    $crate::__export::export!(Exported with_types_in $crate::__export);
 
             // Run once by the builder, which then keeps the memory as it is.
-    #[unsafe(export_name = "wizer-initialize")]
+            #[unsafe(export_name = "wizer-initialize")]
             extern "C" fn initialize() {
                 ready();
             }
