@@ -1,6 +1,6 @@
 //! Compiles guests, in a child process or in this one.
 //!
-//! Both ways run [`work::compile`] on the same request and leave an image in the cache folder. One guest is compiled at a time in a process, however many wait.
+//! Both ways run `work::compile` on the same request and leave an image in the cache folder. One guest is compiled at a time in a process, however many wait.
 
 mod child;
 mod work;
