@@ -25,7 +25,12 @@ impl Dev {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/dist");
         let mut command = assay();
         command.args(["dev", "--json", "--stop-with-stdin", "--data"]).arg(&folder).arg("--guests").arg(guests);
-        command.env("ADMIN_ADDR", "127.0.0.1:0").stdin(Stdio::piped()).stdout(Stdio::piped());
+        // What fails unexpectedly fails soon.
+        command
+            .env("ADMIN_ADDR", "127.0.0.1:0")
+            .env("JOB_BACKOFF_MS", "50")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
