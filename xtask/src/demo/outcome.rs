@@ -44,7 +44,7 @@ impl State {
 /// One row per sample.
 pub fn render(rows: &[(&Sample, &Outcome, Result<(), String>)]) -> String {
     let mut table = table();
-    table.set_header(["FILE", "STATUS", "PROMPT VERSION", "ATTEMPTS", "SECONDS", "CODE", "AS NAMED", "ARTIFACT"]);
+    table.set_header(["FILE", "STATUS", "PROMPT VERSION", "ATTEMPTS", "SECONDS", "CODE", "EXPECTED", "ARTIFACT"]);
     let nothing = State::default();
     for (sample, outcome, verdict) in rows {
         let state = outcome.status.as_ref().unwrap_or(&nothing);

@@ -108,7 +108,11 @@ impl Session {
     /// # Errors
     /// Where a check fails; its cure was printed.
     pub fn check(&self) -> Result<()> {
-        run::run(self.assay().arg("check"))
+        let status = self.assay().arg("check").status().context("run assay check")?;
+        if !status.success() {
+            bail!("assay check ended with {status}; what to do about it stands above");
+        }
+        Ok(())
     }
 
     /// Submits the samples and waits until each has ended.
