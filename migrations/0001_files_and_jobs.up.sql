@@ -46,7 +46,7 @@ create table processing_jobs (
     -- Attempts begun in this life; the one in hand included.
     attempts            integer not null default 0 check (attempts >= 0),
     max_attempts        integer not null default 4 check (max_attempts >= 1),
-    next_run_at         timestamptz not null default now(),
+    next_run_at         timestamptz not null default now() check (isfinite(next_run_at)),
     locked_by           text,
     locked_at           timestamptz,
     heartbeat_at        timestamptz,

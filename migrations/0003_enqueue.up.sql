@@ -33,6 +33,11 @@ begin
     returning * into job;
 
     if not found then
+        -- A live job needs no lock: whoever calls for it again may hold the file's row, and a worker the job's.
+        select * into job from processing_jobs j where j.file_id = assay_enqueue.file_id;
+        if job.status in ('queued', 'processing') then
+            return job.id;
+        end if;
         -- Job first, file second: the order in which everybody locks.
         select * into job from processing_jobs j where j.file_id = assay_enqueue.file_id for update;
         if not found then

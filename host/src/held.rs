@@ -42,6 +42,12 @@ impl HeldClaims {
         Held { claims: self.clone(), lease, interrupted }
     }
 
+    /// Takes a claim out of the set, and no later claim of the same job.
+    fn remove(&self, lease: Lease) -> Option<Entry> {
+        let mut claims = self.claims.lock();
+        claims.get(&lease.job).is_some_and(|entry| entry.lease == lease).then(|| claims.remove(&lease.job))?
+    }
+
     /// What the next beat renews.
     pub fn leases(&self) -> Vec<Lease> {
         self.claims.lock().values().map(|entry| entry.lease).collect()
@@ -108,17 +114,14 @@ impl Held {
     /// Takes the job out of the heartbeat's set, because its settlement starts: a beat would wait behind it. Tells until
     /// when the claim can be trusted without a beat.
     pub fn begin_settlement(&self) -> Instant {
-        let removed = self.claims.claims.lock().remove(&self.lease.job);
+        let removed = self.claims.remove(self.lease);
         removed.map_or_else(Instant::now, |entry| entry.trusted_until)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut claims = self.claims.claims.lock();
-        if claims.get(&self.lease.job).is_some_and(|entry| entry.lease == self.lease) {
-            claims.remove(&self.lease.job);
-        }
+        self.claims.remove(self.lease);
     }
 }
 
@@ -163,6 +166,18 @@ mod tests {
         let held = claims.hold(lease(), Instant::now());
         held.begin_settlement();
         assert!(claims.leases().is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_claim_leaves_a_later_claim_of_the_same_job_alone() {
+        let claims = HeldClaims::default();
+        let first = lease();
+        let second = Lease { token: LeaseToken(2), ..first };
+        let old = claims.hold(first, Instant::now());
+        let _new = claims.hold(second, Instant::now());
+        old.begin_settlement();
+        drop(old);
+        assert_eq!(claims.leases(), [second]);
     }
 
     #[tokio::test]

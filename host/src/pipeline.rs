@@ -15,13 +15,14 @@ use std::{future::Future, sync::Arc};
 use assay_runtime::{Report, Step as Next, Transcript};
 use bytes::Bytes;
 pub use limits::PipelineConfig;
-use run::{At, Failed, Run};
+pub use run::Run;
+use run::{At, Failed};
 
 use crate::{
     db::Database,
     error::{Code, JobError, Step},
     guests::{Guests, Release},
-    job::{Claim, Failure, FileFacts, FileResult, Interruption, Settlement},
+    job::{Failure, FileFacts, FileResult, Interruption, Settlement},
     llm::Model,
     metrics::Metrics,
     objects::Objects,
@@ -56,10 +57,9 @@ pub enum Ending {
 
 impl Pipeline {
     /// Runs a claimed job until it can be settled, or until `interrupted` completes.
-    pub async fn run(&self, claim: &Claim, interrupted: impl Future<Output = Interruption>) -> Ending {
-        let mut run = Run::new(claim);
+    pub async fn run(&self, run: &mut Run<'_>, interrupted: impl Future<Output = Interruption>) -> Ending {
         let result = tokio::select! {
-            result = self.report(&mut run) => result,
+            result = self.report(run) => result,
             interruption = interrupted => Err(Failed::Interrupted(interruption)),
         };
         // Whatever happened, an answer that was paid for is in the journal before its job is settled.
@@ -67,17 +67,11 @@ impl Pipeline {
             Err(Failed::Interrupted(Interruption::Lost)) => result,
             result => result.and(run.journaled().await),
         };
-        if result.is_err()
-            && let Some(key) = run.report_key.take()
-        {
-            // No success was ever settled under this token, so no row can come to point at the report.
-            self.discard_report(&claim.file, &key).await;
-        }
         match result {
             Ok(()) => Ending::Settle(Settlement::succeeded(run.finished(), run.tokens)),
             Err(Failed::Interrupted(Interruption::Stopping)) => Ending::Settle(Settlement::released(run.tokens)),
             Err(Failed::Interrupted(Interruption::Lost)) => Ending::Lost,
-            Err(Failed::Job { step, error }) => Ending::Settle(self.failed(&mut run, step, error).await),
+            Err(Failed::Job { step, error }) => Ending::Settle(self.failed(run, step, error).await),
         }
     }
 
@@ -187,19 +181,12 @@ impl Pipeline {
         }
     }
 
-    /// Decides what becomes of a job whose report is written but whose success the database refuses.
-    pub async fn unsettled(&self, claim: &Claim, error: JobError) -> Settlement {
-        let mut run = Run::new(claim);
-        run.release = self.guests.release(&claim.guest_digest);
-        self.failed(&mut run, Step::Settle, error).await
-    }
-
-    /// Deletes a report that no row can come to point at. Best effort: what is left is told in one event and found by
-    /// the sweeper.
-    pub async fn discard_report(&self, file: &FileFacts, key: &str) {
-        let Err(error) = self.objects.delete(&file.bucket, key).await else {
-            return;
-        };
+    /// Deletes the report of a run that was settled as anything but a success, so that no row can come to point at it.
+    /// Best effort: what is left is told in one event and found by the sweeper.
+    pub async fn discard_report(&self, run: &mut Run<'_>) {
+        let Some(key) = run.report_key.take() else { return };
+        let file = &run.claim.file;
+        let Err(error) = self.objects.delete(&file.bucket, &key).await else { return };
         self.metrics.orphans.inc();
         tracing::error!(event = "orphan_report_object", file.id = %file.id, object.key = key, %error, "report without a row");
     }

@@ -6,9 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     db::{
-        Database,
-        queue::{Reaped, Rescue},
+        Database, DbError,
+        queue::{BATCH, Reaped, Rescue},
     },
+    guests::Guests,
     metrics::Metrics,
 };
 
@@ -26,7 +27,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 impl Reaper {
     /// Reaps until `stop`.
-    pub async fn run(self, database: Database, metrics: Metrics, stop: CancellationToken) {
+    pub async fn run(self, database: Database, guests: Guests, metrics: Metrics, stop: CancellationToken) {
         let started = Instant::now();
         let mut forget_at = started;
         loop {
@@ -35,9 +36,11 @@ impl Reaper {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            settle(database.reap_expired().await, &metrics);
+            // A worker may die with more jobs than one statement takes.
+            while settle(database.reap_expired().await, &metrics) >= BATCH {}
             // A fleet that was just started does not know yet what it will serve.
-            if started.elapsed() >= self.version_patience {
+            // And a version whose file is there but does not load waits for the operator.
+            if started.elapsed() >= self.version_patience && guests.not_loaded().is_empty() {
                 settle(database.fail_unknown_versions(self.version_patience).await, &metrics);
             }
             if Instant::now() >= forget_at {
@@ -50,11 +53,16 @@ impl Reaper {
     }
 }
 
-fn settle(reaped: Result<Vec<Reaped>, crate::db::DbError>, metrics: &Metrics) {
+/// Counts and tells what was done; how many jobs it was.
+fn settle(reaped: Result<Vec<Reaped>, DbError>, metrics: &Metrics) -> usize {
     let reaped = match reaped {
         Ok(reaped) => reaped,
-        Err(error) => return tracing::warn!(%error, "look for jobs of dead workers"),
+        Err(error) => {
+            tracing::warn!(%error, "look for jobs of dead workers");
+            return 0;
+        }
     };
+    let count = reaped.len();
     for Reaped { job, file, rescue } in reaped {
         metrics.reaped.inc();
         let (job, file) = (job.to_string(), file.to_string());
@@ -74,4 +82,5 @@ fn settle(reaped: Result<Vec<Reaped>, crate::db::DbError>, metrics: &Metrics) {
             ),
         }
     }
+    count
 }

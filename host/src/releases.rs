@@ -3,7 +3,11 @@
 //! A job pins a digest at its first claim, and its retries run on the same one. So every worker puts its guests into the
 //! bucket under their digest, and fetches from there what live jobs have pinned and it does not have.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use assay_runtime::Digest;
@@ -27,14 +31,15 @@ pub struct Releases {
 }
 
 impl Releases {
-    /// Shares this worker's guests once, then fetches what is pinned until `stop`.
+    /// Shares this worker's guests and fetches what is pinned, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = self.share() => {}
-        }
+        let mut unshared = self.guests.files();
         loop {
             let pause = LOOK_EVERY.mul_f64(rand::random_range(0.8..1.2));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.share(&mut unshared) => {}
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.fetch_pinned() => {}
@@ -48,19 +53,19 @@ impl Releases {
 
     /// Puts the guests of `GUEST_DIR` where every worker finds them. Without the right to do so everything works, until
     /// a file is replaced while jobs that have pinned it wait.
-    async fn share(&self) {
-        for (digest, file) in self.guests.files() {
+    async fn share(&self, unshared: &mut Vec<(String, PathBuf)>) {
+        let mut left = Vec::new();
+        for (digest, file) in unshared.drain(..) {
             if let Err(error) = self.share_one(&digest, &file).await {
-                tracing::warn!(
-                    guest.digest = digest,
-                    error = format!("{error:#}"),
-                    "keep a copy of the guest in the bucket"
-                );
+                let error = format!("{error:#}");
+                tracing::warn!(guest.digest = digest, error, "keep a copy of the guest in the bucket");
+                left.push((digest, file));
             }
         }
+        *unshared = left;
     }
 
-    async fn share_one(&self, digest: &str, file: &std::path::Path) -> anyhow::Result<()> {
+    async fn share_one(&self, digest: &str, file: &Path) -> anyhow::Result<()> {
         let (bucket, key) = (self.objects.bucket(), key(digest));
         if self.objects.exists(bucket, &key).await? {
             return Ok(());

@@ -7,8 +7,9 @@ use crate::{
         Database, DbError,
         queue::{Presence, Settled},
     },
-    job::{Claim, Lease, Outcome, Settlement},
-    pipeline::Pipeline,
+    error::Step,
+    job::{Lease, Outcome, Settlement},
+    pipeline::{Pipeline, Run},
 };
 
 /// Between two tries.
@@ -29,42 +30,41 @@ enum Written {
 
 /// Settles a claim and tells which outcome was written; nothing where the claim was lost or the answer never came.
 ///
-/// Ambiguous answers are resolved by reading back. Where a success is refused, the failure is settled first under the
-/// same token; only when that touched its row can the success not commit any more, and only then is the report deleted.
+/// Ambiguous answers are resolved by reading back. Where a success is refused, the failure is settled under the same
+/// token. Only when a settlement that is no success touched its row can a success not commit any more, and only then is
+/// the report deleted.
 pub async fn settle(
     pipeline: &Pipeline,
-    claim: &Claim,
+    run: &mut Run<'_>,
     settlement: Settlement,
     trusted_until: Instant,
 ) -> Option<Settlement> {
-    let refused = match write(&pipeline.database, claim.lease, &settlement, trusted_until).await {
-        Written::Done => return Some(settlement),
-        Written::Lost => {
-            pipeline.metrics.lost_leases.inc();
-            tracing::warn!(outcome = settlement.outcome.as_str(), "the claim was lost before it could be settled");
-            return None;
+    let (database, lease) = (&pipeline.database, run.claim.lease);
+    let outcome = settlement.outcome;
+    let settled = match write(database, lease, &settlement, trusted_until).await {
+        Written::Refused(error) if outcome == Outcome::Succeeded => {
+            tracing::error!(%error, outcome = outcome.as_str(), "settle the job");
+            let failure = pipeline.failed(run, Step::Settle, error.into()).await;
+            (write(database, lease, &failure, trusted_until).await, failure)
         }
-        Written::Unknown(error) => {
-            // Nothing is deleted: the row may come to point at what was written. The reaper takes the job back.
-            tracing::error!(%error, outcome = settlement.outcome.as_str(), "settle the job: no answer within the lease");
-            return None;
-        }
-        Written::Refused(error) => error,
+        written => (written, settlement),
     };
-    tracing::error!(error = %refused, outcome = settlement.outcome.as_str(), "settle the job");
-    if settlement.outcome != Outcome::Succeeded {
-        return None;
-    }
-    let failure = pipeline.unsettled(claim, refused.into()).await;
-    match write(&pipeline.database, claim.lease, &failure, trusted_until).await {
-        Written::Done => {
-            if let Some(key) = &settlement.result.report_key {
-                pipeline.discard_report(&claim.file, key).await;
+    match settled {
+        (Written::Done, settlement) => {
+            if settlement.outcome != Outcome::Succeeded {
+                pipeline.discard_report(run).await;
             }
-            Some(failure)
+            Some(settlement)
         }
-        other => {
-            tracing::error!(result = ?other, "settle the failure of a settlement; the reaper takes the job back");
+        (Written::Lost, settlement) => {
+            pipeline.metrics.lost_leases.inc();
+            let outcome = settlement.outcome.as_str();
+            tracing::warn!(outcome, "the job was not settled: its claim is lost");
+            None
+        }
+        (Written::Unknown(error) | Written::Refused(error), settlement) => {
+            // Nothing is deleted: the row may come to point at what was written. The reaper takes the job back.
+            tracing::error!(%error, outcome = settlement.outcome.as_str(), "settle the job: given up");
             None
         }
     }

@@ -112,9 +112,14 @@ async fn compensate(
                 let job = status.job.map(|job| JobId(job.job_id));
                 return job.map(|job| (file, job)).ok_or_else(|| failed(error));
             }
-            Ok(None) => {}
-            Err(unknown) => {
-                tracing::error!(event = "orphan_upload", file.id = %file, object.key = key, error = %unknown, "an upload whose row may or may not exist");
+            // Not there yet, or never: a COMMIT that is late may still land, and its file needs the original.
+            Ok(None) | Err(_) => {
+                tracing::error!(
+                    event = "orphan_upload",
+                    file.id = %file,
+                    object.key = key,
+                    "an upload whose row may or may not exist"
+                );
                 return Err(failed(error));
             }
         }

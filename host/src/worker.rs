@@ -20,7 +20,7 @@ use crate::{
     held::HeldClaims,
     job::{Claim, Settlement},
     metrics::OutcomeLabels,
-    pipeline::{Ending, Pipeline},
+    pipeline::{Ending, Pipeline, Run},
     reaper::Reaper,
     releases::Releases,
     settlement,
@@ -30,7 +30,7 @@ use crate::{
 /// While jobs are plenty, freed slots are filled together: one claim for several jobs saves commits.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long the last settlements may take once the grace is over.
-const LAST_WRITES: Duration = Duration::from_secs(10);
+const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// A worker that is set up and not yet running.
 pub struct Worker {
@@ -77,8 +77,12 @@ impl Worker {
         )?;
         let (listener, listening) = Listener::start(self.pipeline.database.clone(), background.clone());
         let reaper = Reaper { every: self.config.reap, version_patience: self.config.version_patience };
-        let reaping =
-            tokio::spawn(reaper.run(self.pipeline.database.clone(), self.pipeline.metrics.clone(), background.clone()));
+        let reaping = tokio::spawn(reaper.run(
+            self.pipeline.database.clone(),
+            self.pipeline.guests.clone(),
+            self.pipeline.metrics.clone(),
+            background.clone(),
+        ));
 
         let releases = Releases {
             guests: self.pipeline.guests.clone(),
@@ -95,7 +99,8 @@ impl Worker {
         // The heartbeat goes last: as long as anything is in hand, its lease is renewed.
         background.cancel();
         let _ended = tokio::join!(listening, reaping, releasing, tokio::task::spawn_blocking(move || beating.join()));
-        self.pipeline.database.close().await;
+        // A connection that hangs must not keep the process from ending.
+        let _hanging = tokio::time::timeout(LAST_WRITES, self.pipeline.database.close()).await;
         tracing::info!(worker.id = self.config.id, "worker stopped");
         Ok(())
     }
@@ -219,12 +224,13 @@ impl Worker {
 async fn run(pipeline: Pipeline, claim: Claim, held: crate::held::Held) {
     let started = Instant::now();
     tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
-    let ending = pipeline.run(&claim, held.interrupted()).await;
+    let mut job = Run::new(&claim);
+    let ending = pipeline.run(&mut job, held.interrupted()).await;
     let trusted_until = held.begin_settlement();
     let Ending::Settle(settlement) = ending else {
         return tracing::warn!("job dropped: its claim is lost");
     };
-    let Some(settled) = settlement::settle(&pipeline, &claim, settlement, trusted_until).await else {
+    let Some(settled) = settlement::settle(&pipeline, &mut job, settlement, trusted_until).await else {
         return;
     };
     record(&pipeline, &settled, started.elapsed());

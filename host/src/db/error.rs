@@ -40,7 +40,13 @@ impl From<sqlx::Error> for DbError {
         match &error {
             sqlx::Error::Database(database) => {
                 let state = database.code().unwrap_or_default().into_owned();
-                if is_transient(&state) { Self::Transient(state) } else { Self::Refused(state) }
+                match state.as_str() {
+                    // Whether a statement was carried out whose connection was ended from the other side, nobody says.
+                    "57P01" | "57P02" => Self::Connection("ended by the server"),
+                    pooler if pooler.starts_with("08") => Self::Connection("ended by a pooler"),
+                    transient if is_transient(transient) => Self::Transient(state),
+                    _ => Self::Refused(state),
+                }
             }
             sqlx::Error::Io(_) => Self::Connection("input or output"),
             sqlx::Error::Tls(_) => Self::Connection("TLS"),
@@ -56,14 +62,11 @@ impl From<sqlx::Error> for DbError {
 
 /// SQLSTATEs after which the same statement may succeed. The statement was rolled back in each of them.
 fn is_transient(state: &str) -> bool {
-    const CLASSES: [&str; 3] = [
-        "08", // connection exceptions, reported by a pooler in front of the server
+    const CLASSES: [&str; 2] = [
         "40", // rolled back: serialization failure, deadlock
         "53", // out of connections, memory, disk
     ];
-    const STATES: [&str; 6] = [
-        "57P01", // terminated by an administrator
-        "57P02", // another backend crashed
+    const STATES: [&str; 4] = [
         "57P03", // starting up or shutting down
         "57014", // cancelled, also by statement_timeout
         "55P03", // lock_timeout
@@ -85,7 +88,7 @@ mod tests {
     #[test]
     fn a_deadlock_passes_and_a_broken_constraint_does_not() {
         assert!(is_transient("40P01"));
-        assert!(is_transient("57P01"));
+        assert!(is_transient("57P03"));
         assert!(!is_transient("23505"));
         assert!(!is_transient("42P01"));
     }

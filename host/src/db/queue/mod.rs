@@ -7,5 +7,5 @@ mod reap;
 mod settle;
 
 pub use beat::Heartbeat;
-pub use reap::{Reaped, Rescue};
+pub use reap::{BATCH, Reaped, Rescue};
 pub use settle::{Presence, Settled};

@@ -31,7 +31,7 @@ pub struct Reaped {
 }
 
 /// Jobs per statement: enough for a dead worker's slots, few enough to keep the transaction short.
-const BATCH: i64 = 100;
+pub const BATCH: usize = 100;
 
 impl Database {
     /// Takes jobs back whose lease has run out, each by its own `lock_ttl_seconds`. A rescue has used its attempt.
@@ -75,7 +75,7 @@ impl Database {
                 select dead.id, dead.file_id, dead.spent as "spent!" from dead
                  where (select count(*) from wake) >= 0
                 "#,
-                BATCH,
+                BATCH as i64,
                 Code::WorkerLost.as_str(),
                 "the worker stopped renewing its lease"
             )
@@ -91,7 +91,8 @@ impl Database {
             .collect())
     }
 
-    /// Fails due jobs whose prompt version no live worker has known for `patience`.
+    /// Fails due jobs whose prompt version no live worker has known for `patience`. A job that has pinned a digest waits
+    /// for it, as for any release that does not load.
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.
@@ -106,7 +107,7 @@ impl Database {
                 ), hopeless as (
                     select j.id, j.file_id
                       from processing_jobs j
-                     where j.status = 'queued' and j.prompt_version is not null
+                     where j.status = 'queued' and j.prompt_version is not null and j.guest_digest is null
                        and greatest(j.next_run_at, j.updated_at) < now() - make_interval(secs => $2)
                        and not exists (select from known where known.version = j.prompt_version)
                      order by j.id
@@ -126,7 +127,7 @@ impl Database {
                 )
                 select id, file_id from hopeless
                 "#,
-                BATCH,
+                BATCH as i64,
                 patience.as_secs_f64(),
                 Code::VersionNotAvailable.as_str(),
                 "no worker has known this prompt version for too long"
