@@ -94,3 +94,21 @@ async fn settled_once(world: &World, id: uuid::Uuid) {
     assert_eq!(attempts[0].outcome, "succeeded");
     assert_eq!(world.model.calls(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_that_is_refused_at_the_last_attempt_leaves_its_answers() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()).usage(7, 5));
+    refuse_successes(&world).await;
+    let id = world.upload("txt", TRANSCRIPT).await;
+    world.enqueue_file(id, None).await;
+    sqlx::query("UPDATE processing_jobs SET max_attempts = 1").execute(world.database.pool()).await.expect("a job");
+    let _worker = worker(&env(&world)).await;
+
+    let file = world.wait_for_status(id, "failed").await;
+    assert_eq!(file.error_code.as_deref(), Some("db_update_failed"));
+    let raw = object(&world, &file.storage_key_raw_llm_output.expect("the raw output")).await;
+    assert!(raw["answers"][0]["answer"]["text"].as_str().is_some_and(|text| text.contains("Ana and Ben")));
+    let attempt = &world.attempts(id).await[0];
+    assert_eq!((attempt.tokens_in, attempt.tokens_out), (7, 5));
+}
