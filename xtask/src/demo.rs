@@ -10,10 +10,12 @@ mod session;
 use crate::guests::{self, spinner};
 use crate::stages::Stages;
 use crate::{paths, run, system};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use expectation::Sample;
 use outcome::Outcome;
 use session::Session;
+use sha2::{Digest, Sha256};
+use std::fs;
 use std::path::PathBuf;
 
 /// Options of `cargo xtask demo`.
@@ -34,7 +36,10 @@ pub struct Args {
 /// # Errors
 /// Where a stage fails, or a sample did not end as its name says.
 pub fn run(args: &Args) -> Result<()> {
-    let data = args.data.clone().unwrap_or_else(|| run::target().join("demo"));
+    let data = match &args.data {
+        Some(folder) => folder.clone(),
+        None => run::target().join("demo").join(schema()?),
+    };
     let samples = expectation::samples(&paths::root().join("docs/samples"))?;
     let mut stages = Stages::new("cargo xtask demo", 6);
     stages.run("system packages", system::ensure_postgres)?;
@@ -77,6 +82,22 @@ pub fn run(args: &Args) -> Result<()> {
         println!("Samples that need no model ended as their names say, and no other met a fault of the host.");
     }
     Ok(())
+}
+
+/// A name for the schema of this tree: a cluster that an older one has migrated is left alone, not migrated anew.
+///
+/// # Errors
+/// Where the migrations cannot be read.
+fn schema() -> Result<String> {
+    let folder = paths::root().join("migrations");
+    let list = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+    let mut files = list.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(fs::read(&file).with_context(|| format!("read {}", file.display()))?);
+    }
+    Ok(hex::encode(&hash.finalize()[..6]))
 }
 
 /// Whether a sample ended as it had to; if not, how it had to.
