@@ -39,12 +39,7 @@ pub struct Variables {
 }
 
 impl Variables {
-    /// The environment of this process. Called once, in `main`.
-    pub fn from_process() -> Self {
-        Self::from_map(std::env::vars().collect())
-    }
-
-    /// A given environment; what tests use.
+    /// A given environment: the process's own, an `--env-file`'s, or a test's.
     pub fn from_map(values: BTreeMap<String, String>) -> Self {
         Self { values, ..Self::default() }
     }

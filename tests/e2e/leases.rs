@@ -105,14 +105,24 @@ async fn a_worker_that_cannot_reach_the_database_gives_its_claims_up_before_thei
     let gate = Gate::new();
     world.model.always(Reply::json(&answer()).held(&gate));
     let proxy = assay_tests::Proxy::before(world.database.url()).await;
-    let env = with(short_leases(env(&world)), &[("DATABASE_URL", &proxy.url_of(world.database.url()))]);
-    let cut_off = worker(&env).await;
+    let url = proxy.url_of(world.database.url());
+    let env = with(short_leases(env(&world)), &[("DATABASE_URL", &url), ("DATABASE_TIMEOUT_MS", "1000")]);
+    let mut cut_off = worker(&env).await;
     let id = world.enqueue(TRANSCRIPT).await;
     gate.reached().await;
     proxy.black_hole();
     cut_off.wait_for_line("leases may have run out").await;
     let job = world.job(id).await;
     assert_eq!((job.status.as_str(), job.lease_token), ("processing", 1), "nobody has taken it back yet");
+
+    // Connections that hang do not keep it from stopping, nor from working once the network is back.
+    proxy.cut_all();
+    proxy.forward();
+    gate.release();
+    world.wait_for_status(id, "succeeded").await;
+    proxy.black_hole();
+    cut_off.signal(Signal::TERM);
+    assert!(cut_off.wait().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

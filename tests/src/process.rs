@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::within;
 
@@ -34,6 +35,7 @@ pub fn binary() -> PathBuf {
 pub struct AssayProcess {
     child: Child,
     lines: Arc<Lines>,
+    reading: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -59,9 +61,11 @@ impl AssayProcess {
             .expect("the binary starts");
         let lines =
             Arc::new(Lines { stdout: Mutex::default(), stderr: Mutex::default(), changed: watch::Sender::new(0) });
-        keep(child.stdout.take(), Arc::clone(&lines), |lines| &lines.stdout);
-        keep(child.stderr.take(), Arc::clone(&lines), |lines| &lines.stderr);
-        Self { child, lines }
+        let reading = [
+            keep(child.stdout.take(), Arc::clone(&lines), |lines| &lines.stdout),
+            keep(child.stderr.take(), Arc::clone(&lines), |lines| &lines.stderr),
+        ];
+        Self { child, lines, reading: reading.into_iter().flatten().collect() }
     }
 
     /// The process id.
@@ -103,22 +107,25 @@ impl AssayProcess {
         rustix::process::kill_process(id, signal).expect("a living process takes signals");
     }
 
-    /// Waits for the end.
+    /// Waits for the end, and until every line is kept.
     pub async fn wait(&mut self) -> ExitStatus {
-        within("the end of the process", self.child.wait()).await.expect("a child can be waited for")
+        let status = within("the end of the process", self.child.wait()).await.expect("a child can be waited for");
+        for reading in self.reading.drain(..) {
+            within("the end of its lines", reading).await.expect("reading lines does not panic");
+        }
+        status
     }
 }
 
-fn keep<R>(stream: Option<R>, lines: Arc<Lines>, which: fn(&Lines) -> &Mutex<Vec<String>>)
+fn keep<R>(stream: Option<R>, lines: Arc<Lines>, which: fn(&Lines) -> &Mutex<Vec<String>>) -> Option<JoinHandle<()>>
 where
     R: AsyncRead + Unpin + Send + 'static,
 {
-    let Some(stream) = stream else { return };
-    tokio::spawn(async move {
-        let mut reader = BufReader::new(stream).lines();
+    let mut reader = BufReader::new(stream?).lines();
+    Some(tokio::spawn(async move {
         while let Ok(Some(line)) = reader.next_line().await {
             which(&lines).lock().push(line);
             lines.changed.send_modify(|count| *count += 1);
         }
-    });
+    }))
 }

@@ -2,10 +2,19 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The repository's root.
+///
+/// As cargo says when it runs xtask: clones that share a target folder share the binary, too, and what it was compiled
+/// with is the path of one of them.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let package =
+            env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        package.parent().expect("xtask lies in the root").to_owned()
+    })
 }
 
 /// Where guests are compiled, apart from the host's own target folder: another toolchain, another workspace.

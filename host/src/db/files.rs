@@ -1,7 +1,7 @@
 //! Files: handing them in, and looking at them and their jobs.
 
 use serde::Serialize;
-use sqlx::types::Json;
+use sqlx::{Connection, PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -142,32 +142,36 @@ impl Database {
     /// # Errors
     /// [`DbError`]; where [`DbError::is_ambiguous`], [`Self::file_status`] tells what became of it.
     pub async fn submit(&self, file: &NewFile<'_>) -> Result<JobId, DbError> {
-        let mut transaction = self.run(self.pool.begin()).await?;
-        let insert = sqlx::query!(
-            r#"
+        let insert_and_enqueue = async |db: &mut PgConnection| {
+            let mut transaction = db.begin().await?;
+            sqlx::query!(
+                r#"
             insert into files (id, user_id, storage_bucket, storage_key_original, original_filename, extension,
                                mime_type, size_bytes)
             values ($1, $2, $3, $4, $5, $6, $7, $8)
             "#,
-            file.id.0,
-            file.user.0,
-            file.bucket,
-            file.original_key,
-            file.filename,
-            file.extension,
-            file.mime_type,
-            file.size_bytes
-        )
-        .execute(&mut *transaction);
-        self.run(insert).await?;
-        let enqueue = sqlx::query_scalar!(
-            r#"select assay_enqueue($1, prompt_version => $2) as "job!""#,
-            file.id.0,
-            file.prompt_version
-        )
-        .fetch_one(&mut *transaction);
-        let job = self.run(enqueue).await?;
-        self.run(transaction.commit()).await?;
+                file.id.0,
+                file.user.0,
+                file.bucket,
+                file.original_key,
+                file.filename,
+                file.extension,
+                file.mime_type,
+                file.size_bytes
+            )
+            .execute(&mut *transaction)
+            .await?;
+            let job = sqlx::query_scalar!(
+                r#"select assay_enqueue($1, prompt_version => $2) as "job!""#,
+                file.id.0,
+                file.prompt_version
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(job)
+        };
+        let job = self.run(insert_and_enqueue).await?;
         Ok(JobId(job))
     }
 
@@ -177,7 +181,7 @@ impl Database {
     /// [`DbError`].
     pub async fn file_status(&self, file: FileId) -> Result<Option<FileStatus>, DbError> {
         let row = self
-            .run(
+            .run(async |db| {
                 sqlx::query!(
                     r#"
                     select f.id, f.original_filename, f.status, f.error_code, f.storage_bucket, f.storage_key_report,
@@ -201,8 +205,9 @@ impl Database {
                     "#,
                     file.0
                 )
-                .fetch_optional(&self.pool),
-            )
+                .fetch_optional(db)
+                .await
+            })
             .await?;
         Ok(row.map(|row| FileStatus {
             file_id: row.id,
@@ -239,7 +244,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn queue_depth(&self) -> Result<Vec<QueueDepth>, DbError> {
-        self.run(
+        self.run(async |db| {
             sqlx::query_as!(
                 QueueDepth,
                 r#"
@@ -252,8 +257,9 @@ impl Database {
                  order by status
                 "#
             )
-            .fetch_all(&self.pool),
-        )
+            .fetch_all(db)
+            .await
+        })
         .await
     }
 }

@@ -34,7 +34,7 @@ impl Database {
     /// [`DbError`]; writing again is safe.
     pub async fn record_answer(&self, lease: Lease, entry: &NewEntry<'_>) -> Result<bool, DbError> {
         let recorded = self
-            .run(
+            .run(async |db| {
                 sqlx::query_scalar!(
                     r#"
                 with held as (
@@ -61,8 +61,9 @@ impl Database {
                     entry.tokens.map(|tokens| tokens.input),
                     entry.tokens.map(|tokens| tokens.output),
                 )
-                .fetch_optional(&self.pool),
-            )
+                .fetch_optional(db)
+                .await
+            })
             .await?;
         Ok(recorded.is_some())
     }

@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{Database, DbError};
+use crate::db::{Database, DbError, within};
 
 const CHANNEL: &str = "assay_jobs";
 /// What the listener sends itself to learn whether notifications arrive. Workers of a fleet ignore each other's.
@@ -137,7 +137,7 @@ impl Database {
             .max_connections(1)
             .acquire_timeout(self.config.timeout)
             .connect_lazy_with(self.config.options.clone());
-        let mut listener = self.run(PgListener::connect_with(&pool)).await?;
+        let mut listener = within(self.config.timeout, PgListener::connect_with(&pool)).await?;
         // Reconnecting is ours, because a reconnect must be followed by a look at the queue.
         listener.ignore_pool_close_event(true);
         Ok(listener)

@@ -17,7 +17,7 @@ use std::{future::Future, time::Duration};
 pub use config::DatabaseConfig;
 pub use error::DbError;
 pub use listener::Listener;
-use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
 
 /// The database of files and jobs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,9 +57,31 @@ impl Database {
         self.pool.close().await;
     }
 
-    /// Runs one statement against the pool, within the timeout.
-    async fn run<T>(&self, statement: impl Future<Output = sqlx::Result<T>>) -> Result<T, DbError> {
-        within(self.config.timeout, statement).await
+    /// Runs statements on a connection of the pool, within the timeout.
+    ///
+    /// A connection whose statement did not come to its end is closed, not returned: the pool would wait for its answer
+    /// without a deadline, and keep the place of a connection that a silent network has taken.
+    async fn run<T>(&self, statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, DbError> {
+        let mut borrowed =
+            Borrowed { connection: within(self.config.timeout, self.pool.acquire()).await?, whole: false };
+        let result = within(self.config.timeout, statement(&mut borrowed.connection)).await;
+        borrowed.whole = !matches!(result, Err(DbError::Timeout(_)));
+        result
+    }
+}
+
+/// A connection of the pool with a statement under way.
+struct Borrowed {
+    connection: PoolConnection<Postgres>,
+    /// Whether the statement has come to its end.
+    whole: bool,
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if !self.whole {
+            self.connection.close_on_drop();
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl Database {
     /// [`DbError`].
     pub async fn live_workers(&self) -> Result<Vec<WorkerRow>, DbError> {
         let rows = self
-            .run(
+            .run(async |db| {
                 sqlx::query!(
                     r#"
                 select w.id, w.version, w.started_at, w.slots, w.releases as "releases: Json<Vec<LoadedRelease>>",
@@ -56,8 +56,9 @@ impl Database {
                  order by w.id
                 "#
                 )
-                .fetch_all(&self.pool),
-            )
+                .fetch_all(db)
+                .await
+            })
             .await?;
         Ok(rows
             .into_iter()
@@ -79,7 +80,9 @@ impl Database {
     /// [`DbError`].
     pub async fn forget_old_workers(&self) -> Result<u64, DbError> {
         let done = self
-            .run(sqlx::query!("delete from workers where beat_at < now() - interval '1 day'").execute(&self.pool))
+            .run(async |db| {
+                sqlx::query!("delete from workers where beat_at < now() - interval '1 day'").execute(db).await
+            })
             .await?;
         Ok(done.rows_affected())
     }
@@ -89,15 +92,16 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn pinned_digests(&self) -> Result<Vec<String>, DbError> {
-        self.run(
+        self.run(async |db| {
             sqlx::query_scalar!(
                 r#"
                 select distinct guest_digest as "digest!" from processing_jobs
                  where status in ('queued', 'processing') and guest_digest is not null
                 "#
             )
-            .fetch_all(&self.pool),
-        )
+            .fetch_all(db)
+            .await
+        })
         .await
     }
 }

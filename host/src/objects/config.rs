@@ -22,6 +22,8 @@ pub struct ObjectsConfig {
     pub secret_key: SecretString,
     /// The deadline of one read, write or delete, retries and body included.
     pub operation: Duration,
+    /// Operations at the same time; the rest wait their turn, before their deadline starts.
+    pub concurrency: usize,
 }
 
 impl ObjectsConfig {
@@ -39,6 +41,9 @@ impl ObjectsConfig {
                 Duration::from_secs(30),
                 "deadline of one object store operation, retries and body included",
             ),
+            // More do not make a store faster, and each costs a connection with its buffers: thousands of jobs may come at
+            // once.
+            concurrency: vars.number("S3_CONCURRENCY", 64, 1..=10_000, "object store operations at the same time"),
         }
     }
 }

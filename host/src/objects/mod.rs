@@ -14,7 +14,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use bytes::{Bytes, BytesMut};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
 pub use self::{
@@ -35,6 +35,7 @@ pub struct Objects {
     bucket: Arc<str>,
     operation: Duration,
     body_gap: Duration,
+    turns: Arc<Semaphore>,
 }
 
 impl Objects {
@@ -45,6 +46,7 @@ impl Objects {
             bucket: config.bucket.as_str().into(),
             operation: config.operation,
             body_gap: BODY_GAP.min(config.operation / 3),
+            turns: Arc::new(Semaphore::new(config.concurrency)),
         }
     }
 
@@ -207,6 +209,8 @@ impl Objects {
         operation: &'static str,
         work: impl Future<Output = Result<T, ObjectsError>>,
     ) -> Result<T, ObjectsError> {
+        // Waiting for a turn is no fault of the store, so it does not count against the deadline.
+        let _turn = self.turns.acquire().await;
         timeout(self.operation, work).await.unwrap_or_else(|_| Err(ObjectsError::new(operation, Kind::Timeout)))
     }
 }

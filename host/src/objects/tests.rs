@@ -24,6 +24,7 @@ fn config(endpoint: &str) -> ObjectsConfig {
         access_key: "id".to_owned(),
         secret_key: "hush".into(),
         operation: LONG,
+        concurrency: 4,
     }
 }
 

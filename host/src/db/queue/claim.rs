@@ -29,7 +29,7 @@ impl Database {
         // The CTE and the repeated status predicate keep the planner from taking more rows than the limit, and a row
         // that moved between snapshot and lock.
         let rows = self
-            .run(
+            .run(async |db| {
                 sqlx::query!(
                     r#"
             with due as (
@@ -84,8 +84,9 @@ impl Database {
                     worker,
                     i32::try_from(lease.as_secs()).unwrap_or(i32::MAX).max(1),
                 )
-                .fetch_all(&self.pool),
-            )
+                .fetch_all(db)
+                .await
+            })
             .await?;
 
         rows.into_iter()

@@ -40,8 +40,9 @@ impl Database {
     /// [`DbError`]; the next round tries again.
     pub async fn reap_expired(&self) -> Result<Vec<Reaped>, DbError> {
         let rows = self
-            .run(sqlx::query!(
-                r#"
+            .run(async |db| {
+                sqlx::query!(
+                    r#"
                 with dead as (
                     select id, file_id, lease_token, life, attempts, max_attempts, locked_by, locked_at,
                            attempts >= max_attempts as spent
@@ -67,7 +68,8 @@ impl Database {
                       from dead
                      where f.id = dead.file_id
                 ), attempt as (
-                    insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, outcome, code, message)
+                    insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, outcome,
+                                              code, message)
                     select id, lease_token, life, attempts, locked_by, locked_at, 'lost', $2, $3 from dead
                 ), wake as (
                     select pg_notify('assay_jobs', '') where exists (select from dead where not spent)
@@ -75,11 +77,13 @@ impl Database {
                 select dead.id, dead.file_id, dead.spent as "spent!" from dead
                  where (select count(*) from wake) >= 0
                 "#,
-                BATCH as i64,
-                Code::WorkerLost.as_str(),
-                "the worker stopped renewing its lease"
-            )
-            .fetch_all(&self.pool))
+                    BATCH as i64,
+                    Code::WorkerLost.as_str(),
+                    "the worker stopped renewing its lease"
+                )
+                .fetch_all(db)
+                .await
+            })
             .await?;
         Ok(rows
             .into_iter()
@@ -98,8 +102,9 @@ impl Database {
     /// [`DbError`]; the next round tries again.
     pub async fn fail_unknown_versions(&self, patience: Duration) -> Result<Vec<Reaped>, DbError> {
         let rows = self
-            .run(sqlx::query!(
-                r#"
+            .run(async |db| {
+                sqlx::query!(
+                    r#"
                 with known as (
                     select distinct release ->> 'prompt_version' as version
                       from workers w, jsonb_array_elements(w.releases) as release
@@ -121,18 +126,21 @@ impl Database {
                      where j.id = hopeless.id and j.status = 'queued'
                 ), file as (
                     update files f
-                       set status = 'failed', error_code = $3, error_message = $4, processed_at = now(), updated_at = now()
+                       set status = 'failed', error_code = $3, error_message = $4, processed_at = now(),
+                           updated_at = now()
                       from hopeless
                      where f.id = hopeless.file_id
                 )
                 select id, file_id from hopeless
                 "#,
-                BATCH as i64,
-                patience.as_secs_f64(),
-                Code::VersionNotAvailable.as_str(),
-                "no worker has known this prompt version for too long"
-            )
-            .fetch_all(&self.pool))
+                    BATCH as i64,
+                    patience.as_secs_f64(),
+                    Code::VersionNotAvailable.as_str(),
+                    "no worker has known this prompt version for too long"
+                )
+                .fetch_all(db)
+                .await
+            })
             .await?;
         Ok(rows
             .into_iter()

@@ -35,8 +35,9 @@ impl Database {
     pub async fn settle(&self, lease: Lease, settlement: &Settlement) -> Result<Settled, DbError> {
         let row = Row::of(settlement);
         let touched = self
-            .run(sqlx::query_scalar!(
-                r#"
+            .run(async |db| {
+                sqlx::query_scalar!(
+                    r#"
                 with held as (
                     select id, file_id, lease_token, life, attempts, locked_by, locked_at
                       from processing_jobs
@@ -45,7 +46,8 @@ impl Database {
                 ), job as (
                     update processing_jobs j
                        set status = $3, attempts = j.attempts - $4, snoozes = j.snoozes + $5,
-                           next_run_at = case when $3 = 'queued' then now() + make_interval(secs => $6) else j.next_run_at end,
+                           next_run_at = case when $3 = 'queued' then now() + make_interval(secs => $6)
+                                              else j.next_run_at end,
                            locked_by = null, locked_at = null, heartbeat_at = null, lock_ttl_seconds = default,
                            last_error_code = $7, last_error_step = $8, last_error_message = $9, updated_at = now()
                       from held
@@ -56,7 +58,8 @@ impl Database {
                            error_code = case when $3 = 'failed' then $7 end,
                            error_message = case when $3 = 'failed' then $9 end,
                            storage_key_report = case when $3 = 'queued' then f.storage_key_report else $10 end,
-                           storage_key_raw_llm_output = case when $3 = 'queued' then f.storage_key_raw_llm_output else $11 end,
+                           storage_key_raw_llm_output =
+                               case when $3 = 'queued' then f.storage_key_raw_llm_output else $11 end,
                            prompt_version = coalesce($12, f.prompt_version),
                            schema_version = coalesce($13, f.schema_version),
                            guest_digest = coalesce($14, f.guest_digest),
@@ -75,25 +78,27 @@ impl Database {
                 )
                 select (select count(*) from held) + 0 * (select count(*) from wake) as "touched!"
                 "#,
-                lease.job.0,
-                lease.token.0,
-                row.status,
-                row.given_back,
-                row.snoozed,
-                settlement.wait.as_secs_f64(),
-                row.code,
-                row.step,
-                row.message,
-                settlement.result.report_key,
-                settlement.result.raw_output_key,
-                settlement.result.prompt_version,
-                settlement.result.schema_version,
-                settlement.result.guest_digest,
-                settlement.outcome.as_str(),
-                settlement.tokens.input,
-                settlement.tokens.output,
-            )
-            .fetch_one(&self.pool))
+                    lease.job.0,
+                    lease.token.0,
+                    row.status,
+                    row.given_back,
+                    row.snoozed,
+                    settlement.wait.as_secs_f64(),
+                    row.code,
+                    row.step,
+                    row.message,
+                    settlement.result.report_key,
+                    settlement.result.raw_output_key,
+                    settlement.result.prompt_version,
+                    settlement.result.schema_version,
+                    settlement.result.guest_digest,
+                    settlement.outcome.as_str(),
+                    settlement.tokens.input,
+                    settlement.tokens.output,
+                )
+                .fetch_one(db)
+                .await
+            })
             .await?;
         Ok(if touched == 1 { Settled::Done } else { Settled::Lost })
     }
