@@ -2,6 +2,7 @@
 
 use assay_dev::Schema;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::{Map, Value, json};
 
 const TEXT: &str = "Mara: We decided to move the stock count to Thursday.\nJonas: I will print the labels by Friday.\nMara: Who tells the night shift?\n";
@@ -121,8 +122,11 @@ fn what_is_no_schema_is_refused() {
     assert!(Schema::compile(&json!({ "$ref": "https://example.com/elsewhere.json" })).is_err());
 }
 
+/// The same schemas in every run: a change is held to what the one before passed.
+const SEED: u64 = 20_261_123;
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, rng_seed: RngSeed::Fixed(SEED), ..ProptestConfig::default() })]
 
     #[test]
     fn any_schema_gets_an_answer_that_satisfies_it(schema in schemas(), seed in any::<u64>()) {
@@ -134,7 +138,9 @@ proptest! {
 
 /// Schemas that have instances, by construction.
 fn schemas() -> impl Strategy<Value = Value> {
-    (node(), node()).prop_map(|(root, leaf)| {
+    (node(), node()).prop_map(|(root, mut leaf)| {
+        // A definition that requires itself has no finite instance.
+        without_itself(&mut leaf);
         let mut schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$defs": {
@@ -148,6 +154,16 @@ fn schemas() -> impl Strategy<Value = Value> {
         schema["allOf"] = json!([root]);
         schema
     })
+}
+
+/// Replaces references to the definition `leaf`, which this value becomes.
+fn without_itself(schema: &mut Value) {
+    match schema {
+        Value::Object(map) if map.get("$ref") == Some(&json!("#/$defs/leaf")) => *schema = json!({ "type": "boolean" }),
+        Value::Object(map) => map.values_mut().for_each(without_itself),
+        Value::Array(items) => items.iter_mut().for_each(without_itself),
+        _ => {}
+    }
 }
 
 fn node() -> impl Strategy<Value = Value> {
