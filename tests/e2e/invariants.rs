@@ -32,7 +32,7 @@ const OUTSIDE_WORLDS: [(&str, &[&str]); 4] = [
 ];
 
 /// Places that read the environment, each with the reason why it may.
-const ENVIRONMENT: [(&str, &str); 4] = [
+const ENVIRONMENT: [(&str, &str); 3] = [
     ("host/src/cli/mod.rs", "the one look at the environment that a command takes"),
     ("host/src/guests/config.rs", "the cache folder's default, while the configuration is loaded"),
     ("host/src/objects/client.rs", "the SDK's proxy variables, once, while the client is built"),
