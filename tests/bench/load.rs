@@ -1,16 +1,18 @@
 //! The stage (database, bucket, worker) and the loads that are put on it.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, ensure};
-use assay_dev::{Keys, ObjectStore, Postgres, PostgresOptions};
+use assay_dev::{Postgres, PostgresOptions};
 use assay_tests::{AssayProcess, Signal};
+use bytes::Bytes;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
     model::Model,
-    usage::{cpu_seconds, peak_mb},
+    store::Store,
+    usage::{cpu_seconds, cpu_seconds_of_children, parent, peak_mb},
 };
 
 /// The guest that is measured.
@@ -25,15 +27,18 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Database and bucket, shared by all runs.
 pub struct Stage {
     postgres: Postgres,
-    objects: ObjectStore,
+    objects: Store,
     pool: PgPool,
-    _folder: tempfile::TempDir,
 }
 
 /// What the throughput run gave.
 pub struct Throughput {
     /// CPU of the worker.
     pub cpu_ms_per_job: f64,
+    /// CPU of the database.
+    pub database_ms_per_job: f64,
+    /// CPU of this process: the S3 server and the model.
+    pub servers_ms_per_job: f64,
     /// From the first claim to the last settlement.
     pub jobs_per_second: f64,
     /// Of the worker.
@@ -66,18 +71,15 @@ impl Stage {
     /// # Errors
     /// When a part does not start.
     pub async fn set_up() -> anyhow::Result<Self> {
-        // The S3 server's files go into memory where there is such a place: its disk is not what is measured.
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
         let options = PostgresOptions { durable: true, ..PostgresOptions::throwaway() }
             .setting("synchronous_commit", "on")
             .setting("shared_buffers", "256MB")
             .setting("max_wal_size", "4GB");
         let postgres = Postgres::start(options).await?;
         postgres.ensure_database(DATABASE).await?;
-        let objects = ObjectStore::start(folder.path(), BUCKET, Keys::random(), 0).await?;
+        let objects = Store::start().await?;
         let pool = PgPool::connect(&postgres.url(DATABASE)).await?;
-        let stage = Self { postgres, objects, pool, _folder: folder };
+        let stage = Self { postgres, objects, pool };
         let mut migrate = AssayProcess::spawn(&["migrate"], &stage.env("http://127.0.0.1:9/v1", 1));
         ensure!(migrate.wait().await.success(), "migrate: {:?}", migrate.stderr());
         Ok(stage)
@@ -97,10 +99,11 @@ impl Stage {
         self.add_files(jobs).await?;
         sqlx::query("checkpoint").execute(&self.pool).await?;
 
-        let (cpu, commits, wal) = (cpu_seconds(worker.id())?, self.commits().await?, self.wal().await?);
+        let (commits, wal) = (self.commits().await?, self.wal().await?);
+        let (database, servers, cpu) = self.cpu(&worker).await?;
         let life = self.enqueue_all().await?;
         self.wait_until_quiet().await?;
-        let cpu = cpu_seconds(worker.id())? - cpu;
+        let (database_after, servers_after, cpu_after) = self.cpu(&worker).await?;
         let (commits, wal) = (self.commits().await? - commits, self.wal().await? - wal);
         let seconds: f64 = sqlx::query_scalar(
             "select extract(epoch from max(processed_at) - min(started_at))::float8 from files where status = 'succeeded' and queued_at = $1",
@@ -112,7 +115,9 @@ impl Stage {
         stop(worker).await?;
         let jobs = jobs as f64;
         Ok(Throughput {
-            cpu_ms_per_job: cpu * 1e3 / jobs,
+            cpu_ms_per_job: (cpu_after - cpu) * 1e3 / jobs,
+            database_ms_per_job: (database_after - database) * 1e3 / jobs,
+            servers_ms_per_job: (servers_after - servers) * 1e3 / jobs,
             jobs_per_second: jobs / seconds,
             peak_mb,
             commits_per_job: commits / jobs,
@@ -189,11 +194,11 @@ impl Stage {
 
     /// Files whose objects are there, with nothing enqueued.
     async fn add_files(&self, count: usize) -> anyhow::Result<Vec<Uuid>> {
-        let transcript = transcript();
+        let transcript = Bytes::from(transcript());
         let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
         let user = Uuid::nil();
         for id in &ids {
-            self.objects.bucket().put(&format!("users/{user}/files/{id}/original.txt"), transcript.clone()).await?;
+            self.objects.put(format!("users/{user}/files/{id}/original.txt"), transcript.clone());
         }
         sqlx::query(
             "insert into files (id, user_id, storage_bucket, storage_key_original, extension, mime_type, size_bytes)
@@ -240,6 +245,13 @@ impl Stage {
             sqlx::query_scalar("select count(*) from files where status = 'failed'").fetch_one(&self.pool).await?;
         ensure!(failed == 0, "{failed} jobs failed");
         Ok(())
+    }
+
+    /// Seconds of CPU that were used so far: by the database, by this process, by the worker.
+    async fn cpu(&self, worker: &AssayProcess) -> anyhow::Result<(f64, f64, f64)> {
+        let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&self.pool).await?;
+        let postmaster = parent(u32::try_from(backend)?)?;
+        Ok((cpu_seconds_of_children(postmaster)?, cpu_seconds(std::process::id())?, cpu_seconds(worker.id())?))
     }
 
     async fn commits(&self) -> anyhow::Result<f64> {

@@ -1,12 +1,13 @@
 //! `cargo xtask bench pipeline`: what a job costs, and whether the bounds hold. No test, and no part of CI.
 //!
 //! One worker (the release binary, a process of its own), Postgres with `synchronous_commit=on`, and in this process an
-//! S3 server and a model that answers at once or after a while; everything on loopback and on one machine. What the
-//! worker uses is read from `/proc`, what the database does from its own statistics.
+//! S3 server that keeps its objects in memory and a model that answers at once or after a while; everything on loopback
+//! and on one machine. What the processes use is read from `/proc`, what the database does from its own statistics.
 
 mod bounds;
 mod load;
 mod model;
+mod store;
 mod usage;
 
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let stage = Stage::set_up().await.context("set the stage")?;
     println!("{}", usage::machine());
     println!(
-        "one worker, {} guest, 6 KB transcripts, synchronous_commit=on, S3 server and model in one other process\n",
+        "one worker, {} guest, 6 KB transcripts, synchronous_commit=on, S3 server (in memory) and model in one other process\n",
         load::VERSION
     );
 
@@ -36,6 +37,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     println!("throughput: {JOBS} jobs, 64 slots, a model that answers at once");
     bounds.at_most("CPU of the worker per job, ms", run.cpu_ms_per_job, 2.0, Some(1.0));
     bounds.at_least("jobs per second", run.jobs_per_second, 400.0, Some(600.0));
+    println!("  {:<44} {:>9.2}", "CPU of Postgres per job, ms", run.database_ms_per_job);
+    println!("  {:<44} {:>9.2}", "CPU of S3 server and model per job, ms", run.servers_ms_per_job);
     println!("  {:<44} {:>9.1}", "peak memory of the worker, MB", run.peak_mb);
     println!("  {:<44} {:>9.2}", "commits per job", run.commits_per_job);
     println!("  {:<44} {:>9.0}", "WAL bytes per job", run.wal_bytes_per_job);

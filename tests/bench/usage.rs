@@ -4,15 +4,59 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, anyhow};
 
+/// Fields of `/proc/PID/stat`, counted from the first behind the name, which is the process's state.
+const PARENT: usize = 1;
+const USER_TICKS: usize = 11;
+const CHILDREN_USER_TICKS: usize = 13;
+
 /// Seconds of CPU that a process and the threads it had have used, in user and kernel mode.
 ///
 /// # Errors
 /// When the process is gone.
 pub fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("read the worker's CPU time")?;
-    // The name in parentheses may hold anything; fields count from behind it. utime and stime are the 14th and 15th.
+    seconds(&stat(process)?, USER_TICKS)
+}
+
+/// Seconds of CPU that a process and its children have used, those included that have ended.
+///
+/// # Errors
+/// When the process is gone.
+pub fn cpu_seconds_of_children(process: u32) -> anyhow::Result<f64> {
+    let fields = stat(process)?;
+    let mut total = seconds(&fields, USER_TICKS)? + seconds(&fields, CHILDREN_USER_TICKS)?;
+    for entry in fs::read_dir("/proc")? {
+        let Some(child) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process that ends meanwhile is no child any more.
+        let Ok(fields) = stat(child) else { continue };
+        if number(&fields, PARENT)? == u64::from(process) {
+            total += seconds(&fields, USER_TICKS)?;
+        }
+    }
+    Ok(total)
+}
+
+/// The parent of a process.
+///
+/// # Errors
+/// When the process is gone.
+pub fn parent(process: u32) -> anyhow::Result<u32> {
+    Ok(u32::try_from(number(&stat(process)?, PARENT)?)?)
+}
+
+fn stat(process: u32) -> anyhow::Result<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("read a process's CPU time")?;
+    // The name in parentheses may hold anything; fields count from behind it.
     let (_, fields) = stat.rsplit_once(')').ok_or_else(|| anyhow!("/proc/{process}/stat has another form"))?;
-    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Ok(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+fn number(fields: &[String], at: usize) -> anyhow::Result<u64> {
+    Ok(fields.get(at).context("a field of /proc is missing")?.parse()?)
+}
+
+/// User time and the kernel time behind it.
+fn seconds(fields: &[String], at: usize) -> anyhow::Result<f64> {
+    let ticks = number(fields, at)? + number(fields, at + 1)?;
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
