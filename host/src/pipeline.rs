@@ -71,7 +71,7 @@ impl Pipeline {
             Ok(()) => Ending::Settle(Settlement::succeeded(run.finished(), run.tokens)),
             Err(Failed::Interrupted(Interruption::Stopping)) => Ending::Settle(Settlement::released(run.tokens)),
             Err(Failed::Interrupted(Interruption::Lost)) => Ending::Lost,
-            Err(Failed::Job { step, error }) => Ending::Settle(self.failed(run, step, error).await),
+            Err(Failed::Job { step, error }) => Ending::Settle(Box::pin(self.failed(run, step, error)).await),
         }
     }
 

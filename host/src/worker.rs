@@ -35,7 +35,7 @@ const LAST_WRITES: Duration = Duration::from_secs(30);
 /// A worker that is set up and not yet running.
 pub struct Worker {
     /// What runs a job.
-    pub pipeline: Pipeline,
+    pub pipeline: Arc<Pipeline>,
     /// Slots and times.
     pub config: WorkerConfig,
     /// What the admin endpoint shows.
@@ -221,7 +221,7 @@ impl Worker {
 }
 
 /// One job in one slot.
-async fn run(pipeline: Pipeline, claim: Claim, held: crate::held::Held) {
+async fn run(pipeline: Arc<Pipeline>, claim: Claim, held: crate::held::Held) {
     let started = Instant::now();
     tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
     let mut job = Run::new(&claim);
@@ -230,7 +230,9 @@ async fn run(pipeline: Pipeline, claim: Claim, held: crate::held::Held) {
     let Ending::Settle(settlement) = ending else {
         return tracing::warn!("job dropped: its claim is lost");
     };
-    let Some(settled) = settlement::settle(&pipeline, &mut job, settlement, trusted_until).await else {
+    // In a box, because it is not needed while the job runs.
+    let settling = Box::pin(settlement::settle(&pipeline, &mut job, settlement, trusted_until));
+    let Some(settled) = settling.await else {
         return;
     };
     record(&pipeline, &settled, started.elapsed());

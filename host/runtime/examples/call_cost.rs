@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use assay_runtime::testing::WatGuest;
 use assay_runtime::{Allocation, Compiler, Options, Runtime, Transcript};
+use bytes::Bytes;
 
 const CALLS: usize = 20_000;
 
@@ -22,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     for allocation in [Allocation::Pooling, Allocation::OnDemand] {
         let folder = tempfile::tempdir()?;
-        let mut options = Options::new(folder.path().join("cache"), Compiler::InProcess, Arc::from([]));
+        let mut options = Options::new(folder.path().join("cache"), Compiler::InProcess, Bytes::new());
         options.allocation = allocation;
         let guest = Runtime::new(options)?.load(&WatGuest::new("tiny").build()).await?;
         let (mut inside, mut outside) = (Vec::with_capacity(CALLS), Vec::with_capacity(CALLS));

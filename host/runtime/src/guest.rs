@@ -120,6 +120,8 @@ impl std::fmt::Debug for Verifier {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::testing::WatGuest;
     use crate::{Compiler, Options, Runtime};
@@ -128,7 +130,7 @@ mod tests {
     async fn a_panic_of_the_host_costs_one_call() {
         let folder = tempfile::tempdir().unwrap();
         let runtime =
-            Runtime::new(Options::new(folder.path().join("cache"), Compiler::InProcess, Arc::from([]))).unwrap();
+            Runtime::new(Options::new(folder.path().join("cache"), Compiler::InProcess, Bytes::new())).unwrap();
         let guest = runtime.load(&WatGuest::new("good").build()).await.unwrap();
         // More often than there are threads.
         for _ in 0..2 * std::thread::available_parallelism().unwrap().get().max(4) {

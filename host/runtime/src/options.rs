@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::limits::Limits;
 
@@ -20,7 +21,7 @@ pub struct Options {
     /// Threads for guest calls; none is the number of cores, and at least 4.
     pub threads: Option<usize>,
     /// The core module of the generic guest, which verifiers are made from. Empty: there are no verifiers.
-    pub generic: Arc<[u8]>,
+    pub generic: Bytes,
     /// Whether guests count fuel.
     pub metering: Metering,
     /// Where the memory of calls comes from.
@@ -29,7 +30,7 @@ pub struct Options {
 
 impl Options {
     /// The defaults of the design, with a cache of 2 GiB.
-    pub fn new(cache: impl Into<PathBuf>, compiler: Compiler, generic: Arc<[u8]>) -> Self {
+    pub fn new(cache: impl Into<PathBuf>, compiler: Compiler, generic: Bytes) -> Self {
         Self {
             limits: Limits::default(),
             cache: cache.into(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use wasmtime::component::Component;
 
@@ -35,7 +36,7 @@ struct Inner {
     settings: engine::Settings,
     compatibility: Digest,
     pooling: bool,
-    generic: Arc<[u8]>,
+    generic: Bytes,
     generic_digest: Digest,
     guests: Loads<Described>,
     verifiers: Loads<Code>,
@@ -102,8 +103,8 @@ impl Runtime {
     /// [`LoadError`], one variant per rule.
     pub async fn load(&self, bytes: &[u8]) -> Result<Guest, LoadError> {
         admission::size(bytes, &self.0.host.sandbox.limits)?;
-        let bytes: Arc<[u8]> = bytes.into();
-        let hashed = Arc::clone(&bytes);
+        let bytes = Bytes::copy_from_slice(bytes);
+        let hashed = bytes.clone();
         let digest = blocking(move || Digest::of(&hashed)).await?;
         let load = async || {
             let code = self.code(digest, Source::Component, &bytes).await?;
@@ -160,14 +161,14 @@ impl Runtime {
     }
 
     /// Code from the cache, or compiled and cached.
-    async fn code(&self, digest: Digest, source: Source, bytes: &Arc<[u8]>) -> Result<Arc<Code>, LoadError> {
+    async fn code(&self, digest: Digest, source: Source, bytes: &Bytes) -> Result<Arc<Code>, LoadError> {
         let key = Key::new(digest, self.0.compatibility);
         let inner = Arc::clone(&self.0);
         if let Some(code) = blocking(move || inner.open(digest, key)).await? {
             return code;
         }
         if let Source::Component = source {
-            let bytes = Arc::clone(bytes);
+            let bytes = bytes.clone();
             blocking(move || admission::bytes(&bytes).and_then(|()| admission::world(&bytes))).await??;
         }
         self.compile(digest, key, source, bytes).await?;

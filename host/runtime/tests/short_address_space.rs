@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use assay_runtime::testing::{WatGuest, hostile};
 use assay_runtime::{Allocation, Compiler, Fault, Options, Runtime, RuntimeError, Transcript};
+use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Less than the pool of 4 memories reserves, more than all else needs.
@@ -15,7 +16,7 @@ const ADDRESS_SPACE_BYTES: u64 = 6 << 30;
 async fn without_room_for_the_pool_calls_allocate_on_demand() {
     setrlimit(Resource::As, Rlimit { current: Some(ADDRESS_SPACE_BYTES), maximum: Some(ADDRESS_SPACE_BYTES) }).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut options = Options::new(folder.path().join("cache"), Compiler::InProcess, Arc::from([]));
+    let mut options = Options::new(folder.path().join("cache"), Compiler::InProcess, Bytes::new());
     options.threads = Some(4);
 
     options.allocation = Allocation::Pooling;

@@ -12,18 +12,20 @@ pub mod migrations;
 pub mod queue;
 pub mod workers;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 pub use config::DatabaseConfig;
 pub use error::DbError;
 pub use listener::Listener;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
+use tokio::sync::Semaphore;
 
 /// The database of files and jobs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
-    config: DatabaseConfig,
+    turns: Arc<Semaphore>,
+    config: Arc<DatabaseConfig>,
 }
 
 impl Database {
@@ -35,7 +37,8 @@ impl Database {
             // The statements that matter detect a dead connection themselves; a ping per acquire is a round trip per write.
             .test_before_acquire(false)
             .connect_lazy_with(config.options.clone());
-        Self { pool, config }
+        let turns = Arc::new(Semaphore::new(config.pool as usize));
+        Self { pool, turns, config: Arc::new(config) }
     }
 
     /// A connection outside the pool: for the heartbeat, the listener, and for reading back after a lost answer.
@@ -62,8 +65,14 @@ impl Database {
     /// A connection whose statement did not come to its end is closed, not returned: the pool would wait for its answer
     /// without a deadline, and keep the place of a connection that a silent network has taken.
     async fn run<T>(&self, statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T, DbError> {
-        let mut borrowed =
-            Borrowed { connection: within(self.config.timeout, self.pool.acquire()).await?, whole: false };
+        // A future of the pool has room for a whole handshake. In a box, and made only when there is a place, so that
+        // thousands of jobs can wait for one.
+        let acquired = async {
+            let turn = self.turns.acquire().await.map_err(|_closed| sqlx::Error::PoolClosed)?;
+            Ok((turn, Box::pin(self.pool.acquire()).await?))
+        };
+        let (_turn, connection) = within(self.config.timeout, acquired).await?;
+        let mut borrowed = Borrowed { connection, whole: false };
         let result = within(self.config.timeout, statement(&mut borrowed.connection)).await;
         borrowed.whole = !matches!(result, Err(DbError::Timeout(_)));
         result

@@ -11,6 +11,7 @@ mod shelf;
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use assay_runtime::{Compiler, LoadError, Options, Runtime};
+use bytes::Bytes;
 pub use config::{GuestsConfig, GuestsLimits, JobLimits};
 use parking_lot::RwLock;
 pub use release::{Advanced, Release};
@@ -45,7 +46,7 @@ impl Guests {
     /// When the sandbox cannot be set up, the directory cannot be read, two files claim one prompt version, or the
     /// default prompt version is in none of them.
     pub async fn open(config: &GuestsConfig, compiler: Compiler) -> anyhow::Result<Self> {
-        let mut options = Options::new(&config.cache, compiler, GENERIC.into());
+        let mut options = Options::new(&config.cache, compiler, Bytes::from_static(GENERIC));
         options.limits = config.limits.sandbox.clone();
         options.threads = config.threads;
         let runtime = Runtime::new(options)?;

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use assay_runtime::Prompt;
-use reqwest::{Client, header::CONTENT_TYPE};
+use bytes::Bytes;
+use http_body_util::Full;
+use reqwest::{Body, Client, header::CONTENT_TYPE};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -68,7 +70,8 @@ impl Model {
     pub async fn complete(&self, prompt: &Prompt) -> Result<Completion, JobError> {
         let total = self.0.config.total;
         let started = Instant::now();
-        let mut completion = timeout(total, self.ask(prompt))
+        // In a box, because a job's future would have this room for all of the job's life.
+        let mut completion = timeout(total, Box::pin(self.ask(prompt)))
             .await
             .unwrap_or_else(|_| Err(LlmError::timeout("no complete answer", total, "LLM_TIMEOUT_MS")))?;
         completion.elapsed = started.elapsed();
@@ -123,6 +126,9 @@ impl Model {
             let request = wire::request(prompt, model, limit, adapted).map_err(|_| {
                 LlmError::new(Code::GuestBadOutput, "write the request: the prompt's answer schema is not JSON")
             })?;
+            // As a body that cannot be cloned: of one that can, reqwest keeps a copy for redirects until the answer comes,
+            // and takes as much memory for thousands of waiting jobs as their prompts.
+            let request = Body::wrap(Full::new(Bytes::from(request)));
             let request = client.post(completions.clone()).header(CONTENT_TYPE, "application/json").body(request);
             let failure = match exchange(request, config).await? {
                 Ok(choice) => {

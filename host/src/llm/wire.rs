@@ -44,7 +44,11 @@ pub(super) fn request(
             Some(ResponseFormat::JsonObject)
         }
     };
-    serde_json::to_vec(&Request {
+    let content: usize = messages.iter().map(|message| message.content.len()).sum();
+    let schema = schema.map_or(0, |schema| schema.get().len());
+    // Room for the escapes of line breaks and quotes in usual text; what needs more grows.
+    let mut body = Vec::with_capacity((content + schema) * 17 / 16 + 512);
+    let request = Request {
         model,
         messages,
         response_format,
@@ -52,7 +56,9 @@ pub(super) fn request(
         max_completion_tokens: max_output_tokens.filter(|_| adapted.max_completion_tokens),
         temperature: prompt.temperature.filter(|_| !adapted.temperature_dropped),
         stream: false,
-    })
+    };
+    serde_json::to_writer(&mut body, &request)?;
+    Ok(body)
 }
 
 /// In JSON mode nobody shows the schema to the model, and OpenAI demands the word JSON in the messages.

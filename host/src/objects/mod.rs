@@ -10,7 +10,7 @@ mod sdk_error;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use bytes::{Bytes, BytesMut};
@@ -65,7 +65,7 @@ impl Objects {
         if key.is_empty() {
             return Err(ObjectsError::new(operation, Kind::NotFound));
         }
-        self.within(operation, async {
+        self.within(operation, async || {
             for _ in 1..BODY_TRIES {
                 match self.read_once(operation, bucket, key, max_bytes).await {
                     Err(error) if error.kind == Kind::BrokenBody => {}
@@ -83,9 +83,11 @@ impl Objects {
     /// After a timeout or a broken connection the object may have been written all the same.
     pub async fn write(&self, bucket: &str, key: &str, content_type: &str, bytes: Bytes) -> Result<(), ObjectsError> {
         let operation = "write an object";
-        let request = self.client.put_object().bucket(bucket).key(key).content_type(content_type);
-        let sent = request.body(ByteStream::from(bytes)).send();
-        self.within(operation, async { sent.await.map_err(|error| ObjectsError::from_sdk(operation, error)) }).await?;
+        self.within(operation, async || {
+            let request = self.client.put_object().bucket(bucket).key(key).content_type(content_type);
+            request.body(ByteStream::from(bytes)).send().await.map_err(|error| ObjectsError::from_sdk(operation, error))
+        })
+        .await?;
         Ok(())
     }
 
@@ -103,9 +105,10 @@ impl Objects {
     /// When the store does not say. A HEAD carries no code, so a missing bucket reads as a missing object.
     pub async fn exists(&self, bucket: &str, key: &str) -> Result<bool, ObjectsError> {
         let operation = "look for an object";
-        let sent = self.client.head_object().bucket(bucket).key(key).send();
-        let done =
-            self.within(operation, async { sent.await.map_err(|error| ObjectsError::from_sdk(operation, error)) });
+        let done = self.within(operation, async || {
+            let sent = self.client.head_object().bucket(bucket).key(key).send().await;
+            sent.map_err(|error| ObjectsError::from_sdk(operation, error))
+        });
         match done.await {
             Ok(_) => Ok(true),
             Err(error) if error.status == Some(404) => Ok(false),
@@ -119,11 +122,11 @@ impl Objects {
     /// After a timeout or a broken connection the object may be gone all the same.
     pub async fn delete(&self, bucket: &str, key: &str) -> Result<(), ObjectsError> {
         let operation = "delete an object";
-        let sent = self.client.delete_object().bucket(bucket).key(key).send();
-        let done = self
-            .within(operation, async { sent.await.map_err(|error| ObjectsError::from_sdk(operation, error)) })
-            .await;
-        match done {
+        let done = self.within(operation, async || {
+            let sent = self.client.delete_object().bucket(bucket).key(key).send().await;
+            sent.map_err(|error| ObjectsError::from_sdk(operation, error))
+        });
+        match done.await {
             Err(error) if error.kind != Kind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -135,9 +138,8 @@ impl Objects {
     /// Names the operation that did not work. A probe object stays behind only if its delete is what fails.
     pub async fn probe(&self) -> Result<(), ObjectsError> {
         let operation = "find the bucket";
-        let sent = self.client.head_bucket().bucket(&*self.bucket).send();
-        self.within(operation, async {
-            sent.await.map_err(|error| {
+        self.within(operation, async || {
+            self.client.head_bucket().bucket(&*self.bucket).send().await.map_err(|error| {
                 // A HEAD has no body to carry a code, so its 404 can only mean the bucket.
                 match ObjectsError::from_sdk(operation, error) {
                     found if found.status == Some(404) => ObjectsError { kind: Kind::NoSuchBucket, ..found },
@@ -207,10 +209,12 @@ impl Objects {
     async fn within<T>(
         &self,
         operation: &'static str,
-        work: impl Future<Output = Result<T, ObjectsError>>,
+        work: impl AsyncFnOnce() -> Result<T, ObjectsError>,
     ) -> Result<T, ObjectsError> {
         // Waiting for a turn is no fault of the store, so it does not count against the deadline.
         let _turn = self.turns.acquire().await;
-        timeout(self.operation, work).await.unwrap_or_else(|_| Err(ObjectsError::new(operation, Kind::Timeout)))
+        // The SDK's futures take tens of KB. In a box they take them for the operation; in the job's own future they
+        // would for as long as the model thinks, and thousands of jobs wait for it at a time.
+        timeout(self.operation, Box::pin(work())).await.unwrap_or_else(|_| Err(ObjectsError::new(operation, Kind::Timeout)))
     }
 }

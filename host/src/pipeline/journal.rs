@@ -53,7 +53,9 @@ impl From<Completion> for StoredAnswer {
 
 impl StoredAnswer {
     pub(super) fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).expect("strings and numbers are always JSON").into()
+        let bytes = serde_json::to_vec(self).expect("strings and numbers are always JSON");
+        // Kept until the job is settled: without the room that was left for more.
+        bytes.into_boxed_slice().into()
     }
 }
 

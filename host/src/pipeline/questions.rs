@@ -44,14 +44,15 @@ impl Pipeline {
         let mut answers = futures::stream::iter(prompts.into_iter().enumerate())
             .map(|(index, prompt)| {
                 let stopped = &stopped;
-                async move {
+                // In a box: the set of futures keeps an empty place of the same size.
+                Box::pin(async move {
                     if stopped.load(Ordering::Relaxed) {
                         return None;
                     }
                     let answer = self.answer(claim, before + index, &prompt).await;
                     stopped.fetch_or(answer.is_err(), Ordering::Relaxed);
                     Some(answer)
-                }
+                })
             })
             .buffer_unordered(self.guests.limits().job.concurrent_prompts);
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use assay_runtime::testing::WatGuest;
 use assay_runtime::{Answer, Call, Compiler, Guest, Limits, LoadError, Options, Runtime, Step, Transcript};
+use bytes::Bytes;
 use tempfile::TempDir;
 
 /// A runtime with a cache of its own, which goes with it.
@@ -15,7 +16,7 @@ pub struct Bench {
 
 /// Options that compile here, with 4 threads.
 pub fn options(folder: &Path) -> Options {
-    let mut options = Options::new(folder.join("cache"), Compiler::InProcess, Arc::from([]));
+    let mut options = Options::new(folder.join("cache"), Compiler::InProcess, Bytes::new());
     options.threads = Some(4);
     options
 }

@@ -1,17 +1,16 @@
 //! Verifiers: the generic guest with a schema put into it. A stand-in takes the generic guest's place here: it keeps what it is given and passes documents of just that length.
 
-use std::sync::Arc;
-
 use assay_runtime::build::verifier_parts;
 use assay_runtime::testing::{WatGuest, core_from_wat};
 use assay_runtime::{Compiler, LoadError, Options};
+use bytes::Bytes;
 
 use crate::support::Bench;
 
 /// Refuses parts of more than this many bytes in its initializer, as the real one refuses what is no schema.
 const MAX_PARTS_BYTES: u32 = 400;
 
-fn stand_in() -> Arc<[u8]> {
+fn stand_in() -> Bytes {
     let mut guest = WatGuest::new("generic").fields(&format!(
         r#"(global $parts_len (mut i32) (i32.const 0))
            (func (export "reserve") (param i32) (result i32) (global.set $parts_len (local.get 0)) (i32.const 65536))
