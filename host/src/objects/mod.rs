@@ -215,6 +215,8 @@ impl Objects {
         let _turn = self.turns.acquire().await;
         // The SDK's futures take tens of KB. In a box they take them for the operation; in the job's own future they
         // would for as long as the model thinks, and thousands of jobs wait for it at a time.
-        timeout(self.operation, Box::pin(work())).await.unwrap_or_else(|_| Err(ObjectsError::new(operation, Kind::Timeout)))
+        timeout(self.operation, Box::pin(work()))
+            .await
+            .unwrap_or_else(|_| Err(ObjectsError::new(operation, Kind::Timeout)))
     }
 }

@@ -35,10 +35,14 @@ impl Pipeline {
     ///
     /// After a failure no further question is asked, but those with the model are waited for: they are paid for, and
     /// their answers are in the journal when the job comes back.
-    pub(super) async fn ask(&self, run: &mut Run<'_>, prompts: Vec<Prompt>) -> Result<(), Failed> {
+    pub(super) async fn ask(&self, run: &mut Run<'_>, asked: Vec<Prompt>) -> Result<(), Failed> {
         let before = run.answers.len();
-        limits::check_prompts(&prompts, before, self.guests.limits()).at(Step::Advance)?;
+        limits::check_prompts(&asked, before, self.guests.limits()).at(Step::Advance)?;
 
+        // Copied, because what a guest's thread allocated only that thread's next allocations can reuse: thousands of
+        // prompts that wait for the model would leave as much memory behind as they took.
+        let prompts = asked.clone();
+        drop(asked);
         let stopped = AtomicBool::new(false);
         let claim = run.claim;
         let mut answers = futures::stream::iter(prompts.into_iter().enumerate())
