@@ -156,10 +156,16 @@ impl Pipeline {
         }
         let file = &run.claim.file;
         let key = file.run_key(run.claim.lease, "report.json");
+        // Known before it is written: a write that is cut short may have landed, and is to be deleted then.
+        run.report_key = Some(key.clone());
         let write = self.objects.write_json(&file.bucket, &key, Bytes::from(report.document));
         // The journal's writes are under way; the report need not wait for them, only the settlement does.
-        write.await.map_err(|error| error.for_write()).at(Step::WriteReport)?;
-        run.report_key = Some(key);
+        if let Err(error) = write.await {
+            if !error.may_have_written() {
+                run.report_key = None;
+            }
+            return Err(Failed::at(Step::WriteReport, error.for_write()));
+        }
         self.keep_words(run, &report.notes).await;
         Ok(())
     }

@@ -64,9 +64,9 @@ impl Kind {
 /// Uploads a document and enqueues its job.
 ///
 /// # Errors
-/// `s3_write_failed` and its kin when the upload fails: then there is nothing. `db_update_failed` when the rows could not
-/// be written: then the object is deleted, or told of in one event where that fails too, or where nobody can tell
-/// whether the rows exist.
+/// `s3_write_failed` and its kin when the upload fails, `db_update_failed` when the rows could not be written. Either way
+/// what the bucket may hold is deleted, or told of in one event where that fails too, or where nobody can tell whether
+/// the rows exist.
 pub async fn submit(
     objects: &Objects,
     database: &Database,
@@ -75,10 +75,13 @@ pub async fn submit(
     let file = FileId(uuid::Uuid::new_v4());
     let key = job::original_key(document.user, file, document.kind.extension());
     let size_bytes = i64::try_from(document.bytes.len()).unwrap_or(i64::MAX);
-    objects
-        .write(objects.bucket(), &key, document.kind.mime_type(), document.bytes)
-        .await
-        .map_err(|error| error.for_write())?;
+    if let Err(error) = objects.write(objects.bucket(), &key, document.kind.mime_type(), document.bytes).await {
+        // Without an answer the object may be there.
+        if error.may_have_written() {
+            discard(objects, file, &key).await;
+        }
+        return Err(error.for_write());
+    }
     let row = NewFile {
         id: file,
         user: document.user,
@@ -124,10 +127,15 @@ async fn compensate(
             }
         }
     }
-    if let Err(left) = objects.delete(objects.bucket(), key).await {
-        tracing::error!(event = "orphan_upload", file.id = %file, object.key = key, error = %left, "an upload without a row");
-    }
+    discard(objects, file, key).await;
     Err(failed(error))
+}
+
+/// Deletes an upload that no row points at, or says that it is there.
+async fn discard(objects: &Objects, file: FileId, key: &str) {
+    if let Err(error) = objects.delete(objects.bucket(), key).await {
+        tracing::error!(event = "orphan_upload", file.id = %file, object.key = key, %error, "an upload without a row");
+    }
 }
 
 #[cfg(test)]

@@ -112,3 +112,19 @@ async fn a_success_that_is_refused_at_the_last_attempt_leaves_its_answers() {
     let attempt = &world.attempts(id).await[0];
     assert_eq!((attempt.tokens_in, attempt.tokens_out), (7, 5));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_whose_write_had_no_answer_is_deleted_before_the_job_is_tried_again() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    // The store takes the report, and the connection breaks instead of an answer: every try of the first attempt.
+    world.objects.fault_times(3, Operation::Put, "-1/report.json", Fault::ResetAfter);
+    let env = with(env(&world), &[("JOB_BACKOFF_MS", "1"), ("S3_OPERATION_TIMEOUT_MS", "10000")]);
+    let _worker = worker(&env).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+
+    let file = world.wait_for_status(id, "succeeded").await;
+    let gone = async || world.objects.list("").iter().filter(|key| key.ends_with("report.json")).count() == 1;
+    world.wait_until("the deletion of the first report", gone).await;
+    assert!(file.storage_key_report.is_some_and(|key| key.contains("-2/report.json")));
+}

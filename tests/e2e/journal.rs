@@ -91,6 +91,25 @@ async fn an_answer_whose_bytes_changed_in_the_bucket_is_not_used() {
     assert_eq!(world.model.calls(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_question_is_asked_before_the_answers_under_it_are_in_the_journal() {
+    let world = World::start().await;
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    // Every answer is another one, and the second question quotes the first answer.
+    world
+        .model
+        .respond(move |_| Reply::answer(format!("answer {}", calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst))));
+    let refused = Fault::Status { status: 403, code: "AccessDenied" };
+    world.objects.fault(Operation::Put, "/0-1.json", refused);
+    let env = with(env_with_guests(&world, &[hostile::asks_with_the_answer()]), &[("JOB_HOLD_MS", "1")]);
+    let _worker = worker(&env).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+
+    world.wait_for_status(id, "succeeded").await;
+    let asked: Vec<_> = world.model.requests().iter().map(|call| call.text().contains("answer 1")).collect();
+    assert_eq!(asked, [false, false, true], "the first question twice, the second once, on the answer that was kept");
+}
+
 /// Waits until the journal has `count` answers for the file's job.
 async fn journaled(world: &World, file: uuid::Uuid, count: i64) {
     let sql = "SELECT count(*) FROM job_answers a JOIN processing_jobs j ON j.id = a.job_id WHERE j.file_id = $1";

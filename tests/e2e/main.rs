@@ -19,4 +19,5 @@ mod producers;
 mod rejections;
 mod reports;
 mod signals;
+mod submitting;
 mod transcripts;

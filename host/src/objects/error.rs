@@ -146,6 +146,12 @@ impl ObjectsError {
         self
     }
 
+    /// Whether a write that ended so may have reached the store all the same: no answer said that it did not.
+    pub fn may_have_written(&self) -> bool {
+        self.status.is_none()
+            && matches!(self.kind, Kind::Timeout | Kind::Network | Kind::BrokenBody | Kind::Unavailable)
+    }
+
     /// The error of a job that wanted to read.
     pub fn for_read(self) -> JobError {
         let code = self.kind.read_code();

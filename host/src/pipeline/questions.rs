@@ -36,6 +36,9 @@ impl Pipeline {
     /// After a failure no further question is asked, but those with the model are waited for: they are paid for, and
     /// their answers are in the journal when the job comes back.
     pub(super) async fn ask(&self, run: &mut Run<'_>, asked: Vec<Prompt>) -> Result<(), Failed> {
+        // A question may be built on the answers before it. Were one of those bought again, the question would change under
+        // its own journaled answer, so nothing new is bought until the journal holds everything before it.
+        run.journaled().await?;
         let before = run.answers.len();
         limits::check_prompts(&asked, before, self.guests.limits()).at(Step::Advance)?;
 

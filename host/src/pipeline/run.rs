@@ -100,8 +100,9 @@ impl<'a> Run<'a> {
     pub async fn journaled(&mut self) -> Result<(), Failed> {
         let mut result = Ok(());
         while let Some(written) = self.journaling.join_next().await {
-            let written = written.unwrap_or_else(|panic| {
-                let error = JobError::new(Code::DbUpdateFailed, "journal an answer").caused_by(panic);
+            let written = written.unwrap_or_else(|_panic| {
+                // Not as the cause: it quotes the panic's text, which may quote a document.
+                let error = JobError::new(Code::DbUpdateFailed, "journal an answer: the write panicked");
                 Err(Failed::at(Step::Journal, error))
             });
             result = result.and(written);
