@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::{guests::Guests, metrics::Metrics, worker};
 
-/// How long claims may fail before the worker calls itself not ready.
+/// How long claims or beats may fail before the worker calls itself not ready.
 const UNREADY_AFTER: Duration = Duration::from_secs(30);
 
 /// What the endpoints show.
@@ -49,13 +49,16 @@ impl Admin {
     fn readiness(&self) -> (bool, Value) {
         let state = self.worker.lock().clone();
         let failing = state.claims_failing_since.map(|since| since.elapsed());
+        let beatless = state.beats_failing_since.map(|since| since.elapsed());
+        let passing = |failing: Option<Duration>| failing.is_none_or(|time| time < UNREADY_AFTER);
         let loaded = self.guests.loaded();
-        let ready = !state.draining && failing.is_none_or(|time| time < UNREADY_AFTER) && !loaded.is_empty();
+        let ready = !state.draining && passing(failing) && passing(beatless) && !loaded.is_empty();
         let detail = json!({
             "ready": ready,
             "draining": state.draining,
             "busy": state.busy,
             "claims_failing_seconds": failing.map(|time| time.as_secs()),
+            "beats_failing_seconds": beatless.map(|time| time.as_secs()),
             "guests": loaded,
             "guests_not_loaded": self.guests.not_loaded(),
         });

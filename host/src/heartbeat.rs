@@ -38,6 +38,11 @@ impl Heartbeat {
         sent + self.lease - Self::margin(self.lease)
     }
 
+    /// Whether beats get through: claims are taken only then, for nobody could renew them. A beat may be late once.
+    pub fn is_regular(&self, last_beat: Instant) -> bool {
+        last_beat.elapsed() < self.every * 2
+    }
+
     /// Starts the thread. It beats until `stop`, then tells the fleet that the worker is gone.
     ///
     /// # Errors
@@ -113,7 +118,7 @@ impl Heartbeat {
         let sent = Instant::now();
         let asked = held.leases();
         let kept = connection.beat(&asked).await?;
-        let lost = held.renewed(&asked, &kept, self.trusted_until(sent));
+        let lost = held.renewed(sent, &asked, &kept, self.trusted_until(sent));
         report(lost, metrics, "claims were taken over while they were held");
         let slots = i32::try_from(self.slots).unwrap_or(i32::MAX);
         connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &releases()).await

@@ -15,6 +15,8 @@ use crate::job::{Interruption, JobId, Lease};
 #[derive(Clone, Debug, Default)]
 pub struct HeldClaims {
     claims: Arc<Mutex<HashMap<JobId, Entry>>>,
+    /// When the last beat that the database answered was sent.
+    beat: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug)]
@@ -53,8 +55,15 @@ impl HeldClaims {
         self.claims.lock().values().map(|entry| entry.lease).collect()
     }
 
-    /// Takes over the answer of a beat: `kept` are renewed, the rest of `asked` is lost. Tells how many were lost.
-    pub fn renewed(&self, asked: &[Lease], kept: &HashSet<JobId>, trusted_until: Instant) -> usize {
+    /// When the last beat that the database answered was sent; none before the first.
+    pub fn last_beat(&self) -> Option<Instant> {
+        *self.beat.lock()
+    }
+
+    /// Takes over the answer of a beat that was sent at `sent`: `kept` are renewed, the rest of `asked` is lost. Tells how
+    /// many were lost.
+    pub fn renewed(&self, sent: Instant, asked: &[Lease], kept: &HashSet<JobId>, trusted_until: Instant) -> usize {
+        *self.beat.lock() = Some(sent);
         let mut claims = self.claims.lock();
         let mut lost = 0;
         for lease in asked {
@@ -144,7 +153,9 @@ mod tests {
         let (mine, theirs) = (lease(), lease());
         let until = Instant::now() + Duration::from_secs(30);
         let (kept, gone) = (claims.hold(mine, until), claims.hold(theirs, until));
-        assert_eq!(claims.renewed(&[mine, theirs], &HashSet::from([mine.job]), until), 1);
+        let sent = Instant::now();
+        assert_eq!(claims.renewed(sent, &[mine, theirs], &HashSet::from([mine.job]), until), 1);
+        assert_eq!(claims.last_beat(), Some(sent));
         assert_eq!(gone.interrupted().await, Interruption::Lost);
         assert!(kept.interrupted.borrow().is_none());
     }

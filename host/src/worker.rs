@@ -47,6 +47,8 @@ pub struct Worker {
 pub struct State {
     /// Since when the database has not answered a claim.
     pub claims_failing_since: Option<Instant>,
+    /// Since when no beat got through.
+    pub beats_failing_since: Option<Instant>,
     /// Whether the worker claims no more.
     pub draining: bool,
     /// Jobs in hand.
@@ -57,7 +59,8 @@ impl Worker {
     /// Works until `shutdown`, then drains: what is in hand may finish within the grace, the rest is given back.
     ///
     /// # Errors
-    /// When the operating system gives no thread for the heartbeat.
+    /// When the operating system gives no thread for the heartbeat, or that thread ends before the worker does: without
+    /// it nobody renews leases, so what is in hand is given back at once.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let background = CancellationToken::new();
         let held = HeldClaims::default();
@@ -93,7 +96,13 @@ impl Worker {
 
         tracing::info!(worker.id = self.config.id, slots = self.config.concurrency, "worker started");
         let mut jobs = JoinSet::new();
-        self.work(&heartbeat, &held, &listener, &shutdown.drain, &mut jobs).await;
+        let alive = || !beating.is_finished();
+        self.work(&heartbeat, &held, &listener, &shutdown.drain, &alive, &mut jobs).await;
+        let alive = alive();
+        if !alive {
+            tracing::error!("the heartbeat died: giving jobs back");
+            shutdown.now.cancel();
+        }
         self.drain(&held, &shutdown.now, &mut jobs).await;
 
         // The heartbeat goes last: as long as anything is in hand, its lease is renewed.
@@ -102,26 +111,30 @@ impl Worker {
         // A connection that hangs must not keep the process from ending.
         let _hanging = tokio::time::timeout(LAST_WRITES, self.pipeline.database.close()).await;
         tracing::info!(worker.id = self.config.id, "worker stopped");
+        anyhow::ensure!(alive, "the heartbeat's thread ended before the worker did");
         Ok(())
     }
 
-    /// Claims and runs until `drain`.
+    /// Claims and runs until `drain`, as long as the heartbeat is `alive`.
     async fn work(
         &self,
         heartbeat: &Heartbeat,
         held: &HeldClaims,
         listener: &Listener,
         drain: &CancellationToken,
+        alive: &impl Fn() -> bool,
         jobs: &mut JoinSet<()>,
     ) {
+        let started = Instant::now();
         let mut plenty = false;
         let mut looked: Option<Instant> = None;
-        loop {
+        while alive() {
             // Interest first, query second: what arrives in between wakes us.
             let mut woken = std::pin::pin!(listener.woken());
             woken.as_mut().enable();
             let free = self.config.concurrency - jobs.len();
-            if free > 0 && !drain.is_cancelled() {
+            let beating = self.beats(heartbeat, held.last_beat().unwrap_or(started));
+            if free > 0 && beating && !drain.is_cancelled() {
                 // A burst of notifications is one look at the queue, not a hundred.
                 if let Some(rest) = looked.and_then(|looked| GATHER.checked_sub(looked.elapsed())) {
                     tokio::time::sleep(rest).await;
@@ -168,6 +181,24 @@ impl Worker {
         };
         // Running out of time is as good a reason to claim as having enough slots.
         let _timed_out = tokio::time::timeout(GATHER, gather).await;
+    }
+
+    /// Whether leases are renewed; that they are not is told of once.
+    fn beats(&self, heartbeat: &Heartbeat, last_beat: Instant) -> bool {
+        let regular = heartbeat.is_regular(last_beat);
+        let mut state = self.state.lock();
+        match (regular, state.beats_failing_since) {
+            (true, Some(_)) => {
+                state.beats_failing_since = None;
+                tracing::info!("leases are renewed again");
+            }
+            (false, None) => {
+                state.beats_failing_since = Some(last_beat);
+                tracing::error!("claiming no jobs: their leases could not be renewed");
+            }
+            _ => {}
+        }
+        regular
     }
 
     /// One claim; a database that does not answer is told of once, and then asked again at the next poll.
