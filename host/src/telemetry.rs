@@ -40,8 +40,9 @@ impl TelemetryConfig {
         EnvFilter::new(format!("warn,assay={level},assay_runtime={level},assay_dev={level}"))
     }
 
-    /// Starts logging to standard error. Later calls change nothing.
+    /// Starts logging to standard error, panics included. Later calls change nothing.
     pub fn start(&self) {
+        std::panic::set_hook(Box::new(tell_place));
         let registry = tracing_subscriber::registry().with(self.filter());
         let lines = fmt::layer().with_writer(std::io::stderr);
         // A test or an embedding program may have started logging before.
@@ -51,4 +52,12 @@ impl TelemetryConfig {
             registry.with(lines.with_ansi(std::io::stderr().is_terminal()).with_target(false)).try_init()
         };
     }
+}
+
+/// Tells where a panic happened. Not what it says: `unwrap` and slicing quote the values at hand, and those may be a
+/// document's.
+fn tell_place(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info.location().map(|at| format!("{}:{}:{}", at.file(), at.line(), at.column()));
+    let thread = std::thread::current();
+    tracing::error!(place = place.unwrap_or_default(), thread = thread.name().unwrap_or_default(), "panicked");
 }

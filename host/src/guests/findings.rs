@@ -6,6 +6,8 @@ use assay_runtime::Finding;
 
 /// Findings named in a message; the rest is counted.
 const SHOWN: usize = 5;
+/// Segments of a pointer that are shown; a guest's pointer may have millions.
+const SEGMENTS: usize = 16;
 /// Longer codes are not codes.
 const CODE_BYTES: usize = 64;
 
@@ -62,14 +64,19 @@ fn pointer(pointer: &str, names: &HashSet<String>) -> String {
     if pointer.is_empty() {
         return "the whole document".to_owned();
     }
-    pointer
-        .split('/')
-        .skip(1)
+    let mut segments = pointer.split('/').skip(1);
+    let mut shown: String = segments
+        .by_ref()
+        .take(SEGMENTS)
         .map(|segment| {
             let name = segment.replace("~1", "/").replace("~0", "~");
             if names.contains(&name) { format!("/{segment}") } else { "/*".to_owned() }
         })
-        .collect()
+        .collect();
+    if segments.next().is_some() {
+        shown.push_str("/…");
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -89,6 +96,12 @@ mod tests {
             summary(&found, &names),
             "3 findings: required at /steps/*/owner, type at /*/owner, type at the whole document"
         );
+    }
+
+    #[test]
+    fn a_pointer_without_end_is_cut() {
+        let told = summary(&[finding("type", &"/".repeat(1_000_000))], &HashSet::new());
+        assert_eq!(told, format!("1 finding: type at {}/…", "/*".repeat(SEGMENTS)));
     }
 
     #[test]
