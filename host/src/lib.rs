@@ -32,4 +32,5 @@ pub mod error;
 pub mod job;
 pub mod metrics;
 pub mod retry;
+pub mod this_machine;
 pub mod variables;

@@ -8,9 +8,10 @@ use reqwest::{
     redirect, retry,
 };
 use secrecy::ExposeSecret;
-use url::{Host, Url};
+use url::Url;
 
 use super::config::LlmConfig;
+use crate::this_machine::is_this_machine;
 
 /// Below the 5 s after which uvicorn and Node close an idle connection. A POST that meets the closing cannot be repeated
 /// safely, so it would cost the job an attempt; a handshake now and then costs milliseconds of a call that takes seconds.
@@ -49,13 +50,4 @@ pub(super) fn endpoint(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
     url.path_segments_mut().expect("LLM_BASE_URL is http or https, so it has a path").pop_if_empty().extend(path);
     url
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }

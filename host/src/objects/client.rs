@@ -27,9 +27,10 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use secrecy::ExposeSecret;
-use url::{Host, Url};
+use url::Url;
 
 use super::config::ObjectsConfig;
+use crate::this_machine::is_this_machine;
 
 /// Tries per request within the operation's deadline, the first included: the SDK's standard.
 const TRIES: u32 = 3;
@@ -78,25 +79,4 @@ fn http_client(endpoint: Option<&Url>) -> SharedHttpClient {
         }
         connector.build()
     })
-}
-
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_addresses_are_this_machine() {
-        let here = |text: &str| is_this_machine(&Url::parse(text).unwrap());
-        assert!(here("http://127.0.0.1:9000") && here("http://[::1]:9000") && here("http://localhost:9000"));
-        assert!(!here("http://10.0.0.1:9000") && !here("https://s3.example.com"));
-    }
 }
