@@ -31,8 +31,8 @@ use crate::{
 
 /// Check configuration, database, bucket, model and guests, each with its cure.
 ///
-/// Changes nothing that stays: the bucket gets one small object that is deleted again, the model is asked for its list
-/// of models, which costs nothing. Exits 0 where a worker would work, 64 where the configuration is at fault, else 1.
+/// The bucket gets one small object that is deleted again, the model is asked for its list of models, which costs
+/// nothing, and compiled guests stay in GUEST_CACHE_DIR for the worker. Exits 0 where a worker would work, 64 where the configuration is at fault, else 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay check && assay worker
@@ -297,7 +297,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_reached_fails_with_a_cure() {
-        // Nothing listens on port 1.
+        // Nothing listens on port 1, and no guest lies in the folder.
+        let guests = tempfile::tempdir().unwrap();
         let values = values(&[
             ("DATABASE_URL", "postgres://assay@127.0.0.1:1/assay"),
             ("S3_ENDPOINT", "http://127.0.0.1:1"),
@@ -306,7 +307,7 @@ mod tests {
             ("S3_SECRET_ACCESS_KEY", "hush"),
             ("LLM_BASE_URL", "http://127.0.0.1:1/v1"),
             ("LLM_MODEL", "small"),
-            ("GUEST_DIR", "/nowhere"),
+            ("GUEST_DIR", guests.path().to_str().unwrap()),
         ]);
         let mut checks = check_database(part(&values, DatabaseConfig::load)).await;
         checks.push(check_bucket(part(&values, ObjectsConfig::load)).await);

@@ -55,7 +55,7 @@ impl Default for JobLimits {
             concurrent_prompts: 4,
             prompt_bytes: 2 << 20,
             report_bytes: 4 << 20,
-            report_depth: 128,
+            report_depth: 127,
         }
     }
 }
@@ -63,7 +63,7 @@ impl Default for JobLimits {
 impl GuestsConfig {
     /// Declares and reads the variables of the guests.
     pub fn load(vars: &mut Variables) -> Self {
-        let directory = PathBuf::from(vars.required("GUEST_DIR", "the folder of guests, one .wasm file per release"));
+        let directory = directory(vars);
         let default_version = vars.optional(
             "REPORT_PROMPT_VERSION",
             "prompt version of jobs that name none; the only guest where there is one",
@@ -128,8 +128,8 @@ impl GuestsConfig {
             ),
             prompt_bytes: vars.number("PROMPT_MAX_BYTES", job.prompt_bytes, 1..=1 << 30, "size of one question"),
             report_bytes: vars.number("REPORT_MAX_BYTES", job.report_bytes, 1..=1 << 30, "size of a report"),
-            // serde_json, which reads reports on both sides of the sandbox, goes no deeper.
-            report_depth: vars.number("REPORT_MAX_DEPTH", job.report_depth, 1..=128, "nesting of a report"),
+            // serde_json, which reads reports on both sides of the sandbox, refuses the 128th level.
+            report_depth: vars.number("REPORT_MAX_DEPTH", job.report_depth, 1..=127, "nesting of a report"),
         };
         Self {
             directory,
@@ -141,7 +141,42 @@ impl GuestsConfig {
     }
 }
 
+/// A folder that is not there is a fault like any other of the configuration. Whether it can be read, and what its files
+/// hold, shows when they are loaded.
+fn directory(vars: &mut Variables) -> PathBuf {
+    let text = vars.required("GUEST_DIR", "the folder of guests, one .wasm file per release");
+    let directory = PathBuf::from(&text);
+    if !text.is_empty() && !directory.is_dir() {
+        vars.fault("GUEST_DIR", format!("is {text:?}, but must be a folder; guests are its .wasm files"));
+    }
+    directory
+}
+
 /// `assay/guests` in the user's cache folder, or beside the temporary files where there is no such folder.
 fn default_cache() -> PathBuf {
     std::env::home_dir().map_or_else(std::env::temp_dir, |home| home.join(".cache")).join("assay/guests")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(directory: &str) -> Vec<String> {
+        let mut vars = Variables::from_map([("GUEST_DIR".to_owned(), directory.to_owned())].into());
+        GuestsConfig::load(&mut vars);
+        vars.finish().err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_folder_of_guests_that_is_none_is_a_fault_of_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("guest.wasm");
+        std::fs::write(&file, b"").unwrap();
+        assert_eq!(faults(&folder.path().display().to_string()), [""; 0]);
+        let expected = |path: &str| format!("GUEST_DIR: is {path:?}, but must be a folder; guests are its .wasm files");
+        let file = file.display().to_string();
+        assert_eq!(faults(&file), [expected(&file)]);
+        assert_eq!(faults("/nowhere"), [expected("/nowhere")]);
+        assert_eq!(faults("").len(), 1, "absent is one fault, not two");
+    }
 }

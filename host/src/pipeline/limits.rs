@@ -145,6 +145,17 @@ mod tests {
     }
 
     #[test]
+    fn the_deepest_report_that_passes_is_the_deepest_that_a_verifier_reads() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let read = |levels: usize| serde_json::from_str::<serde_json::Value>(&nested(levels)).is_ok();
+        let limits = JobLimits::default();
+        for (levels, passes) in [(127, true), (128, false), (129, false)] {
+            assert_eq!(check_report(&nested(levels), &limits).is_ok(), passes, "{levels}");
+            assert_eq!(read(levels), passes, "{levels}");
+        }
+    }
+
+    #[test]
     fn a_report_over_its_size_and_one_that_is_no_json_are_refused() {
         let limits = JobLimits { report_bytes: 4, ..JobLimits::default() };
         assert!(check_report("[1,2]", &limits).is_err());
