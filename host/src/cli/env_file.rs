@@ -17,6 +17,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 /// One line, quoted so that a shell and [`read`] see the same value.
+#[cfg(any(test, feature = "dev"))]
 pub(super) fn line(name: &str, value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
     if value.chars().all(plain) {

@@ -28,6 +28,21 @@ use exit::Failure;
 
 use crate::{telemetry::TelemetryConfig, variables::Variables};
 
+/// What the help ends with: only commands that this binary has.
+#[cfg(feature = "dev")]
+const EXAMPLES: &str = "Examples:
+  assay dev                                       everything on this machine, embedded
+  assay --env-file .assay/env submit call.vtt --wait
+  assay --env-file .assay/env status
+  assay check && assay worker                     a deployment";
+
+/// What the help ends with: only commands that this binary has.
+#[cfg(not(feature = "dev"))]
+const EXAMPLES: &str = "Examples:
+  assay check && assay worker
+  assay --env-file env submit call.vtt --wait
+  assay --env-file env status";
+
 /// Turns transcripts into reports that can be trusted.
 ///
 /// Everything is configured by environment variables; the README lists them.
@@ -37,11 +52,7 @@ use crate::{telemetry::TelemetryConfig, variables::Variables};
     version,
     propagate_version = true,
     max_term_width = 100,
-    after_help = "Examples:
-  assay dev                                       everything on this machine, embedded
-  assay --env-file .assay/env submit call.vtt --wait
-  assay --env-file .assay/env status
-  assay check && assay worker                     a deployment"
+    after_help = EXAMPLES
 )]
 struct Arguments {
     #[command(subcommand)]
