@@ -142,17 +142,17 @@ mod tests {
             kept: false,
         };
         Welcome {
-            env_file: "/work/.assay/env".into(),
+            env_file: "/srv/.assay/env".into(),
             postgres_port: 40_123,
-            postgres_folder: "/work/.assay/postgres".into(),
+            postgres_folder: "/srv/.assay/postgres".into(),
             s3_endpoint: "http://127.0.0.1:40124".to_owned(),
             bucket: BUCKET,
-            objects_folder: "/work/.assay/objects/assay-dev".into(),
+            objects_folder: "/srv/.assay/objects/assay-dev".into(),
             model: "small".to_owned(),
             model_url: "http://127.0.0.1:40125/v1".to_owned(),
             model_is_stand_in: stand_in,
             guests: vec![guest("meeting-v1", false), guest("meeting-v2", true)],
-            guest_folder: "/work/guest/dist".into(),
+            guest_folder: "/srv/guest/dist".into(),
             admin: SocketAddr::from(([127, 0, 0, 1], 9464)),
             slots: 16,
         }
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn it_tells_what_runs_where_and_what_to_try() {
-        let shown = |path: &Path| path.strip_prefix("/work").unwrap_or(path).display().to_string();
+        let shown = |path: &Path| path.strip_prefix("/srv").unwrap_or(path).display().to_string();
         insta::assert_snapshot!("dev_is_ready", welcome(true).render("assay", SAMPLE, shown));
     }
 
