@@ -5,6 +5,8 @@
 
 mod fixtures;
 
+mod admin;
+mod beats;
 mod classes;
 mod configuration;
 mod database_failures;
@@ -12,6 +14,7 @@ mod guests;
 mod invariants;
 mod journal;
 mod leases;
+mod locks;
 mod migrations;
 mod model_failures;
 mod privacy;
