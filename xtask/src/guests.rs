@@ -35,6 +35,13 @@ pub struct Args {
     toolchain: Option<guest_toolchain::Source>,
 }
 
+impl Args {
+    /// Builds twice and compares.
+    pub fn checked() -> Self {
+        Self { check: true, ..Self::default() }
+    }
+}
+
 struct Guest {
     package: &'static str,
     file: &'static str,

@@ -1,5 +1,6 @@
 //! Where things are.
 
+use crate::run;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -19,7 +20,7 @@ pub fn root() -> &'static Path {
 
 /// Where guests are compiled, apart from the host's own target folder: another toolchain, another workspace.
 pub fn guest_target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("guest")
+    run::target().join("guest")
 }
 
 /// The user's cache folder for this project.

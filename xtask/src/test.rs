@@ -12,15 +12,23 @@ use std::process::Command;
 /// # Errors
 /// The stage's own, with the command to run it again.
 pub fn run() -> Result<()> {
-    let mut stages = Stages::new("cargo xtask test", 10);
+    let mut stages = Stages::new("cargo xtask test", 11);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("format", || {
         run::run(&mut run::cargo(&["fmt", "--all", "--check"]))?;
         run::run(&mut guest_cargo(&["fmt", "--all"], &["--", "--check"]))
     })?;
-    stages.run("guests", || guests::run(&guests::Args::default()).context("to run it again: cargo xtask guests"))?;
+    stages.run("guests, built twice", || {
+        // Redeploying the same sources must change no digest, wherever they were built.
+        guests::run(&guests::Args::checked()).context("to run it again: cargo xtask guests --check")
+    })?;
     stages.run("clippy", || {
         let mut cargo = run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+        run::run(&mut cargo)
+    })?;
+    stages.run("clippy of a deployment", || {
+        // With `assay dev` left out, what only it uses is dead code, and what it brings along is missing.
+        let mut cargo = run::cargo(&["clippy", "--package", "assay", "--no-default-features", "--", "-D", "warnings"]);
         run::run(&mut cargo)
     })?;
     stages.run("clippy of the guests", || {
