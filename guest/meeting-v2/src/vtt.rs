@@ -10,25 +10,40 @@ pub(crate) struct Cue {
 
 /// The cues in the order of the file.
 pub(crate) fn cues(text: &str) -> Vec<Cue> {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    read(text.split('\n'))
+}
+
+/// Reads each line once: a transcript may have tens of thousands of cues.
+fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Cue> {
     let mut cues: Vec<Cue> = Vec::new();
     let mut inside = false;
-    for line in text.split(['\n', '\r']).map(str::trim) {
+    // The line before, where it is the newest of its cue, and how long the cue's text was without it.
+    let mut newest: Option<(&str, usize)> = None;
+    for line in lines.map(str::trim) {
+        let before = newest.take();
         if let Some(start_ms) = line.split_once("-->").and_then(|(start, _)| milliseconds(start.trim())) {
+            if let (Some((_, len)), Some(cue)) = (before.filter(|(line, _)| looks_like_an_id(line)), cues.last_mut()) {
+                cue.text.truncate(len);
+            }
             cues.push(Cue { start_ms, text: String::new() });
             inside = true;
         } else if line.is_empty() {
-            // "\r\n" makes an empty piece behind each line, so an empty line ends a cue only once it has text.
-            inside = inside && cues.last().is_some_and(|cue| cue.text.is_empty() || text.contains("\r\n"));
-        } else if inside {
-            if let Some(cue) = cues.last_mut() {
-                if !cue.text.is_empty() {
-                    cue.text.push(' ');
-                }
-                cue.text.push_str(&plain(line));
+            inside = false;
+        } else if let (true, Some(cue)) = (inside, cues.last_mut()) {
+            newest = Some((line, cue.text.len()));
+            if !cue.text.is_empty() {
+                cue.text.push(' ');
             }
+            cue.text.push_str(&plain(line));
         }
     }
     cues
+}
+
+/// Whether a line that directly precedes a time is a cue's id ("17", a GUID) and not the end of what was said before it.
+fn looks_like_an_id(line: &str) -> bool {
+    !line.contains(char::is_whitespace) && !line.contains('<') && line.contains(|c: char| c.is_ascii_digit())
 }
 
 /// `HH:MM:SS.mmm` or `MM:SS.mmm`.
@@ -62,11 +77,16 @@ pub(crate) fn stamp(ms: u64) -> String {
 fn plain(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
+    // Once there is no ">" left, no later "<" opens a tag, and none has to look for it again.
+    let mut closes = true;
     while let Some(at) = rest.find(['<', '&']) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let tag = rest.starts_with('<') && rest[1..].starts_with(|c: char| c == '/' || c.is_ascii_alphanumeric());
-        if let (true, Some(end)) = (tag, rest.find('>')) {
+        let tag =
+            closes && rest.starts_with('<') && rest[1..].starts_with(|c: char| c == '/' || c.is_ascii_alphanumeric());
+        let end = tag.then(|| rest.find('>')).flatten();
+        closes &= !tag || end.is_some();
+        if let Some(end) = end {
             rest = &rest[end + 1..];
         } else if let Some((entity, decoded)) = ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity)) {
             out.push_str(decoded);
@@ -96,6 +116,7 @@ const ENTITIES: &[(&str, &str)] = &[
 mod tests {
     use super::{cues, plain, stamp};
     use proptest::prelude::*;
+    use std::cell::Cell;
 
     fn read(text: &str) -> Vec<(String, String)> {
         cues(text).into_iter().map(|cue| (stamp(cue.start_ms), cue.text)).collect()
@@ -125,6 +146,41 @@ mod tests {
             read("00:01.000 --> 00:02.000\none\n00:03.000 --> 00:04.000\ntwo"),
             [said("00:00:01.000", "one"), said("00:00:03.000", "two")]
         );
+    }
+
+    #[test]
+    fn an_id_is_never_spoken_whatever_ends_the_lines() {
+        let spaced = "WEBVTT\n\n1\n00:01.000 --> 00:02.000\none\n\n8f2c-11/12-0\n00:03.000 --> 00:04.000\ntwo\n";
+        let dense = "WEBVTT\n1\n00:01.000 --> 00:02.000\none\n8f2c-11/12-0\n00:03.000 --> 00:04.000\ntwo\n";
+        for text in [spaced, dense] {
+            for end in ["\n", "\r\n", "\r"] {
+                let text = text.replace('\n', end);
+                assert_eq!(read(&text), [said("00:00:01.000", "one"), said("00:00:03.000", "two")], "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_note_is_never_spoken_not_even_behind_an_empty_cue() {
+        let text = "WEBVTT\n\n00:01.000 --> 00:02.000\n\nNOTE not said\nby anybody\n\n00:03.000 --> 00:04.000\ntwo\n\nNOTE nor this\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+            assert_eq!(read(&text), [said("00:00:01.000", ""), said("00:00:03.000", "two")], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn each_line_of_a_long_file_is_read_once() {
+        let text: String = (0..10_000).map(|n| format!("{n}\n00:{:02}.000 --> 00:59.000\nword\n\n", n % 60)).collect();
+        let lines = Cell::new(0);
+        let cues = super::read(text.split('\n').inspect(|_| lines.set(lines.get() + 1)));
+        assert_eq!((cues.len(), lines.get()), (10_000, 40_001));
+        assert!(cues.iter().all(|cue| cue.text == "word"));
+    }
+
+    #[test]
+    fn a_line_of_tags_that_never_close_is_text() {
+        let line = format!("<i>x</i> {}&amp;", "<a".repeat(100_000));
+        assert_eq!(plain(&line), format!("x {}&", "<a".repeat(100_000)));
     }
 
     #[test]
