@@ -12,13 +12,14 @@
 //! | in 3 days, in two weeks; через 3 дня, через неделю | that many days later |
 //! | 5 March, March 5th, 2026; 5 марта, 05.03.2026, 2026-03-05 | that day; without a year the first from that day on |
 //!
-//! The whole text must be understood, a time of day aside. Anything else is uncertain, and a guess is worse than no date.
+//! The whole text must be understood, a time of day aside ("at 9.10" is one). Anything else is uncertain, negations among it,
+//! and a guess is worse than no date.
 
 mod words;
 
 use time::format_description::well_known::Rfc3339;
 use time::{Date, Duration, Month, OffsetDateTime, Weekday};
-use words::{is_filler, is_next, month, number, weekday};
+use words::{is_next, month, number, weekday};
 
 /// What a text says about a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,10 @@ pub(crate) enum Due {
 /// Further away than this is no due date, in days.
 const MAX_DAYS: i64 = 3660;
 
+/// Longer than this is no day, in characters and in words; it bounds how deep the reading goes, too.
+const MAX_CHARS: usize = 80;
+const MAX_WORDS: usize = 8;
+
 /// The day of an RFC 3339 instant.
 pub(crate) fn received_on(received_at: &str) -> Option<Date> {
     OffsetDateTime::parse(received_at, &Rfc3339).ok().map(OffsetDateTime::date)
@@ -46,16 +51,23 @@ pub(crate) fn iso(date: Date) -> String {
 
 /// Understands a text. Without the day it was received only full dates are certain.
 pub(crate) fn resolve(said: &str, received_on: Option<Date>) -> Due {
+    if said.chars().nth(MAX_CHARS).is_some() {
+        return Due::Uncertain;
+    }
     let said = said.to_lowercase().replace('ё', "е");
     let tokens: Vec<&str> = said
         .split(|c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')'))
         .map(trim)
         .filter(|t| !t.is_empty())
+        .take(MAX_WORDS + 1)
         .collect();
+    if tokens.len() > MAX_WORDS {
+        return Due::Uncertain;
+    }
     if words::says_nothing(&tokens.join(" ")) {
         return Due::Unsaid;
     }
-    let kept: Vec<&str> = tokens.into_iter().filter(|token| !is_filler(token)).collect();
+    let kept = words::without_fillers(&tokens);
     let date = full_date(&kept).or_else(|| received_on.and_then(|today| relative(&kept, today)));
     match date.filter(|date| (0..=9999).contains(&date.year())) {
         Some(date) => Due::On(date),

@@ -50,6 +50,8 @@ fn english_days_are_resolved() {
         ("by 3 March", "2027-03-03"),
         ("Friday, 6 March", "2026-03-06"),
         ("Friday, March 6, 2026", "2026-03-06"),
+        ("no later than Friday", "2026-03-06"),
+        ("Friday at 9.10", "2026-03-06"),
     ] {
         assert_eq!(said(text), date, "{text}");
     }
@@ -84,6 +86,11 @@ fn russian_days_are_resolved() {
         ("05.03", "2026-03-05"),
         ("05.03.2027", "2027-03-05"),
         ("в пятницу, 6 марта", "2026-03-06"),
+        ("не позже пятницы", "2026-03-06"),
+        ("не позднее пятницы", "2026-03-06"),
+        ("не позже чем в пятницу", "2026-03-06"),
+        ("в пятницу в 9.10", "2026-03-06"),
+        ("к 9.10", "2026-10-09"),
     ] {
         assert_eq!(said(text), date, "{text}");
     }
@@ -129,6 +136,19 @@ fn what_is_not_certain_is_not_guessed() {
         "пятница или понедельник",
         "in -3 days",
         "99999-01-01",
+        "no Friday",
+        "not on Friday",
+        "later than Friday",
+        "no later than no Friday",
+        "не в пятницу",
+        "не завтра",
+        "позже пятницы",
+        "позднее 5 марта",
+        "at 9.10",
+        "в 9.10",
+        &"friday ".repeat(5000),
+        &format!("5 {}march", "of ".repeat(20_000)),
+        "eod eod eod eod eod eod eod eod friday",
     ] {
         assert_eq!(said(text), "Uncertain", "{text}");
     }

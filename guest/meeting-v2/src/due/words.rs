@@ -30,8 +30,29 @@ pub(super) fn says_nothing(text: &str) -> bool {
     )
 }
 
+/// The words that say which day. "No" and "later" add nothing only where they stand together; alone they deny the day.
+pub(super) fn without_fillers<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let mut kept = Vec::new();
+    let mut left = words;
+    while let [first, others @ ..] = left {
+        left = match left {
+            ["no" | "not", "later", "than", rest @ ..]
+            | ["не", "позже" | "позднее", "чем", rest @ ..]
+            | ["не", "позже" | "позднее", rest @ ..] => rest,
+            ["at" | "в", time, rest @ ..] if is_dotted_time(time) => rest,
+            _ => {
+                if !is_filler(first) {
+                    kept.push(*first);
+                }
+                others
+            }
+        };
+    }
+    kept
+}
+
 /// Words that add nothing to the day: prepositions, and times of day, which a date cannot hold.
-pub(super) fn is_filler(token: &str) -> bool {
+fn is_filler(token: &str) -> bool {
     let listed = matches!(
         token,
         "by" | "on"
@@ -45,9 +66,6 @@ pub(super) fn is_filler(token: &str) -> bool {
             | "coming"
             | "upcoming"
             | "latest"
-            | "no"
-            | "later"
-            | "than"
             | "morning"
             | "noon"
             | "midday"
@@ -60,9 +78,6 @@ pub(super) fn is_filler(token: &str) -> bool {
             | "на"
             | "в"
             | "во"
-            | "не"
-            | "позже"
-            | "позднее"
             | "этот"
             | "эту"
             | "эта"
@@ -86,6 +101,12 @@ pub(super) fn is_filler(token: &str) -> bool {
             | "часа"
     );
     listed || is_time(token)
+}
+
+/// "9.10", which is a date where no preposition says that it is a time.
+fn is_dotted_time(token: &str) -> bool {
+    let below = |text: &str, end: u8| text.len() <= 2 && text.parse::<u8>().is_ok_and(|number| number < end);
+    token.split_once('.').is_some_and(|(hours, minutes)| minutes.len() == 2 && below(hours, 24) && below(minutes, 60))
 }
 
 /// "17:00", "5pm", "5:30pm".
