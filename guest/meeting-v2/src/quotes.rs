@@ -6,8 +6,14 @@ use assay_guest::{Notes, Transcript};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// How many quotes are looked up: each costs one walk over the transcript. The schema allows 20; the rest is left out with a note.
+/// How many quotes are looked up: each costs one walk over the transcript. The rest is left out with a note.
 const MAX_LOOKED_UP: usize = 40;
+
+/// How much a quote may cost in places where it is found and is no whole words, in bytes.
+const MAX_COMPARED: usize = 1 << 24;
+
+/// How many quotes the schema allows.
+const MAX_KEPT: usize = 20;
 
 /// Verifies a list of quotes and puts it in the order of the transcript. What is no quote at all stays for the schema to judge.
 pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mut Notes) {
@@ -28,7 +34,8 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
         tidy_field(&mut quote, "speaker");
         // The time of a cue comes from the transcript, never from the model.
         quote.remove("at");
-        if !seen.insert(tidy::key(&text)) {
+        let key = tidy::key(&text);
+        if seen.contains(&key) {
             continue;
         }
         looked_up += 1;
@@ -39,6 +46,8 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
                     quote.insert("at".to_owned(), Value::String(vtt::stamp(ms)));
                 }
                 kept.push((place, quote));
+                // Only now: the same words in another spelling may be found where these were not.
+                seen.insert(key);
             }
             None if looked_up > MAX_LOOKED_UP => {
                 notes.add("quote-not-checked", "/quotes", "a quote beyond the number that is checked was left out")
@@ -47,6 +56,10 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
                 notes.add("quote-not-found", "/quotes", "a quote that does not occur in the transcript was left out")
             }
         }
+    }
+    if kept.len() > MAX_KEPT {
+        kept.truncate(MAX_KEPT);
+        notes.add("quotes-left-out", "/quotes", "quotes beyond the number that a report holds were left out");
     }
     kept.sort_by_key(|(place, _)| *place);
     items.extend(kept.into_iter().map(|(_, quote)| Value::Object(quote)));
@@ -71,7 +84,7 @@ fn bare(text: &str) -> String {
     text.trim_matches(|c| is_quote_mark(c) || char::is_whitespace(c)).to_owned()
 }
 
-fn is_quote_mark(c: char) -> bool {
+pub(crate) fn is_quote_mark(c: char) -> bool {
     matches!(
         c,
         '"' | '\''
@@ -131,7 +144,18 @@ impl Spoken {
             let after = self.text[*at + wanted.len()..].chars().next();
             !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
         };
-        self.text.match_indices(wanted).map(|(at, _)| at).find(whole)
+        // Not `match_indices`: the whole words may begin within a match that is none ("ha ha" in "aha ha ha").
+        let mut from = 0;
+        let mut left = MAX_COMPARED;
+        while let Some(at) = self.text[from..].find(wanted).map(|at| from + at) {
+            if whole(&at) {
+                return Some(at);
+            }
+            left = left.checked_sub(wanted.len())?;
+            // The next whole word begins behind the rest of this one.
+            from = at + self.text[at..].find(|c: char| !c.is_alphanumeric())?;
+        }
+        None
     }
 
     /// When the words at a place were said.
@@ -234,10 +258,39 @@ mod tests {
     #[test]
     fn a_flood_of_quotes_is_not_looked_up() {
         let quotes: Vec<Value> = (0..1000).map(|n| json!({"text": format!("w{n}")})).collect();
-        let text: String = (0..1000).map(|n| format!("w{n} ")).collect();
-        let (kept, notes) = verified("text/plain", &text, Value::Array(quotes));
-        assert_eq!(kept.as_array().map(Vec::len), Some(super::MAX_LOOKED_UP));
+        let (kept, notes) = verified("text/plain", "w39 w40 w41", Value::Array(quotes));
+        assert_eq!(kept, json!([{"text": "w39"}]));
         assert!(notes.contains(&"quote-not-checked".to_owned()));
+    }
+
+    #[test]
+    fn of_more_true_quotes_than_a_report_holds_the_first_ones_stay() {
+        let text: String = (0..21).map(|n| format!("w{n} ")).collect();
+        for (written, expected) in [(20, vec![]), (21, vec!["quotes-left-out"])] {
+            let quotes = (0..written).map(|n| json!({"text": format!("w{n}")})).collect();
+            let (kept, notes) = verified("text/plain", &text, quotes);
+            assert_eq!(
+                (kept.as_array().map(Vec::len), notes),
+                (Some(20), expected.into_iter().map(str::to_owned).collect())
+            );
+        }
+    }
+
+    #[test]
+    fn a_quote_that_is_not_found_hides_no_other_spelling_of_it() {
+        let (kept, notes) =
+            verified("text/plain", "well, we ship", json!([{"text": "well we ship"}, {"text": "well, we ship"}]));
+        assert_eq!(kept, json!([{"text": "well, we ship"}]));
+        assert_eq!(notes, ["quote-not-found"]);
+    }
+
+    #[test]
+    fn words_are_found_within_a_match_that_is_none() {
+        assert!(found("aha ha ha done", "ha ha"));
+        assert!(found("ага га га", "га га"));
+        assert!(!found("aha ha haa", "ha ha"));
+        assert!(!found(&"a".repeat(1 << 20), &"a".repeat(600)));
+        assert!(!found(&"ab ".repeat(1 << 18), &format!("{}a", "ab ".repeat(200))));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use time::Date;
 pub(crate) fn arrange(items: &mut Vec<Value>, received_on: Option<Date>, notes: &mut Notes) {
     let mut steps: Vec<(Map<String, Value>, bool)> = Vec::with_capacity(items.len());
     let mut others = Vec::new();
-    let mut places: HashMap<(String, String), usize> = HashMap::new();
+    // Owner and action, then the day: where the step is.
+    let mut places: HashMap<(String, String), HashMap<String, usize>> = HashMap::new();
     for item in items.drain(..) {
         let Value::Object(mut step) = item else {
             others.push(item);
@@ -23,15 +24,24 @@ pub(crate) fn arrange(items: &mut Vec<Value>, received_on: Option<Date>, notes: 
         }
         let unresolved = !resolve(&mut step, received_on);
         let key = (tidy::key(text(&step, "owner")), tidy::key(text(&step, "action")));
-        match places.get(&key) {
-            // Of two equal steps the one with a date says more. Steps without words are never equal: they are faults to report.
-            Some(&at) if !key.1.is_empty() => {
-                if text(&steps[at].0, "due_date").is_empty() && !text(&step, "due_date").is_empty() {
-                    steps[at] = (step, unresolved);
-                }
+        if key.1.is_empty() {
+            // Steps without words are never equal: they are faults to report.
+            steps.push((step, unresolved));
+            continue;
+        }
+        let due = text(&step, "due_date").to_owned();
+        let same = places.entry(key).or_default();
+        if same.contains_key(&due) || (due.is_empty() && !same.is_empty()) {
+            continue;
+        }
+        // Of two equal steps the one with a date says more; on two days they are two steps.
+        match same.remove("") {
+            Some(at) => {
+                same.insert(due, at);
+                steps[at] = (step, unresolved);
             }
-            _ => {
-                places.insert(key, steps.len());
+            None => {
+                same.insert(due, steps.len());
                 steps.push((step, unresolved));
             }
         }
@@ -122,6 +132,13 @@ mod tests {
             {"owner": "Anna", "action": "Send it"}, {"owner": "anna", "action": "send it.", "due_date": "tomorrow"}, {"owner": "Anna", "action": "send it!"}
         ]));
         assert_eq!(steps, json!([{"owner": "anna", "action": "send it.", "due_date": "2026-03-05"}]));
+    }
+
+    #[test]
+    fn the_same_action_on_two_days_is_two_steps() {
+        let step = |due: &str| json!({"owner": "Anna", "action": "call", "due_date": due});
+        let (steps, _) = arranged(json!([step(""), step("friday"), step("today"), step("by Friday"), step("none")]));
+        assert_eq!(steps, json!([step("2026-03-04"), step("2026-03-06")]));
     }
 
     #[test]

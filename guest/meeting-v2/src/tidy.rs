@@ -1,5 +1,6 @@
 //! Tidying strings and lists of strings.
 
+use crate::quotes::is_quote_mark;
 use serde_json::Value;
 use std::collections::HashSet;
 
@@ -8,10 +9,17 @@ pub(crate) fn text(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What makes two texts the same remark: letters and digits alone, in lower case.
+/// What makes two texts the same remark: their words in lower case, without quote marks and the marks of a sentence around
+/// them. Signs stay: "+5 %" is not "-5 %", and "C++" is not "C#".
 pub(crate) fn key(text: &str) -> String {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let text = text.replace(is_quote_mark, "");
+    let words = text.split_whitespace().map(|word| word.trim_matches(is_mark)).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+}
+
+/// Marks of a sentence or a list.
+fn is_mark(c: char) -> bool {
+    matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | '(' | ')' | '[' | ']' | '*' | '•' | '·' | '—')
 }
 
 /// Tidies each string of a list, drops empty ones and all but the first of equal ones. What is no string stays for the
@@ -23,7 +31,7 @@ pub(crate) fn list(items: &mut Vec<Value>) {
             *string = text(string);
             let key = key(string);
             // Signs alone ("…", "-") say nothing.
-            !key.is_empty() && seen.insert(key)
+            key.contains(char::is_alphanumeric) && seen.insert(key)
         }
         _ => true,
     });
@@ -47,6 +55,13 @@ mod tests {
             listed(json!(["  Ship\n it. ", "ship it", "", " ", "—", "Другое", "ДРУГОЕ!", 7, 7, null])),
             json!(["Ship it.", "Другое", 7, 7, null])
         );
+    }
+
+    #[test]
+    fn a_sign_makes_another_remark() {
+        let different = json!(["Revenue +5 %", "Revenue −5 %", "Revenue -5 %", "Revenue 5 %", "C++", "C#", "C"]);
+        assert_eq!(listed(different.clone()), different);
+        assert_eq!(listed(json!(["Don’t ship, yet!", "«don't ship yet»", "-", "+ %"])), json!(["Don’t ship, yet!"]));
     }
 
     proptest! {
