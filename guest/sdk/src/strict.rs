@@ -59,7 +59,7 @@ const DESCRIBED: &[(&str, &str)] = &[
     ("uniqueItems", "unique items"),
 ];
 
-/// How many `$ref`s are followed in a row before a schema counts as circular.
+/// How many `$ref`s are followed in a row, or alternatives looked into one within another, before a schema counts as circular.
 const MAX_REFS: usize = 16;
 
 /// Derives the schema for the model, and what it could not express.
@@ -232,10 +232,11 @@ fn describe(source: &Map<String, Value>, out: &mut Map<String, Value>) {
 
 /// Removes each null that stands for "left out": a property that the canonical schema neither requires nor lets be null.
 pub fn strip_nulls(document: &mut Value, canonical: &Value) {
-    strip(document, canonical, canonical);
+    strip(document, canonical, canonical, MAX_REFS);
 }
 
-fn strip(value: &mut Value, schema: &Value, root: &Value) {
+/// `refs_left` bounds how deep the schema goes without going deeper into the value.
+fn strip(value: &mut Value, schema: &Value, root: &Value, refs_left: usize) {
     let Some(map) = resolve(schema, root).as_object() else {
         return;
     };
@@ -250,7 +251,7 @@ fn strip(value: &mut Value, schema: &Value, root: &Value) {
                 });
                 for (name, value) in object.iter_mut() {
                     if let Some(property) = properties.get(name) {
-                        strip(value, property, root);
+                        strip(value, property, root, MAX_REFS);
                     }
                 }
             }
@@ -259,18 +260,21 @@ fn strip(value: &mut Value, schema: &Value, root: &Value) {
             let tuple = map.get("prefixItems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             for (index, item) in items.iter_mut().enumerate() {
                 if let Some(schema) = tuple.get(index).or_else(|| map.get("items")) {
-                    strip(item, schema, root);
+                    strip(item, schema, root, MAX_REFS);
                 }
             }
         }
         _ => return,
+    }
+    if refs_left == 0 {
+        return;
     }
     for keyword in ["allOf", "anyOf", "oneOf"] {
         let branches = map.get(keyword).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let all = keyword == "allOf";
         let fitting: Vec<&Value> = branches.iter().filter(|branch| all || could_be(value, branch, root)).collect();
         for branch in if all { &fitting[..] } else { &fitting[..fitting.len().min(1)] } {
-            strip(value, branch, root);
+            strip(value, branch, root, refs_left - 1);
         }
     }
 }

@@ -131,6 +131,12 @@ fn a_circular_schema_ends() {
         &json!({"properties": {"s": {"$ref": "#/properties/s"}, "t": {"anyOf": [{"$ref": "#/properties/t"}]}}}),
     );
     assert!(derive(&schema).0.is_object());
+    for keyword in ["allOf", "anyOf", "oneOf"] {
+        let circle = json!({"$defs": {"self": {keyword: [{"$ref": "#/$defs/self"}]}}, "properties": {"s": {"$ref": "#/$defs/self"}}});
+        let mut document = json!({"s": {}});
+        strip_nulls(&mut document, &circle);
+        assert_eq!(document, json!({"s": {}}), "{keyword}");
+    }
 }
 
 proptest! {
