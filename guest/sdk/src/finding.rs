@@ -69,12 +69,29 @@ pub(crate) fn collect_findings<'a>(
     document: &Value,
     names: &Names,
 ) -> Vec<Finding> {
-    // Bounded before sorting too: a document of 4 MiB can break a schema a million times.
+    // Bounded before sorting too: even a document that is not large can break a schema ten thousand times.
     let mut findings: Vec<Finding> =
         errors.take(16 * MAX_FINDINGS).map(|error| finding(&error, document, names)).collect();
     findings.sort_by(|a, b| (&a.pointer, &a.code, &a.message).cmp(&(&b.pointer, &b.code, &b.message)));
     findings.dedup();
     bounded(findings)
+}
+
+/// The findings about a document that is too large for all its errors: the first one, where it is known, and that there may
+/// be others.
+pub(crate) fn first_finding(error: Option<ValidationError<'_>>, document: &Value, names: &Names) -> Vec<Finding> {
+    let whole = |code: &str, message: &str| Finding {
+        code: code.to_owned(),
+        pointer: String::new(),
+        message: message.to_owned(),
+    };
+    match error {
+        Some(error) => {
+            let more = whole("more", "the document is too large to look for further findings");
+            vec![finding(&error, document, names), more]
+        }
+        None => vec![whole("schema", "breaks its schema, and is too large to say where")],
+    }
 }
 
 fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {

@@ -12,6 +12,7 @@ mod bindings;
 mod finding;
 mod flow;
 pub mod json;
+mod large;
 pub mod log;
 mod panic;
 mod prompt;

@@ -1,7 +1,7 @@
 //! A report's schema, made ready once: parsed, compiled, and with the stricter variant for the model beside it.
 
-use crate::finding::{Names, collect_findings};
-use crate::{Finding, json, strict};
+use crate::finding::{Names, collect_findings, first_finding};
+use crate::{Finding, json, large, strict};
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 use std::fmt;
@@ -33,6 +33,7 @@ pub struct Schema {
     losses: Vec<strict::Loss>,
     validator: Validator,
     names: Names,
+    errors_are_small: bool,
 }
 
 impl Schema {
@@ -61,7 +62,15 @@ impl Schema {
             .build(&canonical)
             .map_err(|error| SchemaError(format!("schema at \"{}\": {error}", error.instance_path())))?;
         let (answer, losses) = strict::derive(&canonical);
-        Ok(Self { text: text.to_owned(), names: Names::of(&canonical), canonical, answer, losses, validator })
+        Ok(Self {
+            text: text.to_owned(),
+            names: Names::of(&canonical),
+            errors_are_small: large::errors_are_small(&canonical),
+            canonical,
+            answer,
+            losses,
+            validator,
+        })
     }
 
     /// The schema as its author wrote it.
@@ -93,6 +102,10 @@ impl Schema {
         // The yes-or-no walk is the faster one, and most documents are valid.
         if self.validator.is_valid(document) {
             return Vec::new();
+        }
+        if large::is_large(document) {
+            let error = self.errors_are_small.then(|| self.validator.validate(document).err()).flatten();
+            return first_finding(error, document, &self.names);
         }
         collect_findings(self.validator.iter_errors(document), document, &self.names)
     }
@@ -174,10 +187,26 @@ mod tests {
     #[test]
     fn findings_are_bounded_and_the_last_one_says_so() {
         let schema = json!({"items": {"type": "string"}});
-        let document = Value::Array((0..100_000).map(Value::from).collect());
+        let document = Value::Array((0..1_000).map(Value::from).collect());
         let found = findings(&schema, &document);
         assert_eq!(found.len(), MAX_FINDINGS);
         assert_eq!(found.last().map(|(_, code, _)| code.as_str()), Some("more"));
+    }
+
+    #[test]
+    fn of_a_large_document_the_first_error_alone_is_looked_for() {
+        let mut items = vec![json!("text"); 10_000];
+        items[7_000] = json!(7);
+        items[8_000] = json!({});
+        let strings = json!({"items": {"type": "string"}});
+        let found = findings(&json!({"properties": {"list": strings}}), &json!({"list": items}));
+        let places: Vec<_> = found.iter().map(|(pointer, code, _)| (pointer.as_str(), code.as_str())).collect();
+        assert_eq!(places, [("/list/7000", "type"), ("", "more")]);
+        // The error of an alternative would carry one for each item.
+        let found = findings(&json!({"properties": {"list": {"anyOf": [strings]}}}), &json!({"list": items}));
+        let places: Vec<_> = found.iter().map(|(pointer, code, _)| (pointer.as_str(), code.as_str())).collect();
+        assert_eq!(places, [("", "schema")]);
+        assert!(findings(&strings, &Value::Array(vec![json!("text"); 10_000])).is_empty());
     }
 
     #[test]
