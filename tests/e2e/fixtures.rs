@@ -58,6 +58,14 @@ pub async fn worker(env: &Env) -> AssayProcess {
     worker
 }
 
+/// Where a worker serves its health and metrics, as it says itself.
+pub async fn admin(worker: &AssayProcess) -> String {
+    let line = worker.wait_for_line("serving /livez").await;
+    let (_, address) = line.split_once("127.0.0.1:").expect("the address in the line");
+    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+    format!("http://127.0.0.1:{port}")
+}
+
 /// Compiles the reference guests and the verifiers of the tests' schemas into the cache that all workers share, once and
 /// without a deadline: a cold cache on a busy machine takes longer than any test waits for a worker.
 async fn compile_once(env: &Env) {
