@@ -1,8 +1,10 @@
 //! Claims: one at a time, taken back from the dead, never written by the stale.
 
-use assay_tests::{Gate, Reply, Signal, World};
+use std::time::Duration;
 
-use crate::fixtures::{TRANSCRIPT, answer, env, short_leases, with, worker};
+use assay_tests::{Fault, Gate, JobRow, Operation, Proxy, Reply, Signal, World};
+
+use crate::fixtures::{Env, TRANSCRIPT, answer, env, short_leases, with, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_never_run_one_job_at_the_same_time() {
@@ -29,7 +31,113 @@ async fn two_workers_never_run_one_job_at_the_same_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_takes_longer_than_its_lease_is_renewed_and_stays_with_its_worker() {
+    let world = World::start().await;
+    let gate = Gate::new();
+    world.model.always(Reply::json(&answer()).held(&gate));
+    let env = short_leases(env(&world));
+    let (_one, _two) = tokio::join!(worker(&env), worker(&env));
+    let id = world.enqueue(TRANSCRIPT).await;
+    gate.reached().await;
+    let beaten = |job: &JobRow| job.heartbeat_at.zip(job.locked_at).map(|(beat, claimed)| beat - claimed);
+    let two_leases = Duration::from_secs(4);
+    world.wait_for_job(id, |job| job.lease_token > 1 || beaten(job).is_some_and(|beaten| beaten > two_leases)).await;
+    gate.release();
+    world.wait_for_status(id, "succeeded").await;
+    assert_eq!(world.job(id).await.lease_token, 1, "nobody else has claimed it");
+    assert_eq!(world.model.calls(), 1);
+}
+
+/// A worker with one slot behind the proxy. The slot is taken by the job that the test is about, so the worker cannot
+/// claim that job again itself.
+fn behind(proxy: &Proxy, world: &World) -> Env {
+    let url = proxy.url_of(world.database.url());
+    let patient = [("DATABASE_URL", url.as_str()), ("DATABASE_TIMEOUT_MS", "60000"), ("WORKER_CONCURRENCY", "1")];
+    with(short_leases(env(world)), &patient)
+}
+
+/// The job is held by the second claim, and nothing but that has happened to it.
+async fn held_by_the_second_claim(world: &World, id: uuid::Uuid, holder: &str) {
+    let job = world.job(id).await;
+    assert_eq!((job.status.as_str(), job.lease_token, job.locked_by.as_deref()), ("processing", 2, Some(holder)));
+    let file = world.file(id).await;
+    assert_eq!((file.status.as_str(), file.storage_key_report), ("processing", None));
+    assert_eq!(outcomes(world, id).await, [(1, "lost".to_owned())]);
+}
+
+/// The job ended once, under the second claim.
+async fn finished_by_the_second_claim(world: &World, id: uuid::Uuid, received: &[i64]) {
+    let file = world.wait_for_status(id, "succeeded").await;
+    assert!(file.storage_key_report.is_some_and(|key| key.contains("-2/report.json")));
+    assert_eq!(outcomes(world, id).await, [(1, "lost".to_owned()), (2, "succeeded".to_owned())]);
+    assert_eq!(journal(world).await, received, "the tokens under which answers were received");
+}
+
+async fn outcomes(world: &World, id: uuid::Uuid) -> Vec<(i64, String)> {
+    world.attempts(id).await.into_iter().map(|attempt| (attempt.lease_token, attempt.outcome)).collect()
+}
+
+/// The tokens under which answers were received.
+async fn journal(world: &World) -> Vec<i64> {
+    let sql = "SELECT lease_token FROM job_answers ORDER BY ordinal";
+    sqlx::query_scalar(sql).fetch_all(world.database.pool()).await.expect("the journal")
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_worker_cannot_finalize_after_its_job_was_claimed_again() {
+    let world = World::start().await;
+    let fresh = Gate::new();
+    world.model.always(Reply::json(&answer()));
+    world.objects.fault(Operation::Put, "-2/report.json", Fault::Stall(fresh.clone()));
+    let proxy = Proxy::before(world.database.url()).await;
+    let settling = proxy.hold_statement("storage_key_raw_llm_output =");
+    let stalled = worker(&behind(&proxy, &world)).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    settling.reached().await;
+
+    let _second = worker(&short_leases(env(&world))).await;
+    fresh.reached().await;
+    let holder = world.job(id).await.locked_by.expect("the job is held");
+    settling.forward().await;
+    held_by_the_second_claim(&world, id, &holder).await;
+    stalled.wait_for_line("the job was not settled: its claim is lost").await;
+
+    fresh.release();
+    finished_by_the_second_claim(&world, id, &[1]).await;
+    assert_eq!(world.model.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stalled_worker_cannot_journal_an_answer_after_its_job_was_claimed_again() {
+    let world = World::start().await;
+    let fresh = Gate::new();
+    world.model.push(Reply::json(&answer()));
+    world.model.push(Reply::json(&answer()).held(&fresh));
+    let proxy = Proxy::before(world.database.url()).await;
+    let recording = proxy.hold_statement("insert into job_answers");
+    let stalled = worker(&behind(&proxy, &world)).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    recording.reached().await;
+    // Its heart stops, or it would keep the claim; the statement is on its way already.
+    stalled.signal(Signal::STOP);
+
+    let _second = worker(&short_leases(env(&world))).await;
+    fresh.reached().await;
+    let holder = world.job(id).await.locked_by.expect("the job is held");
+    recording.forward().await;
+    assert_eq!(journal(&world).await, [0; 0], "the stale insert has touched nothing");
+    held_by_the_second_claim(&world, id, &holder).await;
+    stalled.signal(Signal::CONT);
+    stalled.wait_for_line("job dropped: its claim is lost").await;
+    held_by_the_second_claim(&world, id, &holder).await;
+
+    fresh.release();
+    finished_by_the_second_claim(&world, id, &[2]).await;
+    assert_eq!(world.model.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_wakes_up_after_its_lease_drops_its_job() {
     let world = World::start().await;
     let (stale, fresh) = (Gate::new(), Gate::new());
     world.model.push(Reply::json(&answer()).held(&stale));
@@ -42,20 +150,15 @@ async fn a_stalled_worker_cannot_finalize_after_its_job_was_claimed_again() {
 
     let _second = worker(&env).await;
     fresh.reached().await;
-    let holder = world.job(id).await;
-    assert_eq!((holder.lease_token, holder.status.as_str()), (2, "processing"));
+    let holder = world.job(id).await.locked_by.expect("the job is held");
     stale.release();
     stalled.signal(Signal::CONT);
-    stalled.wait_for_line("its claim is lost").await;
-    let row = world.job(id).await;
-    assert_eq!((row.status.as_str(), row.lease_token, row.locked_by), ("processing", 2, holder.locked_by));
+    stalled.wait_for_line("job dropped: its claim is lost").await;
+    held_by_the_second_claim(&world, id, &holder).await;
 
     fresh.release();
-    let file = world.wait_for_status(id, "succeeded").await;
-    assert!(file.storage_key_report.is_some_and(|key| key.contains("-2/report.json")));
-    let attempts: Vec<_> =
-        world.attempts(id).await.into_iter().map(|attempt| (attempt.lease_token, attempt.outcome)).collect();
-    assert_eq!(attempts, [(1, "lost".to_owned()), (2, "succeeded".to_owned())]);
+    finished_by_the_second_claim(&world, id, &[2]).await;
+    assert_eq!(world.model.calls(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +207,7 @@ async fn a_worker_that_cannot_reach_the_database_gives_its_claims_up_before_thei
     let world = World::start().await;
     let gate = Gate::new();
     world.model.always(Reply::json(&answer()).held(&gate));
-    let proxy = assay_tests::Proxy::before(world.database.url()).await;
+    let proxy = Proxy::before(world.database.url()).await;
     let url = proxy.url_of(world.database.url());
     let env = with(short_leases(env(&world)), &[("DATABASE_URL", &url), ("DATABASE_TIMEOUT_MS", "1000")]);
     let mut cut_off = worker(&env).await;
