@@ -12,7 +12,7 @@ mod source;
 use std::{collections::BTreeSet, path::Path};
 
 use checks::{
-    events, flat, is_drawer, is_fenced, knows, long_names, odd_migrations, pointers, reads_environment,
+    events, flat, is_drawer, is_fenced, knows, long_names, names_token, odd_migrations, pointers, reads_environment,
     reads_wall_clock, silenced, statements, without_purpose, writes_state,
 };
 use layers::LAYERS;
@@ -157,6 +157,22 @@ fn every_write_of_a_jobs_state_names_the_status_that_it_expects() {
         }
     }
     assert!(seen >= 5, "claim, beat, settle and two of the reaper: the test no longer finds them");
+    assert_none(&found);
+}
+
+#[test]
+fn every_write_of_a_claim_names_its_token() {
+    let mut found = Vec::new();
+    for (path, write) in [
+        ("host/src/db/queue/settle.rs", "update processing_jobs"),
+        ("host/src/db/queue/beat.rs", "update processing_jobs"),
+        ("host/src/db/journal.rs", "insert into job_answers"),
+    ] {
+        let file = &files(&[path], "rs")[0];
+        let writes: Vec<_> = statements(file).filter(|sql| sql.contains(write)).collect();
+        assert!(!writes.is_empty(), "{path} writes nothing: correct the test");
+        found.extend(writes.iter().filter(|sql| !names_token(sql)).map(|sql| format!("{path}: {sql}")));
+    }
     assert_none(&found);
 }
 

@@ -50,22 +50,57 @@ pub fn writes_state(sql: &str) -> bool {
     .any(|write| sql.contains(write))
 }
 
+/// Whether a write expects a status: as a condition, for setting one is no fence.
 pub fn is_fenced(sql: &str) -> bool {
-    sql.contains("status = 'processing'") || sql.contains("status = 'queued'")
+    conditions(sql)
+        .any(|condition| condition.contains("status = 'processing'") || condition.contains("status = 'queued'"))
+}
+
+/// Whether a write of a claim names the claim's token, as a condition.
+pub fn names_token(sql: &str) -> bool {
+    conditions(sql).any(|condition| condition.contains("lease_token"))
+}
+
+/// What stands behind each `where` and `on` of a statement on one line: up to the end of its parentheses, or to where
+/// the next values are set.
+fn conditions(sql: &str) -> impl Iterator<Item = &str> {
+    let starts =
+        [" where ", " on "].into_iter().flat_map(|word| sql.match_indices(word).map(move |(at, _)| at + word.len()));
+    starts.map(|at| {
+        let rest = &sql[at..];
+        let mut open = 0_i32;
+        let closed = rest.find(|c: char| {
+            open += i32::from(c == '(') - i32::from(c == ')');
+            open < 0
+        });
+        let rest = &rest[..closed.unwrap_or(rest.len())];
+        rest.split(" set ").next().unwrap_or_default()
+    })
 }
 
 pub fn reads_environment(text: &str) -> bool {
     let code = code(text);
     let tokens = tokens(&code);
     let reads = ["var", "vars", "var_os", "vars_os", "home_dir", "temp_dir", "set_var", "remove_var"];
-    let named = |window: &[&str]| window[0] == "env" && window[1] == "::" && reads.contains(&window[2]);
-    tokens.windows(3).any(named) || tokens.contains(&"from_env")
+    let from_env = |window: &[&str]| window[0] == "env" && window[1] == "::";
+    let named = |window: &[&str]| from_env(window) && (window[2] == "*" || reads.contains(&window[2]));
+    // `use std::env::{current_exe, var}`.
+    let imported =
+        tokens.windows(3).enumerate().filter(|(_, window)| from_env(window) && window[2] == "{").any(|(at, _)| {
+            tokens[at + 3..]
+                .iter()
+                .take_while(|token| **token != "}")
+                .any(|token| reads.contains(token) || *token == "*")
+        });
+    imported || tokens.windows(3).any(named) || tokens.contains(&"from_env")
 }
 
 pub fn reads_wall_clock(text: &str) -> bool {
+    // Of std, chrono and jiff; `time` has methods with names of their own.
+    const CLOCKS: [&str; 5] = ["SystemTime", "Utc", "Local", "Timestamp", "Zoned"];
     let code = code(text);
     let tokens = tokens(&code);
-    let named = |window: &[&str]| window[0] == "SystemTime" && window[1] == "::" && window[2] == "now";
+    let named = |window: &[&str]| CLOCKS.contains(&window[0]) && window[1] == "::" && window[2] == "now";
     tokens.windows(3).any(named) || tokens.contains(&"now_utc") || tokens.contains(&"now_local")
 }
 
@@ -178,14 +213,29 @@ fn sql_is_found_in_literals_and_prose_is_not() {
 #[test]
 fn a_write_without_the_expected_status_is_seen() {
     assert!(is_fenced("update processing_jobs set x = 1 where id = $1 and status = 'processing'"));
+    assert!(is_fenced(
+        "with mine as (select id from processing_jobs where status = 'queued') update processing_jobs set x = 1"
+    ));
     assert!(!is_fenced("update processing_jobs set status = 'failed' where id = $1"));
+    assert!(!is_fenced("update processing_jobs set status = 'queued' where id = $1"), "setting is not expecting");
+    let two =
+        "with a as (select id from t where x = 1), b as (update processing_jobs set status = 'processing') select 1";
+    assert!(!is_fenced(two), "nor behind the condition of something else");
+    assert!(!is_fenced(
+        "update processing_jobs set x = (select 1 from t where y = 2), status = 'queued' where id = $1"
+    ));
+    assert!(names_token("update processing_jobs set x = 1 where id = $1 and lease_token = $2"));
+    assert!(!names_token("update processing_jobs set lease_token = lease_token + 1 where id = $1"));
 }
 
 #[test]
 fn reading_the_environment_or_the_clock_is_seen() {
     assert!(reads_environment("let a = std::env::var(\"A\");") && reads_environment("env::vars_os()"));
+    assert!(reads_environment("use std::env::{current_exe, var};") && reads_environment("use std::env::*;"));
+    assert!(!reads_environment("use std::env::{current_exe, args}; fn f(var: u8) {}"));
     assert!(!reads_environment("env!(\"CARGO_PKG_NAME\"); std::env::current_exe()"));
     assert!(reads_wall_clock("SystemTime::now()") && reads_wall_clock("OffsetDateTime::now_utc()"));
+    assert!(reads_wall_clock("chrono::Utc::now()") && reads_wall_clock("jiff::Timestamp::now()"));
     assert!(!reads_wall_clock("// SystemTime::now()\nInstant::now()"));
 }
 
