@@ -1,8 +1,8 @@
 //! The schema goes up, down and up again.
 
-use assay_tests::{AssayProcess, Reply, TestDatabase, World};
+use assay_tests::{AssayProcess, Gate, Reply, Signal, TestDatabase, World};
 
-use crate::fixtures::{TRANSCRIPT, answer, env, worker};
+use crate::fixtures::{TRANSCRIPT, answer, env, short_leases, worker};
 
 /// Every table, column, index, constraint, function and trigger of the public schema, as one text.
 const SHAPE: &str = "
@@ -58,27 +58,59 @@ async fn migrations_go_down_and_up_again_one_by_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_go_up_down_and_up_again_with_rows() {
     let world = World::start().await;
+    let gate = Gate::new();
+    world.model.push(Reply::json(&answer()));
+    world.model.push(Reply::answer("no JSON"));
+    world.model.push(Reply::json(&answer()).held(&gate));
     world.model.always(Reply::json(&answer()));
-    let _worker = worker(&env(&world)).await;
-    let id = world.enqueue(TRANSCRIPT).await;
-    world.wait_for_status(id, "succeeded").await;
-    drop(_worker);
+    let env = short_leases(env(&world));
+    let mut first = worker(&env).await;
+    let succeeded = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(succeeded, "succeeded").await;
+    let failed = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(failed, "failed").await;
+    let processing = world.enqueue(TRANSCRIPT).await;
+    gate.reached().await;
+    first.signal(Signal::KILL);
+    first.wait().await;
 
-    let database = TestDatabase::empty().await;
-    migrate(&database, &["--to", "1"]).await;
-    let rows = "
-        INSERT INTO files (user_id, storage_bucket, storage_key_original, extension, mime_type, size_bytes)
-        SELECT gen_random_uuid(), 'bucket', 'key', 'txt', 'text/plain', 1 FROM generate_series(1, 50);
-        INSERT INTO processing_jobs (file_id) SELECT id FROM files;";
-    sqlx::raw_sql(rows).execute(database.pool()).await.expect("rows");
-    migrate(&database, &[]).await;
-    migrate(&database, &["--to", "1"]).await;
-    let jobs: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM processing_jobs").fetch_one(database.pool()).await.expect("jobs");
-    assert_eq!(jobs, 50, "rows survive what does not concern them");
-    migrate(&database, &[]).await;
-    migrate(&database, &["--down"]).await;
-    migrate(&database, &[]).await;
+    let database = &world.database;
+    let (full, work) = (shape(database).await, rows(database, &WORK).await);
+    let history = rows(database, &HISTORY).await;
+    assert!(work.contains("\"processing\"") && !history.is_empty(), "{work}\n{history}");
+    migrate(database, &["--to", "2"]).await;
+    assert_eq!(rows(database, &HISTORY).await, history, "rows survive what does not concern them");
+    migrate(database, &["--to", "1"]).await;
+    assert_eq!(rows(database, &WORK).await, work);
+    migrate(database, &["--to", "2"]).await;
+    migrate(database, &[]).await;
+    assert_eq!(shape(database).await, full);
+    assert_eq!(rows(database, &WORK).await, work);
+    assert_eq!(rows(database, &HISTORY).await, "", "a down has dropped it");
+
+    // What was in the dead worker's hands is taken up again, on tables that came back.
+    let mut second = worker(&env).await;
+    world.wait_for_status(processing, "succeeded").await;
+    second.signal(Signal::TERM);
+    assert!(second.wait().await.success());
+    migrate(database, &["--down"]).await;
+    migrate(database, &[]).await;
+    assert_eq!(shape(database).await, full);
+}
+
+/// The tables of the first migration, and those of the second.
+const WORK: [&str; 2] = ["files", "processing_jobs"];
+const HISTORY: [&str; 3] = ["job_attempts", "job_answers", "workers"];
+
+/// Every row of some tables, as one text.
+async fn rows(database: &TestDatabase, tables: &[&str]) -> String {
+    let selects: Vec<_> =
+        tables.iter().map(|table| format!("SELECT row_to_json(t)::text AS line FROM {table} t")).collect();
+    let sql = format!(
+        "SELECT coalesce(string_agg(line, E'\n' ORDER BY line), '') FROM ({}) AS lines",
+        selects.join(" UNION ALL ")
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(database.pool()).await.expect("rows")
 }
 
 #[tokio::test(flavor = "multi_thread")]
