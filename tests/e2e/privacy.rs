@@ -1,10 +1,11 @@
 //! No word of a document leaves for a log, a metric, an error or a row.
 
-use assay_runtime::testing::hostile;
-use assay_tests::{AssayProcess, Fault, Operation, Reply, World};
+use assay_runtime::testing::{WatGuest, hostile};
+use assay_tests::{AssayProcess, Call, Fault, Gate, Operation, Reply, Signal, World};
 use serde_json::json;
+use uuid::Uuid;
 
-use crate::fixtures::{answer, env, env_with_guests, with, worker};
+use crate::fixtures::{Env, VERSION, admin, answer, env_with_guests, with, worker};
 
 /// In every transcript; also what a model that quotes it says.
 const IN_TRANSCRIPT: &str = "MARKERTRANSCRIPT";
@@ -14,101 +15,249 @@ const IN_ANSWER: &str = "MARKERANSWER";
 const IN_METADATA: &str = "MARKERMETADATA";
 const MARKERS: [&str; 3] = [IN_TRANSCRIPT, IN_ANSWER, IN_METADATA];
 
+/// Bytes, of a transcript and of an answer.
+const LIMIT: usize = 8192;
+
+/// Every path of a job: the word of its transcript that leads down it, and the code at its end; none for a success.
+const PATHS: [(&str, Option<&str>); 27] = [
+    ("FINE", None),
+    ("VTT", None),
+    // The original.
+    ("LATIN", Some("transcript_invalid_encoding")),
+    ("MISSING", Some("transcript_not_found")),
+    ("EMPTY", Some("transcript_empty")),
+    ("LARGE", Some("transcript_too_large")),
+    ("NOREAD", Some("s3_read_failed")),
+    // The model.
+    ("TRUNCATE", Some("llm_output_truncated")),
+    ("REFUSE", Some("llm_refused")),
+    ("FILTER", Some("llm_content_filtered")),
+    ("VERBOSE", Some("llm_answer_too_large")),
+    ("SILENT", Some("llm_timeout")),
+    ("QUOTE2", Some("llm_bad_envelope")),
+    ("QUOTE400", Some("llm_request_rejected")),
+    ("QUOTE401", Some("llm_auth_failed")),
+    ("QUOTE429", Some("llm_rate_limited")),
+    ("QUOTA", Some("llm_quota_exhausted")),
+    ("QUOTE500", Some("llm_provider_5xx")),
+    ("RESET", Some("llm_network_error")),
+    ("CUT", Some("llm_network_error")),
+    ("HTML", Some("llm_bad_envelope")),
+    // The guest and its report.
+    ("PROSE", Some("schema_validation_failed")),
+    ("BREAK", Some("schema_validation_failed")),
+    ("TRAP", Some("guest_trap")),
+    ("KEY", Some("report_invalid")),
+    ("VALUE", Some("report_invalid")),
+    ("NOWRITE", Some("s3_write_failed")),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_of_a_document_reaches_a_log() {
-    for level in ["error", "warn", "info", "debug", "trace"] {
-        every_path(level).await;
+    for (level, format) in
+        [("error", "text"), ("warn", "text"), ("info", "text"), ("debug", "text"), ("trace", "text"), ("trace", "json")]
+    {
+        every_path(level, format).await;
     }
 }
 
 /// One worker, one job down every path that a job can take.
-async fn every_path(level: &str) {
+async fn every_path(level: &str, format: &str) {
     let world = World::start().await;
-    world.model.respond(|call| {
-        let text = call.text();
-        let quote = json!({ "error": { "message": format!("{IN_METADATA} {IN_TRANSCRIPT}"), "type": "invalid_request_error", "code": "bad" } });
-        let mut good = answer();
-        good["overview"] = json!(IN_ANSWER);
-        match text {
-            text if text.contains("PROSE") => Reply::answer(IN_ANSWER),
-            text if text.contains("BREAK") => Reply::json(&json!({ "overview": IN_ANSWER, IN_ANSWER: 1, "risk_level": IN_ANSWER })),
-            text if text.contains("TRUNCATE") => Reply::json(&good).finish_reason("length"),
-            text if text.contains("REFUSE") => Reply::refusal(IN_ANSWER),
-            text if text.contains("QUOTE4") => Reply::status(400, quote.to_string()),
-            text if text.contains("QUOTE5") => Reply::status(500, quote.to_string()),
-            text if text.contains("QUOTE2") => Reply::status(200, quote.to_string()),
-            text if text.contains("RESET") => Reply::reset(),
-            text if text.contains("CUT") => Reply::json(&good).cut_after(40),
-            text if text.contains("HTML") => Reply::status(200, format!("<html>{IN_ANSWER}</html>")),
-            _ => Reply::json(&good),
-        }
-    });
-    let env = with(env(&world), &[("LOG_LEVEL", level), ("JOB_BACKOFF_MS", "1"), ("S3_OPERATION_TIMEOUT_MS", "1500")]);
-    // At `error` a worker says nothing when it starts, so nothing is waited for but the files.
-    let worker = AssayProcess::spawn(&["worker"], &env);
-    let paths = [
-        ("FINE", "succeeded"),
-        ("PROSE", "failed"),
-        ("BREAK", "failed"),
-        ("TRUNCATE", "failed"),
-        ("REFUSE", "failed"),
-        ("QUOTE4", "failed"),
-        ("QUOTE5", "failed"),
-        ("QUOTE2", "failed"),
-        ("RESET", "failed"),
-        ("CUT", "failed"),
-        ("HTML", "failed"),
-        ("NOWRITE", "failed"),
-        ("NOREAD", "failed"),
-        ("LATIN", "failed"),
-    ];
+    let never = Gate::new();
+    world.model.respond(move |call| reply(call, &never));
+    // The worker starts when every job is in the queue, so that none has more attempts than it is given here.
     let mut files = Vec::new();
-    for (path, end) in paths {
-        let mut transcript = format!("Ana: {IN_TRANSCRIPT} {path}.\n").into_bytes();
-        if path == "LATIN" {
-            transcript.push(0xe9);
-        }
-        let id = world.upload("txt", transcript).await;
-        let marked =
-            "UPDATE files SET original_filename = $2, attributes = jsonb_build_object('team', $2::text) WHERE id = $1";
-        sqlx::query(marked).bind(id).bind(IN_METADATA).execute(world.database.pool()).await.expect("a file");
-        let denied = Fault::Status { status: 500, code: "InternalError" };
-        match path {
-            "NOWRITE" => world.objects.fault_always(Operation::Put, &format!("{id}/runs"), denied),
-            "NOREAD" => world.objects.fault_always(Operation::Get, &format!("{id}/original"), denied),
-            _ => {}
-        }
-        world.enqueue_file(id, None).await;
-        files.push((id, end));
+    for (path, code) in PATHS {
+        files.push((path, enqueue(&world, path).await, code));
     }
-    for (id, end) in files {
-        world.wait_for_status(id, end).await;
+    sqlx::query("UPDATE processing_jobs SET max_attempts = 2").execute(world.database.pool()).await.expect("jobs");
+    let mut worker = AssayProcess::spawn(&["worker"], &guests_and_limits(&world, level, format));
+    for (path, id, code) in &files {
+        let ended = |status: &str| ["succeeded", "failed"].contains(&status);
+        // What is held or put off waits, with the code beside it.
+        let waits =
+            |code: Option<&str>| matches!(code, Some("llm_auth_failed" | "llm_rate_limited" | "llm_quota_exhausted"));
+        let job = world.wait_for_job(*id, |job| ended(&job.status) || waits(job.last_error_code.as_deref())).await;
+        match code {
+            None => assert_eq!(job.status, "succeeded", "{path}: {job:?}"),
+            Some(code) => assert_eq!(job.last_error_code.as_deref(), Some(*code), "{path}: {job:?}"),
+        }
     }
-    assert_clean(&world, &worker.stderr().join("\n"), level).await;
+
+    // At the two upper levels a worker does not say where it serves.
+    let metrics = if ["error", "warn"].contains(&level) { String::new() } else { metrics(&worker).await };
+    worker.signal(Signal::TERM);
+    assert!(worker.wait().await.success());
+    let log = worker.stderr();
+    outcomes_are_told(&files, &log, level);
+    assert_clean(&world, &[log, lines(&metrics), worker.stdout()].concat(), level).await;
+}
+
+/// What the model says, by the word of the path in what it is asked.
+fn reply(call: &Call, never: &Gate) -> Reply {
+    let text = call.text();
+    let quote = |code: &str| {
+        let message = format!("{IN_METADATA} {IN_TRANSCRIPT}");
+        json!({ "error": { "message": message, "type": "invalid_request_error", "code": code, "param": IN_METADATA } })
+            .to_string()
+    };
+    let mut good = answer();
+    good["overview"] = json!(IN_ANSWER);
+    match text {
+        text if text.contains("PROSE") => Reply::answer(IN_ANSWER),
+        text if text.contains("BREAK") => {
+            Reply::json(&json!({ "overview": IN_ANSWER, IN_ANSWER: 1, "risk_level": IN_ANSWER }))
+        }
+        text if text.contains("TRUNCATE") => Reply::json(&good).finish_reason("length"),
+        text if text.contains("FILTER") => Reply::json(&good).finish_reason("content_filter"),
+        text if text.contains("REFUSE") => Reply::refusal(IN_ANSWER),
+        text if text.contains("VERBOSE") => Reply::answer(IN_ANSWER.repeat(LIMIT / IN_ANSWER.len() + 1)),
+        text if text.contains("SILENT") => Reply::json(&good).held(never),
+        text if text.contains("QUOTE2") => Reply::status(200, quote("bad")),
+        text if text.contains("QUOTE400") => Reply::status(400, quote("bad")),
+        text if text.contains("QUOTE401") => Reply::status(401, quote("invalid_api_key")),
+        text if text.contains("QUOTE429") => Reply::status(429, quote("rate_limit_exceeded")),
+        text if text.contains("QUOTA") => Reply::status(429, quote("insufficient_quota")),
+        text if text.contains("QUOTE500") => Reply::status(500, quote("bad")),
+        text if text.contains("RESET") => Reply::reset(),
+        text if text.contains("CUT") => Reply::json(&good).cut_after(40),
+        text if text.contains("HTML") => Reply::status(200, format!("<html>{IN_ANSWER}</html>")),
+        _ => Reply::json(&good),
+    }
+}
+
+/// A job that goes down a path, with markers in everything that is a user's.
+async fn enqueue(world: &World, path: &str) -> Uuid {
+    let mut transcript = match path {
+        "EMPTY" => " \n".to_owned(),
+        "LARGE" => IN_TRANSCRIPT.repeat(LIMIT / IN_TRANSCRIPT.len() + 1),
+        "VTT" => format!("WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ana>{IN_TRANSCRIPT}\n"),
+        _ => format!("Ana: {IN_TRANSCRIPT} {path}.\n"),
+    }
+    .into_bytes();
+    if path == "LATIN" {
+        transcript.push(0xe9);
+    }
+    let id = match path {
+        "MISSING" => world.row("txt", transcript.len()).await,
+        "VTT" => world.upload("vtt", transcript).await,
+        _ => world.upload("txt", transcript).await,
+    };
+    let marked =
+        "UPDATE files SET original_filename = $2, attributes = jsonb_build_object('team', $2::text) WHERE id = $1";
+    sqlx::query(marked).bind(id).bind(IN_METADATA).execute(world.database.pool()).await.expect("a file");
+    let denied = Fault::Status { status: 500, code: "InternalError" };
+    match path {
+        "NOWRITE" => world.objects.fault_always(Operation::Put, &format!("{id}/runs"), denied),
+        "NOREAD" => world.objects.fault_always(Operation::Get, &format!("{id}/original"), denied),
+        _ => {}
+    }
+    let guest = match path {
+        "TRAP" => "traps",
+        "KEY" => "unknown-key",
+        "VALUE" => "wrong-value",
+        _ => VERSION,
+    };
+    world.enqueue_file(id, Some(guest)).await;
+    id
+}
+
+/// The environment of the worker: the reference guest, and three whose reports or ends are at fault.
+fn guests_and_limits(world: &World, level: &str, format: &str) -> Env {
+    let report = format!(r#"{{"{IN_ANSWER}":"{IN_ANSWER}"}}"#);
+    let guests = [
+        hostile::traps("(unreachable)"),
+        WatGuest::new("unknown-key")
+            .schema(r#"{"type":"object","required":["overview"],"additionalProperties":false}"#)
+            .document(&report),
+        WatGuest::new("wrong-value")
+            .schema(r#"{"type":"object","additionalProperties":{"type":"number"}}"#)
+            .document(&report),
+    ];
+    let env = env_with_guests(world, &guests);
+    let name = format!("{VERSION}.wasm");
+    std::fs::copy(assay_tests::guests().join(&name), world.folder().join("guests").join(&name)).expect("the guest");
+    let limit = LIMIT.to_string();
+    let changes = [
+        ("LOG_LEVEL", level),
+        ("LOG_FORMAT", format),
+        ("REPORT_PROMPT_VERSION", VERSION),
+        ("WORKER_CONCURRENCY", "16"),
+        ("JOB_BACKOFF_MS", "1"),
+        ("S3_OPERATION_TIMEOUT_MS", "1500"),
+        ("LLM_TIMEOUT_MS", "3000"),
+        ("TRANSCRIPT_MAX_BYTES", &limit),
+        ("ANSWER_MAX_BYTES", &limit),
+    ];
+    with(env, &changes)
+}
+
+/// Every outcome that the level shows has its line: what is looked through below is not an empty log.
+fn outcomes_are_told(files: &[(&str, Uuid, Option<&str>)], log: &[String], level: &str) {
+    let outcomes: Vec<_> =
+        log.iter().filter(|line| line.contains("job settled") || line.contains("job held")).collect();
+    if ["error", "warn"].contains(&level) {
+        // A job's span, and its id with it, begins at `info`.
+        let shown =
+            files.iter().filter(|(_, _, code)| code.is_some_and(|code| level == "warn" || code != "llm_rate_limited"));
+        let shown = shown.count();
+        assert!(outcomes.len() >= shown, "{} of {shown} outcomes at level {level}", outcomes.len());
+        return;
+    }
+    for (path, id, code) in files {
+        let id = id.to_string();
+        let told = outcomes.iter().any(|line| line.contains(&id) && code.is_none_or(|code| line.contains(code)));
+        assert!(told, "the outcome of {path} is not told at level {level}:\n{outcomes:#?}");
+    }
+}
+
+async fn metrics(worker: &AssayProcess) -> String {
+    let page = reqwest::get(format!("{}/metrics", admin(worker).await)).await.expect("the page");
+    let text = page.text().await.expect("a body");
+    assert!(text.contains("assay_outcomes_total{"), "{text}");
+    text
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_word_of_a_guest_reaches_a_log_or_a_row() {
     let world = World::start().await;
     world.model.always(Reply::answer(IN_ANSWER));
-    let talker = hostile::rejects();
-    let worker = worker(&with(env_with_guests(&world, &[talker]), &[("LOG_LEVEL", "trace")])).await;
+    let mut talker = WatGuest::new("talker").imports_log();
+    let (at, length) = talker.data.text(IN_ANSWER);
+    let question = talker.data.text(IN_METADATA);
+    let prompt = talker.data.prompt(question, None);
+    let ask = talker.data.ask(&[prompt]);
+    let reject = talker.data.reject("required", &format!("/{IN_ANSWER}/0"), &format!("{IN_ANSWER} is missing"));
+    let talker = talker.advance(format!(
+        "(call $log (i32.const 2) (i32.const {at}) (i32.const {length}))
+         (select (i32.const {reject}) (i32.const {ask}) (local.get $answers_len))"
+    ));
+    let mut worker = worker(&with(env_with_guests(&world, &[talker]), &[("LOG_LEVEL", "trace")])).await;
     let id = world.enqueue(format!("Ana: {IN_TRANSCRIPT}")).await;
     let file = world.wait_for_status(id, "failed").await;
     assert_eq!(file.error_code.as_deref(), Some("schema_validation_failed"));
-    assert_clean(&world, &worker.stderr().join("\n"), "trace").await;
+    worker.signal(Signal::TERM);
+    assert!(worker.wait().await.success());
+    outcomes_are_told(&[("the guest's rejection", id, file.error_code.as_deref())], &worker.stderr(), "trace");
+    assert_clean(&world, &worker.stderr(), "trace").await;
 }
 
-/// No marker in the log, nor in what the queue's tables say.
-async fn assert_clean(world: &World, log: &str, level: &str) {
+/// No marker in the lines, nor in what the queue's tables say.
+async fn assert_clean(world: &World, lines: &[String], level: &str) {
     for marker in MARKERS {
-        let leak = log.lines().find(|line| line.contains(marker));
+        let leak = lines.iter().find(|line| line.contains(marker));
         assert_eq!(leak, None, "at level {level}");
         let sql = "
             SELECT count(*) FROM (
                 SELECT row_to_json(j)::text AS row FROM processing_jobs j
                 UNION ALL SELECT row_to_json(a)::text FROM job_attempts a
                 UNION ALL SELECT row_to_json(a)::text FROM job_answers a
+                UNION ALL SELECT row_to_json(w)::text FROM workers w
                 UNION ALL SELECT concat(f.error_code, f.error_message) FROM files f
             ) AS rows WHERE row LIKE '%' || $1 || '%'";
         let rows: i64 = sqlx::query_scalar(sql).bind(marker).fetch_one(world.database.pool()).await.expect("a count");
