@@ -1,7 +1,7 @@
 //! Guests that misbehave, in a real worker, beside neighbours that do not.
 
 use assay_runtime::testing::{WatGuest, hostile};
-use assay_tests::{FileRow, Reply, World};
+use assay_tests::{FileRow, Gate, Reply, World};
 
 use crate::fixtures::{TRANSCRIPT, env_with_guests, with, worker};
 
@@ -86,6 +86,42 @@ async fn a_guest_cannot_ask_more_than_its_limits() {
         let (world, file) = beside_a_neighbour(guest, &[]).await;
         assert_eq!(file.error_code.as_deref(), Some("guest_limit_exceeded"));
         assert!(world.model.calls() <= 8, "four neighbours and four rounds");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_has_no_more_questions_with_the_model_than_its_limit() {
+    const LIMIT: usize = 4;
+    const QUESTIONS: usize = 8;
+    let mut guest = WatGuest::new("asks-eight");
+    let question = guest.data.text("What is it about?");
+    let prompt = guest.data.prompt(question, None);
+    let ask = guest.data.ask(&[prompt; QUESTIONS]);
+    let document = guest.data.text("{}");
+    let accept = guest.data.accept(document);
+    let guest = guest.advance(format!("(select (i32.const {accept}) (i32.const {ask}) (local.get $answers_len))"));
+    let world = World::start().await;
+    let gates: Vec<_> = (0..QUESTIONS).map(|_| Gate::new()).collect();
+    world.model.respond({
+        let gates = gates.clone();
+        move |call| Reply::answer("{}").held(&gates[call.number - 1])
+    });
+    let _worker = worker(&env_with_guests(&world, &[guest])).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+
+    world.model.wait_for_calls(LIMIT).await;
+    let mut answered = Vec::new();
+    for (number, gate) in gates.iter().enumerate() {
+        gate.reached().await;
+        answered.push(std::time::Instant::now());
+        gate.release();
+        world.model.wait_for_calls((LIMIT + number + 1).min(QUESTIONS)).await;
+    }
+    world.wait_for_status(id, "succeeded").await;
+    let calls = world.model.requests();
+    assert_eq!(calls.len(), QUESTIONS);
+    for (call, before) in calls[LIMIT..].iter().zip(&answered) {
+        assert!(call.at >= *before, "call {} was made while {LIMIT} others waited", call.number);
     }
 }
 
