@@ -6,14 +6,12 @@
 //! - [`ScriptedModel`]: a model that answers as told and counts its calls.
 //! - [`Proxy`]: a TCP connection that can be cut, stalled, or held at one statement.
 //! - [`AssayProcess`]: the real binary.
-//! - [`Logs`]: everything that was logged, at every level.
 //! - [`Gate`]: the signal that tests wait for instead of sleeping.
 //!
 //! No wait in here is endless: each has [`DEADLINE`] and then fails the test, saying what it waited for.
 
 mod front;
 mod gate;
-mod logs;
 mod model;
 mod objects;
 mod postgres;
@@ -24,7 +22,6 @@ mod world;
 use std::time::Duration;
 
 pub use gate::Gate;
-pub use logs::Logs;
 pub use model::{Call, Reply, ScriptedModel};
 pub use objects::{Fault, Operation, TestObjects};
 pub use postgres::TestDatabase;
