@@ -57,8 +57,8 @@ fn parse(url: &SecretString) -> Option<PgConnectOptions> {
 
 /// Limits that the server keeps for us, should this process stall with a statement under way.
 fn session(options: PgConnectOptions, timeout: Duration) -> PgConnectOptions {
-    // Generous against the client's own deadline, so that it is the client who gives up first.
-    let server = format!("{}ms", timeout.as_millis() * 3);
+    // Short of the client's own deadline: a statement that the server rolled back leaves no doubt, and no locks.
+    let server = format!("{}ms", (timeout.as_millis() * 3 / 4).max(1));
     options
         .application_name("assay")
         .options([("statement_timeout", server.as_str()), ("idle_in_transaction_session_timeout", server.as_str())])

@@ -59,7 +59,7 @@ async fn serve(database: &Database, wake: &Notify, pause: &mut Duration) -> Resu
     let mut prober = database.connect().await?;
     let mut listener = database.listener().await?;
     let probe = format!("{:032x}", rand::random::<u128>());
-    listener.listen_all([CHANNEL, PROBE]).await?;
+    within(database.config.timeout, listener.listen_all([CHANNEL, PROBE])).await?;
     // Whatever arrived while nobody listened is found by looking.
     wake.notify_waiters();
     let mut heard_once = false;
@@ -127,7 +127,7 @@ impl Database {
         let mut prober = self.connect().await?;
         let mut listener = self.listener().await?;
         let probe = format!("{:032x}", rand::random::<u128>());
-        listener.listen_all([CHANNEL, PROBE]).await?;
+        within(self.config.timeout, listener.listen_all([CHANNEL, PROBE])).await?;
         answers_probe(&mut prober, &mut listener, &Notify::new(), &probe).await
     }
 

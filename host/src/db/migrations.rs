@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::{
-    PgConnection,
+    Executor, PgConnection,
     migrate::{Migrate, MigrationType, Migrator},
 };
 
@@ -105,6 +105,8 @@ impl Database {
     /// [`DbError::Migration`] names the step that could not be applied; those before it are kept.
     pub async fn migrate(&self, target: Target) -> Result<Vec<Script>, DbError> {
         let mut connection = self.connect().await?;
+        // A migration takes as long as it takes: it waits for locks, and it rewrites tables.
+        connection.execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0").await?;
         let before = state(&mut connection).await?;
         let steps = plan(&before.applied, target);
         let migrator = migrator();

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use serde_json::Value;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::{
     db::{Database, DbError, within},
@@ -18,12 +18,19 @@ pub struct Heartbeat {
 }
 
 impl Database {
-    /// Opens the connection for a worker's beats.
+    /// Opens the connection for a worker's beats, each of which ends within `timeout`: also for the server, which would
+    /// otherwise keep the rows of an abandoned beat locked, and the next one waiting.
     ///
     /// # Errors
     /// [`DbError`] when no connection is made in time.
     pub async fn heartbeat(&self, timeout: Duration) -> Result<Heartbeat, DbError> {
-        Ok(Heartbeat { connection: self.connect().await?, timeout })
+        let milliseconds = |limit: Duration| format!("{}ms", limit.as_millis().max(1));
+        let options = self.config.options.clone().options([
+            ("statement_timeout", milliseconds(timeout * 3 / 4)),
+            ("lock_timeout", milliseconds(timeout / 2)),
+        ]);
+        let connection = within(timeout, PgConnection::connect_with(&options)).await?;
+        Ok(Heartbeat { connection, timeout })
     }
 }
 
