@@ -72,9 +72,18 @@ pub async fn settle(
 
 /// Writes one settlement, through lost answers and passing faults, as long as the claim can be trusted.
 async fn write(database: &Database, lease: Lease, settlement: &Settlement, trusted_until: Instant) -> Written {
+    let mut in_doubt = false;
     loop {
         let error = match database.settle(lease, settlement).await {
             Ok(Settled::Done) => return Written::Done,
+            // An earlier try may have come through after we looked, and left nothing to this one.
+            Ok(Settled::Lost) if in_doubt => {
+                return match read_back(database, lease, settlement.outcome, trusted_until).await {
+                    Ok(Presence::Committed) => Written::Done,
+                    Ok(Presence::Lost | Presence::StillOurs) => Written::Lost,
+                    Err(error) => Written::Unknown(error),
+                };
+            }
             Ok(Settled::Lost) => return Written::Lost,
             Err(error @ (DbError::Refused(_) | DbError::Row(_) | DbError::Migration(_))) => {
                 return Written::Refused(error);
@@ -83,7 +92,8 @@ async fn write(database: &Database, lease: Lease, settlement: &Settlement, trust
         };
         tracing::warn!(%error, "settle the job: trying again");
         if error.is_ambiguous() {
-            match read_back(database, lease, trusted_until).await {
+            in_doubt = true;
+            match read_back(database, lease, settlement.outcome, trusted_until).await {
                 Ok(Presence::Committed) => return Written::Done,
                 Ok(Presence::Lost) => return Written::Lost,
                 Ok(Presence::StillOurs) => {}
@@ -98,9 +108,14 @@ async fn write(database: &Database, lease: Lease, settlement: &Settlement, trust
 }
 
 /// Asks what became of a settlement until there is an answer or the claim cannot be trusted any more.
-async fn read_back(database: &Database, lease: Lease, trusted_until: Instant) -> Result<Presence, DbError> {
+async fn read_back(
+    database: &Database,
+    lease: Lease,
+    outcome: Outcome,
+    trusted_until: Instant,
+) -> Result<Presence, DbError> {
     loop {
-        match database.presence(lease).await {
+        match database.presence(lease, outcome).await {
             Ok(presence) => return Ok(presence),
             Err(error) if Instant::now() + PAUSE >= trusted_until => return Err(error),
             Err(error) => {

@@ -19,11 +19,11 @@ pub enum Settled {
 /// What a second look at the row tells about a settlement whose answer was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// The row has left `processing` under our token: the settlement did commit.
+    /// The claim ended as we wanted it to end: the settlement did commit.
     Committed,
     /// The claim is still ours: the settlement has not committed.
     StillOurs,
-    /// Another claim has begun, or the row is gone.
+    /// The claim ended in another way, or the row is gone.
     Lost,
 }
 
@@ -103,12 +103,14 @@ impl Database {
         Ok(if touched == 1 { Settled::Done } else { Settled::Lost })
     }
 
-    /// Finds out what became of a settlement whose answer was lost: on a new connection, and under the row's lock,
-    /// because the old backend may still be committing.
+    /// Finds out what became of a settlement with `outcome` whose answer was lost: on a new connection, and under the
+    /// row's lock, because the old backend may still be committing.
+    ///
+    /// The row alone does not tell: the reaper takes a job back without a new token. The attempt of this token does.
     ///
     /// # Errors
     /// [`DbError`] when there is still no answer: then nothing is known and nothing may be deleted.
-    pub async fn presence(&self, lease: Lease) -> Result<Presence, DbError> {
+    pub async fn presence(&self, lease: Lease, outcome: Outcome) -> Result<Presence, DbError> {
         let mut connection = self.connect().await?;
         let look = async {
             let mut transaction = connection.begin().await?;
@@ -119,15 +121,22 @@ impl Database {
                 sqlx::query!("select status, lease_token from processing_jobs where id = $1 for update", lease.job.0)
                     .fetch_optional(&mut *transaction)
                     .await?;
+            // A statement of its own: what was committed while the first one waited is invisible to it.
+            let ended = sqlx::query_scalar!(
+                "select outcome from job_attempts where job_id = $1 and lease_token = $2",
+                lease.job.0,
+                lease.token.0
+            )
+            .fetch_optional(&mut *transaction)
+            .await?;
             transaction.rollback().await?;
-            Ok(row)
+            Ok((row, ended))
         };
-        let row = within(self.config.timeout, look).await?;
-        Ok(match row {
-            Some(row) if row.lease_token != lease.token.0 => Presence::Lost,
-            Some(row) if row.status == "processing" => Presence::StillOurs,
-            Some(_) => Presence::Committed,
-            None => Presence::Lost,
+        Ok(match within(self.config.timeout, look).await? {
+            (_, Some(ended)) if ended == outcome.as_str() => Presence::Committed,
+            (_, Some(_)) => Presence::Lost,
+            (Some(row), None) if row.lease_token == lease.token.0 && row.status == "processing" => Presence::StillOurs,
+            (_, None) => Presence::Lost,
         })
     }
 }
