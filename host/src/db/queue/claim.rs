@@ -27,7 +27,8 @@ impl Database {
     ) -> Result<Vec<Claim>, DbError> {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
         // The CTE and the repeated status predicate keep the planner from taking more rows than the limit, and a row
-        // that moved between snapshot and lock.
+        // that moved between snapshot and lock. The file is locked here too: a job whose file somebody holds is left for
+        // the next look, instead of keeping the whole batch waiting.
         let rows = self
             .run(async |db| {
                 sqlx::query!(
@@ -37,6 +38,7 @@ impl Database {
                        coalesce(j.guest_digest, served.digest,
                                 case when j.prompt_version is null then $3::text end) as digest
                   from processing_jobs j
+                  join files f on f.id = j.file_id
                   left join unnest($1::text[], $2::text[]) as served (version, digest)
                     on served.version = j.prompt_version
                  where j.status = 'queued' and j.next_run_at <= now()
@@ -46,6 +48,7 @@ impl Database {
                  order by j.priority desc, j.next_run_at, j.id
                  limit $5
                    for update of j skip locked
+                   for no key update of f skip locked
             ), claimed as (
                 update processing_jobs j
                    set status = 'processing', attempts = j.attempts + 1, lease_token = j.lease_token + 1,

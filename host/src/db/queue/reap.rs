@@ -44,14 +44,16 @@ impl Database {
                 sqlx::query!(
                     r#"
                 with dead as (
-                    select id, file_id, lease_token, life, attempts, max_attempts, locked_by, locked_at,
-                           attempts >= max_attempts as spent
-                      from processing_jobs
-                     where status = 'processing'
-                       and heartbeat_at + make_interval(secs => lock_ttl_seconds) < now()
-                     order by id
+                    select j.id, j.file_id, j.lease_token, j.life, j.attempts, j.locked_by, j.locked_at,
+                           j.attempts >= j.max_attempts as spent
+                      from processing_jobs j
+                      join files f on f.id = j.file_id
+                     where j.status = 'processing'
+                       and j.heartbeat_at + make_interval(secs => j.lock_ttl_seconds) < now()
+                     order by j.id
                      limit $1
-                       for update skip locked
+                       for update of j skip locked
+                       for no key update of f skip locked
                 ), job as (
                     update processing_jobs j
                        set status = case when dead.spent then 'failed' else 'queued' end, next_run_at = now(),
@@ -64,13 +66,26 @@ impl Database {
                        set status = case when dead.spent then 'failed' else 'queued' end,
                            error_code = case when dead.spent then $2 end,
                            error_message = case when dead.spent then $3 end,
-                           processed_at = case when dead.spent then now() end, updated_at = now()
+                           processed_at = case when dead.spent then now() end, updated_at = now(),
+                           -- Of an earlier life; nothing where the sub-select has no row.
+                           (storage_key_report, storage_key_raw_llm_output, prompt_version, schema_version,
+                            guest_digest) =
+                               (select f.storage_key_report, f.storage_key_raw_llm_output, f.prompt_version,
+                                       f.schema_version, f.guest_digest
+                                 where not dead.spent)
                       from dead
                      where f.id = dead.file_id
                 ), attempt as (
                     insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, outcome,
-                                              code, message)
-                    select id, lease_token, life, attempts, locked_by, locked_at, 'lost', $2, $3 from dead
+                                              code, message, tokens_in, tokens_out)
+                    select id, lease_token, life, attempts, locked_by, locked_at, 'lost', $2, $3, used.input, used.output
+                      from dead
+                     cross join lateral (
+                           select coalesce(sum(a.tokens_in), 0)::bigint as input,
+                                  coalesce(sum(a.tokens_out), 0)::bigint as output
+                             from job_answers a
+                            where a.job_id = dead.id and a.life = dead.life and a.lease_token = dead.lease_token
+                           ) as used
                 ), wake as (
                     select pg_notify('assay_jobs', '') where exists (select from dead where not spent)
                 )
@@ -109,15 +124,19 @@ impl Database {
                     select distinct release ->> 'prompt_version' as version
                       from workers w, jsonb_array_elements(w.releases) as release
                      where w.beat_at > now() - make_interval(secs => $2)
+                       -- Such a release serves only jobs that have pinned it.
+                       and not coalesce((release ->> 'kept')::bool, false)
                 ), hopeless as (
                     select j.id, j.file_id
                       from processing_jobs j
+                      join files f on f.id = j.file_id
                      where j.status = 'queued' and j.prompt_version is not null and j.guest_digest is null
                        and greatest(j.next_run_at, j.updated_at) < now() - make_interval(secs => $2)
                        and not exists (select from known where known.version = j.prompt_version)
                      order by j.id
                      limit $1
                        for update of j skip locked
+                       for no key update of f skip locked
                 ), job as (
                     update processing_jobs j
                        set status = 'failed', last_error_code = $3, last_error_step = 'resolve_guest',
@@ -127,7 +146,9 @@ impl Database {
                 ), file as (
                     update files f
                        set status = 'failed', error_code = $3, error_message = $4, processed_at = now(),
-                           updated_at = now()
+                           updated_at = now(),
+                           (storage_key_report, storage_key_raw_llm_output, prompt_version, schema_version,
+                            guest_digest) = (null, null, null, null, null)
                       from hopeless
                      where f.id = hopeless.file_id
                 )
