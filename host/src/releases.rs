@@ -76,11 +76,13 @@ impl Releases {
         Ok(())
     }
 
+    /// Fetches what live jobs have pinned, and drops what was fetched for jobs that have ended.
     async fn fetch_pinned(&self) {
         let pinned = match self.database.pinned_digests().await {
             Ok(pinned) => pinned,
             Err(error) => return tracing::debug!(%error, "look for pinned guests"),
         };
+        self.guests.keep_only(&pinned);
         for digest in pinned.iter().filter(|digest| self.guests.release(digest).is_none()) {
             match self.fetch(digest).await {
                 Ok(()) => tracing::info!(guest.digest = digest, "guest loaded for jobs that have pinned it"),

@@ -93,4 +93,10 @@ impl Guests {
         self.shelf.write().keep(release);
         Ok(())
     }
+
+    /// Drops every release that was kept for jobs of which none has pinned it any more. A job in hand has its own hold
+    /// of its release.
+    pub fn keep_only(&self, pinned: &[String]) {
+        self.shelf.write().keep_only(pinned);
+    }
 }

@@ -1,7 +1,7 @@
 //! Which release serves what: the files of `GUEST_DIR`, and digests that are kept for jobs in flight.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -121,6 +121,12 @@ impl Shelf {
 
     pub(super) fn keep(&mut self, release: Release) {
         self.releases.entry(release.digest().to_owned()).or_insert_with(|| Arc::new(release));
+    }
+
+    /// Drops what was kept for jobs and is not among `pinned`.
+    pub(super) fn keep_only(&mut self, pinned: &[String]) {
+        let served: HashSet<&String> = self.versions.values().chain(pinned).collect();
+        self.releases.retain(|digest, _| served.contains(digest));
     }
 
     pub(super) fn loaded(&self) -> Vec<Loaded> {
