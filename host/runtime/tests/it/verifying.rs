@@ -1,4 +1,6 @@
-//! Verifiers: the generic guest with a schema put into it. A stand-in takes the generic guest's place here: it keeps what it is given and passes documents of just that length.
+//! Verifiers: the generic guest with a schema put into it. A stand-in takes the generic guest's place in most tests here: it keeps what it is given and passes documents of just that length.
+
+use std::time::Duration;
 
 use assay_runtime::build::verifier_parts;
 use assay_runtime::testing::{WatGuest, core_from_wat};
@@ -71,4 +73,23 @@ async fn a_schema_over_its_limit_is_not_even_tried() {
         options.limits.schema_bytes = 10;
     });
     assert_eq!(bench.runtime.verifier(r#"{"type":"object"}"#).await.unwrap_err(), LoadError::Manifest("schema"));
+}
+
+#[tokio::test]
+async fn a_document_with_a_fault_in_each_of_its_items_gets_findings_within_the_memory_of_a_call() {
+    let generic = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/dist/core/generic.wasm");
+    let generic = std::fs::read(generic).expect("run `cargo xtask guests` first; `cargo xtask test` does");
+    let bench = Bench::with(|options| {
+        options.generic = generic.into();
+        // Memory is what this is about, and a machine that runs all tests at once may be slow.
+        options.limits.call = Duration::from_secs(60);
+    });
+    let document = format!(r#"{{"list":[{}0]}}"#, "0,".repeat(600_000));
+    let strings = r#"{"type":"array","items":{"type":"string"}}"#;
+    for (list, code) in [(strings.to_owned(), "type"), (format!(r#"{{"anyOf":[{strings}]}}"#), "schema")] {
+        let schema = format!(r#"{{"type":"object","properties":{{"list":{list}}}}}"#);
+        let verifier = bench.runtime.verifier(&schema).await.unwrap();
+        let findings = verifier.check(&document).await.result.unwrap();
+        assert_eq!(findings[0].code, code);
+    }
 }
