@@ -29,8 +29,8 @@ use crate::{
 
 /// While jobs are plenty, freed slots are filled together: one claim for several jobs saves commits.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long the last settlements may take once the grace is over.
-const LAST_WRITES: Duration = Duration::from_secs(30);
+/// How long the last settlements may take once the grace is over, and then the closing of the connections.
+pub(crate) const LAST_WRITES: Duration = Duration::from_secs(30);
 
 /// A worker that is set up and not yet running.
 pub struct Worker {

@@ -6,6 +6,7 @@ use super::env_file;
 use crate::{
     config::Config,
     variables::{Declared, Variables},
+    worker::LAST_WRITES,
 };
 
 const START: &str = "<!-- configuration -->\n";
@@ -55,6 +56,22 @@ fn the_readme_lists_every_variable_with_its_default() {
         found == expected,
         "README.md is out of date. Paste this between its markers <!-- configuration --> and <!-- /configuration -->:\n\n{expected}\n"
     );
+}
+
+#[test]
+fn an_orchestrator_is_told_to_wait_for_longer_than_a_stop_takes() {
+    let page = file("docs/operations.md");
+    let told = page.split_once("`terminationGracePeriodSeconds: ").expect("the page tells it").1;
+    let told: u64 = told.split('`').next().and_then(|seconds| seconds.parse().ok()).expect("a number of seconds");
+    let variables = Config::variables();
+    let millis = |name: &str| -> u64 {
+        let variable = variables.iter().find(|variable| variable.name == name).expect("it is declared");
+        variable.default.parse().expect("it is a time")
+    };
+    // The jobs that are given back, a statement under way, the connections.
+    let last = 2 * LAST_WRITES.as_secs() + millis("DATABASE_TIMEOUT_MS") / 1000;
+    let stop = millis("STOP_GRACE_MS") / 1000 + last;
+    assert!(told > stop, "docs/operations.md gives {told} s, but a stop may take {stop} s");
 }
 
 #[test]
