@@ -137,7 +137,7 @@ pub struct QueueDepth {
 }
 
 impl Database {
-    /// Inserts the file and enqueues its job in one statement, so that there is never one without the other.
+    /// Inserts the file and enqueues its job in one transaction, so that there is never one without the other.
     ///
     /// # Errors
     /// [`DbError`]; where [`DbError::is_ambiguous`], [`Self::file_status`] tells what became of it.
