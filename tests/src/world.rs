@@ -33,7 +33,7 @@ pub struct World {
 
 /// A row of `files`.
 #[derive(Debug, Clone, FromRow)]
-#[expect(missing_docs, reason = "the columns of design part 5")]
+#[expect(missing_docs, reason = "the columns are explained where the migrations make them")]
 pub struct FileRow {
     pub id: Uuid,
     pub user_id: Uuid,
@@ -60,7 +60,7 @@ pub struct FileRow {
 
 /// A row of `processing_jobs`, with the seconds until its next run by the database's clock.
 #[derive(Debug, Clone, FromRow)]
-#[expect(missing_docs, reason = "the columns of design part 5")]
+#[expect(missing_docs, reason = "the columns are explained where the migrations make them")]
 pub struct JobRow {
     pub id: Uuid,
     pub file_id: Uuid,
@@ -88,7 +88,7 @@ pub struct JobRow {
 
 /// A row of `job_attempts`.
 #[derive(Debug, Clone, FromRow)]
-#[expect(missing_docs, reason = "the columns of design part 5")]
+#[expect(missing_docs, reason = "the columns are explained where the migrations make them")]
 pub struct Attempt {
     pub lease_token: i64,
     pub life: i32,
@@ -127,7 +127,7 @@ impl World {
         Self { database, objects, model, cache, folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    /// The environment for a worker: the names, times short enough for a test. A test changes what it is about.
+    /// The environment for a worker, with times short enough for a test. A test changes what it is about.
     pub fn env(&self) -> BTreeMap<String, String> {
         let keys = self.objects.credentials();
         let values = [
