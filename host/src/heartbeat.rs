@@ -118,10 +118,13 @@ impl Heartbeat {
         let sent = Instant::now();
         let asked = held.leases();
         let kept = connection.beat(&asked).await?;
-        let lost = held.renewed(sent, &asked, &kept, self.trusted_until(sent));
+        let lost = held.renewed(&asked, &kept, self.trusted_until(sent));
         report(lost, metrics, "claims were taken over while they were held");
         let slots = i32::try_from(self.slots).unwrap_or(i32::MAX);
-        connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &releases()).await
+        connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &releases()).await?;
+        // Only here: where nothing is held, the announcement is the only statement that was sent.
+        held.beat(sent);
+        Ok(())
     }
 
     /// Completes when a claim was given up, which it does at the time of the next fence.

@@ -60,10 +60,13 @@ impl HeldClaims {
         *self.beat.lock()
     }
 
-    /// Takes over the answer of a beat that was sent at `sent`: `kept` are renewed, the rest of `asked` is lost. Tells how
-    /// many were lost.
-    pub fn renewed(&self, sent: Instant, asked: &[Lease], kept: &HashSet<JobId>, trusted_until: Instant) -> usize {
+    /// Notes a beat that was sent at `sent` and answered.
+    pub fn beat(&self, sent: Instant) {
         *self.beat.lock() = Some(sent);
+    }
+
+    /// Takes over the answer of a beat: `kept` are renewed, the rest of `asked` is lost. Tells how many were lost.
+    pub fn renewed(&self, asked: &[Lease], kept: &HashSet<JobId>, trusted_until: Instant) -> usize {
         let mut claims = self.claims.lock();
         let mut lost = 0;
         for lease in asked {
@@ -153,9 +156,7 @@ mod tests {
         let (mine, theirs) = (lease(), lease());
         let until = Instant::now() + Duration::from_secs(30);
         let (kept, gone) = (claims.hold(mine, until), claims.hold(theirs, until));
-        let sent = Instant::now();
-        assert_eq!(claims.renewed(sent, &[mine, theirs], &HashSet::from([mine.job]), until), 1);
-        assert_eq!(claims.last_beat(), Some(sent));
+        assert_eq!(claims.renewed(&[mine, theirs], &HashSet::from([mine.job]), until), 1);
         assert_eq!(gone.interrupted().await, Interruption::Lost);
         assert!(kept.interrupted.borrow().is_none());
     }

@@ -156,6 +156,8 @@ impl Worker {
                 }
                 self.show(jobs.len(), false);
             }
+            // What the last look found says nothing once looking has stopped: only the poll brings the next one then.
+            plenty &= beating;
             let poll = self.config.poll.mul_f64(rand::random_range(0.9..1.1));
             tokio::select! {
                 () = drain.cancelled() => return,

@@ -18,7 +18,7 @@ pub struct Heartbeat {
 }
 
 impl Database {
-    /// Opens the connection for a worker's beats, each of which ends within `timeout`: also for the server, which would
+    /// Opens the connection for a worker's beats, each of which ends within `timeout`: for the server too, which would
     /// otherwise keep the rows of an abandoned beat locked, and the next one waiting.
     ///
     /// # Errors
@@ -29,7 +29,8 @@ impl Database {
             ("statement_timeout", milliseconds(timeout * 3 / 4)),
             ("lock_timeout", milliseconds(timeout / 2)),
         ]);
-        let connection = within(timeout, PgConnection::connect_with(&options)).await?;
+        // Connecting locks nothing and may take its usual time: claims are given up meanwhile all the same.
+        let connection = within(self.config.timeout, PgConnection::connect_with(&options)).await?;
         Ok(Heartbeat { connection, timeout })
     }
 }
