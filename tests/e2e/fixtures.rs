@@ -124,3 +124,8 @@ pub async fn wait_of(world: &World, file: uuid::Uuid) -> f64 {
     .await
     .expect("a row in processing_jobs")
 }
+
+/// How each claim of a file's job ended, by its token.
+pub async fn outcomes(world: &World, file: uuid::Uuid) -> Vec<(i64, String)> {
+    world.attempts(file).await.into_iter().map(|attempt| (attempt.lease_token, attempt.outcome)).collect()
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_tests::{Fault, Gate, JobRow, Operation, Proxy, Reply, Signal, World};
 
-use crate::fixtures::{Env, TRANSCRIPT, answer, env, short_leases, with, worker};
+use crate::fixtures::{Env, TRANSCRIPT, answer, env, outcomes, short_leases, with, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_never_run_one_job_at_the_same_time() {
@@ -71,10 +71,6 @@ async fn finished_by_the_second_claim(world: &World, id: uuid::Uuid, received: &
     assert!(file.storage_key_report.is_some_and(|key| key.contains("-2/report.json")));
     assert_eq!(outcomes(world, id).await, [(1, "lost".to_owned()), (2, "succeeded".to_owned())]);
     assert_eq!(journal(world).await, received, "the tokens under which answers were received");
-}
-
-async fn outcomes(world: &World, id: uuid::Uuid) -> Vec<(i64, String)> {
-    world.attempts(id).await.into_iter().map(|attempt| (attempt.lease_token, attempt.outcome)).collect()
 }
 
 /// The tokens under which answers were received.

@@ -10,7 +10,7 @@ use assay_tests::{AssayProcess, Gate, Proxy, Reply, Signal, World, binary};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::fixtures::{Env, TRANSCRIPT, answer, env, env_with_guests, short_leases, with, worker};
+use crate::fixtures::{Env, TRANSCRIPT, answer, env, env_with_guests, outcomes, short_leases, with, worker};
 
 /// The database as the host sees it.
 fn database(world: &World) -> Database {
@@ -30,10 +30,6 @@ const JOB: &str = "SELECT FROM processing_jobs WHERE file_id = $1 FOR UPDATE";
 /// A statement about the rows of a test, with the file's id as its only parameter.
 async fn change(world: &World, sql: &'static str, file: Uuid) {
     sqlx::query(sql).bind(file).execute(world.database.pool()).await.expect("a change");
-}
-
-async fn outcomes(world: &World, id: Uuid) -> Vec<(i64, String)> {
-    world.attempts(id).await.into_iter().map(|attempt| (attempt.lease_token, attempt.outcome)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

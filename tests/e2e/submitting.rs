@@ -1,6 +1,6 @@
 //! `assay submit` compensates: what fails leaves no queued file, and no object without an event.
 
-use assay_tests::{AssayProcess, Fault, Operation, Reply, World};
+use assay_tests::{AssayProcess, Fault, Operation, World};
 
 use crate::fixtures::{Env, TRANSCRIPT, env, with};
 
@@ -28,7 +28,6 @@ async fn files(world: &World) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_enqueue_fails_is_deleted() {
     let world = World::start().await;
-    world.model.always(Reply::answer("{}"));
     refuse_files(&world).await;
     let (code, _) = submit(&world, &env(&world)).await;
     assert_ne!(code, Some(0));

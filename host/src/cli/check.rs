@@ -32,7 +32,8 @@ use crate::{
 /// Check configuration, database, bucket, model and guests, each with its cure.
 ///
 /// The bucket gets one small object that is deleted again, the model is asked for its list of models, which costs
-/// nothing, and compiled guests stay in GUEST_CACHE_DIR for the worker. Exits 0 where a worker would work, 64 where the configuration is at fault, else 1.
+/// nothing, and compiled guests stay in GUEST_CACHE_DIR for the worker. Exits 0 where a worker would work, 64 where the
+/// configuration is at fault, else 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay check && assay worker
