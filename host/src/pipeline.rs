@@ -87,7 +87,7 @@ impl Pipeline {
                     let message = format!("ask the model: more than {rounds} rounds (GUEST_MAX_ROUNDS)");
                     return Err(Failed::at(Step::Advance, JobError::new(Code::GuestLimitExceeded, message)));
                 }
-                Next::Ask(prompts) => self.ask(run, prompts).await?,
+                Next::Ask(prompts) => self.ask(run, &release, prompts).await?,
                 Next::Accept(report) => return self.accept(run, &release, report).await,
                 Next::Reject(rejection) => {
                     let error = run.rejected(&release, rejection);

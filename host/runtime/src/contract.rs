@@ -3,7 +3,7 @@
 //! These are the very types that cross the sandbox boundary: the bindings are generated onto them, so a call copies each text once and converts nothing.
 //! They carry users' documents and guests' words, so their `Debug` shows sizes instead of text; whoever needs the text serializes it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, Lift, Lower};
@@ -35,7 +35,7 @@ pub struct Message {
     /// "system", "user" or "assistant".
     pub role: String,
     /// What is said.
-    pub content: String,
+    pub content: Arc<str>,
 }
 
 /// One question for the model.
@@ -46,7 +46,7 @@ pub struct Prompt {
     pub messages: Vec<Message>,
     /// JSON Schema the provider is asked to hold its answer to; none for free text.
     #[component(name = "answer-schema")]
-    pub answer_schema: Option<String>,
+    pub answer_schema: Option<Arc<str>>,
     /// A model by the operator's alias; none is the worker's default.
     pub model: Option<String>,
     /// Upper bound for the answer, in tokens; none leaves it to the host.

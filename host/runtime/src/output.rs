@@ -92,7 +92,7 @@ mod tests {
 
     fn prompt() -> Prompt {
         Prompt {
-            messages: vec![Message { role: "user".into(), content: String::new() }],
+            messages: vec![Message { role: "user".into(), content: "".into() }],
             answer_schema: None,
             model: None,
             max_output_tokens: None,

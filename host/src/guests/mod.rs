@@ -3,6 +3,7 @@
 //! Everything that knows wasmtime is in `assay_runtime`; this module knows which guest serves which job, and what a
 //! guest's fault means for one.
 
+mod common;
 mod config;
 mod findings;
 mod release;

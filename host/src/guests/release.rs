@@ -3,12 +3,12 @@
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use assay_runtime::{
-    Answer, Call, Fault, Finding, Guest, LoadError, LogLine, Manifest, Runtime, Step, Transcript, Verifier,
+    Answer, Call, Fault, Finding, Guest, LoadError, LogLine, Manifest, Prompt, Runtime, Step, Transcript, Verifier,
 };
 
 use crate::{
     error::{Code, JobError},
-    guests::findings,
+    guests::{common::CommonTexts, findings},
 };
 
 /// A guest that is ready to run.
@@ -18,6 +18,7 @@ pub struct Release {
     verifier: Verifier,
     /// Property names of the schema: what may be said of a document outside its run folder.
     names: HashSet<String>,
+    common: CommonTexts,
 }
 
 /// What a call of `advance` gave.
@@ -45,7 +46,7 @@ impl Release {
         let guest = runtime.load(bytes).await?;
         let verifier = runtime.verifier(&guest.manifest().schema).await?;
         let names = findings::property_names(&guest.manifest().schema);
-        Ok(Self { digest: guest.digest().to_string(), guest, verifier, names })
+        Ok(Self { digest: guest.digest().to_string(), guest, verifier, names, common: CommonTexts::default() })
     }
 
     /// sha256 of the component, lower hex.
@@ -62,6 +63,11 @@ impl Release {
     pub async fn advance(&self, transcript: &Arc<Transcript>, answers: &[Answer]) -> Advanced {
         let call = self.guest.advance(transcript, answers).await;
         Advanced { step: call.result.map_err(JobError::from), elapsed: call.elapsed, log: call.log }
+    }
+
+    /// The guest's questions as they may wait for the model: in little memory, and none of a guest's thread.
+    pub fn share(&self, asked: &[Prompt]) -> Vec<Prompt> {
+        self.common.share(asked)
     }
 
     /// The second check: what the schema says of a document, in a sandbox that is not the guest's.

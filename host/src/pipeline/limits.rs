@@ -82,7 +82,7 @@ pub fn check_prompts(prompts: &[Prompt], before: usize, limits: &GuestsLimits) -
 
 fn prompt_bytes(prompt: &Prompt) -> usize {
     let messages: usize = prompt.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
-    messages + prompt.answer_schema.as_ref().map_or(0, String::len)
+    messages + prompt.answer_schema.as_deref().map_or(0, str::len)
 }
 
 /// The first half of the second check: a report is JSON, not too large and not too deep.
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_guest_that_asks_nothing_or_too_much_is_refused() {
         let prompt = |text: &str| Prompt {
-            messages: vec![assay_runtime::Message { role: "user".to_owned(), content: text.to_owned() }],
+            messages: vec![assay_runtime::Message { role: "user".to_owned(), content: text.into() }],
             answer_schema: None,
             model: None,
             max_output_tokens: None,

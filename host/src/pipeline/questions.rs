@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Code, JobError, Step},
+    guests::Release,
     job::{Claim, JournalEntry, Tokens},
     llm,
     pipeline::{
@@ -35,16 +36,14 @@ impl Pipeline {
     ///
     /// After a failure no further question is asked, but those with the model are waited for: they are paid for, and
     /// their answers are in the journal when the job comes back.
-    pub(super) async fn ask(&self, run: &mut Run<'_>, asked: Vec<Prompt>) -> Result<(), Failed> {
+    pub(super) async fn ask(&self, run: &mut Run<'_>, release: &Release, asked: Vec<Prompt>) -> Result<(), Failed> {
         // A question may be built on the answers before it. Were one of those bought again, the question would change under
         // its own journaled answer, so nothing new is bought until the journal holds everything before it.
         run.journaled().await?;
         let before = run.answers.len();
         limits::check_prompts(&asked, before, self.guests.limits()).at(Step::Advance)?;
 
-        // Copied, because what a guest's thread allocated only that thread's next allocations can reuse: thousands of
-        // prompts that wait for the model would leave as much memory behind as they took.
-        let prompts = asked.clone();
+        let prompts = release.share(&asked);
         drop(asked);
         let stopped = AtomicBool::new(false);
         let claim = run.claim;

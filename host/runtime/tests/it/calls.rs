@@ -16,7 +16,7 @@ async fn a_guest_asks_and_then_accepts() {
     let message = Message { role: "user".into(), content: "What is it about?".into() };
     let prompt = Prompt {
         messages: vec![message],
-        answer_schema: Some(guest.manifest().schema.clone()),
+        answer_schema: Some(guest.manifest().schema.as_str().into()),
         model: None,
         max_output_tokens: None,
         temperature: None,
@@ -38,11 +38,11 @@ async fn a_guest_sees_the_document_and_the_answers() {
     };
     let echo = bench.load(hostile::asks_with_the_document()).await;
     let echoed = content(echo.advance(&transcript(), &[]).await.result.unwrap());
-    assert_eq!(echoed, transcript().text);
+    assert_eq!(*echoed, *transcript().text);
 
     let second = bench.load(hostile::asks_with_the_answer()).await;
     let asked = content(second.advance(&transcript(), &[answer("an answer of the model")]).await.result.unwrap());
-    assert_eq!(asked, "an answer of the model");
+    assert_eq!(&*asked, "an answer of the model");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ async fn a_rejected_schema_falls_back_to_json_mode_once_and_is_remembered() {
     let server = ScriptedServer::start([param("response_format"), answer("{}")]).await;
     let model = Model::new(config(&server)).unwrap();
     let mut prompt = with_schema();
-    prompt.messages.insert(0, Message { role: "system".to_owned(), content: "Be brief.".to_owned() });
+    prompt.messages.insert(0, Message { role: "system".to_owned(), content: "Be brief.".into() });
     for _ in 0..2 {
         assert!(model.complete(&prompt).await.unwrap().adapted.json_object);
     }
@@ -75,8 +75,7 @@ async fn a_fall_back_shares_the_one_total_deadline() {
 
 #[tokio::test]
 async fn a_schema_that_is_no_json_is_the_guests_fault_and_never_sent() {
-    let (result, requests) =
-        ask([answer("{}")], &Prompt { answer_schema: Some("{SECRET".to_owned()), ..prompt() }).await;
+    let (result, requests) = ask([answer("{}")], &Prompt { answer_schema: Some("{SECRET".into()), ..prompt() }).await;
     let error = result.unwrap_err();
     assert_eq!((error.code, requests.len()), (Code::GuestBadOutput, 0));
     assert!(!error.chain().contains("SECRET"));

@@ -41,7 +41,7 @@ fn config(server: &ScriptedServer) -> LlmConfig {
 
 fn prompt() -> Prompt {
     Prompt {
-        messages: vec![Message { role: "user".to_owned(), content: "SECRET-TRANSCRIPT".to_owned() }],
+        messages: vec![Message { role: "user".to_owned(), content: "SECRET-TRANSCRIPT".into() }],
         answer_schema: None,
         model: None,
         max_output_tokens: None,
@@ -50,7 +50,7 @@ fn prompt() -> Prompt {
 }
 
 fn with_schema() -> Prompt {
-    Prompt { answer_schema: Some(SCHEMA.to_owned()), ..prompt() }
+    Prompt { answer_schema: Some(SCHEMA.into()), ..prompt() }
 }
 
 fn answer(text: &str) -> Reply {
