@@ -6,6 +6,7 @@
 mod fixtures;
 
 mod admin;
+mod authoring;
 mod beats;
 mod classes;
 mod configuration;

@@ -98,6 +98,13 @@ impl AssayProcess {
         find().expect("lines are never taken away")
     }
 
+    /// Waits until what it has written to standard output satisfies `done`.
+    pub async fn wait_for_stdout(&self, what: &str, done: impl Fn(&[String]) -> bool) {
+        let mut changed = self.lines.changed.subscribe();
+        let wait = async { changed.wait_for(|_| done(&self.lines.stdout.lock())).await.is_ok() };
+        within(what, wait).await;
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

@@ -9,7 +9,8 @@ mod stamp;
 use crate::guest_toolchain::{self, Toolchain};
 use crate::paths;
 use anyhow::{Context, Result, bail};
-use assay_runtime::build::{BuildLimits, Builder, imports, strip};
+use assay_guest_test::Fixture;
+use assay_runtime::build::{BuildLimits, Builder, Folder, imports, strip};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 use stamp::Stamp;
@@ -17,12 +18,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What is built: the package, the file in `guest/dist`, and whether the core module is made a component.
+/// What is built, by the folder in `guest/`, and the file in `guest/dist`.
 const GUESTS: [Guest; 3] = [
-    Guest { package: "generic", file: "core/generic.wasm", component: false },
-    Guest { package: "meeting-v1", file: "meeting-v1.wasm", component: true },
-    Guest { package: "meeting-v2", file: "meeting-v2.wasm", component: true },
+    Guest { name: GENERIC, file: "core/generic.wasm", made: Made::CoreModule },
+    Guest { name: "meeting-v1", file: "meeting-v1.wasm", made: Made::Folder },
+    Guest { name: "meeting-v2", file: "meeting-v2.wasm", made: Made::Component },
 ];
+const GENERIC: &str = "generic";
 
 /// Options of `cargo xtask guests`.
 #[derive(clap::Args, Default)]
@@ -43,9 +45,27 @@ impl Args {
 }
 
 struct Guest {
-    package: &'static str,
+    name: &'static str,
     file: &'static str,
-    component: bool,
+    made: Made,
+}
+
+/// How a guest is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// Compiled, and left a core module, which hosts specialize.
+    CoreModule,
+    /// Compiled and made a component.
+    Component,
+    /// Without code: injected into the generic guest.
+    Folder,
+}
+
+impl Guest {
+    /// The packages that cargo compiles.
+    fn packages() -> impl Iterator<Item = &'static str> {
+        GUESTS.iter().filter(|guest| guest.made != Made::Folder).map(|guest| guest.name)
+    }
 }
 
 /// One finished guest.
@@ -59,10 +79,10 @@ pub fn run(args: &Args) -> Result<()> {
     let toolchain = guest_toolchain::ensure(args.toolchain)?;
     let dist = paths::root().join("guest/dist");
     let cores = compile::cores(paths::root(), &paths::guest_target(), &toolchain)?;
-    let stamp = Stamp::of(&cores)?;
+    let stamp = Stamp::of(&cores, &folders(paths::root())?)?;
     let fresh = !stamp.matches(&dist)?;
     if fresh {
-        for built in finish(&cores)? {
+        for built in finish(&cores, paths::root())? {
             write_if_changed(&dist.join(built.file), &built.bytes)?;
         }
         stamp.write(&dist)?;
@@ -71,21 +91,38 @@ pub fn run(args: &Args) -> Result<()> {
     if args.check { check(&dist, &toolchain) } else { Ok(()) }
 }
 
+/// The guests without code, read.
+fn folders(root: &Path) -> Result<Vec<Folder>> {
+    let folders = GUESTS.iter().filter(|guest| guest.made == Made::Folder);
+    folders.map(|guest| Ok(Folder::read(&root.join("guest").join(guest.name))?)).collect()
+}
+
 /// Pre-initializes and componentizes.
-fn finish(cores: &[PathBuf]) -> Result<Vec<Built>> {
+fn finish(cores: &[(&str, PathBuf)], root: &Path) -> Result<Vec<Built>> {
     let builder = Builder::new(BuildLimits::default())?;
     let progress = spinner("pre-initialize");
+    let core = |name: &str| {
+        let (_, path) = cores.iter().find(|(package, _)| *package == name).context("cargo compiled it")?;
+        fs::read(path).with_context(|| format!("read {}", path.display()))
+    };
     let mut finished = Vec::new();
-    for (guest, core) in GUESTS.iter().zip(cores) {
-        progress.set_message(format!("pre-initialize {}", guest.package));
-        let core = fs::read(core).with_context(|| format!("read {}", core.display()))?;
-        let bytes = if guest.component { builder.build(&core, None) } else { strip(&core) };
+    for guest in &GUESTS {
+        progress.set_message(format!("pre-initialize {}", guest.name));
+        let bytes = match guest.made {
+            Made::CoreModule => strip(&core(guest.name)?),
+            Made::Component => builder.build(&core(guest.name)?, None).map(|built| built.bytes),
+            Made::Folder => {
+                let folder = Folder::read(&root.join("guest").join(guest.name))?;
+                let fixtures = Fixture::of(&root.join("guest").join(guest.name))?;
+                let built = folder.build(&builder, &strip(&core(GENERIC)?)?);
+                built.and_then(|built| Fixture::put_into(&built.bytes, &fixtures))
+            }
+        };
         let bytes = bytes.map_err(|error| match error.said() {
             Some(said) => anyhow::anyhow!("{error}\n  the guest says: {said}"),
             None => anyhow::Error::from(error.clone()),
         });
-        finished
-            .push(Built { file: guest.file, bytes: bytes.with_context(|| format!("build guest {}", guest.package))? });
+        finished.push(Built { file: guest.file, bytes: bytes.with_context(|| format!("build guest {}", guest.name))? });
     }
     progress.finish_and_clear();
     Ok(finished)
@@ -101,7 +138,7 @@ fn check(dist: &Path, toolchain: &Toolchain) -> Result<()> {
     println!("Building once more in {}", copy.path().display());
     let cores = compile::cores(copy.path(), &copy.path().join("target"), toolchain)?;
     let mut differing = Vec::new();
-    for built in finish(&cores)? {
+    for built in finish(&cores, copy.path())? {
         let here = fs::read(dist.join(built.file)).with_context(|| format!("read guest/dist/{}", built.file))?;
         if here != built.bytes {
             differing.push(built.file);
@@ -156,10 +193,9 @@ fn print_table(dist: &Path, toolchain: &Toolchain) -> Result<()> {
     println!("{:<20} {:<64} {:>9}  imports", "guest/dist/", "sha256", "size");
     for guest in &GUESTS {
         let bytes = fs::read(dist.join(guest.file)).with_context(|| format!("read guest/dist/{}", guest.file))?;
-        let asked = if guest.component {
-            imports(&bytes)?.join(", ")
-        } else {
-            "(core module, specialized by the host)".to_owned()
+        let asked = match guest.made {
+            Made::CoreModule => "(core module, specialized by the host)".to_owned(),
+            Made::Component | Made::Folder => imports(&bytes)?.join(", "),
         };
         let size = format!("{:.1} MB", bytes.len() as f64 / 1e6);
         println!("{:<20} {} {size:>9}  {asked}", guest.file, hex::encode(Sha256::digest(&bytes)));

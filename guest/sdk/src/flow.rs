@@ -197,10 +197,14 @@ fn check(schema: &Schema, document: &str) -> Vec<Finding> {
 #[doc(hidden)]
 pub fn initialize<C: Component>() -> C {
     panic::install_hook();
-    C::initialize().unwrap_or_else(|error| {
+    let component = C::initialize().unwrap_or_else(|error| {
         log::emit(log::Level::Error, &error.to_string());
         std::process::abort()
-    })
+    });
+    for loss in component.schema().losses() {
+        log::emit(log::Level::Warn, &format!("schema for the model: {loss}"));
+    }
+    component
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 //! What is lost here is not lost for the report: the canonical schema decides.
 
 use serde_json::{Map, Value, json};
+use std::fmt;
 
 /// A constraint of the canonical schema that the stricter variant does not express and only validation will catch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,14 @@ pub struct Loss {
     pub pointer: String,
     /// The keyword that was left out.
     pub keyword: String,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pointer, keyword } = self;
+        let place = if pointer.is_empty() { "the root" } else { pointer };
+        write!(f, "{keyword} at {place} cannot be said in it; answers are held to it all the same")
+    }
 }
 
 /// Keywords that constrain nothing, so that dropping them loses nothing.

@@ -56,6 +56,14 @@ pub struct Prompt {
     pub temperature: Option<f32>,
 }
 
+impl Prompt {
+    /// What counts towards [`crate::JobLimits::prompt_bytes`]: messages and schema.
+    pub fn bytes(&self) -> usize {
+        let messages: usize = self.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        messages + self.answer_schema.as_deref().map_or(0, str::len)
+    }
+}
+
 /// A complete answer of the model.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]

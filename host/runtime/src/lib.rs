@@ -35,7 +35,7 @@ pub use contract::{Answer, Finding, Manifest, Message, Prompt, Rejection, Report
 pub use digest::{BadDigest, Digest};
 pub use fault::Fault;
 pub use guest::{Guest, Verifier};
-pub use limits::Limits;
+pub use limits::{JobLimits, Limits};
 pub use load_error::LoadError;
 pub use options::{Allocation, Compiler, Metering, Options};
 pub use runtime::{Runtime, RuntimeError};

@@ -9,6 +9,7 @@ mod dev;
 mod documented;
 mod env_file;
 mod exit;
+mod guest;
 #[cfg(test)]
 mod help;
 mod migrate;
@@ -71,6 +72,7 @@ enum Command {
     Status(status::Arguments),
     Report(report::Arguments),
     Check(check::Arguments),
+    Guest(guest::Arguments),
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
     /// Compile one guest; what the worker starts as a short-lived child
@@ -87,7 +89,7 @@ impl Command {
             #[cfg(feature = "dev")]
             Self::Dev(_) => None,
             Self::Migrate(_) | Self::Submit(_) | Self::Compile => Some("warn"),
-            Self::Status(_) | Self::Report(_) | Self::Check(_) => Some("error"),
+            Self::Status(_) | Self::Report(_) | Self::Check(_) | Self::Guest(_) => Some("error"),
         }
     }
 }
@@ -127,6 +129,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Command::Status(arguments) => status::run(arguments, vars).await,
             Command::Report(arguments) => report::run(arguments, vars).await,
             Command::Check(arguments) => check::run(arguments, values).await,
+            Command::Guest(arguments) => guest::run(arguments, values).await,
             #[cfg(feature = "dev")]
             Command::Dev(arguments) => dev::run(arguments, values).await,
             Command::Compile => unreachable!("handled before the runtime was built"),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub use assay_runtime::JobLimits;
 use assay_runtime::Limits;
 
 use crate::variables::Variables;
@@ -30,40 +31,15 @@ pub struct GuestsLimits {
     pub job: JobLimits,
 }
 
-/// What a guest may ask for over a whole job.
-#[derive(Clone, Debug)]
-pub struct JobLimits {
-    /// Rounds of questions.
-    pub rounds: usize,
-    /// Questions in all rounds.
-    pub prompts: usize,
-    /// Questions that are with the model at the same time.
-    pub concurrent_prompts: usize,
-    /// Bytes of one question: messages and schema.
-    pub prompt_bytes: usize,
-    /// Bytes of an accepted report.
-    pub report_bytes: usize,
-    /// Nesting of an accepted report.
-    pub report_depth: usize,
-}
-
-impl Default for JobLimits {
-    fn default() -> Self {
-        Self {
-            rounds: 4,
-            prompts: 32,
-            concurrent_prompts: 4,
-            prompt_bytes: 2 << 20,
-            report_bytes: 4 << 20,
-            report_depth: 127,
-        }
-    }
-}
-
 impl GuestsConfig {
     /// Declares and reads the variables of the guests.
     pub fn load(vars: &mut Variables) -> Self {
         let directory = directory(vars);
+        Self { directory, ..Self::load_sandbox(vars) }
+    }
+
+    /// The same without the folder of guests: for whoever makes one.
+    pub fn load_sandbox(vars: &mut Variables) -> Self {
         let default_version = vars.optional(
             "REPORT_PROMPT_VERSION",
             "prompt version of jobs that name none; the only guest where there is one",
@@ -132,7 +108,7 @@ impl GuestsConfig {
             report_depth: vars.number("REPORT_MAX_DEPTH", job.report_depth, 1..=127, "nesting of a report"),
         };
         Self {
-            directory,
+            directory: PathBuf::new(),
             default_version,
             cache: cache.map_or_else(default_cache, PathBuf::from),
             threads: (threads > 0).then_some(threads),

@@ -3,10 +3,10 @@
 //! Everything that knows wasmtime is in `assay_runtime`; this module knows which guest serves which job, and what a
 //! guest's fault means for one.
 
-mod common;
 mod config;
 mod findings;
 mod release;
+mod shared_texts;
 mod shelf;
 
 use std::{fmt, path::PathBuf, sync::Arc};
@@ -22,7 +22,7 @@ pub use shelf::{Loaded, NotLoaded};
 use crate::job::Serving;
 
 /// The core module of the generic guest: with a schema injected it is the host's verifier.
-static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../guest/dist/core/generic.wasm"));
+pub static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../guest/dist/core/generic.wasm"));
 
 /// The releases of this worker. Cheap to clone; a job keeps the release it resolved, whatever happens here meanwhile.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use assay_runtime::{
 
 use crate::{
     error::{Code, JobError},
-    guests::{common::CommonTexts, findings},
+    guests::{shared_texts::SharedTexts, findings},
 };
 
 /// A guest that is ready to run.
@@ -18,7 +18,7 @@ pub struct Release {
     verifier: Verifier,
     /// Property names of the schema: what may be said of a document outside its run folder.
     names: HashSet<String>,
-    common: CommonTexts,
+    shared: SharedTexts,
 }
 
 /// What a call of `advance` gave.
@@ -46,7 +46,7 @@ impl Release {
         let guest = runtime.load(bytes).await?;
         let verifier = runtime.verifier(&guest.manifest().schema).await?;
         let names = findings::property_names(&guest.manifest().schema);
-        Ok(Self { digest: guest.digest().to_string(), guest, verifier, names, common: CommonTexts::default() })
+        Ok(Self { digest: guest.digest().to_string(), guest, verifier, names, shared: SharedTexts::default() })
     }
 
     /// sha256 of the component, lower hex.
@@ -67,7 +67,7 @@ impl Release {
 
     /// The guest's questions as they may wait for the model: in little memory, and none of a guest's thread.
     pub fn share(&self, asked: &[Prompt]) -> Vec<Prompt> {
-        self.common.share(asked)
+        self.shared.share(asked)
     }
 
     /// The second check: what the schema says of a document, in a sandbox that is not the guest's.

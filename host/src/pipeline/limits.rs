@@ -70,7 +70,7 @@ pub fn check_prompts(prompts: &[Prompt], before: usize, limits: &GuestsLimits) -
     if before + prompts.len() > limits.prompts {
         return refuse(format!("ask the model: more than {} questions (GUEST_MAX_PROMPTS)", limits.prompts));
     }
-    let over = prompts.iter().map(prompt_bytes).find(|bytes| *bytes > limits.prompt_bytes);
+    let over = prompts.iter().map(Prompt::bytes).find(|bytes| *bytes > limits.prompt_bytes);
     if let Some(bytes) = over {
         return refuse(format!(
             "ask the model: a question of {bytes} bytes, over {} (PROMPT_MAX_BYTES)",
@@ -78,11 +78,6 @@ pub fn check_prompts(prompts: &[Prompt], before: usize, limits: &GuestsLimits) -
         ));
     }
     Ok(())
-}
-
-fn prompt_bytes(prompt: &Prompt) -> usize {
-    let messages: usize = prompt.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
-    messages + prompt.answer_schema.as_deref().map_or(0, str::len)
 }
 
 /// The first half of the second check: a report is JSON, not too large and not too deep.

@@ -1,18 +1,18 @@
 //! Runs cargo on the guests' workspace.
 
-use super::GUESTS;
+use super::Guest;
 use crate::guest_toolchain::{TARGET, Toolchain};
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Compiles every guest of the workspace at `root/guest` and returns their core modules, in the order of `GUESTS`.
-pub fn cores(root: &Path, target: &Path, toolchain: &Toolchain) -> Result<Vec<PathBuf>> {
+/// Compiles every guest of the workspace at `root/guest` and returns their core modules by package.
+pub fn cores(root: &Path, target: &Path, toolchain: &Toolchain) -> Result<Vec<(&'static str, PathBuf)>> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked", "--target", TARGET]).current_dir(root.join("guest"));
-    for guest in &GUESTS {
-        cargo.args(["--package", guest.package]);
+    for package in Guest::packages() {
+        cargo.args(["--package", package]);
     }
     // On the command line the list is joined with that of guest/.cargo/config.toml; the variables would replace it.
     cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={}", remap(root)?));
@@ -28,7 +28,8 @@ pub fn cores(root: &Path, target: &Path, toolchain: &Toolchain) -> Result<Vec<Pa
         bail!("the guests do not compile; the reason is above");
     }
     let release = target.join(TARGET).join("release");
-    Ok(GUESTS.iter().map(|guest| release.join(format!("{}.wasm", guest.package.replace('-', "_")))).collect())
+    let core = |package: &'static str| (package, release.join(format!("{}.wasm", package.replace('-', "_"))));
+    Ok(Guest::packages().map(core).collect())
 }
 
 /// Paths reach a binary through panic locations; these flags make them the same everywhere.

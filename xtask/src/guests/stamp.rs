@@ -2,13 +2,14 @@
 
 use super::GUESTS;
 use anyhow::{Context, Result};
+use assay_runtime::build::Folder;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 const FILE: &str = ".stamp";
 
-/// Digest of the core modules and of the program that finishes them.
+/// Digest of the core modules, of the guests without code, and of the program that finishes them.
 #[derive(Debug, PartialEq)]
 pub struct Stamp {
     inputs: String,
@@ -16,12 +17,15 @@ pub struct Stamp {
 
 impl Stamp {
     /// What the guests in `guest/dist` should be made of.
-    pub fn of(cores: &[PathBuf]) -> Result<Self> {
+    pub fn of(cores: &[(&str, PathBuf)], folders: &[Folder]) -> Result<Self> {
         let mut hash = Sha256::new();
         // The builder is part of this program: a new program may make other bytes.
         hash.update(Sha256::digest(fs::read(env::current_exe()?).context("read this program")?));
-        for core in cores {
+        for (_, core) in cores {
             hash.update(Sha256::digest(fs::read(core).with_context(|| format!("read {}", core.display()))?));
+        }
+        for folder in folders {
+            hash.update(Sha256::digest(folder.parts.to_json()));
         }
         Ok(Self { inputs: hex::encode(hash.finalize()) })
     }
@@ -68,8 +72,8 @@ mod tests {
             fs::create_dir_all(path.parent().expect("has one")).expect("makes it");
             fs::write(path, b"guest").expect("writes");
         }
-        let cores = [core.clone()];
-        let stamp = Stamp::of(&cores).expect("reads");
+        let cores = [("guest", core.clone())];
+        let stamp = Stamp::of(&cores, &[]).expect("reads");
         assert!(!stamp.matches(&dist).expect("reads"), "nothing was written yet");
         stamp.write(&dist).expect("writes");
         assert!(stamp.matches(&dist).expect("reads"));
@@ -77,6 +81,6 @@ mod tests {
         assert!(!stamp.matches(&dist).expect("reads"), "an output changed");
         stamp.write(&dist).expect("writes");
         fs::write(&core, b"other").expect("writes");
-        assert!(!Stamp::of(&cores).expect("reads").matches(&dist).expect("reads"), "an input changed");
+        assert!(!Stamp::of(&cores, &[]).expect("reads").matches(&dist).expect("reads"), "an input changed");
     }
 }

@@ -24,6 +24,8 @@ pub enum Step {
     Snapshot,
     /// Make it a component.
     Componentize,
+    /// Write down what it is and where it comes from.
+    Stamp,
 }
 
 impl fmt::Display for Step {
@@ -38,6 +40,7 @@ impl fmt::Display for Step {
             Self::Initialize => "run the initializer",
             Self::Snapshot => "take the snapshot",
             Self::Componentize => "make the component",
+            Self::Stamp => "stamp the component",
         })
     }
 }

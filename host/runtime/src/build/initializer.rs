@@ -2,8 +2,10 @@
 
 use super::BuildLimits;
 use super::error::{BuildError, Reason, Step};
+use crate::cache::{Cache, Key};
+use crate::digest::Digest;
+use crate::engine;
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -21,15 +23,22 @@ const RESERVE: &str = "reserve";
 const LOG: &str = "assay:report/log@";
 /// How often a running initializer is held against its deadline.
 const TICK: Duration = Duration::from_millis(5);
-/// How much of the guest's own words is kept, in bytes.
+/// How much of one line of the guest's own words is kept, in bytes.
 const SAID_BYTES: usize = 4 << 10;
+/// How many lines are kept.
+const SAID_LINES: usize = 64;
+/// `warn` and `error` of the contract's log levels.
+const LOUD: [i32; 2] = [2, 3];
+const ERROR: i32 = 3;
 const STACK_BYTES: usize = 512 << 10;
 
 pub(super) struct Initializer {
     engine: Engine,
     limits: BuildLimits,
     /// Compiled instrumented modules by the digest of their bytes.
-    compiled: Mutex<HashMap<[u8; 32], Module>>,
+    compiled: Mutex<HashMap<Digest, Module>>,
+    /// The same on disk, for later processes.
+    cache: Option<Cache>,
 }
 
 impl Initializer {
@@ -46,7 +55,11 @@ impl Initializer {
             .wasm_memory64(false)
             .wasm_multi_memory(false);
         let engine = Engine::new(&config).map_err(|error| BuildError::invalid(Step::Engine, error))?;
-        Ok(Self { engine, limits, compiled: Mutex::default() })
+        Ok(Self { engine, limits, compiled: Mutex::default(), cache: None })
+    }
+
+    pub(super) fn with_cache(self, cache: Cache) -> Self {
+        Self { cache: Some(cache), ..self }
     }
 
     pub(super) fn check_size(&self, bytes: &[u8]) -> Result<(), BuildError> {
@@ -57,7 +70,8 @@ impl Initializer {
         Ok(())
     }
 
-    pub(super) fn run(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
+    /// The snapshot, and the warnings that the guest gave on the way.
+    pub(super) fn run(&self, core: &[u8], inject: Option<&[u8]>) -> Result<(Vec<u8>, Vec<String>), BuildError> {
         self.check_size(core)?;
         let wizer = Wizer::new();
         let (cx, instrumented) =
@@ -79,19 +93,56 @@ impl Initializer {
         drop(ticker);
 
         let mut state = Live { store: &mut store, instance };
-        let snapshot = ready(wizer.snapshot(&cx, &mut state));
-        snapshot.map_err(|error| BuildError::invalid(Step::Snapshot, error.root_cause()))
+        let snapshot = ready(wizer.snapshot(&cx, &mut state))
+            .map_err(|error| BuildError::invalid(Step::Snapshot, error.root_cause()))?;
+        let said = std::mem::take(&mut store.data_mut().said);
+        Ok((snapshot, said.into_iter().map(|said| said.text).collect()))
     }
 
     fn compile(&self, instrumented: &[u8]) -> Result<Module, BuildError> {
-        let key: [u8; 32] = Sha256::digest(instrumented).into();
-        if let Some(module) = self.compiled.lock().get(&key) {
+        let digest = Digest::of(instrumented);
+        if let Some(module) = self.compiled.lock().get(&digest) {
             return Ok(module.clone());
         }
-        let module = Module::new(&self.engine, instrumented)
-            .map_err(|error| BuildError::invalid(Step::Compile, error.root_cause()))?;
-        self.compiled.lock().insert(key, module.clone());
+        let key = Key::new(digest, engine::compatibility(&self.engine));
+        let module = match self.recall(key) {
+            Some(module) => module,
+            None => {
+                let module = Module::new(&self.engine, instrumented)
+                    .map_err(|error| BuildError::invalid(Step::Compile, error.root_cause()))?;
+                self.remember(key, &module);
+                module
+            }
+        };
+        self.compiled.lock().insert(digest, module.clone());
         Ok(module)
+    }
+
+    fn recall(&self, key: Key) -> Option<Module> {
+        let cache = self.cache.as_ref()?;
+        let path = cache.find(key)?;
+        // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and the file must not change while it is
+        // mapped. `remember` alone puts images under keys of this engine, by way of `Cache`, whose `find` gives only files of our
+        // own user in a folder that no one else can enter, with the sha256 of their content in their name; they are renamed into
+        // place when they are complete, and never written again. Wasmtime compares version and settings in the header once more.
+        #[expect(unsafe_code, reason = "a guest without code is built in a moment because of it; the proof is above")]
+        let module = unsafe { Module::deserialize_file(&self.engine, &path) }.ok();
+        if module.is_none() {
+            cache.forget(key, &path);
+        }
+        module
+    }
+
+    /// Without a cache that takes it the next build takes a second longer, and that is all.
+    fn remember(&self, key: Key, module: &Module) {
+        let Some(cache) = &self.cache else { return };
+        let kept = cache.unfinished().and_then(|image| {
+            std::fs::write(&image, module.serialize().map_err(std::io::Error::other)?)?;
+            cache.keep(key, image)
+        });
+        if let Err(error) = kept {
+            tracing::debug!(%error, "the compiled initializer is not cached");
+        }
     }
 
     fn initialize(
@@ -136,7 +187,7 @@ impl Initializer {
             Some(trap) => Reason::Trapped(trap.to_string()),
             None => Reason::Invalid(error.root_cause().to_string()),
         };
-        BuildError::new(step, reason).with_said(build.said.take())
+        BuildError::new(step, reason).with_said(build.reason())
     }
 }
 
@@ -169,14 +220,15 @@ fn linker(engine: &Engine, module: &Module) -> Result<Linker<Build>, BuildError>
     Ok(linker)
 }
 
-/// `log.emit` in its canonical form: level, pointer, length. The first line is what counts: it is the guest's reason.
-fn listen(mut caller: Caller<'_, Build>, _level: i32, at: i32, len: i32) {
-    if caller.data().said.is_some() {
+/// `log.emit` in its canonical form: level, pointer, length. What is only worth knowing is nothing for a build.
+fn listen(mut caller: Caller<'_, Build>, level: i32, at: i32, len: i32) {
+    if !LOUD.contains(&level) || caller.data().said.len() == SAID_LINES {
         return;
     }
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else { return };
-    let said = read(&memory, &caller, at, len);
-    caller.data_mut().said = said;
+    if let Some(text) = read(&memory, &caller, at, len) {
+        caller.data_mut().said.push(Said { level, text });
+    }
 }
 
 fn read(memory: &Memory, caller: &Caller<'_, Build>, at: i32, len: i32) -> Option<String> {
@@ -192,12 +244,29 @@ struct Build {
     memory_bytes: usize,
     table_elements: usize,
     over_limit: bool,
-    said: Option<String>,
+    said: Vec<Said>,
+}
+
+/// One loud line of the guest's.
+struct Said {
+    level: i32,
+    text: String,
 }
 
 impl Build {
     fn new(limits: &BuildLimits) -> Self {
-        Self { memory_bytes: limits.memory_bytes, table_elements: limits.table_elements, over_limit: false, said: None }
+        Self {
+            memory_bytes: limits.memory_bytes,
+            table_elements: limits.table_elements,
+            over_limit: false,
+            said: Vec::new(),
+        }
+    }
+
+    /// Why the guest stopped, in its own words: its first error, else the first thing it said.
+    fn reason(&mut self) -> Option<String> {
+        let error = self.said.iter().position(|said| said.level == ERROR).unwrap_or(0);
+        (error < self.said.len()).then(|| self.said.swap_remove(error).text)
     }
 }
 

@@ -11,19 +11,28 @@
 
 mod component;
 mod error;
+mod folder;
 mod initializer;
 mod parts;
 mod sections;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
 pub use component::{componentize, imports};
 pub use error::{BuildError, Reason, Step};
+pub use folder::{Folder, FolderError, GUEST_TOML};
 pub use parts::{Message, Parts, verifier_parts};
 pub use sections::strip;
+pub use stamp::{SourceHash, Stamp, section, toolchain, with_section};
 
+use crate::cache::{Cache, CacheError};
 use initializer::Initializer;
+use std::path::Path;
 use std::time::Duration;
+
+/// How large the folder of compiled code may grow, in bytes; [`crate::Options::new`] says the same.
+const CACHE_BYTES: u64 = 2 << 30;
 
 /// What a guest's initializer may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +53,16 @@ impl Default for BuildLimits {
     }
 }
 
+/// What a build gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The component, or the pre-initialized core module.
+    pub bytes: Vec<u8>,
+    /// What the guest warned its author of while it was initialized: "the stricter schema leaves out anyOf at /properties/x".
+    /// It may quote prompt and schema: show it to the author, never log it.
+    pub warnings: Vec<String>,
+}
+
 /// Builds components; keeps the compiled form of each core module that it has initialized, so that the second specialization
 /// of the generic guest in one process costs milliseconds instead of a second.
 pub struct Builder {
@@ -60,15 +79,26 @@ impl Builder {
         Ok(Self { initializer: Initializer::new(limits)? })
     }
 
+    /// The same builder, which finds what an earlier process compiled: a guest without code is then built in a moment. The
+    /// folder may be that of [`crate::Options::cache`].
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError`].
+    pub fn with_cache(self, folder: &Path) -> Result<Self, CacheError> {
+        let cache = Cache::open(folder, CACHE_BYTES)?;
+        Ok(Self { initializer: self.initializer.with_cache(cache) })
+    }
+
     /// Runs a core module's initializer and returns the module with the memory that it left behind; `inject` is written into
     /// its memory first.
     ///
     /// # Errors
     ///
     /// The [`Step`] that did not work, and why.
-    pub fn preinitialize(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
-        let snapshot = self.initializer.run(core, inject)?;
-        strip(&snapshot)
+    pub fn preinitialize(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Built, BuildError> {
+        let (snapshot, warnings) = self.initializer.run(core, inject)?;
+        Ok(Built { bytes: strip(&snapshot)?, warnings })
     }
 
     /// Pre-initializes a core module and makes it a component.
@@ -76,10 +106,11 @@ impl Builder {
     /// # Errors
     ///
     /// As [`Self::preinitialize`] and [`componentize`].
-    pub fn build(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Vec<u8>, BuildError> {
-        let component = componentize(&self.preinitialize(core, inject)?)?;
-        self.initializer.check_size(&component)?;
-        Ok(component)
+    pub fn build(&self, core: &[u8], inject: Option<&[u8]>) -> Result<Built, BuildError> {
+        let Built { bytes, warnings } = self.preinitialize(core, inject)?;
+        let bytes = componentize(&bytes)?;
+        self.initializer.check_size(&bytes)?;
+        Ok(Built { bytes, warnings })
     }
 
     /// Makes the generic guest a complete one; `parts_json` is what [`Parts`] serializes to.
@@ -87,7 +118,7 @@ impl Builder {
     /// # Errors
     ///
     /// As [`Self::build`]. Faulty parts end in [`Step::Initialize`], with the guest's words in [`BuildError::said`].
-    pub fn specialize(&self, generic_core: &[u8], parts_json: &[u8]) -> Result<Vec<u8>, BuildError> {
+    pub fn specialize(&self, generic_core: &[u8], parts_json: &[u8]) -> Result<Built, BuildError> {
         self.build(generic_core, Some(parts_json))
     }
 }
@@ -97,7 +128,7 @@ impl Builder {
 /// # Errors
 ///
 /// As there.
-pub fn preinitialize(core: &[u8], inject: Option<&[u8]>, limits: &BuildLimits) -> Result<Vec<u8>, BuildError> {
+pub fn preinitialize(core: &[u8], inject: Option<&[u8]>, limits: &BuildLimits) -> Result<Built, BuildError> {
     Builder::new(limits.clone())?.preinitialize(core, inject)
 }
 
@@ -106,6 +137,6 @@ pub fn preinitialize(core: &[u8], inject: Option<&[u8]>, limits: &BuildLimits) -
 /// # Errors
 ///
 /// As there.
-pub fn specialize(generic_core: &[u8], parts_json: &[u8], limits: &BuildLimits) -> Result<Vec<u8>, BuildError> {
+pub fn specialize(generic_core: &[u8], parts_json: &[u8], limits: &BuildLimits) -> Result<Built, BuildError> {
     Builder::new(limits.clone())?.specialize(generic_core, parts_json)
 }

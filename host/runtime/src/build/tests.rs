@@ -1,8 +1,8 @@
 //! The failure paths, each with a module of a few lines, and the real generic guest.
 
 use super::{
-    BuildError, BuildLimits, Builder, Message, Parts, Reason, Step, componentize, imports, preinitialize,
-    verifier_parts,
+    BuildError, BuildLimits, Builder, Message, Parts, Reason, SourceHash, Stamp, Step, componentize, imports,
+    preinitialize, toolchain, verifier_parts,
 };
 use std::time::Duration;
 
@@ -23,10 +23,14 @@ fn memory_and_globals_are_kept_as_the_initializer_left_them() {
     let wat = r#"(module (memory (export "memory") 1) (global $g (mut i32) (i32.const 1))
         (func (export "wizer-initialize") (global.set $g (i32.const 7)) (i32.store (i32.const 8) (i32.const 0x4b4a4948)))
         (func (export "get") (result i32) global.get $g))"#;
-    let snapshot = preinitialize(&core(wat), None, &limits()).expect("initializes");
+    let snapshot = preinitialize(&core(wat), None, &limits()).expect("initializes").bytes;
     assert!(snapshot.windows(4).any(|window| window == b"HIJK"));
     assert!(!snapshot.windows(4).any(|window| window == b"init"), "the initializer is no longer exported");
-    assert_eq!(snapshot, preinitialize(&core(wat), None, &limits()).expect("initializes"), "the same bytes again");
+    assert_eq!(
+        snapshot,
+        preinitialize(&core(wat), None, &limits()).expect("initializes").bytes,
+        "the same bytes again"
+    );
 }
 
 #[test]
@@ -107,7 +111,8 @@ fn injection_writes_where_the_guest_says_and_nowhere_else() {
                 (func (export "reserve") (param i32) (result i32) i32.const {at}))"#
         )
     };
-    let written = preinitialize(&core(&reserving("64")), Some(b"injected parts"), &limits()).expect("initializes");
+    let written =
+        preinitialize(&core(&reserving("64")), Some(b"injected parts"), &limits()).expect("initializes").bytes;
     assert!(written.windows(14).any(|window| window == b"injected parts"));
     for at in ["0", "65530", "-1"] {
         assert_eq!(refused(&reserving(at), Some(b"injected parts")).reason(), &Reason::Refused(14), "{at}");
@@ -157,11 +162,14 @@ fn parts(user: &str) -> Parts {
 fn the_generic_guest_is_specialized_to_the_same_bytes_each_time() {
     let builder = Builder::new(BuildLimits::default()).expect("an engine");
     let generic = generic();
-    let guest = builder.specialize(&generic, &parts("{{transcript}}").to_json()).expect("specializes");
+    let guest = builder.specialize(&generic, &parts("{{transcript}}").to_json()).expect("specializes").bytes;
     assert_eq!(imports(&guest).expect("is a component"), ["assay:report/log@0.1.0", "assay:report/types@0.1.0"]);
-    assert_eq!(guest, builder.specialize(&generic, &parts("{{transcript}}").to_json()).expect("specializes"));
+    let again = builder.specialize(&generic, &parts("{{transcript}}").to_json()).expect("specializes");
+    assert_eq!(guest, again.bytes);
+    assert_eq!(again.warnings, [] as [&str; 0]);
     let verifier = builder.specialize(&generic, &verifier_parts(&parts("").schema)).expect("specializes");
-    assert_ne!(guest, verifier);
+    assert_ne!(guest, verifier.bytes);
+    assert!(toolchain(&guest).is_some_and(|toolchain| toolchain.starts_with("rustc 1.")));
 
     let error = builder.specialize(&generic, &parts("{{transkript}}").to_json()).expect_err("is refused");
     assert_eq!(error.step(), Step::Initialize);
@@ -170,4 +178,55 @@ fn the_generic_guest_is_specialized_to_the_same_bytes_each_time() {
     assert!(error.said().is_some_and(|said| said.contains("schema")), "{error:?}");
     let error = builder.build(&generic, None).expect_err("is refused");
     assert!(error.said().is_some_and(|said| said.contains("parts")), "{error:?}");
+}
+
+#[test]
+fn what_the_schema_for_the_model_cannot_say_is_told() {
+    let builder = Builder::new(BuildLimits::default()).expect("an engine");
+    let mut parts = parts("{{transcript}}");
+    parts.schema = r#"{"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{"required":["a"]}]}"#.into();
+    let built = builder.specialize(&generic(), &parts.to_json()).expect("specializes");
+    let told = "schema for the model: anyOf at the root cannot be said in it; answers are held to it all the same";
+    assert_eq!(built.warnings, [told]);
+}
+
+#[test]
+fn what_one_builder_compiled_the_next_one_finds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = folder.path().join("cache");
+    let build = || {
+        let builder = Builder::new(BuildLimits::default()).expect("an engine").with_cache(&cache).expect("opens");
+        builder.specialize(&generic(), &parts("{{transcript}}").to_json()).expect("specializes").bytes
+    };
+    let images = || std::fs::read_dir(&cache).expect("lists").map(|entry| entry.expect("has a name").path());
+    let first = build();
+    let image = images().next().expect("an image is kept");
+    let inode = |path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).expect("is there"));
+    let before = inode(&image);
+    assert_eq!(first, build());
+    assert_eq!((images().count(), inode(&image)), (1, before), "nothing was compiled");
+    // A damaged image is compiled anew.
+    std::fs::write(&image, b"damaged").expect("writes");
+    assert_eq!(first, build());
+    assert_ne!(inode(&image), before);
+}
+
+#[test]
+fn a_stamp_says_what_a_guest_is_and_changes_nothing_else() {
+    let builder = Builder::new(BuildLimits::default()).expect("an engine");
+    let guest = builder.specialize(&generic(), &parts("{{transcript}}").to_json()).expect("specializes").bytes;
+    let mut hash = SourceHash::default();
+    hash.add("a".as_ref(), b"bc");
+    let revision = hash.finish();
+    let stamp =
+        Stamp { name: "minutes-v1".into(), version: "minutes.v1".into(), description: "Minutes.".into(), revision };
+    let stamped = stamp.put_on(&guest).expect("stamps");
+    assert_eq!(Stamp::of(&stamped), stamp);
+    assert_eq!(imports(&stamped).expect("is a component"), imports(&guest).expect("is a component"));
+    assert_eq!(toolchain(&stamped), toolchain(&guest));
+    assert_eq!(stamp.put_on(&stamped).expect("stamps"), stamped);
+
+    let mut other = SourceHash::default();
+    other.add("ab".as_ref(), b"c");
+    assert_ne!(other.finish(), stamp.revision, "where a name ends is part of the hash");
 }

@@ -68,8 +68,8 @@ pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
             let limits =
                 BuildLimits { memory_bytes: *memory_bytes, table_elements: *table_elements, ..BuildLimits::default() };
             match build::specialize(bytes, &build::verifier_parts(schema), &limits) {
-                Ok(component) => {
-                    specialized = component;
+                Ok(built) => {
+                    specialized = built.bytes;
                     &specialized
                 }
                 // The generic guest is our own; what makes it stop in its initializer is the schema.

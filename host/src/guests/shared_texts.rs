@@ -10,9 +10,9 @@ const KEPT: usize = 64;
 
 /// Instructions and schemas, held once for thousands of questions that wait for the model.
 #[derive(Default)]
-pub(super) struct CommonTexts(Mutex<HashSet<Arc<str>>>);
+pub(super) struct SharedTexts(Mutex<HashSet<Arc<str>>>);
 
-impl CommonTexts {
+impl SharedTexts {
     /// The same questions, in memory of their own but for what other questions say word for word.
     ///
     /// Copied, because what a guest's thread allocated only that thread's next allocations can reuse: thousands of prompts
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn questions_hold_their_instructions_and_schema_once() {
-        let texts = CommonTexts::default();
+        let texts = SharedTexts::default();
         let asked = [prompt("be brief"), prompt("be brief")];
         let shared = texts.share(&asked);
         assert!(shared == asked, "nothing else changes");
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn texts_of_one_job_do_not_pile_up() {
-        let texts = CommonTexts::default();
+        let texts = SharedTexts::default();
         let waiting: Vec<_> = (0..KEPT * 2).flat_map(|n| texts.share(&[prompt(&n.to_string())])).collect();
         assert_eq!(texts.0.lock().len(), KEPT);
         drop(waiting);

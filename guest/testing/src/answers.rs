@@ -1,0 +1,35 @@
+//! The answers of a fixture: one file each, numbered in the order of the questions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use assay_runtime::Answer;
+
+use crate::fixture::{Fixture, FixtureError, list, misnamed, read_text};
+
+/// Reads `answers/1.json`, `answers/2.txt`, … A folder that is not there holds none.
+///
+/// # Errors
+/// A file that is not named by its number, a number twice, or one left out.
+pub(crate) fn read(folder: &Path) -> Result<Vec<Answer>, FixtureError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut numbered = BTreeMap::new();
+    for path in list(folder)? {
+        let number =
+            path.file_stem().and_then(|stem| stem.to_str()?.parse::<usize>().ok()).filter(|number| *number > 0);
+        let Some(number) = number else {
+            return Err(misnamed(&path, "answers are named by their number: 1.json, 2.txt"));
+        };
+        if numbered.insert(number, read_text(&path)?).is_some() {
+            return Err(misnamed(folder, format!("it has answer {number} twice")));
+        }
+    }
+    for (number, expected) in numbered.keys().zip(1..) {
+        if *number != expected {
+            return Err(misnamed(folder, format!("answer {expected} is missing")));
+        }
+    }
+    Ok(numbered.into_values().map(Fixture::answer).collect())
+}

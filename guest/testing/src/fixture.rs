@@ -1,0 +1,319 @@
+//! Fixtures: what a guest is given and what must come of it, in a folder that people can read and edit.
+//!
+//! ```text
+//! fixtures/good/
+//!   transcript.txt      the document; or transcript.vtt
+//!   fixture.toml        its facts, where they matter: filename, received-at, media-type, id, [attributes]
+//!   answers/1.json      the model's answers, in the order of the questions; .json, .txt or .md, taken as they are
+//!   expected.json       the step that follows; `assay guest test --accept` writes it
+//! ```
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use assay_runtime::build::{BuildError, section, with_section};
+use assay_runtime::{Answer, Transcript};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::example::{MODEL, RECEIVED_AT};
+
+/// The folder of fixtures beside a guest's sources.
+pub const FIXTURES: &str = "fixtures";
+/// The custom section of a component that holds its fixtures.
+const SECTION: &str = "assay:fixtures";
+const EXPECTED: &str = "expected.json";
+const FACTS: &str = "fixture.toml";
+const ANSWERS: &str = "answers";
+/// The extensions of transcripts, and their media types.
+const MEDIA_TYPES: [(&str, &str); 2] = [("txt", "text/plain"), ("vtt", "text/vtt")];
+
+/// One fixture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fixture {
+    /// The folder's name.
+    pub name: String,
+    /// The document.
+    pub transcript: Transcript,
+    /// The model's answers, in the order of the questions.
+    pub answers: Vec<Answer>,
+    /// The step that must follow, as [`crate::shown`] writes it; none where nobody has accepted one.
+    pub expected: Option<Value>,
+}
+
+/// `fixture.toml`: what is not said has a usual value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FixtureFacts {
+    /// The file's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The file's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// "text/plain" or "text/vtt".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// RFC 3339, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_at: Option<String>,
+    /// What the application attached to the file.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Why a fixture cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FixtureError {
+    /// A file or folder.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file that is not what it should be.
+    #[error("{path}: {reason}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn io_at(path: &Path) -> impl FnOnce(io::Error) -> FixtureError {
+    let path = path.to_owned();
+    |source| FixtureError::Io { path, source }
+}
+
+fn malformed(path: &Path, reason: impl ToString) -> FixtureError {
+    FixtureError::Malformed { path: path.to_owned(), reason: reason.to_string() }
+}
+
+impl Fixture {
+    /// Reads every fixture of a guest's folder, by name. A guest without the folder `fixtures` has none.
+    ///
+    /// # Errors
+    /// [`FixtureError`] of the first that is faulty.
+    pub fn of(guest: &Path) -> Result<Vec<Self>, FixtureError> {
+        let root = guest.join(FIXTURES);
+        if !root.exists() {
+            return Ok(Vec::new());
+        }
+        let mut folders: Vec<PathBuf> = list(&root)?.into_iter().filter(|path| path.is_dir()).collect();
+        folders.sort();
+        folders.iter().map(|folder| Self::read(folder)).collect()
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub fn read(folder: &Path) -> Result<Self, FixtureError> {
+        let name = text_of(folder.file_name());
+        let (path, media_type) = document(folder)?;
+        let facts = folder.join(FACTS);
+        let facts: FixtureFacts = match fs::read_to_string(&facts) {
+            Ok(text) => toml::from_str(&text).map_err(|error| malformed(&facts, error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => FixtureFacts::default(),
+            Err(error) => return Err(io_at(&facts)(error)),
+        };
+        let transcript = Transcript {
+            id: facts.id.unwrap_or_else(|| "fixture".to_owned()),
+            text: fs::read_to_string(&path).map_err(io_at(&path))?,
+            media_type: facts.media_type.unwrap_or_else(|| media_type.to_owned()),
+            filename: facts.filename.unwrap_or_else(|| text_of(path.file_name())),
+            received_at: facts.received_at.unwrap_or_else(|| RECEIVED_AT.to_owned()),
+            attributes: facts.attributes.into_iter().collect(),
+        };
+        let expected = folder.join(EXPECTED);
+        let expected = match fs::read_to_string(&expected) {
+            Ok(text) => Some(serde_json::from_str(&text).map_err(|error| malformed(&expected, error))?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_at(&expected)(error)),
+        };
+        Ok(Self { name, transcript, answers: crate::answers::read(&folder.join(ANSWERS))?, expected })
+    }
+
+    /// Writes a new fixture into a guest's folder, and returns its own.
+    ///
+    /// # Errors
+    /// [`FixtureError`]; one of this name that is there already stays as it is.
+    pub fn save(&self, guest: &Path) -> Result<PathBuf, FixtureError> {
+        let folder = guest.join(FIXTURES).join(&self.name);
+        if folder.exists() {
+            return Err(malformed(&folder, "there is a fixture of this name; delete it, or take another name"));
+        }
+        let Transcript { id, text, media_type, filename, received_at, attributes } = &self.transcript;
+        let extension = MEDIA_TYPES.iter().find(|(_, known)| known == media_type).map_or("txt", |(ext, _)| ext);
+        let document = format!("transcript.{extension}");
+        let unusual = |value: &String, usual: &str| (value != usual).then(|| value.clone());
+        let facts = FixtureFacts {
+            id: unusual(id, "fixture"),
+            filename: unusual(filename, &document),
+            media_type: MEDIA_TYPES.iter().all(|(_, known)| known != media_type).then(|| media_type.clone()),
+            received_at: unusual(received_at, RECEIVED_AT),
+            attributes: attributes.iter().cloned().collect(),
+        };
+        fs::create_dir_all(folder.join(ANSWERS)).map_err(io_at(&folder))?;
+        write(&folder.join(document), text)?;
+        if facts != FixtureFacts::default() {
+            let path = folder.join(FACTS);
+            write(&path, &toml::to_string(&facts).map_err(|error| malformed(&path, error))?)?;
+        }
+        for (index, answer) in self.answers.iter().enumerate() {
+            let extension = if serde_json::from_str::<Value>(&answer.text).is_ok() { "json" } else { "txt" };
+            write(&folder.join(ANSWERS).join(format!("{}.{extension}", index + 1)), &answer.text)?;
+        }
+        if let Some(expected) = &self.expected {
+            Self::expect(&folder, expected)?;
+        }
+        Ok(folder)
+    }
+
+    /// The component with these fixtures in it, for whoever has no more than the component.
+    ///
+    /// # Errors
+    /// The bytes are no component.
+    ///
+    /// # Panics
+    /// Never: fixtures are strings and JSON.
+    pub fn put_into(component: &[u8], fixtures: &[Self]) -> Result<Vec<u8>, BuildError> {
+        if fixtures.is_empty() {
+            return Ok(component.to_vec());
+        }
+        with_section(component, SECTION, &serde_json::to_vec(fixtures).expect("fixtures are strings and JSON"))
+    }
+
+    /// The fixtures that a component carries.
+    ///
+    /// # Errors
+    /// What it carries under their name is something else.
+    pub fn carried_by(component: &[u8]) -> Result<Vec<Self>, FixtureError> {
+        let Some(carried) = section(component, SECTION) else { return Ok(Vec::new()) };
+        serde_json::from_slice(&carried).map_err(|error| malformed(Path::new(SECTION), error))
+    }
+
+    /// Writes the step that must follow from now on.
+    ///
+    /// # Errors
+    /// [`FixtureError`].
+    pub fn expect(folder: &Path, step: &Value) -> Result<(), FixtureError> {
+        write(&folder.join(EXPECTED), &(crate::shown::pretty(step) + "\n"))
+    }
+
+    /// The model's name in answers of fixtures.
+    pub(crate) fn answer(text: String) -> Answer {
+        Answer { text, model: MODEL.to_owned() }
+    }
+}
+
+/// The one transcript of a fixture, and its media type.
+fn document(folder: &Path) -> Result<(PathBuf, &'static str), FixtureError> {
+    let candidates = MEDIA_TYPES.map(|(ext, media_type)| (folder.join(format!("transcript.{ext}")), media_type));
+    let mut found = candidates.into_iter().filter(|(path, _)| path.exists());
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(malformed(folder, "it has neither transcript.txt nor transcript.vtt")),
+        (Some(_), Some(_)) => Err(malformed(folder, "it has transcript.txt and transcript.vtt; which of them?")),
+    }
+}
+
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FixtureError> {
+    let entries = fs::read_dir(folder).map_err(io_at(folder))?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(io_at(folder))).collect()
+}
+
+pub(crate) fn read_text(path: &Path) -> Result<String, FixtureError> {
+    fs::read_to_string(path).map_err(io_at(path))
+}
+
+pub(crate) fn misnamed(path: &Path, reason: impl ToString) -> FixtureError {
+    malformed(path, reason)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), FixtureError> {
+    fs::write(path, text).map_err(io_at(path))
+}
+
+fn text_of(name: Option<&OsStr>) -> String {
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::{answer, transcript};
+
+    fn write_all(folder: &Path, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_fixture_is_read_as_its_folder_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let facts = "filename = 'call.vtt'\nreceived-at = '2026-03-04T09:30:00Z'\n[attributes]\nb = '2'\na = '1'\n";
+        write_all(
+            folder.path(),
+            &[
+                ("fixtures/one/transcript.vtt", "WEBVTT\n"),
+                ("fixtures/one/fixture.toml", facts),
+                ("fixtures/one/answers/2.txt", "two"),
+                ("fixtures/one/answers/1.json", "{}"),
+                ("fixtures/one/expected.json", "{\"accept\": 1}"),
+                ("fixtures/fuel.toml", ""),
+                ("fixtures/bare/transcript.txt", "words"),
+            ],
+        );
+        let [bare, one] = &Fixture::of(folder.path()).unwrap()[..] else { panic!("two fixtures") };
+        assert_eq!((bare.name.as_str(), &bare.transcript), ("bare", &transcript("words")));
+        assert_eq!((bare.answers.len(), &bare.expected), (0, &None));
+        assert_eq!(one.transcript.media_type, "text/vtt");
+        assert_eq!(one.transcript.filename, "call.vtt");
+        assert_eq!(one.transcript.attributes, [("a".into(), "1".into()), ("b".into(), "2".into())]);
+        assert_eq!(one.answers, [answer("{}"), answer("two")]);
+        assert_eq!(one.expected, Some(serde_json::json!({"accept": 1})));
+        assert_eq!(Fixture::of(&folder.path().join("nowhere")).unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_saved_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut document = transcript("WEBVTT\n");
+        document.media_type = "text/vtt".into();
+        document.filename = "call.vtt".into();
+        document.attributes = vec![("k".into(), "v".into())];
+        let answers = vec![answer("{\"a\": 1}"), answer("Sorry.")];
+        let expected = Some(serde_json::json!({"reject": {"not_json": "x"}}));
+        let fixture = Fixture { name: "saved".into(), transcript: document, answers, expected };
+        let saved = fixture.save(folder.path()).unwrap();
+        assert_eq!(Fixture::read(&saved).unwrap(), fixture);
+        assert!(saved.join("answers/1.json").exists() && saved.join("answers/2.txt").exists());
+        assert!(fixture.save(folder.path()).unwrap_err().to_string().contains("fixture of this name"));
+    }
+
+    #[test]
+    fn a_faulty_fixture_is_refused_with_its_file() {
+        let refused = |files: &[(&str, &str)]| {
+            let folder = tempfile::tempdir().unwrap();
+            write_all(folder.path(), files);
+            Fixture::read(folder.path()).unwrap_err().to_string()
+        };
+        assert!(refused(&[]).contains("neither transcript.txt nor"));
+        assert!(refused(&[("transcript.txt", ""), ("transcript.vtt", "")]).contains("which of them"));
+        assert!(refused(&[("transcript.txt", ""), ("fixture.toml", "file = 'x'")]).contains("file"));
+        assert!(refused(&[("transcript.txt", ""), ("expected.json", "{")]).contains("expected.json"));
+        assert!(refused(&[("transcript.txt", ""), ("answers/first.json", "")]).contains("first.json"));
+        assert!(refused(&[("transcript.txt", ""), ("answers/2.json", "")]).contains("answer 1 is missing"));
+        let twice = [("transcript.txt", ""), ("answers/1.json", ""), ("answers/1.txt", "")];
+        assert!(refused(&twice).contains("answer 1 twice"));
+    }
+}

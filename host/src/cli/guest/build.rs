@@ -1,0 +1,112 @@
+//! `assay guest build`.
+
+use std::{
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::Context;
+use assay_runtime::Digest;
+use assay_runtime::build::Stamp;
+use serde::Serialize;
+
+use super::{make::Maker, source::Source};
+use crate::{
+    cli::{exit::Failure, output},
+    variables::Variables,
+};
+
+/// Build a guest: a component, ready for GUEST_DIR.
+///
+/// A guest without code needs no compiler: its files are injected into the generic guest of this binary. A crate is
+/// compiled with cargo for wasm32-unknown-unknown. The same sources and toolchain give the same digest.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay guest build                        the guest in this folder
+  assay guest build minutes-v1 --out guests/minutes-v1.wasm
+  assay guest build minutes-v1 --json | jq -r .digest")]
+pub struct Arguments {
+    /// The guest's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    path: PathBuf,
+    /// The file to write [default: NAME.wasm in the folder, NAME being the prompt version or the crate]
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was built.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: PathBuf,
+    digest: String,
+    bytes: usize,
+    name: String,
+    version: String,
+    revision: String,
+    warnings: Vec<String>,
+    seconds: f64,
+}
+
+/// Builds and writes.
+pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let source = Source::at(&arguments.path)?;
+    if let Source::Component(path) = &source {
+        return Err(anyhow::anyhow!("{} is built already; name the folder of its sources", path.display()).into());
+    }
+    let maker = Maker::new(vars)?;
+    let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
+    let stamp = Stamp::of(&made.bytes);
+    let file = arguments.out.clone().unwrap_or_else(|| source.path().join(format!("{}.wasm", stamp.name)));
+    write(&file, &made.bytes).with_context(|| format!("write {}", file.display()))?;
+    let report = Report {
+        file,
+        digest: Digest::of(&made.bytes).to_string(),
+        bytes: made.bytes.len(),
+        name: stamp.name,
+        version: stamp.version,
+        revision: stamp.revision,
+        warnings: made.warnings,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    if arguments.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&told(&report))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A worker may be reading the folder: the file appears whole or not at all.
+fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    let unfinished = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4()));
+    let written = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+fn told(report: &Report) -> String {
+    let Report { file, digest, bytes, name, version, seconds, warnings, .. } = report;
+    let mut text = String::new();
+    for warning in warnings {
+        let mark = if std::io::stdout().is_terminal() { "\u{1b}[33mwarning\u{1b}[0m" } else { "warning" };
+        text.push_str(&format!("{mark}: {}\n", output::plain(warning)));
+    }
+    let megabytes = *bytes as f64 / 1e6;
+    text.push_str(&format!("{}  {megabytes:.1} MB, {name} ({version}), in {seconds:.1} s\n", file.display()));
+    text.push_str(&format!("sha256:{digest}\n"));
+    text
+}

@@ -1,0 +1,195 @@
+//! Compiling a guest that has code.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use assay_runtime::build::{SourceHash, Stamp};
+use serde::Deserialize;
+use tokio::process::Command;
+
+/// What guests are compiled for: no WASI, no operating system.
+const TARGET: &str = "wasm32-unknown-unknown";
+/// What guests are compiled with: `jsonschema` wants random numbers, and the SDK gives it fixed ones.
+const FLAGS: [&str; 4] = ["--cfg", "getrandom_backend=\"custom\"", "-C", "target-feature=+simd128,+bulk-memory"];
+/// Folders that are no sources, besides those whose name begins with a dot. Fixtures are carried as such.
+const NO_SOURCES: [&str; 2] = ["target", "fixtures"];
+
+/// A compiled crate.
+pub(super) struct Compiled {
+    /// The core module.
+    pub(super) core: Vec<u8>,
+    /// Name, version and hash of the sources.
+    pub(super) stamp: Stamp,
+    /// The sources.
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// What `cargo metadata` says, as far as it matters.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    target_directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    description: Option<String>,
+    manifest_path: PathBuf,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    crate_types: Vec<String>,
+}
+
+/// Runs cargo on the crate.
+///
+/// # Errors
+/// There is no cargo, no compiler for the target, or the crate does not compile.
+pub(super) async fn compile(folder: &Path) -> anyhow::Result<Compiled> {
+    let folder = folder.canonicalize().with_context(|| format!("read {}", folder.display()))?;
+    let toolchain = Toolchain::find(&folder).await?;
+    let (package, target_directory) = package(&folder, &toolchain).await?;
+    let library = package.targets.iter().find(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
+    let library = library.with_context(|| {
+        format!("{} makes no cdylib; add `[lib] crate-type = [\"cdylib\", \"rlib\"]` to its Cargo.toml", package.name)
+    })?;
+    let mut cargo = toolchain.cargo(&folder);
+    cargo.args(["build", "--release", "--target", TARGET, "--package", &package.name]);
+    if locked(&folder) {
+        cargo.arg("--locked");
+    }
+    // On the command line the list is joined with that of the crate's own configuration.
+    cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={}", flags(&folder)?));
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let status = cargo.status().await.context("run cargo")?;
+    ensure!(status.success(), "compile the guest: cargo's reason is above");
+    let file = target_directory.join(TARGET).join("release").join(format!("{}.wasm", library.name.replace('-', "_")));
+    let core = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+    let files = sources(&folder)?;
+    let stamp = Stamp {
+        name: package.name,
+        version: package.version,
+        description: package.description.unwrap_or_default(),
+        revision: hash(&folder, &files)?,
+    };
+    Ok(Compiled { core, stamp, files })
+}
+
+/// The package of the folder, and where its workspace puts what it compiles.
+async fn package(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<(Package, PathBuf)> {
+    let mut cargo = toolchain.cargo(folder);
+    cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let output = cargo.output().await.context("run cargo metadata")?;
+    ensure!(output.status.success(), "read the crate: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("read what cargo metadata says")?;
+    let manifest = folder.join("Cargo.toml");
+    let package = metadata.packages.into_iter().find(|package| package.manifest_path == manifest);
+    let package =
+        package.with_context(|| format!("{} is a workspace; name the folder of a package", folder.display()))?;
+    Ok((package, metadata.target_directory))
+}
+
+/// Whether the versions of the dependencies are settled, here or in the workspace above.
+fn locked(folder: &Path) -> bool {
+    folder.ancestors().any(|ancestor| ancestor.join("Cargo.lock").exists())
+}
+
+/// The flags, and what makes paths the same on every machine: they reach a binary through its panics.
+fn flags(folder: &Path) -> anyhow::Result<String> {
+    let home = env::home_dir().map(|home| home.join(".cargo"));
+    let cargo_home =
+        env::var_os("CARGO_HOME").map(PathBuf::from).or(home).context("neither CARGO_HOME nor HOME is set")?;
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
+    flags.extend([remap(folder, "/guest"), remap(&cargo_home, "/cargo")]);
+    serde_json::to_string(&flags).context("write the flags down")
+}
+
+/// Every file of the crate that may be part of it, sorted.
+fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type()?.is_dir() {
+                if !name.starts_with('.') && !NO_SOURCES.contains(&name.as_str()) {
+                    folders.push(entry.path());
+                }
+            } else if !name.ends_with(".wasm") {
+                files.push(entry.path());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn hash(folder: &Path, files: &[PathBuf]) -> anyhow::Result<String> {
+    let mut hash = SourceHash::default();
+    for file in files {
+        let content = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+        hash.add(file.strip_prefix(folder).unwrap_or(file), &content);
+    }
+    Ok(hash.finish())
+}
+
+/// A compiler that has the target.
+enum Toolchain {
+    /// The folder's usual one.
+    Usual,
+    /// One by its name in rustup.
+    Named(&'static str),
+}
+
+/// What `cargo xtask guests` calls the toolchain that it puts together where rustup's server is out of reach.
+const LINKED: &str = "assay-guest";
+
+impl Toolchain {
+    async fn find(folder: &Path) -> anyhow::Result<Self> {
+        for candidate in [Self::Usual, Self::Named(LINKED)] {
+            if candidate.has_target(folder).await {
+                return Ok(candidate);
+            }
+        }
+        let cargo = Command::new("cargo").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
+        if cargo.is_err() {
+            bail!("compile the guest: there is no cargo; install Rust from https://rustup.rs");
+        }
+        Err(anyhow!("compile the guest: no compiler for {TARGET}; `rustup target add {TARGET}` adds it"))
+    }
+
+    /// Whether its standard library is there.
+    async fn has_target(&self, folder: &Path) -> bool {
+        let mut rustc = self.program("rustc", folder);
+        rustc.args(["--print", "target-libdir", "--target", TARGET]).stderr(Stdio::null());
+        let Ok(output) = rustc.output().await else { return false };
+        let libraries = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let Ok(entries) = fs::read_dir(libraries) else { return false };
+        output.status.success()
+            && entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
+    }
+
+    fn cargo(&self, folder: &Path) -> Command {
+        self.program("cargo", folder)
+    }
+
+    fn program(&self, name: &str, folder: &Path) -> Command {
+        let mut command = Command::new(name);
+        command.current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+        if let Self::Named(toolchain) = self {
+            command.env("RUSTUP_TOOLCHAIN", toolchain);
+        }
+        command
+    }
+}

@@ -1,0 +1,80 @@
+//! `assay guest check`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use assay_guest_test::{Rule, Verdict, examine};
+use assay_runtime::{Digest, build::Stamp};
+use serde::Serialize;
+
+use super::{make::Maker, source::Source};
+use crate::{
+    cli::{exit::Failure, output},
+    variables::Variables,
+};
+
+/// Hold a component to the rules of admission, each with its verdict and its cure.
+///
+/// What a worker demands: size, format, imports, world, compiling, `describe`, schema. And what whoever ships it should
+/// demand: its fixtures pass, and its `check` agrees with the host's own second check on their reports and on 1,000
+/// mutations of them. Exits 0 where every rule is kept, else 1.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay guest check guests/minutes-v1.wasm
+  assay guest check minutes-v1             builds the folder first
+  assay guest check minutes-v1.wasm --json | jq '.rules[] | select(.verdict == \"failed\")'")]
+pub struct Arguments {
+    /// The component, or a guest's folder
+    #[arg(value_name = "FILE.wasm|DIR", default_value = ".")]
+    path: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Every rule with its verdict.
+#[derive(Debug, Serialize)]
+struct Report {
+    ok: bool,
+    digest: String,
+    revision: String,
+    rules: Vec<Rule>,
+}
+
+/// Builds where that is needed, and checks.
+pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Failure> {
+    let source = Source::at(&arguments.path)?;
+    let maker = Maker::new(vars)?;
+    let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
+    let fixtures = source.fixtures(&made.bytes)?;
+    let rules = examine(&maker.runtime()?, &made.bytes, &fixtures).await.map_err(anyhow::Error::from)?;
+    let report = Report {
+        ok: rules.iter().all(|rule| matches!(rule.verdict, Verdict::Ok | Verdict::Warning)),
+        digest: Digest::of(&made.bytes).to_string(),
+        revision: Stamp::of(&made.bytes).revision,
+        rules,
+    };
+    if arguments.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&told(&report))?;
+    }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn told(report: &Report) -> String {
+    let mut rows = Vec::new();
+    for rule in &report.rules {
+        let verdict = match rule.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Failed => "FAILED",
+            Verdict::Skipped => "skipped",
+        };
+        rows.push(vec![rule.name.to_owned(), verdict.to_owned(), rule.detail.clone()]);
+        if let Some(cure) = &rule.cure {
+            rows.push(vec![String::new(), "cure".to_owned(), cure.clone()]);
+        }
+    }
+    format!("sha256:{}\n\n{}", report.digest, output::table(&["RULE", "VERDICT", "DETAIL"], rows, &[]))
+}

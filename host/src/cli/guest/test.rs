@@ -1,0 +1,162 @@
+//! `assay guest test`.
+
+mod outcome;
+mod told;
+
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::Context;
+use assay_guest_test::{FIXTURES, Fixture, Fuel, FuelVerdict, run as run_fixture, shown};
+use assay_runtime::{Guest, build::toolchain};
+
+use self::outcome::Outcome;
+pub(super) use self::outcome::{Ending, Results};
+use super::{junit, make::Maker, source::Source};
+use crate::{
+    cli::{exit::Failure, output},
+    variables::Variables,
+};
+
+/// Run a guest's fixtures in the sandbox, under a worker's limits.
+///
+/// Each runs twice and must take the same steps, which must be the expected ones, with at most a tenth more fuel than
+/// its budget for this compiler. Exits 0 where all pass, else 1.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay guest test                         the guest in this folder
+  assay guest test minutes-v1 asks         fixtures whose name has `asks` in it
+  assay guest test minutes-v1 --accept     make what it does now the expectation
+  assay guest test minutes-v1.wasm --junit results.xml")]
+pub struct Arguments {
+    /// The guest's folder, or a component that carries its fixtures
+    #[arg(value_name = "DIR|FILE.wasm", default_value = ".")]
+    path: PathBuf,
+    /// Only fixtures whose name contains this
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+    /// Write what changed into the fixtures, after showing it
+    #[arg(long)]
+    accept: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    /// Write the results as JUnit XML, for CI
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+/// Builds, runs, tells.
+pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Failure> {
+    let source = Source::at(&arguments.path)?;
+    if arguments.accept && matches!(source, Source::Component(_)) {
+        return Err(anyhow::anyhow!("{source} is built already; accept in the folder of its sources").into());
+    }
+    let maker = Maker::new(vars)?;
+    let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
+    let guest = maker.runtime()?.load(&made.bytes).await.map_err(anyhow::Error::from)?;
+    let all = source.fixtures(&made.bytes)?;
+    if all.is_empty() {
+        return Err(anyhow::anyhow!("{source} has no fixtures; `assay guest try … --record NAME` writes one").into());
+    }
+    let wanted = |fixture: &&Fixture| arguments.filter.as_ref().is_none_or(|part| fixture.name.contains(part.as_str()));
+    let fixtures: Vec<&Fixture> = all.iter().filter(wanted).collect();
+    let toolchain = toolchain(&made.bytes).unwrap_or_else(|| "unknown".to_owned());
+    let mut bench = Bench { guest, source, toolchain, fuel: Fuel::default(), accept: arguments.accept };
+    bench.read_budgets()?;
+    let results = bench.run(&fixtures, all.len()).await;
+    if arguments.accept {
+        bench.write_budgets(&all)?;
+    }
+    if let Some(path) = &arguments.junit {
+        let xml = junit::xml(&results).context("write the results as XML")?;
+        std::fs::write(path, xml).with_context(|| format!("write {}", path.display()))?;
+    }
+    if arguments.json {
+        output::print_json(&results)?;
+    } else {
+        output::print(&told::text(&results, std::io::stdout().is_terminal()))?;
+    }
+    Ok(if results.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A guest, and what its fixtures are held to.
+struct Bench {
+    guest: Guest,
+    source: Source,
+    toolchain: String,
+    fuel: Fuel,
+    accept: bool,
+}
+
+impl Bench {
+    async fn run(&mut self, fixtures: &[&Fixture], all: usize) -> Results {
+        let started = Instant::now();
+        let mut outcomes = Vec::new();
+        for fixture in fixtures {
+            outcomes.push(self.judge(fixture).await);
+        }
+        Results::new(self, outcomes, all - fixtures.len(), started.elapsed())
+    }
+
+    async fn judge(&mut self, fixture: &Fixture) -> Outcome {
+        let trial = match run_fixture(&self.guest, fixture).await {
+            Ok(trial) => trial,
+            Err(trouble) => return Outcome::failed(fixture, Ending::Trouble { message: trouble.to_string() }),
+        };
+        let step = shown(&trial.step);
+        let ending = match &fixture.expected {
+            Some(expected) if *expected == step => self.judge_fuel(fixture, trial.fuel),
+            expected => {
+                let diff = assay_guest_test::diff(expected.as_ref(), &step);
+                match self.accept_step(fixture, &step) {
+                    Ok(true) => {
+                        self.fuel.accept(&self.toolchain, &fixture.name, trial.fuel);
+                        Ending::Accepted { diff }
+                    }
+                    Ok(false) if expected.is_none() => Ending::Unexpected { diff, new: true },
+                    Ok(false) => Ending::Unexpected { diff, new: false },
+                    Err(error) => Ending::Trouble { message: format!("{error:#}") },
+                }
+            }
+        };
+        let budget = self.fuel.budget(&self.toolchain, &fixture.name);
+        Outcome::of(fixture, &trial, budget, ending)
+    }
+
+    fn judge_fuel(&mut self, fixture: &Fixture, fuel: u64) -> Ending {
+        let verdict = self.fuel.judge(&self.toolchain, &fixture.name, fuel);
+        match verdict {
+            FuelVerdict::Within => Ending::Passed,
+            // Nothing to compare with, or room that the next change for the worse would hide in.
+            FuelVerdict::Unknown | FuelVerdict::Below | FuelVerdict::Above if self.accept => {
+                let before = self.fuel.budget(&self.toolchain, &fixture.name);
+                self.fuel.accept(&self.toolchain, &fixture.name, fuel);
+                Ending::FuelAccepted { before }
+            }
+            FuelVerdict::Unknown | FuelVerdict::Below => Ending::Passed,
+            FuelVerdict::Above => Ending::TooMuchFuel,
+        }
+    }
+
+    /// Whether the step is the expected one from now on.
+    fn accept_step(&self, fixture: &Fixture, step: &serde_json::Value) -> anyhow::Result<bool> {
+        if self.accept {
+            Fixture::expect(&self.source.path().join(FIXTURES).join(&fixture.name), step)?;
+        }
+        Ok(self.accept)
+    }
+
+    /// Fuel budgets stay beside the sources: a component says how it behaves, not how fast.
+    fn read_budgets(&mut self) -> anyhow::Result<()> {
+        if !matches!(self.source, Source::Component(_)) {
+            self.fuel = Fuel::read(&self.source.path().join(FIXTURES))?;
+        }
+        Ok(())
+    }
+
+    fn write_budgets(&mut self, all: &[Fixture]) -> anyhow::Result<()> {
+        let names: Vec<&str> = all.iter().map(|fixture| fixture.name.as_str()).collect();
+        self.fuel.keep_only(&names);
+        Ok(self.fuel.write(&self.source.path().join(FIXTURES))?)
+    }
+}
