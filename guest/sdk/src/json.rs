@@ -1,9 +1,13 @@
 //! Reading what a model wrote as JSON. Errors say what and where, never the text itself.
 
-use serde_json::{Value, error::Category};
+use serde::Deserialize;
+use serde_json::{Deserializer, Value, error::Category};
 use std::fmt;
 
-/// Why a text is no JSON document. Deeper than 128 levels counts as none: `serde_json`'s own bound, kept on purpose.
+/// The deepest nesting that is read, in levels of arrays and objects: as deep as the host lets a report be.
+pub const MAX_DEPTH: usize = 128;
+
+/// Why a text is no JSON document. Nested deeper than [`MAX_DEPTH`] counts as none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotJson {
     reason: &'static str,
@@ -22,16 +26,54 @@ impl std::error::Error for NotJson {}
 /// Parses one JSON document; white space and a byte-order mark around it are no fault.
 pub fn parse(text: &str) -> Result<Value, NotJson> {
     let text = text.trim_start_matches('\u{feff}');
-    serde_json::from_str(text).map_err(|error| NotJson {
+    match serde_json::from_str(text) {
+        // `serde_json` by itself stops at the level that is the deepest one allowed.
+        Err(error) if is_too_deep(&error) && depth(text) <= MAX_DEPTH => parse_unbounded(text),
+        read => read,
+    }
+    .map_err(|error| NotJson {
         reason: match error.classify() {
             Category::Eof if text.trim().is_empty() => "nothing but white space",
             Category::Eof => "unexpected end",
-            _ if error.to_string().starts_with("recursion limit") => "nested more than 128 levels deep",
+            _ if is_too_deep(&error) => "nested more than 128 levels deep",
             _ => "invalid JSON",
         },
         line: error.line(),
         column: error.column(),
     })
+}
+
+fn is_too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit")
+}
+
+/// Parses a text whose depth was counted before.
+fn parse_unbounded(text: &str) -> serde_json::Result<Value> {
+    let mut reader = Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    let value = Value::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// The deepest nesting of a JSON text, without building anything; the host counts the same way. Of a text that is no JSON
+/// the part before its first error is never nested deeper.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Parses like [`parse`], and looks into a Markdown code fence where the text as a whole is no JSON: models wrap
@@ -73,7 +115,7 @@ fn line_start(text: &str, marker: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, parse_fenced};
+    use super::{MAX_DEPTH, parse, parse_fenced};
     use serde_json::json;
 
     #[test]
@@ -94,9 +136,23 @@ mod tests {
     #[test]
     fn a_document_nested_over_128_levels_is_refused_without_a_crash() {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(parse(&deep(127)).is_ok());
-        let error = parse(&deep(1_000_000)).unwrap_err().to_string();
-        assert!(error.starts_with("nested more than 128 levels"), "{error}");
+        for levels in [1, 127, MAX_DEPTH] {
+            assert!(parse(&deep(levels)).is_ok(), "{levels}");
+        }
+        for levels in [MAX_DEPTH + 1, 1_000_000] {
+            let error = parse(&deep(levels)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("nested more than {MAX_DEPTH} levels deep")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_deepest_level_is_read_as_strictly_as_the_others() {
+        let around = |inner: &str| format!("{}{inner}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        assert!(parse(&around(r#""[[ \" [[", {"#)).is_err(), "one level more, never closed");
+        assert!(parse(&around(r#""[[ \" [[", 7"#)).is_ok(), "brackets in a string are no level");
+        assert!(parse(&around("x")).unwrap_err().to_string().starts_with("invalid JSON"));
+        assert!(parse(&(around("7") + " 7")).unwrap_err().to_string().starts_with("invalid JSON"));
+        assert!(parse(&"[".repeat(MAX_DEPTH)).unwrap_err().to_string().starts_with("unexpected end"));
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Default for JobLimits {
             concurrent_prompts: 4,
             prompt_bytes: 2 * MIB,
             report_bytes: 4 * MIB,
-            report_depth: 127,
+            report_depth: 128,
         }
     }
 }

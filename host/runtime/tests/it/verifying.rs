@@ -75,12 +75,30 @@ async fn a_schema_over_its_limit_is_not_even_tried() {
     assert_eq!(bench.runtime.verifier(r#"{"type":"object"}"#).await.unwrap_err(), LoadError::Manifest("schema"));
 }
 
+/// The generic guest itself.
+fn generic() -> Bytes {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/dist/core/generic.wasm");
+    std::fs::read(path).expect("run `cargo xtask guests` first; `cargo xtask test` does").into()
+}
+
+#[tokio::test]
+async fn a_verifier_reads_as_deep_as_a_report_may_be() {
+    let bench = Bench::with(|options| {
+        options.generic = generic();
+        // Depth is what this is about, and a machine that runs all tests at once may be slow.
+        options.limits.call = Duration::from_secs(60);
+    });
+    let verifier = bench.runtime.verifier(r#"{"type":"array"}"#).await.unwrap();
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    // REPORT_MAX_DEPTH; the host's side of it: host/src/pipeline/limits.rs.
+    assert_eq!(verifier.check(&nested(128)).await.result, Ok(vec![]));
+    assert_eq!(verifier.check(&nested(129)).await.result.unwrap()[0].code, "not-json");
+}
+
 #[tokio::test]
 async fn a_document_with_a_fault_in_each_of_its_items_gets_findings_within_the_memory_of_a_call() {
-    let generic = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/dist/core/generic.wasm");
-    let generic = std::fs::read(generic).expect("run `cargo xtask guests` first; `cargo xtask test` does");
     let bench = Bench::with(|options| {
-        options.generic = generic.into();
+        options.generic = generic();
         // Memory is what this is about, and a machine that runs all tests at once may be slow.
         options.limits.call = Duration::from_secs(60);
     });
