@@ -19,6 +19,7 @@ const MAX_KEPT: usize = 20;
 pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mut Notes) {
     let spoken = Spoken::of(transcript);
     let mut seen = HashSet::new();
+    let mut missed = HashSet::new();
     let mut kept = Vec::new();
     let mut others = Vec::new();
     let mut looked_up = 0_usize;
@@ -35,11 +36,13 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
         // The time of a cue comes from the transcript, never from the model.
         quote.remove("at");
         let key = tidy::key(&text);
-        if seen.contains(&key) {
+        // What was looked for in vain is known by its comparable form: another spelling of the same words may be found.
+        let wanted = wanted(&text);
+        if seen.contains(&key) || missed.contains(&wanted) {
             continue;
         }
         looked_up += 1;
-        match (looked_up <= MAX_LOOKED_UP).then(|| spoken.find(&text)).flatten() {
+        match (looked_up <= MAX_LOOKED_UP).then(|| spoken.find(&wanted)).flatten() {
             Some(place) => {
                 quote.insert("text".to_owned(), Value::String(text));
                 if let Some(ms) = spoken.time(place) {
@@ -53,7 +56,8 @@ pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mu
                 notes.add("quote-not-checked", "/quotes", "a quote beyond the number that is checked was left out")
             }
             None => {
-                notes.add("quote-not-found", "/quotes", "a quote that does not occur in the transcript was left out")
+                notes.add("quote-not-found", "/quotes", "a quote that does not occur in the transcript was left out");
+                missed.insert(wanted);
             }
         }
     }
@@ -131,11 +135,8 @@ impl Spoken {
         spoken
     }
 
-    /// Where a quote occurs as whole words; the marks at its own ends do not count, for a quote often stops in a sentence.
-    fn find(&self, quote: &str) -> Option<usize> {
-        let mut wanted = String::new();
-        comparable(quote, &mut wanted);
-        let wanted = wanted.trim_matches(|c: char| !c.is_alphanumeric());
+    /// Where a quote, as [`wanted`] writes it, occurs as whole words.
+    fn find(&self, wanted: &str) -> Option<usize> {
         if wanted.is_empty() {
             return None;
         }
@@ -163,6 +164,13 @@ impl Spoken {
         let behind = self.cues.partition_point(|(start, _)| *start <= place);
         self.cues.get(behind.checked_sub(1)?).map(|(_, ms)| *ms)
     }
+}
+
+/// What is looked for: a quote's comparable form. The marks at its ends do not count, for a quote often stops in a sentence.
+fn wanted(quote: &str) -> String {
+    let mut wanted = String::new();
+    comparable(quote, &mut wanted);
+    wanted.trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
 }
 
 /// Appends the comparable form: lower case, no quote marks or invisible signs, one kind of space, dash and "е".
@@ -261,6 +269,16 @@ mod tests {
         let (kept, notes) = verified("text/plain", "w39 w40 w41", Value::Array(quotes));
         assert_eq!(kept, json!([{"text": "w39"}]));
         assert!(notes.contains(&"quote-not-checked".to_owned()));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_found_is_looked_up_once_however_often_it_is_written() {
+        let mut quotes: Vec<Value> =
+            (0..100).map(|n| json!({"text": if n % 2 == 0 { "not said" } else { "“Not  said!”" }})).collect();
+        quotes.push(json!({"text": "said"}));
+        let (kept, notes) = verified("text/plain", "said", Value::Array(quotes));
+        assert_eq!(kept, json!([{"text": "said"}]));
+        assert_eq!(notes, ["quote-not-found"]);
     }
 
     #[test]
