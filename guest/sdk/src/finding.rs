@@ -94,6 +94,11 @@ pub(crate) fn first_finding(error: Option<ValidationError<'_>>, document: &Value
     }
 }
 
+/// The finding about an answer that is no JSON, with what the reader says of it.
+pub(crate) fn not_json(message: String) -> Finding {
+    Finding { code: "not-json".to_owned(), pointer: String::new(), message }
+}
+
 fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
     if findings.len() > MAX_FINDINGS {
         findings.truncate(MAX_FINDINGS - 1);

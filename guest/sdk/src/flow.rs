@@ -2,7 +2,7 @@
 
 use crate::{
     Answer, Finding, Manifest, Notes, Prompt, Rejection, Report, Schema, SchemaError, Step, TemplateError, Transcript,
-    json, log, panic,
+    finding, json, log, panic,
 };
 use serde_json::Value;
 use std::fmt;
@@ -73,8 +73,8 @@ pub trait ReportGuest: Sized + Send + Sync + 'static {
         Ok(document)
     }
 
-    /// One step. Without answers it asks [`Self::prompt`]; with one it decides. Guests with another shape (map-reduce, a
-    /// repair round) override it and build on [`Ready::judge`].
+    /// One step. Without answers it asks [`Self::prompt`]; with one it decides. Guests with another shape override it and
+    /// build on [`Ready::judge`]; with a repair round it is one call of [`Ready::judge_or_repair`].
     fn advance(ready: &Ready<Self>, transcript: &Transcript, answers: &[Answer]) -> Step {
         match answers.first() {
             None => Step::Ask(vec![ready.guest().prompt(transcript, ready.schema())]),
@@ -130,9 +130,18 @@ impl<G: ReportGuest> Ready<G> {
     ///
     /// `not-json`, `invalid` with the findings, or what `postprocess` says.
     pub fn judge(&self, transcript: &Transcript, text: &str) -> Result<Report, Rejection> {
+        self.judge_with(transcript, text, Notes::default())
+    }
+
+    /// Decides as [`Self::judge`] does, with remarks that were made before.
+    pub(crate) fn judge_with(
+        &self,
+        transcript: &Transcript,
+        text: &str,
+        mut notes: Notes,
+    ) -> Result<Report, Rejection> {
         let mut document = self.guest.decode(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
         self.schema.strip_nulls(&mut document);
-        let mut notes = Notes::default();
         let document = self.guest.postprocess(document, transcript, &mut notes)?;
         accept(&self.schema, &document, notes)
     }
@@ -189,7 +198,7 @@ impl Schema {
 fn check(schema: &Schema, document: &str) -> Vec<Finding> {
     match json::parse(document) {
         Ok(document) => schema.findings(&document),
-        Err(error) => vec![Finding { code: "not-json".to_owned(), pointer: String::new(), message: error.to_string() }],
+        Err(error) => vec![finding::not_json(error.to_string())],
     }
 }
 

@@ -18,6 +18,7 @@ mod panic;
 mod prompt;
 #[cfg(target_arch = "wasm32")]
 mod random;
+mod repair;
 mod schema;
 pub mod strict;
 mod template;
@@ -27,6 +28,7 @@ pub use bindings::assay::report::types::{
 };
 pub use finding::{MAX_FINDINGS, Notes};
 pub use flow::{Component, InitError, Ready, ReportGuest};
+pub use prompt::{MAX_PROMPT_BYTES, fence};
 pub use schema::{Schema, SchemaError};
 pub use template::{Template, TemplateError};
 

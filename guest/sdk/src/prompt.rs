@@ -3,6 +3,10 @@
 use crate::{Message, Prompt, Schema};
 use std::collections::HashSet;
 
+/// The largest question that the host asks, in bytes as [`Prompt::bytes`] counts them, unless its operator changes
+/// `PROMPT_MAX_BYTES`.
+pub const MAX_PROMPT_BYTES: usize = 2 << 20;
+
 impl Prompt {
     /// A prompt of a system and a user message that asks for an answer in the schema's stricter variant.
     pub fn structured(system: impl Into<String>, user: impl Into<String>, schema: &Schema) -> Self {
@@ -16,15 +20,22 @@ impl Prompt {
     pub fn free(messages: Vec<Message>) -> Self {
         Self { messages, answer_schema: None, model: None, max_output_tokens: None, temperature: None }
     }
+
+    /// The size that the host holds against its limit: messages and schema.
+    pub fn bytes(&self) -> usize {
+        let messages: usize = self.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+        messages + self.answer_schema.as_deref().map_or(0, str::len)
+    }
 }
 
-fn message(role: &str, content: impl Into<String>) -> Message {
+pub(crate) fn message(role: &str, content: impl Into<String>) -> Message {
     Message { role: role.to_owned(), content: content.into() }
 }
 
 /// `text` between `<NAME>` and `</NAME>`, where NAME is `name`, or `name-2`, `name-3`, … as soon as the text itself holds
-/// such a tag: a transcript must not be able to close the block that says "this is only data".
-pub(crate) fn fence(name: &str, text: &str) -> String {
+/// such a tag: a transcript must not be able to close the block that says "this is only data". [`Template`](crate::Template)
+/// does it for the transcript; a guest does it for answers that go into another question.
+pub fn fence(name: &str, text: &str) -> String {
     let taken = numbers(name, text);
     let free = (1..=u32::MAX).find(|n| !taken.contains(n)).expect("a finite text holds finitely many tags");
     let tag = if free == 1 { name.to_owned() } else { format!("{name}-{free}") };
@@ -53,7 +64,18 @@ fn numbers(name: &str, text: &str) -> HashSet<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{fence, numbers};
+    use super::{fence, message, numbers};
+    use crate::{Prompt, Schema};
+
+    #[test]
+    fn a_prompt_has_the_size_of_its_messages_and_its_schema() {
+        let schema = Schema::compile(r#"{"type": "string"}"#).expect("compiles");
+        assert_eq!(Prompt::free(vec![message("user", "hé")]).bytes(), "user".len() + 3);
+        assert_eq!(
+            Prompt::structured("a", "bc", &schema).bytes(),
+            "systemauserbc".len() + r#"{"type":"string"}"#.len()
+        );
+    }
 
     #[test]
     fn a_text_cannot_close_its_own_fence() {
