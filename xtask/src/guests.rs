@@ -1,7 +1,8 @@
 //! `cargo xtask guests`: from the sources in `guest/` to `guest/dist`, the same bytes for the same sources and toolchain.
 //!
-//! `core/generic.wasm` is a core module: the host injects prompt and schema into it. The others are finished components. A file
-//! is written only where its bytes changed, so that nothing downstream is rebuilt for nothing.
+//! `core/generic.wasm` is a core module: the host injects prompt and schema into it. The others are finished components; those
+//! in `examples` are in a folder of their own, so that a worker with `GUEST_DIR=guest/dist` does not offer them. A file is
+//! written only where its bytes changed, so that nothing downstream is rebuilt for nothing.
 
 mod compile;
 mod stamp;
@@ -19,10 +20,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What is built, by the folder in `guest/`, and the file in `guest/dist`.
-const GUESTS: [Guest; 3] = [
+const GUESTS: [Guest; 5] = [
     Guest { name: GENERIC, file: "core/generic.wasm", made: Made::CoreModule },
     Guest { name: "meeting-v1", file: "meeting-v1.wasm", made: Made::Folder },
     Guest { name: "meeting-v2", file: "meeting-v2.wasm", made: Made::Component },
+    Guest { name: "map-reduce", file: "examples/map-reduce.wasm", made: Made::Component },
+    Guest { name: "repair", file: "examples/repair.wasm", made: Made::Component },
 ];
 const GENERIC: &str = "generic";
 
@@ -190,7 +193,7 @@ fn make_readable(path: &Path) -> Result<()> {
 
 fn print_table(dist: &Path, toolchain: &Toolchain) -> Result<()> {
     println!("Guests, built by {toolchain}:\n");
-    println!("{:<20} {:<64} {:>9}  imports", "guest/dist/", "sha256", "size");
+    println!("{:<24} {:<64} {:>9}  imports", "guest/dist/", "sha256", "size");
     for guest in &GUESTS {
         let bytes = fs::read(dist.join(guest.file)).with_context(|| format!("read guest/dist/{}", guest.file))?;
         let asked = match guest.made {
@@ -198,7 +201,7 @@ fn print_table(dist: &Path, toolchain: &Toolchain) -> Result<()> {
             Made::Component | Made::Folder => imports(&bytes)?.join(", "),
         };
         let size = format!("{:.1} MB", bytes.len() as f64 / 1e6);
-        println!("{:<20} {} {size:>9}  {asked}", guest.file, hex::encode(Sha256::digest(&bytes)));
+        println!("{:<24} {} {size:>9}  {asked}", guest.file, hex::encode(Sha256::digest(&bytes)));
     }
     Ok(())
 }
