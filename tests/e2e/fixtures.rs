@@ -11,7 +11,7 @@ use assay_runtime::{
     Compiler,
     testing::{WatGuest, hostile},
 };
-use assay_tests::{AssayProcess, World, binary};
+use assay_tests::{AssayProcess, Signal, World, binary};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -58,6 +58,12 @@ pub async fn worker(env: &Env) -> AssayProcess {
     worker
 }
 
+/// Ends a worker as a crash does: at once, with its claims held.
+pub async fn die(worker: &mut AssayProcess) {
+    worker.signal(Signal::KILL);
+    worker.wait().await;
+}
+
 /// Where a worker serves its health and metrics, as it says itself.
 pub async fn admin(worker: &AssayProcess) -> String {
     let line = worker.wait_for_line("serving /livez").await;
@@ -66,7 +72,12 @@ pub async fn admin(worker: &AssayProcess) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Compiles the reference guests and the verifiers of the tests' schemas into the cache that all workers share, once and
+/// Where the built example guests lie.
+pub fn examples() -> PathBuf {
+    assay_tests::guests().join("examples")
+}
+
+/// Compiles the reference guests, the examples and the verifiers of the tests' schemas into the cache that all workers share, once and
 /// without a deadline: a cold cache on a busy machine takes longer than any test waits for a worker.
 async fn compile_once(env: &Env) {
     static COMPILED: OnceCell<()> = OnceCell::const_new();
@@ -82,7 +93,7 @@ async fn compile_once(env: &Env) {
                 )
                 .expect("a guest on disk");
             }
-            for guests in [assay_tests::guests(), folder.path().to_owned()] {
+            for guests in [assay_tests::guests(), examples(), folder.path().to_owned()] {
                 let mut vars = Variables::from_map(with(env.clone(), &[("GUEST_DIR", &guests.display().to_string())]));
                 let config = GuestsConfig { default_version: None, ..GuestsConfig::load(&mut vars) };
                 let compiler = Compiler::Child { program: binary(), args: vec!["compile-guest".into()] };

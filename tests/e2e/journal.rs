@@ -1,9 +1,9 @@
 //! An answer that was received is never bought again.
 
 use assay_runtime::testing::hostile;
-use assay_tests::{AssayProcess, Fault, Gate, Operation, Reply, Signal, World};
+use assay_tests::{Fault, Gate, Operation, Reply, World};
 
-use crate::fixtures::{Env, TRANSCRIPT, answer, env, env_with_guests, short_leases, with, worker};
+use crate::fixtures::{Env, TRANSCRIPT, answer, die, env, env_with_guests, short_leases, with, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_received_answer_is_not_bought_again() {
@@ -119,9 +119,4 @@ async fn journaled(world: &World, file: uuid::Uuid, count: i64) {
             rows == count
         })
         .await;
-}
-
-async fn die(worker: &mut AssayProcess) {
-    worker.signal(Signal::KILL);
-    worker.wait().await;
 }

@@ -11,6 +11,7 @@ mod beats;
 mod classes;
 mod configuration;
 mod database_failures;
+mod examples;
 mod guests;
 mod invariants;
 mod journal;
