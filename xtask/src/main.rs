@@ -1,9 +1,11 @@
 //! `cargo xtask …`: what a developer runs. A thin dispatcher; each command is a module.
 
 mod bench;
+mod cargo_component;
 mod demo;
 mod guest_toolchain;
 mod guests;
+mod page;
 mod paths;
 mod queries;
 mod run;
@@ -33,6 +35,8 @@ enum Command {
     Bench(bench::Args),
     /// Build the guests into guest/dist, and make their target available first
     Guests(guests::Args),
+    /// Follow docs/guests.md word by word, and compare what it says with what happens
+    Page(page::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Sqlx(args) => queries::run(&args),
         Command::Guests(args) => guests::run(&args),
+        Command::Page(args) => page::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 //! The stages stand in the order in which a mistake shows soonest. Each ends with the command that runs it alone.
 
 use crate::stages::Stages;
-use crate::{guests, paths, queries, run, system};
+use crate::{cargo_component, guests, page, paths, queries, run, system};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use std::process::Command;
 /// # Errors
 /// The stage's own, with the command to run it again.
 pub fn run() -> Result<()> {
-    let mut stages = Stages::new("cargo xtask test", 11);
+    let mut stages = Stages::new("cargo xtask test", 13);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("format", || {
         run::run(&mut run::cargo(&["fmt", "--all", "--check"]))?;
@@ -41,6 +41,10 @@ pub fn run() -> Result<()> {
     stages.run("queries", queries::check)?;
     stages.run("tests of the guests", || run::run(&mut guest_cargo(&["test", "--workspace"], &[])))?;
     stages.run("host", || run::run(&mut run::cargo(&["build", "--package", "assay"])))?;
+    stages.run("docs/guests.md, word by word", || {
+        page::run(&page::Args::default()).context("to run it again: cargo xtask page")
+    })?;
+    stages.run("cargo component", cargo_component::prove)?;
     stages.run("tests", || run::run(&mut run::cargo(&["test", "--workspace"])))?;
     println!("\nEverything holds.\n\n{}", stages.summary());
     Ok(())

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_runtime::{Call, Fault, Guest, JobLimits, LogLine, Prompt, Report, Step};
+use assay_runtime::{Call, Fault, Guest, JobLimits, LogLine, Prompt, Report, Step, nesting};
+use serde::de::IgnoredAny;
 
 use crate::fixture::Fixture;
 
@@ -144,8 +145,9 @@ fn reports_too_much(report: &Report, limits: &JobLimits) -> Option<String> {
     if bytes > limits.report_bytes {
         return Some(format!("a report of {bytes} bytes, over {} (REPORT_MAX_BYTES)", limits.report_bytes));
     }
-    // serde_json reads what a worker takes, and nothing deeper.
-    let refused = serde_json::from_str::<serde_json::Value>(&report.document).is_err();
-    refused
-        .then(|| format!("a report that is no JSON, or nested deeper than {} (REPORT_MAX_DEPTH)", limits.report_depth))
+    if nesting(&report.document) > limits.report_depth {
+        return Some(format!("a report nested deeper than {} (REPORT_MAX_DEPTH)", limits.report_depth));
+    }
+    let error = serde_json::from_str::<IgnoredAny>(&report.document).err()?;
+    Some(format!("a report that is no JSON at line {}, column {}", error.line(), error.column()))
 }

@@ -2,7 +2,7 @@
 
 use super::error::{BuildError, Reason, Step};
 use wasmparser::{Parser, Payload};
-use wit_component::ComponentEncoder;
+use wit_component::{ComponentEncoder, WitPrinter};
 
 /// The interfaces that a guest may import, without their versions.
 const ALLOWED_IMPORTS: [&str; 2] = ["assay:report/log", "assay:report/types"];
@@ -38,6 +38,21 @@ pub fn componentize(core: &[u8]) -> Result<Vec<u8>, BuildError> {
 /// [`Step::Componentize`] where the bytes are no component.
 pub fn imports(component: &[u8]) -> Result<Vec<String>, BuildError> {
     Names::of(component).map(|names| names.imports)
+}
+
+/// What a component imports and exports, with its types, as WIT.
+///
+/// # Errors
+///
+/// [`Step::Componentize`] where the bytes are no component.
+pub fn world(component: &[u8]) -> Result<String, BuildError> {
+    let step = Step::Componentize;
+    let decoded = wit_component::decode(component).map_err(|error| BuildError::invalid(step, error.root_cause()))?;
+    let (resolve, main) = (decoded.resolve(), decoded.package());
+    let others: Vec<_> = resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != main).collect();
+    let mut printer = WitPrinter::default();
+    printer.print(resolve, main, &others).map_err(|error| BuildError::invalid(step, error.root_cause()))?;
+    Ok(printer.output.to_string())
 }
 
 struct Names {

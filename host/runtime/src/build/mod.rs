@@ -19,7 +19,7 @@ mod stamp;
 #[cfg(test)]
 mod tests;
 
-pub use component::{componentize, imports};
+pub use component::{componentize, imports, world};
 pub use error::{BuildError, Reason, Step};
 pub use folder::{Folder, FolderError, GUEST_TOML};
 pub use parts::{Message, Parts, verifier_parts};
