@@ -20,7 +20,11 @@ pub struct Guest(pub(crate) Arc<Described>);
 
 /// The second check of a document against a schema, made from the generic guest. Cheap to clone.
 #[derive(Clone)]
-pub struct Verifier(pub(crate) Arc<Code>);
+pub struct Verifier {
+    code: Arc<Code>,
+    /// Whose calls it shares the threads with.
+    lane: Digest,
+}
 
 /// A guest's code with what it says about itself.
 pub(crate) struct Described {
@@ -61,36 +65,52 @@ impl Guest {
         let body = move |guest: &ReportGuest, store: &mut Store<State>| {
             guest.assay_report_guest().call_advance(store, &transcript, &answers)
         };
-        self.0.code.call(body, output::step).await
+        self.0.code.call(self.digest(), body, output::step).await
     }
 
     /// Validates a stored document.
     pub async fn check(&self, document: &str) -> Call<Vec<Finding>> {
-        self.0.code.check(document).await
+        self.0.code.check(self.digest(), document).await
     }
 }
 
 impl Verifier {
+    pub(crate) fn new(code: Arc<Code>) -> Self {
+        Self { lane: code.digest, code }
+    }
+
+    /// The same check in the lane of `guest`: what the two compute counts as one guest's, and together they leave a thread to
+    /// the others. Two guests with one schema share the code, never the lane.
+    #[must_use]
+    pub fn beside(self, guest: &Guest) -> Self {
+        Self { lane: guest.digest(), ..self }
+    }
+
     /// Validates a document against the schema; no findings means that it holds.
     pub async fn check(&self, document: &str) -> Call<Vec<Finding>> {
-        self.0.check(document).await
+        self.code.check(self.lane, document).await
     }
 }
 
 impl Code {
     /// What the guest says about itself, unchecked.
     pub(crate) async fn describe(self: &Arc<Self>) -> Call<Manifest> {
-        self.call(|guest, store| guest.assay_report_guest().call_describe(store), |manifest, _| Ok(manifest)).await
+        let body = |guest: &ReportGuest, store: &mut Store<State>| guest.assay_report_guest().call_describe(store);
+        self.call(self.digest, body, |manifest, _| Ok(manifest)).await
     }
 
-    async fn check(self: &Arc<Self>, document: &str) -> Call<Vec<Finding>> {
+    async fn check(self: &Arc<Self>, lane: Digest, document: &str) -> Call<Vec<Finding>> {
         let document = document.to_owned();
-        self.call(move |guest, store| guest.assay_report_guest().call_check(store, &document), output::findings).await
+        let body = move |guest: &ReportGuest, store: &mut Store<State>| {
+            guest.assay_report_guest().call_check(store, &document)
+        };
+        self.call(lane, body, output::findings).await
     }
 
-    /// Runs `body` on a guest thread, in a sandbox of its own, and has `judge` look at the value there.
+    /// Runs `body` on a guest thread, in its turn in `lane`, in a sandbox of its own, and has `judge` look at the value there.
     async fn call<T: Send + 'static>(
         self: &Arc<Self>,
+        lane: Digest,
         body: impl FnOnce(&ReportGuest, &mut Store<State>) -> wasmtime::Result<T> + Send + 'static,
         judge: fn(T, usize) -> Result<T, Fault>,
     ) -> Call<T> {
@@ -101,7 +121,7 @@ impl Code {
             let max_records = sandbox.limits.output_records;
             sandbox.run(&code.linked, queued, body).and_then(|value| judge(value, max_records))
         };
-        let done = self.host.pool.run(self.digest, work).await;
+        let done = self.host.pool.run(lane, work).await;
         done.unwrap_or_else(|| Call::never_ran(Fault::Unavailable, asked.elapsed()))
     }
 }
@@ -114,7 +134,7 @@ impl std::fmt::Debug for Guest {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier").field("digest", &self.0.digest).finish()
+        f.debug_struct("Verifier").field("digest", &self.code.digest).finish()
     }
 }
 
@@ -134,7 +154,11 @@ mod tests {
         let guest = runtime.load(&WatGuest::new("good").build()).await.unwrap();
         // More often than there are threads.
         for _ in 0..2 * std::thread::available_parallelism().unwrap().get().max(4) {
-            let call = guest.0.code.call(|_, _| -> wasmtime::Result<()> { panic!("on purpose") }, |value, _| Ok(value));
+            let call = guest.0.code.call(
+                guest.digest(),
+                |_, _| -> wasmtime::Result<()> { panic!("on purpose") },
+                |value, _| Ok(value),
+            );
             assert_eq!(call.await.result, Err(Fault::HostPanic));
         }
         assert_eq!(guest.check("{}").await.result, Ok(vec![]));

@@ -1,7 +1,8 @@
 //! The threads that guest calls run on, and who gets one next.
 //!
 //! Guests hold a thread for as long as they compute, so they never run on async workers. Calls wait in one lane per guest; lanes take turns, and a lane may hold all threads but
-//! one. A guest that spins can therefore fill its own lane, but another guest's call always finds the last thread.
+//! one. A guest that spins can therefore fill its own lane, but another guest's call always finds the last thread. The second check of a release's reports runs in the
+//! release's own lane ([`crate::Verifier::beside`]): its author wrote the schema, and a schema can spin too.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

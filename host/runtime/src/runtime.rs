@@ -157,7 +157,7 @@ impl Runtime {
         };
         let load = async || self.code(digest, source, &self.0.generic).await.map(Some);
         let verifier = self.0.verifiers.get(digest, load).await?;
-        Ok(Verifier(verifier.expect("a load ends with a verifier or an error")))
+        Ok(Verifier::new(verifier.expect("a load ends with a verifier or an error")))
     }
 
     /// Code from the cache, or compiled and cached.

@@ -44,7 +44,7 @@ impl Release {
     /// [`LoadError`], which names the rule of admission that it breaks.
     pub async fn load(runtime: &Runtime, bytes: &[u8]) -> Result<Self, LoadError> {
         let guest = runtime.load(bytes).await?;
-        let verifier = runtime.verifier(&guest.manifest().schema).await?;
+        let verifier = runtime.verifier(&guest.manifest().schema).await?.beside(&guest);
         let names = findings::property_names(&guest.manifest().schema);
         Ok(Self { digest: guest.digest().to_string(), guest, verifier, names, shared: SharedTexts::default() })
     }

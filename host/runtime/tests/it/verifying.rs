@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use assay_runtime::build::verifier_parts;
-use assay_runtime::testing::{WatGuest, core_from_wat};
-use assay_runtime::{Compiler, LoadError, Options};
+use assay_runtime::testing::{WatGuest, core_from_wat, hostile};
+use assay_runtime::{Compiler, Fault, LoadError, Options};
 use bytes::Bytes;
 
-use crate::support::Bench;
+use crate::support::{Bench, transcript};
 
 /// Refuses parts of more than this many bytes in its initializer, as the real one refuses what is no schema.
 const MAX_PARTS_BYTES: u32 = 400;
@@ -57,6 +57,32 @@ async fn each_schema_has_a_verifier_and_each_verifier_one_image() {
         bench.runtime.verifier(schema).await.unwrap();
     }
     assert_eq!(bench.images().len(), 2);
+}
+
+#[tokio::test]
+async fn a_release_and_its_second_check_together_leave_a_thread_to_the_others() {
+    let spinning = hostile::spins_in_check().fields(
+        r#"(func (export "reserve") (param i32) (result i32) (i32.const 65536)) (func (export "wizer-initialize"))"#,
+    );
+    let bench = Bench::with(|options| {
+        options.threads = Some(2);
+        options.generic = core_from_wat(&spinning.core()).into();
+        options.limits.call = Duration::from_secs(2);
+    });
+    let guest = bench.load(hostile::spins_in_advance()).await;
+    let verifier = bench.runtime.verifier("{}").await.unwrap().beside(&guest);
+    let good = bench.load(WatGuest::new("good")).await;
+    let document = transcript();
+    // The guest's call has its turn first and spins; the check of its report spins after it, not beside it.
+    let (call, check, neighbour) = tokio::join!(
+        biased;
+        guest.advance(&document, &[]),
+        verifier.check("{}"),
+        good.advance(&document, &[])
+    );
+    assert_eq!((call.result, check.result), (Err(Fault::Timeout), Err(Fault::Timeout)));
+    assert!(check.queued >= call.elapsed / 2, "one lane, one thread: {:?} after {:?}", check.queued, call.elapsed);
+    assert!(neighbour.result.is_ok() && neighbour.queued < call.elapsed, "it found the last thread");
 }
 
 #[tokio::test]
