@@ -9,6 +9,7 @@ mod limits;
 mod questions;
 mod raw_output;
 mod run;
+mod strict_json;
 
 use std::{future::Future, sync::Arc};
 

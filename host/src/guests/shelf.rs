@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use anyhow::{Context, bail};
-use assay_runtime::Runtime;
+use assay_runtime::{LoadError, Runtime};
 
 use crate::{
     guests::{GuestsConfig, Release},
@@ -34,8 +36,28 @@ pub struct Loaded {
 pub struct NotLoaded {
     /// The file.
     pub file: PathBuf,
+    /// As in docs/errors.md.
+    pub code: &'static str,
     /// The rule it breaks, with the cure.
     pub reason: String,
+}
+
+/// Why a file gives no release.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("read the guest: {0}; put a file there that this user can read")]
+    Unreadable(io::Error),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl Refused {
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "file_unreadable",
+            Self::Load(error) => error.code(),
+        }
+    }
 }
 
 /// The releases by digest, and the digest that serves each prompt version.
@@ -59,13 +81,17 @@ impl Shelf {
         };
         let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
         for file in wasm_files(&config.directory)? {
-            let bytes = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-            let release = match Release::load(runtime, &bytes).await {
+            let release = match load(runtime, &file, config.limits.sandbox.component_bytes).await {
                 Ok(release) => release,
                 Err(error) => {
-                    let reason = format!("{:#}", anyhow::Error::from(error));
-                    tracing::error!(guest.file = %file.display(), guest.error = reason, "guest does not load; jobs for it wait");
-                    shelf.not_loaded.push(NotLoaded { file, reason });
+                    let (code, reason) = (error.code(), format!("{:#}", anyhow::Error::from(error)));
+                    tracing::error!(
+                        guest.file = %file.display(),
+                        guest.code = code,
+                        guest.error = reason,
+                        "guest does not load; jobs for it wait"
+                    );
+                    shelf.not_loaded.push(NotLoaded { file, code, reason });
                     continue;
                 }
             };
@@ -154,17 +180,79 @@ impl Shelf {
     }
 }
 
-/// The `*.wasm` files of a folder, by name.
+async fn load(runtime: &Runtime, file: &Path, limit: usize) -> Result<Release, Refused> {
+    let bytes = read(file, limit)?;
+    Ok(Release::load(runtime, &bytes).await?)
+}
+
+/// A file's bytes. One that is too large for a guest is told by its size, and not read: a file may be larger than memory.
+fn read(file: &Path, limit: usize) -> Result<Vec<u8>, Refused> {
+    // Before it is opened: opening a pipe waits for who writes into it.
+    let facts = file.metadata().map_err(Refused::Unreadable)?;
+    if !facts.is_file() {
+        return Err(Refused::Unreadable(io::Error::other("it is no regular file")));
+    }
+    let size = usize::try_from(facts.len()).unwrap_or(usize::MAX);
+    if size > limit {
+        return Err(LoadError::TooLarge { bytes: size, limit }.into());
+    }
+    let mut bytes = Vec::with_capacity(size);
+    // It may grow meanwhile; one byte over the limit is enough to refuse it.
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let file = File::open(file).map_err(Refused::Unreadable)?;
+    file.take(most).read_to_end(&mut bytes).map_err(Refused::Unreadable)?;
+    Ok(bytes)
+}
+
+/// What a folder has under the name of a guest, by name.
 fn wasm_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries =
         std::fs::read_dir(folder).with_context(|| format!("GUEST_DIR: read the folder {}", folder.display()))?;
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.with_context(|| format!("read the folder {}", folder.display()))?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") && path.is_file() {
+        if path.extension().is_some_and(|extension| extension == "wasm") {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_as_far_as_a_guest_may_be_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("fits.wasm"), [7; 10]).unwrap();
+        std::fs::write(path("large.wasm"), [7; 11]).unwrap();
+        std::fs::create_dir(path("folder.wasm")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe.wasm")).status().unwrap().success());
+        std::os::unix::fs::symlink("nowhere", path("link.wasm")).unwrap();
+        let told = |name: &str| read(&path(name), 10).map_err(|error| error.code());
+        assert_eq!(told("fits.wasm"), Ok(vec![7; 10]));
+        assert_eq!(told("large.wasm"), Err("component_too_large"));
+        for name in ["folder.wasm", "pipe.wasm", "link.wasm", "missing.wasm"] {
+            assert_eq!(told(name), Err("file_unreadable"), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_reason_not_to_load_has_one_row_in_the_error_documentation() {
+        // The variants carry data, so nothing lists them; the source does.
+        let source = include_str!("../../runtime/src/load_error.rs");
+        let arms = source.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> \""));
+        let mut codes: Vec<_> = arms.filter_map(|(_, code)| code.strip_suffix("\",")).collect();
+        assert!(codes.len() > 20, "the codes are found");
+        codes.push("file_unreadable");
+        codes.sort_unstable();
+        let page = include_str!("../../../docs/errors.md");
+        let (_, page) = page.split_once("\n## Guests that do not load\n").expect("the section");
+        let mut rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, codes);
+    }
 }

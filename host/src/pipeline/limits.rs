@@ -1,11 +1,11 @@
 //! What the pipeline itself holds a job to.
 
 use assay_runtime::Prompt;
-use serde::de::IgnoredAny;
 
 use crate::{
     error::{Code, JobError},
     guests::{GuestsLimits, JobLimits},
+    pipeline::strict_json::{self, Loose},
     retry::RetryPolicy,
     variables::Variables,
 };
@@ -80,7 +80,16 @@ pub fn check_prompts(prompts: &[Prompt], before: usize, limits: &GuestsLimits) -
     Ok(())
 }
 
+<<<<<<< HEAD
 /// The first half of the second check: a report is JSON, not too large and not too deep.
+=======
+fn prompt_bytes(prompt: &Prompt) -> usize {
+    let messages: usize = prompt.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
+    messages + prompt.answer_schema.as_deref().map_or(0, str::len)
+}
+
+/// The first half of the second check: a report is JSON with one reading only, not too large and not too deep.
+>>>>>>> b0c7fed (Name a guest that does not load by its code, and refuse a report that has two readings)
 ///
 /// # Errors
 /// `report_invalid`, with the rule that the report breaks.
@@ -96,9 +105,14 @@ pub fn check_report(document: &str, limits: &JobLimits) -> Result<(), JobError> 
     if depth(document) > limits.report_depth {
         return refuse(format!("check the report: nested deeper than {} (REPORT_MAX_DEPTH)", limits.report_depth));
     }
-    match serde_json::from_str::<IgnoredAny>(document) {
-        Ok(IgnoredAny) => Ok(()),
-        Err(error) => refuse(format!("check the report: no JSON at line {}, column {}", error.line(), error.column())),
+    match strict_json::read(document) {
+        Ok(()) => Ok(()),
+        Err(Loose::NotJson { line, column }) => {
+            refuse(format!("check the report: no JSON at line {line}, column {column}"))
+        }
+        Err(Loose::NamedTwice { line, column }) => refuse(format!(
+            "check the report: a name for the second time in one object at line {line}, column {column}"
+        )),
     }
 }
 
@@ -147,6 +161,13 @@ mod tests {
         for (levels, passes) in [(127, true), (128, true), (129, false)] {
             assert_eq!(check_report(&nested(levels), &limits).is_ok(), passes, "{levels}");
         }
+    }
+
+    #[test]
+    fn a_report_that_names_a_member_twice_is_refused() {
+        let error = check_report(r#"{"a":1,"a":2}"#, &JobLimits::default()).unwrap_err();
+        assert_eq!(error.code, Code::ReportInvalid);
+        assert_eq!(error.message, "check the report: a name for the second time in one object at line 1, column 10");
     }
 
     #[test]

@@ -97,7 +97,8 @@ fn without_numbers(word: &str) -> String {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "# A\n\n```console\n$ one\nout 1\n\nmore\n$ cat > f <<'END'\n> a\n>\n> END\n$ two\n```\n\nprose\n";
+    const PAGE: &str =
+        "# A\n\n```console\n$ one\nout 1\n\nmore\n$ cat > f <<'END'\n> a\n>\n> END\n$ two\n```\n\nprose\n";
 
     #[test]
     fn a_page_is_divided_and_put_together_again() {
@@ -116,7 +117,10 @@ mod tests {
     #[test]
     fn outputs_are_alike_but_for_numbers_digests_and_what_cargo_compiles() {
         let digest = "d067a6a3dc3d4a55";
-        assert!(alike(&format!("in 0.4 s\nsha256:{digest}…"), "   Compiling x v1\nin 12.1 s\nsha256:0a1b2c3d4e5f6a7b…"));
+        assert!(alike(
+            &format!("in 0.4 s\nsha256:{digest}…"),
+            "   Compiling x v1\nin 12.1 s\nsha256:0a1b2c3d4e5f6a7b…"
+        ));
         assert!(alike("a   b\n", "a b"));
         assert!(!alike("3 passed", "3 failed"));
         assert!(!alike("ok", ""));
