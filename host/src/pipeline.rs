@@ -9,7 +9,6 @@ mod limits;
 mod questions;
 mod raw_output;
 mod run;
-mod strict_json;
 
 use std::{future::Future, sync::Arc};
 

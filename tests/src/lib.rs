@@ -5,7 +5,7 @@
 //! - [`TestObjects`]: an S3 server whose requests fail as told.
 //! - [`ScriptedModel`]: a model that answers as told and counts its calls.
 //! - [`Proxy`]: a TCP connection that can be cut, stalled, or held at one statement.
-//! - [`AssayProcess`]: the real binary.
+//! - [`AssayProcess`]: the real binary; [`worker`]: the same as a worker that claims.
 //! - [`Gate`]: the signal that tests wait for instead of sleeping.
 //!
 //! No wait in here is endless: each has [`DEADLINE`] and then fails the test, saying what it waited for.
@@ -17,6 +17,7 @@ mod objects;
 mod postgres;
 mod process;
 mod proxy;
+mod worker;
 mod world;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use objects::{Fault, Operation, TestObjects};
 pub use postgres::TestDatabase;
 pub use process::{AssayProcess, Signal, binary};
 pub use proxy::{Direction, Hold, Proxy};
+pub use worker::{Env, TRANSCRIPT, admin, compile, die, env_with_guests, examples, folder_of, with, worker};
 pub use world::{Attempt, FileRow, JobRow, World, guests};
 
 /// The longest that a test waits for anything: far more than a slow machine needs, far less than a runner's patience.

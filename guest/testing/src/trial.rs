@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_runtime::{Call, Fault, Guest, JobLimits, LogLine, Prompt, Report, Step, nesting};
-use serde::de::IgnoredAny;
+use assay_runtime::{Call, Fault, Guest, JobLimits, LogLine, Prompt, Step};
 
 use crate::fixture::Fixture;
 
@@ -111,9 +110,8 @@ async fn once(guest: &Guest, fixture: &Fixture) -> Result<Trial, Trouble> {
                 rounds.push(prompts);
             }
             Step::Accept(report) => {
-                if let Some(limit) = reports_too_much(&report, &limits) {
-                    return Err(Trouble::OverLimit { call: number, limit });
-                }
+                let fault = |fault| Trouble::OverLimit { call: number, limit: format!("a report: {fault}") };
+                limits.check_report(&report.document).map_err(fault)?;
                 break Step::Accept(report);
             }
             step @ Step::Reject(_) => break step,
@@ -138,16 +136,4 @@ fn asks_too_much(prompts: &[Prompt], rounds: usize, used: usize, limits: &JobLim
     } else {
         None
     }
-}
-
-fn reports_too_much(report: &Report, limits: &JobLimits) -> Option<String> {
-    let bytes = report.document.len();
-    if bytes > limits.report_bytes {
-        return Some(format!("a report of {bytes} bytes, over {} (REPORT_MAX_BYTES)", limits.report_bytes));
-    }
-    if nesting(&report.document) > limits.report_depth {
-        return Some(format!("a report nested deeper than {} (REPORT_MAX_DEPTH)", limits.report_depth));
-    }
-    let error = serde_json::from_str::<IgnoredAny>(&report.document).err()?;
-    Some(format!("a report that is no JSON at line {}, column {}", error.line(), error.column()))
 }

@@ -23,6 +23,7 @@ mod log_capture;
 mod options;
 mod output;
 mod pool;
+mod report;
 mod runtime;
 mod sandbox;
 #[cfg(any(test, feature = "testing"))]
@@ -38,4 +39,5 @@ pub use guest::{Guest, Verifier};
 pub use limits::{JobLimits, Limits};
 pub use load_error::LoadError;
 pub use options::{Allocation, Compiler, Metering, Options};
+pub use report::{ReportFault, nesting};
 pub use runtime::{Runtime, RuntimeError};

@@ -60,3 +60,51 @@ impl JobLimits {
     }
 }
 
+/// The deepest nesting of a JSON text, without building anything. For a text that is no JSON the number means nothing.
+pub fn nesting(document: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in document.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_brackets_outside_strings_only() {
+        assert_eq!(nesting(r#"{"a": [1, {"b": "[[[\"[["}]}"#), 3);
+        assert_eq!(nesting("7"), 0);
+    }
+
+    #[test]
+    fn a_report_may_be_nested_128_deep_and_a_million_is_refused_without_parsing_it() {
+        // As deep as a verifier reads: host/runtime/tests/it/verifying.rs.
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let limits = JobLimits::default();
+        for (levels, passes) in [(127, true), (128, true), (129, false), (1_000_000, false)] {
+            assert_eq!(limits.check_report(&nested(levels)).is_ok(), passes, "{levels}");
+        }
+        assert!(matches!(limits.check_report(&"[".repeat(100)), Err(ReportFault::NotJson { .. })));
+    }
+
+    #[test]
+    fn a_report_over_its_size_and_one_that_is_no_json_are_refused() {
+        let limits = JobLimits { report_bytes: 4, ..JobLimits::default() };
+        assert_eq!(limits.check_report("[1,2]"), Err(ReportFault::TooLarge { bytes: 5, limit: 4 }));
+        assert!(limits.check_report("{").is_err());
+        assert!(limits.check_report("[1]").is_ok());
+    }
+}

@@ -8,7 +8,7 @@ use assay_runtime::{
 
 use crate::{
     error::{Code, JobError},
-    guests::{shared_texts::SharedTexts, findings},
+    guests::{findings, shared_texts::SharedTexts},
 };
 
 /// A guest that is ready to run.

@@ -111,6 +111,20 @@ impl BuildError {
         &self.reason
     }
 
+    /// A stable name for records, by the reason alone; docs/errors.md has a row for each.
+    pub fn code(&self) -> &'static str {
+        match self.reason {
+            Reason::TooLarge { .. } => "build_too_large",
+            Reason::TimedOut(_) => "build_timeout",
+            Reason::OutOfMemory(_) => "build_out_of_memory",
+            Reason::Trapped(_) => "build_trap",
+            Reason::ForeignImport(_) => "build_foreign_import",
+            Reason::MissingExport(_) => "build_missing_export",
+            Reason::Refused(_) => "build_parts_refused",
+            Reason::Invalid(_) => "build_invalid",
+        }
+    }
+
     /// What the guest sent to its log before it stopped: "unknown placeholder {{transkript}}". At most 4 KiB, control characters replaced.
     /// It may quote prompt and schema: show it to the author, never log it.
     pub fn said(&self) -> Option<&str> {

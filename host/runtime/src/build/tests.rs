@@ -19,6 +19,21 @@ fn refused(wat: &str, inject: Option<&[u8]>) -> BuildError {
 }
 
 #[test]
+fn every_reason_not_to_build_has_one_row_in_the_error_documentation() {
+    // The reasons carry data, so nothing lists them; the source does.
+    let arms =
+        include_str!("error.rs").lines().filter_map(|line| line.trim().strip_prefix("Reason::")?.split_once("=> \""));
+    let mut codes: Vec<_> = arms.filter_map(|(_, code)| code.strip_suffix("\",")).collect();
+    assert!(codes.len() > 7, "the codes are found");
+    let page = include_str!("../../../../docs/errors.md");
+    let (_, page) = page.split_once("\n## Guests that are not built\n").expect("the section");
+    let mut rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    codes.sort_unstable();
+    rows.sort_unstable();
+    assert_eq!(rows, codes);
+}
+
+#[test]
 fn memory_and_globals_are_kept_as_the_initializer_left_them() {
     let wat = r#"(module (memory (export "memory") 1) (global $g (mut i32) (i32.const 1))
         (func (export "wizer-initialize") (global.set $g (i32.const 7)) (i32.store (i32.const 8) (i32.const 0x4b4a4948)))

@@ -1,0 +1,118 @@
+//! A worker of the real binary: its environment, its guests, and their code compiled before any test waits for it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use assay::{
+    guests::{Guests, GuestsConfig},
+    variables::Variables,
+};
+use assay_runtime::{
+    Compiler,
+    testing::{WatGuest, hostile},
+};
+use tokio::sync::OnceCell;
+
+use crate::{AssayProcess, Signal, World, binary};
+
+/// The environment of a worker.
+pub type Env = BTreeMap<String, String>;
+
+/// A transcript that says enough.
+pub const TRANSCRIPT: &str = "Ana: We ship on Friday.\nBen: I will write the notes.\n";
+
+/// Some variables set anew.
+#[must_use]
+pub fn with(mut env: Env, changes: &[(&str, &str)]) -> Env {
+    env.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    env
+}
+
+/// A worker that has loaded its guests and claims.
+///
+/// # Panics
+/// Where it does not come so far.
+pub async fn worker(env: &Env) -> AssayProcess {
+    compile_once(env).await;
+    let worker = AssayProcess::spawn(&["worker"], env);
+    worker.wait_for_line("worker started").await;
+    worker
+}
+
+/// Ends a worker as a crash does: at once, with its claims held.
+pub async fn die(worker: &mut AssayProcess) {
+    worker.signal(Signal::KILL);
+    worker.wait().await;
+}
+
+/// Where the built example guests lie.
+pub fn examples() -> PathBuf {
+    crate::guests().join("examples")
+}
+
+/// Where a worker serves its health and metrics, as it says itself.
+///
+/// # Panics
+/// Where its line has no address.
+pub async fn admin(worker: &AssayProcess) -> String {
+    let line = worker.wait_for_line("serving /livez").await;
+    let (_, address) = line.split_once("127.0.0.1:").expect("the address in the line");
+    let port: String = address.chars().take_while(char::is_ascii_digit).collect();
+    format!("http://127.0.0.1:{port}")
+}
+
+/// Compiles what most tests run, once per test process.
+async fn compile_once(env: &Env) {
+    static COMPILED: OnceCell<()> = OnceCell::const_new();
+    COMPILED
+        .get_or_init(|| async {
+            open(env, &crate::guests()).await;
+            open(env, &examples()).await;
+            compile(env, &[WatGuest::new("plain"), hostile::breaks_its_own_schema(), hostile::accepts_nested(1)]).await;
+        })
+        .await;
+}
+
+/// Compiles guests and the verifiers of their schemas into the cache that all workers share, without a deadline: a cold cache
+/// on a busy machine takes longer than any test waits for a worker.
+///
+/// # Panics
+/// Where one does not load.
+pub async fn compile(env: &Env, guests: &[WatGuest]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (number, guest) in guests.iter().enumerate() {
+        let version = format!("schema-{number}");
+        let file = folder.path().join(&version).with_extension("wasm");
+        std::fs::write(file, guest.clone().prompt_version(&version).build()).expect("a guest on disk");
+    }
+    open(env, folder.path()).await;
+}
+
+async fn open(env: &Env, guests: &Path) {
+    let mut vars = Variables::from_map(with(env.clone(), &[("GUEST_DIR", &guests.display().to_string())]));
+    let config = GuestsConfig { default_version: None, ..GuestsConfig::load(&mut vars) };
+    let compiler = Compiler::Child { program: binary(), args: vec!["compile-guest".into()] };
+    let guests = Guests::open(&config, compiler).await.expect("a folder of guests");
+    assert_eq!(guests.not_loaded(), [], "they load");
+}
+
+/// A folder with these guests as the releases.
+///
+/// # Panics
+/// Where it cannot be written.
+pub fn folder_of(world: &World, guests: &[WatGuest]) -> PathBuf {
+    let folder = world.folder().join("guests");
+    std::fs::create_dir_all(&folder).expect("a folder for guests");
+    for (number, guest) in guests.iter().enumerate() {
+        std::fs::write(folder.join(format!("{number}.wasm")), guest.build()).expect("a guest on disk");
+    }
+    folder
+}
+
+/// The world's environment with guests of the test's own; the first one is the default where there is only one.
+pub fn env_with_guests(world: &World, guests: &[WatGuest]) -> Env {
+    let folder = folder_of(world, guests);
+    with(world.env(), &[("GUEST_DIR", &folder.display().to_string())])
+}
