@@ -56,7 +56,8 @@ cases! {
     a_guest_with_relaxed_simd: component(&format!(
         "(core module (func (result v128) (i8x16.relaxed_swizzle (v128.const i64x2 0 0) (v128.const i64x2 0 0)))) {GUEST}"
     )) => End::StaysOut("component_invalid");
-    a_guest_of_components_in_components: nested(20_000) => End::StaysOut("component_invalid");
+    a_component_of_twenty_thousand_components_in_each_other: nested(20_000) => End::StaysOut("export_missing");
+    a_guest_of_twenty_thousand_components_in_each_other: guest_of(&nested(20_000)) => End::StaysOut("compiler_died");
     a_guest_with_a_type_that_doubles_forty_times: component(&format!("{} {GUEST}", doubling(40))) => End::StaysOut("component_invalid");
     a_guest_with_a_function_of_fifty_thousand_locals_and_a_hundred_thousand_blocks: WatGuest::new("large")
         .fields(&format!("(func {} {} {})", "(local i64)".repeat(50_000), "block ".repeat(100_000), "end ".repeat(100_000)))
@@ -109,6 +110,13 @@ fn nested(depth: usize) -> Vec<u8> {
         inner = outer;
     }
     inner
+}
+
+/// A component by the right export, with this one in it.
+fn guest_of(part: &[u8]) -> Vec<u8> {
+    let mut bytes = component(GUEST);
+    section(&mut bytes, 4, part);
+    bytes
 }
 
 /// Appends a section: its id, its length in LEB128, its bytes.

@@ -24,7 +24,7 @@ cases! {
     ) => End::StaysOut("schema_refused");
     [written out] {
         a_schema_that_explodes => retries("guest_timeout");
-        a_schema_that_is_its_own_part => fails("guest_trap");
+        a_schema_that_is_its_own_part => End::Succeeds;
         a_schema_that_no_report_satisfies => fails("report_invalid");
     }
 }
@@ -39,7 +39,7 @@ fn explodes() -> WatGuest {
     hostile::accepts(&format!(r##"{{"$ref":"#/$defs/d28","$defs":{{{definitions}}}}}"##), "{}")
 }
 
-/// Checking anything against it is checking it against itself.
+/// Checking anything against it is checking it against itself; the validator sees the circle and says yes.
 fn recurses() -> WatGuest {
     hostile::accepts(r##"{"allOf":[{"$ref":"#"}]}"##, "{}")
 }
@@ -67,7 +67,7 @@ async fn a_schema_that_explodes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_is_its_own_part() {
-    play(compiled(recurses).await, fails("guest_trap")).await;
+    play(compiled(recurses).await, End::Succeeds).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
