@@ -10,6 +10,7 @@ use crate::bindings::log::NAME as LOG_INTERFACE;
 use crate::contract::Manifest;
 use crate::limits::Limits;
 use crate::load_error::LoadError;
+use crate::options::Wasi;
 
 const TYPES_INTERFACE: &str = "assay:report/types@0.1.0";
 const GUEST_INTERFACE: &str = "assay:report/guest@0.1.0";
@@ -59,7 +60,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), LoadError> {
 ///
 /// # Errors
 /// [`LoadError::WasiImport`], [`LoadError::ForeignImport`], [`LoadError::MissingExport`].
-pub(crate) fn world(bytes: &[u8]) -> Result<(), LoadError> {
+pub(crate) fn world(bytes: &[u8], wasi: Wasi) -> Result<(), LoadError> {
     let mut depth = 0_u32;
     let mut foreign = false;
     let mut exported = false;
@@ -70,10 +71,9 @@ pub(crate) fn world(bytes: &[u8]) -> Result<(), LoadError> {
             // Deeper, they are the business of the component's own parts.
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
-                    match import.map_err(invalid)?.name.name {
-                        LOG_INTERFACE | TYPES_INTERFACE => {}
-                        name if name.starts_with("wasi:") => return Err(LoadError::WasiImport),
-                        _ => foreign = true,
+                    match judge(import.map_err(invalid)?.name.name, wasi) {
+                        Err(LoadError::ForeignImport) => foreign = true,
+                        judged => judged?,
                     }
                 }
             }
@@ -92,17 +92,31 @@ pub(crate) fn world(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
+/// Refuses an import by its name.
+fn judge(import: &str, wasi: Wasi) -> Result<(), LoadError> {
+    match import {
+        LOG_INTERFACE | TYPES_INTERFACE => Ok(()),
+        name if name.starts_with("wasi:") => match wasi {
+            Wasi::Off => Err(LoadError::WasiImport),
+            #[cfg(feature = "wasi")]
+            Wasi::DenyAll => Ok(()),
+        },
+        _ => Err(LoadError::ForeignImport),
+    }
+}
+
 fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
     LoadError::Invalid { offset: error.offset() }
 }
 
-/// Refuses what needs more than a call may have, or gets functions in by the name of the types.
+/// Refuses what needs more than a call may have, or gets functions in by the name of the types. Imports are judged once more, because an image may be of a time when others were let in.
 ///
 /// # Errors
-/// [`LoadError::ForeignImport`], [`LoadError::TooManyResources`].
-pub(crate) fn compiled(component: &Component, limits: &Limits) -> Result<(), LoadError> {
+/// [`LoadError::WasiImport`], [`LoadError::ForeignImport`], [`LoadError::TooManyResources`].
+pub(crate) fn compiled(component: &Component, limits: &Limits, wasi: Wasi) -> Result<(), LoadError> {
     let engine = component.engine();
     for (name, import) in component.component_type().imports(engine) {
+        judge(name, wasi)?;
         if name == TYPES_INTERFACE && !is_function_free(&import.ty, engine) {
             return Err(LoadError::ForeignImport);
         }

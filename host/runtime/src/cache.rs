@@ -2,25 +2,30 @@
 //!
 //! An image is native code that this process will run, so the folder belongs to this user alone, and an image is believed only if it carries the right seal: one file, named
 //! `<key>-<seal>.image`, where the key stands for guest and engine, and the seal is a sha256 over key and content. Name and content come into being in one rename, so a torn,
-//! damaged or exchanged file has the wrong seal: it is deleted and compiled anew. The seal is checked once per process and file; after that the file's identity is enough.
+//! damaged or exchanged file has the wrong seal: it is deleted and compiled anew. The seal is checked once per process and file; after that the file's identity is enough. A file
+//! that cannot be read says nothing about its seal: it stays where it is.
 //!
 //! Whoever can write into the folder as this user could forge a seal, and could as well exchange the program itself; see SECURITY.md.
 
+mod folder;
+
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::digest::Digest;
 
 /// Part of every key; changes when what an image or its admission means does.
-const FORMAT: &str = "assay image 1";
+const FORMAT: &str = "assay image 2";
 const IMAGE: &str = "image";
 const UNFINISHED: &str = "tmp";
 /// How old an unfinished file must be before it counts as left behind; far beyond any compile limit.
@@ -75,6 +80,28 @@ pub enum CacheError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A folder above it belongs to somebody who is neither root nor this user.
+    #[error(
+        "open the guest cache {folder}: {parent} above it belongs to the user with the id {owner}, who could exchange it; choose a folder below those of this user or of root"
+    )]
+    ParentOfAnother {
+        /// The folder.
+        folder: PathBuf,
+        /// The one above it.
+        parent: PathBuf,
+        /// The id of the one's owner.
+        owner: u32,
+    },
+    /// Others may write to a folder above it.
+    #[error(
+        "open the guest cache {folder}: others may write to {parent} above it and could exchange it; chmod go-w {parent}, or make it sticky (chmod +t), or choose another folder"
+    )]
+    ParentWritable {
+        /// The folder.
+        folder: PathBuf,
+        /// The one above it.
+        parent: PathBuf,
+    },
 }
 
 impl Cache {
@@ -83,14 +110,7 @@ impl Cache {
     /// # Errors
     /// [`CacheError`].
     pub(crate) fn open(folder: &Path, max_bytes: u64) -> Result<Self, CacheError> {
-        let unusable = |source| CacheError::Unusable { folder: folder.to_owned(), source };
-        let folder_made = std::path::absolute(folder).map_err(unusable)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder_made).map_err(unusable)?;
-        let metadata = fs::symlink_metadata(&folder_made).map_err(unusable)?;
-        if !metadata.is_dir() || !is_own(&metadata) || metadata.mode() & 0o077 != 0 {
-            return Err(CacheError::NotPrivate { folder: folder_made });
-        }
-        let cache = Self { folder: folder_made, max_bytes, checked: Mutex::default() };
+        let cache = Self { folder: folder::private(folder)?, max_bytes, checked: Mutex::default() };
         cache.sweep_unfinished();
         Ok(cache)
     }
@@ -100,18 +120,27 @@ impl Cache {
     }
 
     /// The image under `key`, if there is one with the right seal. Files with a wrong one are deleted.
-    pub(crate) fn find(&self, key: Key) -> Option<PathBuf> {
+    ///
+    /// # Errors
+    /// The system's, where there may be one that cannot be read now. Nothing is deleted for that.
+    pub(crate) fn find(&self, key: Key) -> io::Result<Option<PathBuf>> {
         let prefix = format!("{}-", key.0);
-        let found = self.entries().into_iter().filter(|entry| entry.name.starts_with(&prefix) && entry.is_image());
+        let mut unread = None;
+        let found = self.entries()?.into_iter().filter(|entry| entry.name.starts_with(&prefix) && entry.is_image());
         for entry in found {
             let path = self.folder.join(&entry.name);
-            if self.is_sealed(key, &path, &entry.name) {
-                return Some(path);
+            match self.is_sealed(key, &path, &entry.name) {
+                Ok(true) => return Ok(Some(path)),
+                Ok(false) => {
+                    tracing::warn!(key = %key.0, "cached guest image is damaged, compiling it again");
+                    let _ = fs::remove_file(&path);
+                }
+                // Another process made room.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => unread = Some(error),
             }
-            tracing::warn!(key = %key.0, "cached guest image is damaged, compiling it again");
-            let _ = fs::remove_file(&path);
         }
-        None
+        unread.map_or(Ok(None), Err)
     }
 
     /// An empty file for a compiler to write; it goes away unless it is kept.
@@ -148,32 +177,35 @@ impl Cache {
         let _ = fs::remove_file(path);
     }
 
-    fn is_sealed(&self, key: Key, path: &Path, name: &str) -> bool {
-        let check = || -> io::Result<bool> {
-            // A link or another's file is not ours, whatever it holds.
-            let metadata = fs::symlink_metadata(path)?;
-            if !metadata.is_file() || !is_own(&metadata) {
+    fn is_sealed(&self, key: Key, path: &Path, name: &str) -> io::Result<bool> {
+        // A link, a pipe or another's file is not ours, whatever it holds. What is open is judged, so that it cannot be another one by then.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = match OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path) {
+            Ok(file) => file,
+            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || !folder::is_own(&metadata) {
+            return Ok(false);
+        }
+        let identity = Identity::of(&metadata);
+        if self.checked.lock().get(&key) != Some(&identity) {
+            let expected = format!("{}-{}.{IMAGE}", key.0, seal(key, &file)?);
+            if name != expected {
                 return Ok(false);
             }
-            let file = File::open(path)?;
-            let identity = Identity::of(&file.metadata()?);
-            if self.checked.lock().get(&key) != Some(&identity) {
-                let expected = format!("{}-{}.{IMAGE}", key.0, seal(key, &file)?);
-                if name != expected {
-                    return Ok(false);
-                }
-                self.checked.lock().insert(key, identity);
-            }
-            // Its time of change is when it was last wanted; eviction goes by it.
-            let _ = file.set_modified(SystemTime::now());
-            Ok(true)
-        };
-        check().unwrap_or(false)
+            self.checked.lock().insert(key, identity);
+        }
+        // Its time of change is when it was last wanted; eviction goes by it.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(true)
     }
 
     /// Deletes what was not wanted for longest until the folder fits, but never the image just made.
     fn evict(&self, newest: &Path) {
-        let mut images: Vec<Entry> = self.entries().into_iter().filter(Entry::is_image).collect();
+        // Where the folder cannot be listed now, the next image makes room.
+        let mut images: Vec<Entry> = self.entries().unwrap_or_default().into_iter().filter(Entry::is_image).collect();
         images.sort_by_key(|image| image.wanted);
         let mut total: u64 = images.iter().map(|image| image.bytes).sum();
         for image in images {
@@ -191,7 +223,7 @@ impl Cache {
 
     fn sweep_unfinished(&self) {
         let suffix = format!(".{UNFINISHED}");
-        for entry in self.entries() {
+        for entry in self.entries().unwrap_or_default() {
             let age = SystemTime::now().duration_since(entry.wanted).unwrap_or_default();
             if entry.name.ends_with(&suffix) && age > LEFT_BEHIND {
                 let _ = fs::remove_file(self.folder.join(&entry.name));
@@ -199,16 +231,15 @@ impl Cache {
         }
     }
 
-    /// What lies in the folder. What cannot be read is as good as not there.
-    fn entries(&self) -> Vec<Entry> {
-        let Ok(listing) = fs::read_dir(&self.folder) else { return Vec::new() };
+    /// What lies in the folder. An entry that goes away meanwhile is not there.
+    fn entries(&self) -> io::Result<Vec<Entry>> {
         let entry = |found: io::Result<fs::DirEntry>| {
             let found = found.ok()?;
             let metadata = found.metadata().ok()?;
             let name = found.file_name().into_string().ok()?;
             Some(Entry { name, bytes: metadata.len(), wanted: metadata.modified().ok()? })
         };
-        listing.filter_map(entry).collect()
+        Ok(fs::read_dir(&self.folder)?.filter_map(entry).collect())
     }
 }
 
@@ -222,10 +253,6 @@ impl Entry {
     fn is_image(&self) -> bool {
         self.name.ends_with(&format!(".{IMAGE}"))
     }
-}
-
-fn is_own(metadata: &Metadata) -> bool {
-    metadata.uid() == rustix::process::geteuid().as_raw()
 }
 
 /// A sha256 over key and content, from the file's start.

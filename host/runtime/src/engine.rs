@@ -48,6 +48,21 @@ impl Settings {
     }
 }
 
+/// What a guest must fit into beside the constants above. Travels to the compile child, so that it refuses there what no pool of these sizes would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Room {
+    /// Linear memory in bytes.
+    memory_bytes: usize,
+    /// Elements of each table.
+    table_elements: usize,
+}
+
+impl Room {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self { memory_bytes: limits.memory_bytes, table_elements: limits.table_elements }
+    }
+}
+
 /// An engine, and how it came to allocate.
 pub(crate) struct Built {
     pub(crate) engine: Engine,
@@ -70,7 +85,7 @@ pub(crate) fn for_running(
     let small = Settings::new(limits, metering, limits.memory_bytes as u64);
     let pooled = || {
         let mut config = config(&full);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, threads)));
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(Room::of(limits), threads)));
         Engine::new(&config).map(|engine| Built { engine, settings: full, pooling: true })
     };
     let on_demand = || Engine::new(&config(&small)).map(|engine| Built { engine, settings: small, pooling: false });
@@ -94,6 +109,17 @@ pub(crate) fn for_running(
 /// The engine's: the machine is not supported.
 pub(crate) fn for_compiling(settings: &Settings) -> wasmtime::Result<Engine> {
     Engine::new(&config(settings))
+}
+
+/// An engine that compiles the same code, and takes only what fits the pool, whether the engine that will run it has one or not: an engine without a pool counts a guest's instances
+/// one by one as they start, and so finds out late.
+///
+/// # Errors
+/// The engine's: the machine is not supported, or there is no address space for a pool of one.
+pub(crate) fn for_fitting(settings: &Settings, room: Room) -> wasmtime::Result<Engine> {
+    let mut config = config(settings);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(room, 1)));
+    Engine::new(&config)
 }
 
 /// Names the engine's compiled code: two engines with the same one can run each other's images.
@@ -145,7 +171,7 @@ fn config(settings: &Settings) -> Config {
     config
 }
 
-fn pool(limits: &Limits, threads: usize) -> PoolingAllocationConfig {
+fn pool(room: Room, threads: usize) -> PoolingAllocationConfig {
     // A thread has one call at a time, and a call one component instance.
     let calls = u32::try_from(threads).unwrap_or(u32::MAX / CORE_INSTANCES_PER_GUEST);
     let mut pool = PoolingAllocationConfig::new();
@@ -156,9 +182,9 @@ fn pool(limits: &Limits, threads: usize) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_PER_GUEST)
         .max_memories_per_component(MEMORIES_PER_GUEST)
         .max_tables_per_component(TABLES_PER_GUEST)
-        .max_memory_size(limits.memory_bytes)
-        .table_elements(limits.table_elements)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES.min(limits.memory_bytes))
+        .max_memory_size(room.memory_bytes)
+        .table_elements(room.table_elements)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES.min(room.memory_bytes))
         .table_keep_resident(64 << 10)
         .max_unused_warm_slots(calls)
         .pagemap_scan(Enabled::Auto);
@@ -182,6 +208,8 @@ mod tests {
         let running = for_running(&limits, Metering::Off, Allocation::Pooling, 4).unwrap();
         let compiling = for_compiling(&running.settings).unwrap();
         assert_eq!(compatibility(&running.engine), compatibility(&compiling));
+        let fitting = for_fitting(&running.settings, Room::of(&limits)).unwrap();
+        assert_eq!(compatibility(&running.engine), compatibility(&fitting));
 
         let metered = Settings { fuel: true, ..running.settings };
         assert_ne!(compatibility(&compiling), compatibility(&for_compiling(&metered).unwrap()));

@@ -87,8 +87,15 @@ pub(crate) fn classify(error: &wasmtime::Error, stage: Stage) -> Fault {
     if error.is::<Utf8Error>() || error.is::<std::char::DecodeUtf16Error>() {
         return Fault::BadOutput("utf-8");
     }
+    #[cfg(feature = "wasi")]
+    if error.is::<crate::wasi::Denied>() {
+        return Fault::Trap("wasi_denied");
+    }
     if is_hostcall_fuel(error) {
         return Fault::OutputTooLarge;
+    }
+    if is_unknown_handle(error) {
+        return Fault::Trap("unknown_handle");
     }
     match stage {
         Stage::Instantiate => Fault::Unavailable,
@@ -99,6 +106,11 @@ pub(crate) fn classify(error: &wasmtime::Error, stage: Stage) -> Fault {
 /// The engine's error for too much output is a private type; only its text tells it apart. The tests hold this to the engine's wording.
 fn is_hostcall_fuel(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls")
+}
+
+/// A handle that the guest was never given, or gave back: no value that it returned, but a misuse of what it was linked with. The engine says so in prose alone, as above.
+fn is_unknown_handle(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("unknown handle index")
 }
 
 /// Every trap of wasmtime 48, by name. A test goes through all of them, so that an update cannot add one unseen.

@@ -29,6 +29,8 @@ mod sandbox;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod ticker;
+#[cfg(feature = "wasi")]
+mod wasi;
 
 pub use cache::CacheError;
 pub use call::{Call, Level, LogLine};
@@ -38,6 +40,6 @@ pub use fault::Fault;
 pub use guest::{Guest, Verifier};
 pub use limits::{JobLimits, Limits};
 pub use load_error::LoadError;
-pub use options::{Allocation, Compiler, Metering, Options};
+pub use options::{Allocation, Compiler, Metering, Options, Wasi};
 pub use report::{ReportFault, nesting};
 pub use runtime::{Runtime, RuntimeError};

@@ -35,8 +35,10 @@ pub enum LoadError {
         /// Where the parser stopped.
         offset: usize,
     },
-    /// It imports WASI.
-    #[error("admit the guest: it imports WASI; build it for wasm32-unknown-unknown, without an adapter")]
+    /// It imports WASI, and [`crate::Wasi::Off`] holds.
+    #[error(
+        "admit the guest: it imports WASI; build it for wasm32-unknown-unknown, without an adapter, or let it in with GUEST_WASI=deny-all"
+    )]
     WasiImport,
     /// It imports something else than `assay:report/log` and the function-free `assay:report/types`.
     #[error("admit the guest: it imports an interface that the world `report-guest` does not have; remove the import")]
@@ -71,7 +73,7 @@ pub enum LoadError {
     /// The compile process would not start.
     #[error("compile the guest: the compiler does not start ({0}); check that the program is still in its place")]
     CompilerStart(io::ErrorKind),
-    /// The compile process is of another build than this one.
+    /// The compile process is of another build than this one, or left something else than an image.
     #[error("compile the guest: the compiler is of another version than this process; restart it after an upgrade")]
     CompilerMismatch,
     /// The cache folder cannot be read or written.

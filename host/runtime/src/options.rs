@@ -26,6 +26,8 @@ pub struct Options {
     pub metering: Metering,
     /// Where the memory of calls comes from.
     pub allocation: Allocation,
+    /// Whether guests that import WASI are let in.
+    pub wasi: Wasi,
 }
 
 impl Options {
@@ -40,6 +42,7 @@ impl Options {
             generic,
             metering: Metering::Off,
             allocation: Allocation::Auto,
+            wasi: Wasi::Off,
         }
     }
 }
@@ -55,6 +58,7 @@ impl std::fmt::Debug for Options {
             .field("generic_bytes", &self.generic.len())
             .field("metering", &self.metering)
             .field("allocation", &self.allocation)
+            .field("wasi", &self.wasi)
             .finish()
     }
 }
@@ -91,4 +95,15 @@ pub enum Allocation {
     Pooling,
     /// Made for each call, in little address space.
     OnDemand,
+}
+
+/// What becomes of guests that import WASI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wasi {
+    /// They are refused.
+    Off,
+    /// They are let in, and find nothing: no variables, arguments or folders, clocks that stand still, the same random numbers in each call. What they print is dropped. All else ends
+    /// the call as a trap: files, network, sleep, exit.
+    #[cfg(feature = "wasi")]
+    DenyAll,
 }

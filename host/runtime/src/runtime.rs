@@ -8,6 +8,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustix::io::Errno;
+use tempfile::TempPath;
 use wasmtime::component::Component;
 
 use crate::bindings::ReportGuestPre;
@@ -62,7 +64,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`].
     pub fn new(options: Options) -> Result<Self, RuntimeError> {
-        let Options { limits, cache, cache_bytes, compiler, threads, generic, metering, allocation } = options;
+        let Options { limits, cache, cache_bytes, compiler, threads, generic, metering, allocation, wasi } = options;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.unwrap_or_else(|| cores().max(MIN_THREADS)).max(2);
         let cache = Cache::open(&cache, cache_bytes)?;
@@ -73,7 +75,7 @@ impl Runtime {
         tracing::info!(threads, pooling = built.pooling, "guest runtime is ready");
         Ok(Self(Arc::new(Inner {
             compatibility: engine::compatibility(&built.engine),
-            host: Arc::new(Host { sandbox: Sandbox { engine: built.engine, limits, metering }, pool }),
+            host: Arc::new(Host { sandbox: Sandbox { engine: built.engine, limits, metering, wasi }, pool }),
             cache,
             compiler,
             settings: built.settings,
@@ -117,13 +119,14 @@ impl Runtime {
     /// The guest of this digest, if it is loaded or its image is in the cache; needs none of its bytes.
     ///
     /// # Errors
-    /// [`LoadError::Describe`] and [`LoadError::Manifest`]: limits that are lower than when it was admitted.
+    /// [`LoadError::Describe`], [`LoadError::Manifest`] and [`LoadError::TooManyResources`]: limits that are lower than when it was admitted. [`LoadError::Cache`], where the image
+    /// cannot be read now.
     pub async fn load_cached(&self, digest: Digest) -> Result<Option<Guest>, LoadError> {
         let key = Key::new(digest, self.0.compatibility);
         let load = async || {
             let inner = Arc::clone(&self.0);
-            let Some(code) = blocking(move || inner.open(digest, key)).await? else { return Ok(None) };
-            self.describe(code?).await.map(Some)
+            let Some(code) = blocking(move || inner.open(digest, key)).await?? else { return Ok(None) };
+            self.describe(code).await.map(Some)
         };
         Ok(self.0.guests.get(digest, load).await?.map(Guest))
     }
@@ -164,27 +167,30 @@ impl Runtime {
     async fn code(&self, digest: Digest, source: Source, bytes: &Bytes) -> Result<Arc<Code>, LoadError> {
         let key = Key::new(digest, self.0.compatibility);
         let inner = Arc::clone(&self.0);
-        if let Some(code) = blocking(move || inner.open(digest, key)).await? {
-            return code;
+        match blocking(move || inner.open(digest, key)).await? {
+            Ok(Some(code)) => return Ok(code),
+            Ok(None) => {}
+            // The image may be good; what cannot be had now can still be made.
+            Err(LoadError::Cache(kind)) => {
+                tracing::warn!(%digest, %kind, "cached guest image cannot be read, compiling it again");
+            }
+            Err(error) => return Err(error),
         }
         if let Source::Component = source {
-            let bytes = bytes.clone();
-            blocking(move || admission::bytes(&bytes).and_then(|()| admission::world(&bytes))).await??;
+            let (bytes, wasi) = (bytes.clone(), self.0.host.sandbox.wasi);
+            blocking(move || admission::bytes(&bytes).and_then(|()| admission::world(&bytes, wasi))).await??;
         }
-        self.compile(digest, key, source, bytes).await?;
-        let inner = Arc::clone(&self.0);
-        // The engine does not take what was compiled for it just now: the guest does not fit the pool.
-        let fresh = move || inner.open(digest, key).unwrap_or(Err(LoadError::TooManyResources));
-        blocking(fresh).await?
+        self.compile(digest, key, source, bytes).await
     }
 
-    async fn compile(&self, digest: Digest, key: Key, source: Source, bytes: &[u8]) -> Result<(), LoadError> {
+    async fn compile(&self, digest: Digest, key: Key, source: Source, bytes: &[u8]) -> Result<Arc<Code>, LoadError> {
         let Inner { cache, compiler, settings, compatibility, host, .. } = &*self.0;
         let limits = &host.sandbox.limits;
         let started = Instant::now();
         let image = cache.unfinished().map_err(cache_error)?;
         let request = Request {
             settings: *settings,
+            room: engine::Room::of(limits),
             source,
             image: file_name(&image),
             max_bytes: bytes.len() as u64,
@@ -197,39 +203,82 @@ impl Runtime {
             return Err(LoadError::CompilerMismatch);
         }
         let inner = Arc::clone(&self.0);
-        blocking(move || inner.cache.keep(key, image)).await?.map_err(cache_error)?;
+        let code = blocking(move || inner.adopt(digest, key, image)).await??;
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(%digest, bytes = bytes.len(), millis, "guest compiled");
-        Ok(())
+        Ok(code)
     }
 }
 
 impl Inner {
     /// Code from an image that is there. None: there is none, or the engine does not take it, and it is dropped for a new one.
-    fn open(self: &Arc<Self>, digest: Digest, key: Key) -> Option<Result<Arc<Code>, LoadError>> {
-        let path = self.cache.find(key)?;
-        let Some(component) = self.deserialize(&path) else {
-            self.cache.forget(key, &path);
-            return None;
-        };
-        Some(self.link(digest, &component))
+    ///
+    /// # Errors
+    /// [`LoadError::Cache`], where there may be one that cannot be read now; it stays. Those of [`Self::link`].
+    fn open(self: &Arc<Self>, digest: Digest, key: Key) -> Result<Option<Arc<Code>>, LoadError> {
+        let Some(path) = self.cache.find(key).map_err(cache_error)? else { return Ok(None) };
+        match self.deserialize(&path) {
+            Ok(component) => self.link(digest, &component).map(Some),
+            // Another process made room.
+            Err(NotTaken::Unread(io::ErrorKind::NotFound)) => Ok(None),
+            Err(NotTaken::Unread(kind)) => Err(LoadError::Cache(kind)),
+            Err(NotTaken::Refused) => {
+                self.cache.forget(key, &path);
+                Ok(None)
+            }
+        }
     }
 
-    fn deserialize(&self, path: &Path) -> Option<Component> {
+    /// Code from the image that the compiler just wrote, which then goes into the cache. It is mapped first: from there on it serves, however soon another process makes room.
+    ///
+    /// # Errors
+    /// [`LoadError::Cache`]; [`LoadError::CompilerMismatch`], where the compiler says that it is done and left something else; those of [`Self::link`].
+    fn adopt(self: &Arc<Self>, digest: Digest, key: Key, image: TempPath) -> Result<Arc<Code>, LoadError> {
+        let component = self.deserialize(&image).map_err(|error| match error {
+            NotTaken::Unread(kind) => LoadError::Cache(kind),
+            NotTaken::Refused => LoadError::CompilerMismatch,
+        })?;
+        self.cache.keep(key, image).map_err(cache_error)?;
+        self.link(digest, &component)
+    }
+
+    fn deserialize(&self, path: &Path) -> Result<Component, NotTaken> {
         // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and the file must not change while it is mapped.
-        // - Made by wasmtime: `Cache::find` gives only files of our own user in a folder that no one else can enter, whose content has the sha256 in its name, under a key that a
-        //   compile of ours put there in one rename. Nothing that came from outside is ever named so.
-        // - For this engine: the key holds the engine's compatibility hash, and wasmtime compares version and settings in the image's header again.
-        // - Unchanged while mapped: images are written under other names and renamed when complete; nothing of ours opens one for writing. Deleting leaves the mapping whole.
+        // - Made by wasmtime: the file is in a folder that no one but our own user can enter or exchange, and one of two. `Cache::find` gives only files of our own user, whose
+        //   content has the sha256 in its name, under a key that a compile of ours put there in one rename. An unfinished one is what our compiler wrote for us just now and said
+        //   to be whole. Nothing that came from outside is ever named so.
+        // - For this engine: the key holds the engine's compatibility hash, which the compiler of an unfinished one told as well, and wasmtime compares version and settings in
+        //   the image's header again.
+        // - Unchanged while mapped: images are written under other names and renamed when complete; nothing of ours opens one for writing, and the process that wrote it has ended.
+        //   Renaming or deleting leaves the mapping whole.
         #[expect(unsafe_code, reason = "running compiled code is what this crate is for; the proof is above")]
-        unsafe { Component::deserialize_file(&self.host.sandbox.engine, path) }.ok()
+        let component = unsafe { Component::deserialize_file(&self.host.sandbox.engine, path) };
+        component.map_err(|error| NotTaken::of(&error))
     }
 
     fn link(&self, digest: Digest, component: &Component) -> Result<Arc<Code>, LoadError> {
-        admission::compiled(component, &self.host.sandbox.limits)?;
+        admission::compiled(component, &self.host.sandbox.limits, self.host.sandbox.wasi)?;
         let linked =
             self.host.sandbox.link(component).and_then(ReportGuestPre::new).map_err(|_| LoadError::WrongTypes)?;
         Ok(Arc::new(Code { digest, linked, host: Arc::clone(&self.host) }))
+    }
+}
+
+/// Why the engine has no code from an image.
+enum NotTaken {
+    /// It could not be read or mapped; the image may be good.
+    Unread(io::ErrorKind),
+    /// It is for another engine, or none of its images.
+    Refused,
+}
+
+impl NotTaken {
+    fn of(error: &wasmtime::Error) -> Self {
+        let failed = error.chain().find_map(|cause| {
+            let system = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+            system.or_else(|| cause.downcast_ref::<Errno>().map(|errno| errno.kind()))
+        });
+        failed.map_or(Self::Refused, Self::Unread)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::engine::{self, CORE_INSTANCES_PER_GUEST, MEMORIES_PER_GUEST, TABLES_P
 use crate::fault::{Fault, Stage, classify};
 use crate::limits::Limits;
 use crate::log_capture::LogCapture;
-use crate::options::Metering;
+use crate::options::{Metering, Wasi};
 
 /// What every call of a runtime shares.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Sandbox {
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     pub(crate) metering: Metering,
+    pub(crate) wasi: Wasi,
 }
 
 /// The host's side of one call.
@@ -27,6 +28,8 @@ pub(crate) struct State {
     meter: Meter,
     log: LogCapture,
     limits: Limits,
+    #[cfg(feature = "wasi")]
+    pub(crate) wasi: crate::wasi::Given,
 }
 
 impl Sandbox {
@@ -37,6 +40,11 @@ impl Sandbox {
     pub(crate) fn link(&self, component: &Component) -> wasmtime::Result<InstancePre<State>> {
         let mut linker = Linker::<State>::new(&self.engine);
         ReportGuest::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        match self.wasi {
+            Wasi::Off => {}
+            #[cfg(feature = "wasi")]
+            Wasi::DenyAll => crate::wasi::link(&mut linker, component)?,
+        }
         linker.instantiate_pre(component)
     }
 
@@ -85,8 +93,14 @@ impl Sandbox {
 
     fn store(&self) -> Store<State> {
         let limits = self.limits.clone();
-        let mut store =
-            Store::new(&self.engine, State { meter: Meter::new(&limits), log: LogCapture::default(), limits });
+        let state = State {
+            meter: Meter::new(&limits),
+            log: LogCapture::default(),
+            limits,
+            #[cfg(feature = "wasi")]
+            wasi: crate::wasi::Given::default(),
+        };
+        let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(self.limits.output_bytes);
         store.set_epoch_deadline(engine::ticks(self.limits.call));

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
@@ -31,7 +32,7 @@ static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 /// Compiles `bytes` into the file that `request` names in `folder`; gives the compatibility of the engine that did.
 ///
 /// # Errors
-/// [`LoadError::CompileTimeout`], [`LoadError::CompilerDied`], [`LoadError::CompileRefused`], [`LoadError::CompilerStart`], [`LoadError::SchemaRefused`], [`LoadError::Cache`].
+/// [`LoadError::CompileTimeout`], [`LoadError::CompilerDied`], [`LoadError::CompileRefused`], [`LoadError::TooManyResources`], [`LoadError::CompilerStart`], [`LoadError::SchemaRefused`], [`LoadError::Cache`].
 pub(crate) async fn run(
     compiler: &Compiler,
     request: Request,
@@ -47,19 +48,25 @@ pub(crate) async fn run(
             verdict(reply.map_err(|_| LoadError::CompilerDied)?)
         }
         Compiler::Child { program, args } => {
+            let (held_by_child, held_here) = io::pipe().map_err(|error| LoadError::CompilerStart(error.kind()))?;
             let child = Command::new(program)
                 .args(args)
+                // A group of its own, so that it ends with all that it started.
+                .process_group(0)
                 // The child handles untrusted bytes: it gets none of this process's secrets.
                 .env_clear()
                 .current_dir(folder)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::null())
+                // What it says is dropped. It listens here instead: the pipe ends when this process does, however that happens, and the child with it.
+                .stderr(held_by_child)
                 .kill_on_drop(true)
                 .spawn()
                 .map_err(|error| LoadError::CompilerStart(error.kind()))?;
-            // Dropping the conversation drops the child, which kills it.
-            match tokio::time::timeout(limits.compile, converse(child, &request, bytes)).await {
+            // Dropping the conversation drops the child and its group, which kills them.
+            let answered = tokio::time::timeout(limits.compile, converse(child, &request, bytes)).await;
+            drop(held_here);
+            match answered {
                 Err(_) => Err(LoadError::CompileTimeout { seconds: limits.compile.as_secs() }),
                 Ok(Err(_)) => Err(LoadError::CompilerDied),
                 Ok(Ok(reply)) => verdict(reply),
@@ -68,8 +75,9 @@ pub(crate) async fn run(
     }
 }
 
-/// Hands the request over and reads the answer. A child that dies early breaks the pipe; what it said before counts.
+/// Hands the request over and reads the answer. A child that dies early breaks the pipe; what it said before counts. A child that says too much is not listened to any longer.
 async fn converse(mut child: Child, request: &Request, bytes: &[u8]) -> io::Result<Reply> {
+    let group = Group::of(&child);
     let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
@@ -83,16 +91,45 @@ async fn converse(mut child: Child, request: &Request, bytes: &[u8]) -> io::Resu
     };
     let mut answer = Vec::new();
     let mut limited = stdout.take(MAX_REPLY_BYTES);
-    let (_, read) = tokio::join!(hand_over, limited.read_to_end(&mut answer));
-    read?;
+    {
+        let read = limited.read_to_end(&mut answer);
+        tokio::pin!(hand_over, read);
+        tokio::select! {
+            // Whatever else is wrong shows in the answer.
+            _ = &mut hand_over => read.await?,
+            read = &mut read => read?,
+        };
+    }
+    // It has said all that it will; nothing of it goes on, and its id is still its own because nobody has waited for it.
+    drop(group);
     child.wait().await?;
     Ok(serde_json::from_slice(&answer)?)
+}
+
+/// The processes that a child started, itself among them. Dropping it kills them.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Gone already is as good.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 fn verdict(reply: Reply) -> Result<Digest, LoadError> {
     match reply {
         Reply::Done { compatibility } => Ok(compatibility),
+        Reply::NoEngine => Err(LoadError::CompilerDied),
         Reply::Refused => Err(LoadError::CompileRefused),
+        Reply::DoesNotFit => Err(LoadError::TooManyResources),
         Reply::SchemaRefused => Err(LoadError::SchemaRefused),
         Reply::NotWritten => Err(LoadError::Cache(io::ErrorKind::Other)),
     }

@@ -4,16 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use wasmtime::component::Component;
 
 use crate::build::{self, BuildLimits, Step};
 use crate::digest::Digest;
-use crate::engine::{self, Settings};
+use crate::engine::{self, Room, Settings};
 
 /// What to compile, and how. The bytes follow it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
     /// The engine's.
     pub(crate) settings: Settings,
+    /// What the guest must fit into.
+    pub(crate) room: Room,
     /// What the bytes are.
     pub(crate) source: Source,
     /// The file's name in the cache folder; it exists and is empty.
@@ -50,8 +53,12 @@ pub(crate) enum Reply {
         /// Of the engine that compiled it.
         compatibility: Digest,
     },
+    /// There is no engine to compile with, for want of memory.
+    NoEngine,
     /// The compiler does not take the component.
     Refused,
+    /// The compiler takes it, and it needs more memories, tables or instances, or larger ones, than a call may have.
+    DoesNotFit,
     /// The generic guest does not take the schema.
     SchemaRefused,
     /// The image could not be written.
@@ -60,7 +67,7 @@ pub(crate) enum Reply {
 
 /// Compiles `bytes` as `request` says, into `folder`.
 pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
-    let Ok(engine) = engine::for_compiling(&request.settings) else { return Reply::Refused };
+    let Ok(engine) = engine::for_fitting(&request.settings, request.room) else { return Reply::NoEngine };
     let specialized;
     let component = match &request.source {
         Source::Component => bytes,
@@ -78,9 +85,21 @@ pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
             }
         }
     };
-    let Ok(image) = engine.precompile_component(component) else { return Reply::Refused };
+    let image = match Component::from_binary(&engine, component).and_then(|compiled| compiled.serialize()) {
+        Ok(image) => image,
+        Err(_) => return why_refused(&request.settings, component),
+    };
     match fs::write(folder.join(&request.image), image) {
         Ok(()) => Reply::Done { compatibility: engine::compatibility(&engine) },
         Err(_) => Reply::NotWritten,
+    }
+}
+
+/// The engine tells in prose alone whether it could not compile or has no place for the result, so the first is tried once more without the second.
+fn why_refused(settings: &Settings, component: &[u8]) -> Reply {
+    let Ok(engine) = engine::for_compiling(settings) else { return Reply::NoEngine };
+    match engine.precompile_component(component) {
+        Ok(_) => Reply::DoesNotFit,
+        Err(_) => Reply::Refused,
     }
 }

@@ -5,21 +5,31 @@
 
 mod data;
 pub mod hostile;
+pub mod wasi;
 mod wat_guest;
 
 pub use data::Data;
 pub use wat_guest::WatGuest;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
+
+const REPORT: &str = include_str!("../../../../wit/report.wit");
 
 /// Makes a component for the world `report-guest` out of a core module's text.
 ///
 /// # Panics
 /// When the text is no core module, or lacks an export of the world: a mistake in the test.
 pub fn guest_from_wat(core: &str) -> Vec<u8> {
-    let encoder = ComponentEncoder::default().validate(true).module(&core_from_wat(core));
-    encoder.and_then(|mut encoder| encoder.encode()).unwrap_or_else(|error| panic!("componentize the guest: {error:#}"))
+    componentize(&core_from_wat(core))
+}
+
+/// The same for a guest that imports what [`wasi`] has of WASI.
+fn wasi_guest_from_wat(core: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    push(&mut resolve, "report.wit", REPORT);
+    let package = push(&mut resolve, "wasi.wit", include_str!("wasi.wit"));
+    componentize(&typed(core, &resolve, package, "wasi-guest"))
 }
 
 /// Makes a core module that says which world it is for, as a compiler leaves one behind.
@@ -27,11 +37,23 @@ pub fn guest_from_wat(core: &str) -> Vec<u8> {
 /// # Panics
 /// When the text is no core module: a mistake in the test.
 pub fn core_from_wat(core: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(core).unwrap_or_else(|error| panic!("parse the guest's WAT: {error}"));
     let mut resolve = Resolve::default();
-    let package =
-        resolve.push_str("report.wit", include_str!("../../../../wit/report.wit")).expect("wit/report.wit parses");
-    let world = resolve.select_world(&[package], Some("report-guest")).expect("wit/report.wit has the world");
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the world encodes");
+    let package = push(&mut resolve, "report.wit", REPORT);
+    typed(core, &resolve, package, "report-guest")
+}
+
+fn push(resolve: &mut Resolve, name: &str, text: &str) -> PackageId {
+    resolve.push_str(name, text).unwrap_or_else(|error| panic!("{name} parses: {error:#}"))
+}
+
+fn typed(core: &str, resolve: &Resolve, package: PackageId, world: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(core).unwrap_or_else(|error| panic!("parse the guest's WAT: {error}"));
+    let world = resolve.select_world(&[package], Some(world)).expect("the package has the world");
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).expect("the world encodes");
     module
+}
+
+fn componentize(core: &[u8]) -> Vec<u8> {
+    let encoder = ComponentEncoder::default().validate(true).module(core);
+    encoder.and_then(|mut encoder| encoder.encode()).unwrap_or_else(|error| panic!("componentize the guest: {error:#}"))
 }

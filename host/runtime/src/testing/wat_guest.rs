@@ -1,7 +1,7 @@
 //! A guest for tests, of which any part can be put in place.
 
 use super::data::{Data, Span};
-use super::guest_from_wat;
+use super::{guest_from_wat, wasi, wasi_guest_from_wat};
 
 /// Moves a pointer up, grows the memory where it must, and never frees: an instance lives for one call.
 const ALLOCATE: &str = "
@@ -34,6 +34,7 @@ pub struct WatGuest {
     allocate: Option<String>,
     fields: String,
     imports_log: bool,
+    imports_wasi: bool,
     pages: u32,
 }
 
@@ -51,6 +52,7 @@ impl WatGuest {
             allocate: None,
             fields: String::new(),
             imports_log: false,
+            imports_wasi: false,
             pages: 2,
         }
     }
@@ -109,6 +111,12 @@ impl WatGuest {
         self
     }
 
+    /// Imports WASI, as [`wasi`] names its functions.
+    pub(super) fn imports_wasi(mut self) -> Self {
+        self.imports_wasi = true;
+        self
+    }
+
     /// Memory to begin with, in pages of 64 KiB.
     pub fn pages(mut self, pages: u32) -> Self {
         self.pages = pages;
@@ -137,6 +145,7 @@ impl WatGuest {
         } else {
             ""
         };
+        let imports = if self.imports_wasi { wasi::IMPORTS } else { "" };
         let allocate = self.allocate.as_deref().unwrap_or(ALLOCATE);
         let fields = &self.fields;
         let pages = self.pages.max(data.end().div_ceil(64 << 10) + 1);
@@ -145,6 +154,7 @@ impl WatGuest {
         format!(
             r#"(module
   {log}
+  {imports}
   (memory (export "memory") {pages})
   (global $heap (mut i32) (i32.const {heap}))
   (func $allocate (export "cabi_realloc") (param $old i32) (param $old_len i32) (param $align i32) (param $len i32) (result i32)
@@ -166,6 +176,6 @@ impl WatGuest {
     /// # Panics
     /// When a body is no WAT that leaves an `i32`: a mistake in the test.
     pub fn build(&self) -> Vec<u8> {
-        guest_from_wat(&self.core())
+        if self.imports_wasi { wasi_guest_from_wat(&self.core()) } else { guest_from_wat(&self.core()) }
     }
 }

@@ -1,7 +1,7 @@
 //! What does not get in, and why.
 
 use assay_runtime::testing::{WatGuest, hostile};
-use assay_runtime::{Fault, LoadError};
+use assay_runtime::{Allocation, Fault, LoadError};
 
 use crate::support::Bench;
 
@@ -101,6 +101,31 @@ async fn a_component_of_many_instances_is_refused() {
         r#"(component (core module $m (memory 1)) {instances} (instance $empty) (export "assay:report/guest@0.1.0" (instance $empty)))"#
     );
     assert_eq!(bench.refusal(&wat::parse_str(&guest).unwrap()).await, LoadError::TooManyResources);
+}
+
+#[tokio::test]
+async fn instances_are_counted_alike_with_and_without_a_pool() {
+    let guest = |instances: usize| {
+        let instances = "(core instance (instantiate $m))".repeat(instances);
+        let text = format!(
+            r#"(component (core module $m) {instances} (instance $empty) (export "assay:report/guest@0.1.0" (instance $empty)))"#
+        );
+        wat::parse_str(text).unwrap()
+    };
+    for allocation in [Allocation::Pooling, Allocation::OnDemand] {
+        // Not a whole number of pages, as an operator may set it.
+        let bench = Bench::with(|options| {
+            options.allocation = allocation;
+            options.limits.memory_bytes = (2 << 20) + 1;
+        });
+        assert_eq!(bench.refusal(&guest(9)).await, LoadError::TooManyResources, "{allocation:?}");
+        assert!(bench.images().is_empty(), "{allocation:?}");
+        assert_eq!(
+            bench.refusal(&guest(8)).await,
+            LoadError::WrongTypes,
+            "{allocation:?}: they fit, and have no functions"
+        );
+    }
 }
 
 #[tokio::test]

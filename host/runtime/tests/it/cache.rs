@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use assay_runtime::testing::WatGuest;
-use assay_runtime::{Guest, Metering, Runtime, RuntimeError};
+use assay_runtime::{CacheError, Compiler, Guest, Metering, Runtime, RuntimeError};
 
 use crate::support::{Bench, options, transcript};
 
@@ -164,7 +164,7 @@ fn a_folder_that_others_can_enter_is_refused() {
     fs::create_dir(&cache).unwrap();
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o750)).unwrap();
     let error = Runtime::new(options(folder.path())).map(|_| ()).unwrap_err();
-    assert!(matches!(error, RuntimeError::Cache(assay_runtime::CacheError::NotPrivate { .. })), "{error}");
+    assert!(matches!(error, RuntimeError::Cache(CacheError::NotPrivate { .. })), "{error}");
 }
 
 #[test]
@@ -180,4 +180,130 @@ fn a_new_folder_is_private_and_cleared_of_what_crashes_left() {
     restarted(&bench);
     assert!(!old.exists(), "left behind");
     assert!(new.exists(), "perhaps being written");
+}
+
+#[test]
+fn a_link_is_not_a_private_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, folder.path().join("cache")).unwrap();
+    let error = Runtime::new(options(folder.path())).map(|_| ()).unwrap_err();
+    assert!(matches!(error, RuntimeError::Cache(CacheError::NotPrivate { .. })), "{error}");
+}
+
+#[test]
+fn a_folder_that_others_can_exchange_is_refused_and_a_sticky_one_above_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let above = folder.path().join("above");
+    let between = above.join("between");
+    fs::create_dir_all(&between).unwrap();
+    let open = |mode| {
+        fs::set_permissions(&above, fs::Permissions::from_mode(mode)).unwrap();
+        Runtime::new(options(&between)).map(|_| ())
+    };
+    let error = open(0o777).unwrap_err();
+    let real = fs::canonicalize(&above).unwrap();
+    assert!(
+        matches!(&error, RuntimeError::Cache(CacheError::ParentWritable { parent, .. }) if *parent == real),
+        "{error}"
+    );
+    assert!(error.to_string().contains(&format!("chmod go-w {}", real.display())), "{error}");
+    open(0o1777).unwrap();
+    open(0o755).unwrap();
+}
+
+#[test]
+fn a_folder_is_judged_where_it_really_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = folder.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&open, &link).unwrap();
+    let error = Runtime::new(options(&link)).map(|_| ()).unwrap_err();
+    assert!(matches!(error, RuntimeError::Cache(CacheError::ParentWritable { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_half_written_image_is_compiled_again_and_never_loaded() {
+    let bench = Bench::new();
+    let bytes = WatGuest::new("half").build();
+    let digest = bench.runtime.load(&bytes).await.unwrap().digest();
+    let image = bench.images().remove(0);
+    let whole = fs::read(&image).unwrap();
+    // As a crash leaves it: cut under its full name, and what a compiler had begun beside it.
+    fs::write(&image, &whole[..whole.len() - 1]).unwrap();
+    fs::write(image.with_file_name("compile-half.tmp"), &whole).unwrap();
+
+    assert!(restarted(&bench).load_cached(digest).await.unwrap().is_none());
+    assert!(!image.exists(), "dropped");
+    assert!(works(&restarted(&bench).load(&bytes).await.unwrap()).await);
+    assert_eq!(fs::read(&image).unwrap(), whole);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_no_damaged_image_and_gives_way_to_a_new_one() {
+    let bench = Bench::new();
+    let bytes = WatGuest::new("unread").build();
+    let digest = bench.runtime.load(&bytes).await.unwrap().digest();
+    let image = bench.images().remove(0);
+    fs::remove_file(&image).unwrap();
+    // Opening a socket is an error of the system's. It is renamed because an image's name is longer than a socket's may be.
+    let socket = bench.folder.path().join("socket");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    fs::rename(&socket, &image).unwrap();
+
+    let restarted = restarted(&bench);
+    assert!(matches!(restarted.load_cached(digest).await.unwrap_err(), assay_runtime::LoadError::Cache(_)));
+    assert!(fs::symlink_metadata(&image).is_ok(), "nothing is deleted for an error");
+    assert!(works(&restarted.load(&bytes).await.unwrap()).await);
+    assert!(fs::symlink_metadata(&image).unwrap().is_file());
+}
+
+#[tokio::test]
+async fn an_image_that_is_exchanged_after_its_check_is_checked_again() {
+    let bench = Bench::new();
+    let bytes = WatGuest::new("exchanged").build();
+    drop(bench.runtime.load(&bytes).await.unwrap());
+    let image = bench.images().remove(0);
+    let mut other = fs::read(&image).unwrap();
+    let middle = other.len() / 2;
+    other[middle] ^= 1;
+    let beside = bench.folder.path().join("other");
+    fs::write(&beside, &other).unwrap();
+    fs::rename(&beside, &image).unwrap();
+
+    assert!(works(&bench.runtime.load(&bytes).await.unwrap()).await);
+    assert_ne!(fs::read(&image).unwrap(), other, "compiled again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_may_fill_one_cache_at_the_same_time() {
+    let bench = Bench::with(|options| options.compiler = child());
+    let mut second = options(bench.folder.path());
+    second.compiler = child();
+    let second = Runtime::new(second).unwrap();
+    let bytes = WatGuest::new("both").build();
+    let (one, other) = tokio::join!(bench.runtime.load(&bytes), second.load(&bytes));
+    assert!(works(&one.unwrap()).await && works(&other.unwrap()).await);
+    assert_eq!(bench.images().len(), 1, "the same image under the same name, and nothing unfinished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_another_process_makes_room_of_at_once_still_serves() {
+    let bench = Bench::with(|options| options.cache_bytes = 1);
+    let mut second = options(bench.folder.path());
+    second.cache_bytes = 1;
+    let second = Runtime::new(second).unwrap();
+    for round in 0..20 {
+        let guests = ["one", "other"].map(|name| WatGuest::new(&format!("{name}-{round}")).build());
+        let (one, other) = tokio::join!(bench.runtime.load(&guests[0]), second.load(&guests[1]));
+        assert!(works(&one.unwrap()).await && works(&other.unwrap()).await);
+    }
+}
+
+fn child() -> Compiler {
+    Compiler::Child { program: env!("CARGO_BIN_EXE_assay-compile").into(), args: vec![] }
 }

@@ -167,3 +167,91 @@ async fn who_waits_for_a_failing_compile_gets_its_error_and_the_next_one_tries_a
     runtime.load(&bytes).await.unwrap_err();
     assert_eq!(runs(), 2);
 }
+
+#[tokio::test]
+async fn what_becomes_of_an_image_after_its_compile_is_told_apart_from_the_guest() {
+    let compiler = env!("CARGO_BIN_EXE_assay-compile");
+    let cases = [
+        ("rm -f compile-*.tmp", LoadError::Cache(std::io::ErrorKind::NotFound)),
+        ("for image in compile-*.tmp; do echo other > $image; done", LoadError::CompilerMismatch),
+    ];
+    for (then, expected) in cases {
+        let bench = Bench::with(|options| options.compiler = shell(&format!("{compiler}; {then}")));
+        assert_eq!(bench.refusal(&WatGuest::new("any").build()).await, expected, "{then}");
+        assert!(bench.images().is_empty(), "{then}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_says_too_much_or_does_not_listen_is_not_waited_for() {
+    let cases = [
+        (shell("cat > /dev/null; exec cat /dev/zero"), LoadError::CompilerDied),
+        // More than a pipe holds is on its way to it.
+        (shell("exec cat /dev/zero"), LoadError::CompilerDied),
+        (shell("echo '\"Refused\"'; exec 1>&-; exec sleep 600"), LoadError::CompileRefused),
+    ];
+    for (compiler, expected) in cases {
+        let name = format!("{compiler:?}");
+        let bench = Bench::with(|options| options.compiler = compiler);
+        assert_eq!(bench.refusal(&large(200).build()).await, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_compile_is_killed_with_all_that_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = folder.path().join("pid");
+    let mut options = options(folder.path());
+    options.compiler = shell(&format!("sleep 600 & echo $! > {}; wait", pid.display()));
+    options.limits.compile = Duration::from_millis(500);
+    let runtime = Runtime::new(options).unwrap();
+    let error = runtime.load(&WatGuest::new("slow").build()).await.unwrap_err();
+    assert_eq!(error, LoadError::CompileTimeout { seconds: 0 });
+    let pid = std::fs::read_to_string(pid).unwrap();
+    wait_until_gone(&Path::new("/proc").join(pid.trim()));
+}
+
+#[test]
+fn a_compile_ends_with_the_process_that_wants_it() {
+    let (held_by_child, held_here) = std::io::pipe().unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_assay-compile"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(held_by_child)
+        .spawn()
+        .unwrap();
+    let process = Path::new("/proc").join(child.id().to_string());
+    assert_eq!(child.try_wait().unwrap(), None, "it waits for a request");
+    // What the system does for a parent that is killed. Its request is still open.
+    drop(held_here);
+    wait_until_gone(&process);
+    let signal = std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap());
+    assert_eq!(signal, Some(rustix::process::Signal::KILL.as_raw()));
+}
+
+#[tokio::test]
+async fn a_compile_is_bound_before_it_sees_a_byte_of_the_guest() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pid, seen) = (folder.path().join("pid"), folder.path().join("seen"));
+    let (pid_path, seen_path, compiler) = (pid.display(), seen.display(), env!("CARGO_BIN_EXE_assay-compile"));
+    // Hands on the request, and the guest only when the limits are there; writable memory comes last.
+    let script = format!(
+        "{{ IFS= read -r request; printf '%s\\n' \"$request\"
+           until grep -q 'Max data size *2147483648 *2147483648' /proc/$(cat {pid_path})/limits; do :; done
+           cat /proc/$(cat {pid_path})/limits > {seen_path}; cat; }} | sh -c 'echo $$ > {pid_path}; exec {compiler}'"
+    );
+    let mut options = options(folder.path());
+    options.compiler = shell(&script);
+    Runtime::new(options).unwrap().load(&WatGuest::new("any").build()).await.unwrap();
+
+    let seen = std::fs::read_to_string(seen).unwrap();
+    let limit = |name: &str| {
+        let line = seen.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].split_whitespace().take(2).map(|limit| limit.parse().unwrap()).collect::<Vec<u64>>()
+    };
+    assert_eq!(limit("Max core file size"), [0, 0], "no dump of a guest's bytes");
+    assert_eq!(limit("Max data size"), [2 << 30, 2 << 30]);
+    assert_eq!(limit("Max address space"), [14 << 30, 14 << 30]);
+    assert_eq!(limit("Max file size"), [2 << 30, 2 << 30]);
+    assert_eq!(limit("Max cpu time"), [480, 480]);
+}

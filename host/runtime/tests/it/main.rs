@@ -7,3 +7,5 @@ mod compiling;
 mod limits;
 mod support;
 mod verifying;
+#[cfg(feature = "wasi")]
+mod wasi;
