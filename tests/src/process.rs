@@ -26,7 +26,7 @@ pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     // target/debug/deps/e2e-… → target/debug/assay
     let path = test.parent().and_then(|deps| deps.parent()).expect("a test lies in deps").join("assay");
-    assert!(path.is_file(), "{} is missing: run `cargo build -p assay` first", path.display());
+    assert!(path.is_file(), "{} is missing: run `cargo build -p assay --features wasi` first", path.display());
     path
 }
 

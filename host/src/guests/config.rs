@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 pub use assay_runtime::JobLimits;
-use assay_runtime::Limits;
+use assay_runtime::{Limits, Wasi};
 
 use crate::variables::Variables;
 
@@ -18,6 +18,8 @@ pub struct GuestsConfig {
     pub cache: PathBuf,
     /// Threads for guest calls; max(4, cores) where not set.
     pub threads: Option<usize>,
+    /// Whether guests that import WASI are let in.
+    pub wasi: Wasi,
     /// How far they may go.
     pub limits: GuestsLimits,
 }
@@ -50,6 +52,7 @@ impl GuestsConfig {
         );
         let threads =
             vars.number("GUEST_THREADS", 0, 0..=1024, "threads for guest calls; 0 is the greater of 4 and the cores");
+        let wasi = wasi(vars, DENY_ALL);
         let sandbox = Limits::default();
         let job = JobLimits::default();
         let sandbox = Limits {
@@ -112,6 +115,7 @@ impl GuestsConfig {
             default_version,
             cache: cache.map_or_else(default_cache, PathBuf::from),
             threads: (threads > 0).then_some(threads),
+            wasi,
             limits: GuestsLimits { sandbox, job },
         }
     }
@@ -128,6 +132,28 @@ fn directory(vars: &mut Variables) -> PathBuf {
     directory
 }
 
+/// What lets guests in that import WASI, where this binary has it.
+#[cfg(feature = "wasi")]
+const DENY_ALL: Option<Wasi> = Some(Wasi::DenyAll);
+#[cfg(not(feature = "wasi"))]
+const DENY_ALL: Option<Wasi> = None;
+
+fn wasi(vars: &mut Variables, deny_all: Option<Wasi>) -> Wasi {
+    let help = "guests that import WASI: `off` refuses them, `deny-all` lets them in and gives them nothing (needs a \
+                binary built with the feature `wasi`)";
+    let text = vars.text("GUEST_WASI", "off", help);
+    let problem = match (text.trim(), deny_all) {
+        ("off", _) => return Wasi::Off,
+        ("deny-all", Some(deny_all)) => return deny_all,
+        ("deny-all", None) => "is deny-all, which this binary does not have; build it with \
+                               `cargo build --release --package assay --features wasi`, or set off"
+            .to_owned(),
+        (other, _) => format!("is {other:?}, but must be off or deny-all"),
+    };
+    vars.fault("GUEST_WASI", problem);
+    Wasi::Off
+}
+
 /// `assay/guests` in the user's cache folder, or beside the temporary files where there is no such folder.
 fn default_cache() -> PathBuf {
     std::env::home_dir().map_or_else(std::env::temp_dir, |home| home.join(".cache")).join("assay/guests")
@@ -141,6 +167,30 @@ mod tests {
         let mut vars = Variables::from_map([("GUEST_DIR".to_owned(), directory.to_owned())].into());
         GuestsConfig::load(&mut vars);
         vars.finish().err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn wasi_is_off_unless_it_is_said_and_a_binary_without_it_tells_how_to_get_it() {
+        let load = |value: &str, deny_all| {
+            let mut vars = Variables::from_map([("GUEST_WASI".to_owned(), value.to_owned())].into());
+            let wasi = wasi(&mut vars, deny_all);
+            (wasi, vars.finish().err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        for deny_all in [None, DENY_ALL] {
+            assert_eq!(load("", deny_all), (Wasi::Off, vec![]));
+            assert_eq!(load("off", deny_all), (Wasi::Off, vec![]));
+            let (wasi, faults) = load("deny", deny_all);
+            assert_eq!(
+                (wasi, faults),
+                (Wasi::Off, vec!["GUEST_WASI: is \"deny\", but must be off or deny-all".to_owned()])
+            );
+        }
+        let (wasi, faults) = load("deny-all", None);
+        assert_eq!((wasi, faults.len()), (Wasi::Off, 1));
+        assert!(faults[0].contains("--features wasi"), "{faults:?}");
+        if let Some(deny_all) = DENY_ALL {
+            assert_eq!(load("deny-all", Some(deny_all)), (deny_all, vec![]));
+        }
     }
 
     #[test]

@@ -50,6 +50,7 @@ impl Guests {
         let mut options = Options::new(&config.cache, compiler, Bytes::from_static(GENERIC));
         options.limits = config.limits.sandbox.clone();
         options.threads = config.threads;
+        options.wasi = config.wasi;
         let runtime = Runtime::new(options)?;
         let shelf = Shelf::read(&runtime, config).await?;
         Ok(Self { runtime, shelf: Arc::new(RwLock::new(shelf)), limits: config.limits.clone() })
