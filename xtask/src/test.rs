@@ -45,6 +45,7 @@ pub fn run() -> Result<()> {
         page::run(&page::Args::default()).context("to run it again: cargo xtask page")
     })?;
     stages.run("cargo component", cargo_component::prove)?;
+    // The package of the end-to-end tests asks for the feature `wasi`, so what a deployment may leave out is tested in the same go.
     stages.run("tests", || run::run(&mut run::cargo(&["test", "--workspace"])))?;
     println!("\nEverything holds.\n\n{}", stages.summary());
     Ok(())

@@ -157,7 +157,7 @@ impl Cache {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn keep(&self, key: Key, image: TempPath) -> io::Result<PathBuf> {
+    pub(crate) fn keep(&self, key: Key, image: TempPath) -> io::Result<()> {
         let file = File::open(&image)?;
         let seal = seal(key, &file)?;
         // The content must be on disk before its name is: a crash may lose the image, not leave half of it under a full name.
@@ -168,7 +168,7 @@ impl Cache {
         File::open(&self.folder)?.sync_all()?;
         self.checked.lock().insert(key, identity);
         self.evict(&path);
-        Ok(path)
+        Ok(())
     }
 
     /// Deletes an image that the engine does not take.
