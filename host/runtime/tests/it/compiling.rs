@@ -234,9 +234,9 @@ async fn a_compile_is_bound_before_it_sees_a_byte_of_the_guest() {
     let folder = tempfile::tempdir().unwrap();
     let (pid, seen) = (folder.path().join("pid"), folder.path().join("seen"));
     let (pid_path, seen_path, compiler) = (pid.display(), seen.display(), env!("CARGO_BIN_EXE_assay-compile"));
-    // Hands on the request, and the guest only when the limits are there; writable memory comes last.
+    // Hands on the request, and the guest only when the limits are there; writable memory comes last. What fails before may say so: standard error is not for writing.
     let script = format!(
-        "{{ IFS= read -r request; printf '%s\\n' \"$request\"
+        "{{ exec 2> /dev/null; IFS= read -r request; printf '%s\\n' \"$request\"
            until grep -q 'Max data size *2147483648 *2147483648' /proc/$(cat {pid_path})/limits; do :; done
            cat /proc/$(cat {pid_path})/limits > {seen_path}; cat; }} | sh -c 'echo $$ > {pid_path}; exec {compiler}'"
     );
