@@ -1,4 +1,4 @@
-//! WASI 0.2 for guests that cannot be built without it, with nothing behind it; see docs/adr/0020.
+//! WASI 0.2 for guests that cannot be built without it, with nothing behind it; see docs/adr/0009.
 //!
 //! Every import of theirs is linked by name. A short list answers as an empty and unchanging world would: no variables, arguments, folders or terminals, clocks that stand still, the
 //! same random numbers in each call, an output that nobody reads and an input that has ended. Everything else ends the call. None of it waits, so nothing is asynchronous and no

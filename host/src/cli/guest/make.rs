@@ -54,6 +54,7 @@ impl Maker {
         let mut options = harness(self.config.cache.clone(), compile::child()?, Bytes::from_static(GENERIC));
         options.limits = self.config.limits.sandbox.clone();
         options.threads = self.config.threads;
+        options.wasi = self.config.wasi;
         Ok(Runtime::new(options)?)
     }
 
