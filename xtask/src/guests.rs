@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<()> {
     let toolchain = guest_toolchain::ensure(args.toolchain)?;
     let dist = paths::root().join("guest/dist");
     let cores = compile::cores(paths::root(), &paths::guest_target(), &toolchain)?;
-    let stamp = Stamp::of(&cores, &folders(paths::root())?)?;
+    let stamp = Stamp::of(&cores, &uncompiled(paths::root())?)?;
     let fresh = !stamp.matches(&dist)?;
     if fresh {
         for built in finish(&cores, paths::root())? {
@@ -94,10 +94,22 @@ pub fn run(args: &Args) -> Result<()> {
     if args.check { check(&dist, &toolchain) } else { Ok(()) }
 }
 
-/// The guests without code, read.
-fn folders(root: &Path) -> Result<Vec<Folder>> {
-    let folders = GUESTS.iter().filter(|guest| guest.made == Made::Folder);
-    folders.map(|guest| Ok(Folder::read(&root.join("guest").join(guest.name))?)).collect()
+/// What of the guests no compiler reads: prompts and schemas of those without code, and all fixtures.
+fn uncompiled(root: &Path) -> Result<Vec<Vec<u8>>> {
+    let mut parts = Vec::new();
+    for guest in &GUESTS {
+        let folder = root.join("guest").join(guest.name);
+        if guest.made == Made::Folder {
+            parts.push(Folder::read(&folder)?.parts.to_json());
+        }
+        parts.push(serde_json::to_vec(&Fixture::of(&folder)?)?);
+    }
+    Ok(parts)
+}
+
+/// The components, by their files in `guest/dist`.
+pub fn components() -> impl Iterator<Item = &'static str> {
+    GUESTS.iter().filter(|guest| guest.made != Made::CoreModule).map(|guest| guest.file)
 }
 
 /// Pre-initializes and componentizes.
@@ -111,16 +123,17 @@ fn finish(cores: &[(&str, PathBuf)], root: &Path) -> Result<Vec<Built>> {
     let mut finished = Vec::new();
     for guest in &GUESTS {
         progress.set_message(format!("pre-initialize {}", guest.name));
-        let bytes = match guest.made {
+        let folder = root.join("guest").join(guest.name);
+        let built = match guest.made {
             Made::CoreModule => strip(&core(guest.name)?),
             Made::Component => builder.build(&core(guest.name)?, None).map(|built| built.bytes),
             Made::Folder => {
-                let folder = Folder::read(&root.join("guest").join(guest.name))?;
-                let fixtures = Fixture::of(&root.join("guest").join(guest.name))?;
-                let built = folder.build(&builder, &strip(&core(GENERIC)?)?);
-                built.and_then(|built| Fixture::put_into(&built.bytes, &fixtures))
+                let built = Folder::read(&folder)?.build(&builder, &strip(&core(GENERIC)?)?);
+                built.map(|built| built.bytes)
             }
         };
+        let fixtures = Fixture::of(&folder)?;
+        let bytes = built.and_then(|built| Fixture::put_into(&built, &fixtures));
         let bytes = bytes.map_err(|error| match error.said() {
             Some(said) => anyhow::anyhow!("{error}\n  the guest says: {said}"),
             None => anyhow::Error::from(error.clone()),

@@ -12,7 +12,7 @@ use std::process::Command;
 /// # Errors
 /// The stage's own, with the command to run it again.
 pub fn run() -> Result<()> {
-    let mut stages = Stages::new("cargo xtask test", 13);
+    let mut stages = Stages::new("cargo xtask test", 14);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("format", || {
         run::run(&mut run::cargo(&["fmt", "--all", "--check"]))?;
@@ -41,6 +41,13 @@ pub fn run() -> Result<()> {
     stages.run("queries", queries::check)?;
     stages.run("tests of the guests", || run::run(&mut guest_cargo(&["test", "--workspace"], &[])))?;
     stages.run("host", || run::run(&mut run::cargo(&["build", "--package", "assay"])))?;
+    stages.run("fixtures of the guests", || {
+        for file in guests::components() {
+            let component = paths::root().join("guest/dist").join(file);
+            run::run(Command::new(run::assay()).args(["guest", "test"]).arg(component))?;
+        }
+        Ok(())
+    })?;
     stages.run("docs/guests.md, word by word", || {
         page::run(&page::Args::default()).context("to run it again: cargo xtask page")
     })?;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::example::{MODEL, RECEIVED_AT};
+use crate::fuel::Fuel;
 
 /// The folder of fixtures beside a guest's sources.
 pub const FIXTURES: &str = "fixtures";
@@ -41,6 +42,9 @@ pub struct Fixture {
     pub answers: Vec<Answer>,
     /// The step that must follow, as [`crate::shown`] writes it; none where nobody has accepted one.
     pub expected: Option<Value>,
+    /// What it may take a tenth more than, by compiler.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fuel: BTreeMap<String, u64>,
 }
 
 /// `fixture.toml`: what is not said has a usual value.
@@ -95,7 +99,7 @@ fn malformed(path: &Path, reason: impl ToString) -> FixtureError {
 }
 
 impl Fixture {
-    /// Reads every fixture of a guest's folder, by name. A guest without the folder `fixtures` has none.
+    /// Reads every fixture of a guest's folder, by name, with the fuel budgets. A guest without the folder `fixtures` has none.
     ///
     /// # Errors
     /// [`FixtureError`] of the first that is faulty.
@@ -106,10 +110,15 @@ impl Fixture {
         }
         let mut folders: Vec<PathBuf> = list(&root)?.into_iter().filter(|path| path.is_dir()).collect();
         folders.sort();
-        folders.iter().map(|folder| Self::read(folder)).collect()
+        let fuel = Fuel::read(&root).map_err(|error| malformed(&root, error))?;
+        let read = folders.iter().map(|folder| {
+            let fixture = Self::read(folder)?;
+            Ok(Self { fuel: fuel.budgets(&fixture.name), ..fixture })
+        });
+        read.collect()
     }
 
-    /// Reads one.
+    /// Reads one, without its fuel budgets.
     ///
     /// # Errors
     /// [`FixtureError`].
@@ -136,7 +145,8 @@ impl Fixture {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(io_at(&expected)(error)),
         };
-        Ok(Self { name, transcript, answers: crate::answers::read(&folder.join(ANSWERS))?, expected })
+        let answers = crate::answers::read(&folder.join(ANSWERS))?;
+        Ok(Self { name, transcript, answers, expected, fuel: BTreeMap::new() })
     }
 
     /// Writes a new fixture into a guest's folder, and returns its own.
@@ -269,7 +279,7 @@ mod tests {
                 ("fixtures/one/answers/2.txt", "two"),
                 ("fixtures/one/answers/1.json", "{}"),
                 ("fixtures/one/expected.json", "{\"accept\": 1}"),
-                ("fixtures/fuel.toml", ""),
+                ("fixtures/fuel.toml", "['rustc 1.95.0']\none = 7\n"),
                 ("fixtures/bare/transcript.txt", "words"),
             ],
         );
@@ -280,6 +290,7 @@ mod tests {
         assert_eq!(one.transcript.filename, "call.vtt");
         assert_eq!(one.transcript.attributes, [("a".into(), "1".into()), ("b".into(), "2".into())]);
         assert_eq!(one.answers, [answer("{}"), answer("two")]);
+        assert_eq!(one.fuel, [("rustc 1.95.0".to_owned(), 7)].into());
         assert_eq!(one.expected, Some(serde_json::json!({"accept": 1})));
         assert_eq!(Fixture::of(&folder.path().join("nowhere")).unwrap(), []);
     }
@@ -293,7 +304,7 @@ mod tests {
         document.attributes = vec![("k".into(), "v".into())];
         let answers = vec![answer("{\"a\": 1}"), answer("Sorry.")];
         let expected = Some(serde_json::json!({"reject": {"not_json": "x"}}));
-        let fixture = Fixture { name: "saved".into(), transcript: document, answers, expected };
+        let fixture = Fixture { name: "saved".into(), transcript: document, answers, expected, fuel: BTreeMap::new() };
         let saved = fixture.save(folder.path()).unwrap();
         assert_eq!(Fixture::read(&saved).unwrap(), fixture);
         assert!(saved.join("answers/1.json").exists() && saved.join("answers/2.txt").exists());

@@ -6,6 +6,8 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
+use crate::fixture::Fixture;
+
 /// The file in the folder `fixtures`.
 pub const FUEL_TOML: &str = "fuel.toml";
 /// How far above its budget a fixture may be, in percent.
@@ -54,6 +56,25 @@ impl Fuel {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The budgets that fixtures have with them.
+    pub fn of(fixtures: &[Fixture]) -> Self {
+        let mut fuel = Self::default();
+        for fixture in fixtures {
+            for (toolchain, budget) in &fixture.fuel {
+                fuel.accept(toolchain, &fixture.name, *budget);
+            }
+        }
+        fuel
+    }
+
+    /// The budgets of one fixture, by compiler.
+    pub(crate) fn budgets(&self, fixture: &str) -> BTreeMap<String, u64> {
+        let of = |(toolchain, budgets): (&String, &BTreeMap<String, u64>)| {
+            Some((toolchain.clone(), budgets.get(fixture).copied()?))
+        };
+        self.0.iter().filter_map(of).collect()
     }
 
     /// Writes them.

@@ -1,5 +1,7 @@
 //! Guests of a few lines, in the sandbox: fixtures, and the rules of admission.
 
+use std::collections::BTreeMap;
+
 use assay_guest_test::{
     Fault, Fixture, Guest, LoadError, Rule, Step, Trouble, Verdict, answer, examine, harness, shown, transcript,
 };
@@ -15,7 +17,7 @@ fn load(guest: &WatGuest) -> Guest {
 
 fn fixture(answers: &[&str]) -> Fixture {
     let answers = answers.iter().map(|text| answer(*text)).collect();
-    Fixture { name: "one".into(), transcript: transcript("words"), answers, expected: None }
+    Fixture { name: "one".into(), transcript: transcript("words"), answers, expected: None, fuel: BTreeMap::new() }
 }
 
 #[test]

@@ -2,14 +2,13 @@
 
 use super::GUESTS;
 use anyhow::{Context, Result};
-use assay_runtime::build::Folder;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 const FILE: &str = ".stamp";
 
-/// Digest of the core modules, of the guests without code, and of the program that finishes them.
+/// Digest of the core modules, of what no compiler reads, and of the program that finishes them.
 #[derive(Debug, PartialEq)]
 pub struct Stamp {
     inputs: String,
@@ -17,15 +16,15 @@ pub struct Stamp {
 
 impl Stamp {
     /// What the guests in `guest/dist` should be made of.
-    pub fn of(cores: &[(&str, PathBuf)], folders: &[Folder]) -> Result<Self> {
+    pub fn of(cores: &[(&str, PathBuf)], uncompiled: &[Vec<u8>]) -> Result<Self> {
         let mut hash = Sha256::new();
         // The builder is part of this program: a new program may make other bytes.
         hash.update(Sha256::digest(fs::read(env::current_exe()?).context("read this program")?));
         for (_, core) in cores {
             hash.update(Sha256::digest(fs::read(core).with_context(|| format!("read {}", core.display()))?));
         }
-        for folder in folders {
-            hash.update(Sha256::digest(folder.parts.to_json()));
+        for part in uncompiled {
+            hash.update(Sha256::digest(part));
         }
         Ok(Self { inputs: hex::encode(hash.finalize()) })
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use assay_guest_test::{Fixture, harness};
 use assay_runtime::{
     Runtime,
-    build::{BuildError, BuildLimits, Builder, Built, Folder},
+    build::{BuildError, BuildLimits, Builder, Built, Folder, Reason, Step},
 };
 use bytes::Bytes;
 
@@ -84,10 +84,44 @@ impl Maker {
     }
 }
 
-/// A failed build as its author reads it: the step, the reason, the guest's own words.
+/// A failed build as its author reads it: the step, the reason, the guest's own words, and the cure.
 fn told(error: &BuildError) -> anyhow::Error {
-    match error.said() {
-        Some(said) => anyhow!("{error}\n  the guest says: {said}"),
-        None => anyhow!("{error}"),
+    let said = error.said().map(|said| format!("\n  the guest says: {said}")).unwrap_or_default();
+    anyhow!("{error}{said}\n  cure: {}", cure(error.step(), error.reason()))
+}
+
+fn cure(step: Step, reason: &Reason) -> &'static str {
+    match (step, reason) {
+        (_, Reason::TooLarge { .. }) => {
+            "leave out what it does not need; `strip = \"debuginfo\"` in the release profile helps"
+        }
+        (_, Reason::TimedOut(_)) => "let the initializer do less: it parses schema and prompt, and no more",
+        (_, Reason::OutOfMemory(_)) => "let the initializer keep less: what it holds is part of every call",
+        (Step::Imports, _) => {
+            "remove what asks for it: a guest has the log and nothing else; WASI comes with the target wasm32-wasip1"
+        }
+        (Step::Inject, _) => "shorten prompt and schema: together they may have 4 MiB",
+        (Step::Initialize, Reason::MissingExport(_)) => "export the guest with the SDK's `export_guest!`",
+        (Step::Initialize, _) => "correct what the guest says; a native test of `initialize` shows the same",
+        (Step::Componentize, _) => "build it against wit/report.wit: the SDK's `export_guest!` has all of the exports",
+        (Step::Engine, _) => "this machine cannot run compiled code; build on another one",
+        _ => "build it again for wasm32-unknown-unknown, without nightly features of WebAssembly",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_build_tells_step_reason_words_and_cure() {
+        let builder = Builder::new(BuildLimits::default()).unwrap();
+        let error = told(&builder.specialize(GENERIC, b"{}").unwrap_err()).to_string();
+        let lines: Vec<&str> = error.lines().collect();
+        assert!(lines[0].starts_with("run the initializer: "), "{error}");
+        assert!(lines[1].starts_with("  the guest says: parts: missing field"), "{error}");
+        assert!(lines[2].starts_with("  cure: correct what the guest says"), "{error}");
+        let error = told(&builder.build(b"\0asm\x01\0\0\0", None).unwrap_err()).to_string();
+        assert!(error.ends_with("  cure: export the guest with the SDK's `export_guest!`"), "{error}");
     }
 }

@@ -61,8 +61,7 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     let wanted = |fixture: &&Fixture| arguments.filter.as_ref().is_none_or(|part| fixture.name.contains(part.as_str()));
     let fixtures: Vec<&Fixture> = all.iter().filter(wanted).collect();
     let toolchain = toolchain(&made.bytes).unwrap_or_else(|| "unknown".to_owned());
-    let mut bench = Bench { guest, source, toolchain, fuel: Fuel::default(), accept: arguments.accept };
-    bench.read_budgets()?;
+    let mut bench = Bench { guest, source, toolchain, fuel: Fuel::of(&all), accept: arguments.accept };
     let results = bench.run(&fixtures, all.len()).await;
     if arguments.accept {
         bench.write_budgets(&all)?;
@@ -144,14 +143,6 @@ impl Bench {
             Fixture::expect(&self.source.path().join(FIXTURES).join(&fixture.name), step)?;
         }
         Ok(self.accept)
-    }
-
-    /// Fuel budgets stay beside the sources: a component says how it behaves, not how fast.
-    fn read_budgets(&mut self) -> anyhow::Result<()> {
-        if !matches!(self.source, Source::Component(_)) {
-            self.fuel = Fuel::read(&self.source.path().join(FIXTURES))?;
-        }
-        Ok(())
     }
 
     fn write_budgets(&mut self, all: &[Fixture]) -> anyhow::Result<()> {

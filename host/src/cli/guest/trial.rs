@@ -167,7 +167,8 @@ impl Trial {
                     if let Some(name) = &self.arguments.record {
                         let answers = answers.clone();
                         let transcript = (*transcript).clone();
-                        let fixture = Fixture { name: name.clone(), transcript, answers, expected: Some(shown(&step)) };
+                        let (name, expected) = (name.clone(), Some(shown(&step)));
+                        let fixture = Fixture { name, transcript, answers, expected, fuel: BTreeMap::new() };
                         story.recorded = Some(fixture.save(self.source.path())?);
                     }
                     return Ok(story);
