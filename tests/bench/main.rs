@@ -6,6 +6,7 @@
 
 mod bounds;
 mod load;
+mod machine;
 mod model;
 mod store;
 mod usage;
@@ -26,7 +27,7 @@ const IN_FLIGHT: usize = 3000;
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let stage = Stage::set_up().await.context("set the stage")?;
-    println!("{}", usage::machine());
+    println!("{}", machine::machine());
     println!(
         "one worker, {} guest, 6 KB transcripts, synchronous_commit=on, S3 server (in memory) and model in one other process\n",
         load::VERSION

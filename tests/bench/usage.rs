@@ -1,6 +1,6 @@
 //! What a process uses, as the kernel counts it.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use anyhow::{Context, anyhow};
 
@@ -69,17 +69,4 @@ pub fn peak_mb(process: u32) -> anyhow::Result<f64> {
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no VmHWM")?;
     let kib: f64 = line.split_whitespace().nth(1).context("VmHWM without a number")?.parse()?;
     Ok(kib * 1024.0 / 1e6)
-}
-
-/// Machine and day, for whoever copies the figures.
-pub fn machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let model = model.trim_start_matches([' ', '\t', ':']);
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let day = Command::new("date")
-        .arg("+%Y-%m-%d")
-        .output()
-        .map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
-    format!("{cores} cores of {model}, {}", day.unwrap_or_default())
 }

@@ -1,20 +1,33 @@
-//! `cargo xtask bench …`: what a job costs, measured on optimized builds. No test, and no part of CI.
+//! `cargo xtask bench …`: what a job and what a guest's call cost, measured on optimized builds. No test, and no part of CI.
 
-use crate::{guests, run, stages::Stages, system};
-use anyhow::Result;
+mod ablation;
+mod ajv;
+
+use crate::{guests, paths, run, stages::Stages, system};
+use anyhow::{Context, Result};
+use std::path::PathBuf;
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// What to measure
+    #[command(subcommand)]
     what: Subject,
 }
 
 /// What can be measured.
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(clap::Subcommand)]
 enum Subject {
     /// A whole job: CPU, jobs per second, memory, commits, WAL bytes, pick-up latency
     Pipeline,
+    /// A guest's call: beside native validation and Ajv in Node, and what building and loading take
+    Guest {
+        /// Build the generic guest in other ways too, and measure them beside the shipped one
+        #[arg(long)]
+        ablation: bool,
+        /// Measure this core module of the generic guest too: guest/dist/core/generic.wasm of another revision
+        #[arg(long, value_name = "NAME=FILE", value_parser = named_file)]
+        generic: Vec<(String, PathBuf)>,
+    },
 }
 
 /// Builds with optimizations, measures, and fails where a bound is missed.
@@ -22,11 +35,43 @@ enum Subject {
 /// # Errors
 /// A stage's own, or a missed bound.
 pub fn run(args: &Args) -> Result<()> {
-    let Subject::Pipeline = args.what;
+    match &args.what {
+        Subject::Pipeline => pipeline(),
+        Subject::Guest { ablation, generic } => guest(*ablation, generic),
+    }
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf)> {
+    let (name, path) = text.split_once('=').context("a name, '=' and a file")?;
+    // The bench runs in another folder.
+    let path = std::path::absolute(path)?;
+    Ok((name.to_owned(), path))
+}
+
+fn pipeline() -> Result<()> {
     let mut stages = Stages::new("cargo xtask bench pipeline", 4);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("guests", || guests::run(&guests::Args::default()))?;
     stages.run("host, optimized", || run::run(&mut run::cargo(&["build", "--release", "--package", "assay"])))?;
     stages.run("bench", || run::run(&mut run::cargo(&["bench", "--package", "assay-tests", "--bench", "pipeline"])))?;
     Ok(())
+}
+
+fn guest(with_ablation: bool, others: &[(String, PathBuf)]) -> Result<()> {
+    let mut stages = Stages::new("cargo xtask bench guest", if with_ablation { 4 } else { 3 });
+    let folder = stages.run("Node and Ajv", ajv::ensure)?;
+    stages.run("guests", || guests::run(&guests::Args::default()))?;
+    let mut generics = vec![("as shipped".to_owned(), paths::root().join("guest/dist/core/generic.wasm"))];
+    generics.extend_from_slice(others);
+    if with_ablation {
+        generics.extend(stages.run("guests, built in other ways", ablation::build)?);
+    }
+    stages.run("bench", || {
+        let mut bench = run::cargo(&["bench", "--package", "assay-tests", "--bench", "guest", "--", "--ajv"]);
+        bench.arg(&folder);
+        for (name, path) in &generics {
+            bench.arg("--generic").arg(format!("{name}={}", path.display()));
+        }
+        run::run(&mut bench)
+    })
 }

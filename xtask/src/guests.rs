@@ -4,7 +4,7 @@
 //! in `examples` are in a folder of their own, so that a worker with `GUEST_DIR=guest/dist` does not offer them. A file is
 //! written only where its bytes changed, so that nothing downstream is rebuilt for nothing.
 
-mod compile;
+pub mod compile;
 mod stamp;
 
 use crate::guest_toolchain::{self, Toolchain};

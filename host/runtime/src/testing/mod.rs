@@ -5,6 +5,7 @@
 
 mod data;
 pub mod hostile;
+pub mod kept;
 pub mod wasi;
 mod wat_guest;
 
