@@ -43,9 +43,10 @@ const WALL_CLOCK: [(&str, &str); 1] =
     [("host/src/llm/retry_after.rs", "the distance to a date that a provider names without its own clock beside it")];
 
 /// Places with unsafe code, each with a proof beside it.
-const UNSAFE: [(&str, &str); 4] = [
+const UNSAFE: [(&str, &str); 5] = [
     ("host/runtime/src/runtime.rs", "maps images that this user compiled and sealed"),
     ("guest/sdk/src/lib.rs", "the attribute that names an exported symbol"),
+    ("guest/sdk/src/memory.rs", "the guests' allocator hands out raw memory"),
     ("guest/sdk/src/random.rs", "getrandom's backend is an exported symbol that fills a raw buffer"),
     ("guest/generic/src/injected.rs", "the builder writes the parts into the module's memory"),
 ];

@@ -143,7 +143,7 @@ impl<G: ReportGuest> Ready<G> {
         let mut document = self.guest.decode(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
         self.schema.strip_nulls(&mut document);
         let document = self.guest.postprocess(document, transcript, &mut notes)?;
-        accept(&self.schema, &document, notes)
+        accept(&self.schema, document, notes)
     }
 }
 
@@ -173,12 +173,22 @@ impl<G: ReportGuest> Component for Ready<G> {
 }
 
 /// Validates a finished document and makes it a report.
-fn accept(schema: &Schema, document: &Value, notes: Notes) -> Result<Report, Rejection> {
-    let findings = schema.findings(document);
-    if !findings.is_empty() {
-        return Err(Rejection::Invalid(findings));
+fn accept(schema: &Schema, document: Value, notes: Notes) -> Result<Report, Rejection> {
+    let findings = schema.findings(&document);
+    let judged = if findings.is_empty() {
+        Ok(Report { document: document.to_string(), notes: notes.into_findings() })
+    } else {
+        Err(Rejection::Invalid(findings))
+    };
+    leave(document);
+    judged
+}
+
+/// Drops a document. In a guest its memory goes with the instance, and taking it apart before is work for nothing.
+fn leave(document: Value) {
+    if cfg!(target_arch = "wasm32") {
+        std::mem::forget(document);
     }
-    Ok(Report { document: document.to_string(), notes: notes.into_findings() })
 }
 
 impl Schema {
@@ -190,14 +200,18 @@ impl Schema {
     pub fn judge(&self, text: &str) -> Result<Report, Rejection> {
         let mut document = json::parse(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
         self.strip_nulls(&mut document);
-        accept(self, &document, Notes::default())
+        accept(self, document, Notes::default())
     }
 }
 
 /// Validates a stored document; one that is no JSON has one finding, `not-json`.
 fn check(schema: &Schema, document: &str) -> Vec<Finding> {
     match json::parse(document) {
-        Ok(document) => schema.findings(&document),
+        Ok(document) => {
+            let findings = schema.findings(&document);
+            leave(document);
+            findings
+        }
         Err(error) => vec![finding::not_json(error.to_string())],
     }
 }

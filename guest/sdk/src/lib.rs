@@ -14,6 +14,7 @@ mod flow;
 pub mod json;
 mod large;
 pub mod log;
+mod memory;
 mod panic;
 mod prompt;
 #[cfg(target_arch = "wasm32")]
@@ -39,6 +40,7 @@ pub mod __export {
     pub use crate::bindings::export;
     pub use crate::bindings::exports;
     pub use crate::flow::initialize;
+    pub use crate::memory::CallMemory;
 }
 
 /// Exports a [`ReportGuest`] as a component for the world `assay:report/report-guest`.
@@ -62,8 +64,15 @@ macro_rules! export_component {
         const _: () = {
             static READY: ::std::sync::OnceLock<$component> = ::std::sync::OnceLock::new();
 
+            #[global_allocator]
+            static MEMORY: $crate::__export::CallMemory = $crate::__export::CallMemory::new();
+
             fn ready() -> &'static $component {
-                READY.get_or_init($crate::__export::initialize::<$component>)
+                READY.get_or_init(|| {
+                    let component = $crate::__export::initialize::<$component>();
+                    MEMORY.begin();
+                    component
+                })
             }
 
             struct Exported;

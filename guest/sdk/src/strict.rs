@@ -239,6 +239,16 @@ fn describe(source: &Map<String, Value>, out: &mut Map<String, Value>) {
     out.insert("description".to_owned(), Value::String(format!("{written}({})", said.join(", "))));
 }
 
+/// Whether there is a null anywhere in a document.
+pub(crate) fn holds_null(document: &Value) -> bool {
+    match document {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(holds_null),
+        Value::Object(map) => map.values().any(holds_null),
+        _ => false,
+    }
+}
+
 /// Removes each null that stands for "left out": a property that the canonical schema neither requires nor lets be null.
 pub fn strip_nulls(document: &mut Value, canonical: &Value) {
     strip(document, canonical, canonical, MAX_REFS);
