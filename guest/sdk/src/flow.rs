@@ -2,7 +2,7 @@
 
 use crate::{
     Answer, Finding, Manifest, Notes, Prompt, Rejection, Report, Schema, SchemaError, Step, TemplateError, Transcript,
-    finding, json, log, panic,
+    compact, finding, json, log, panic,
 };
 use serde_json::Value;
 use std::fmt;
@@ -143,7 +143,7 @@ impl<G: ReportGuest> Ready<G> {
         let mut document = self.guest.decode(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
         self.schema.strip_nulls(&mut document);
         let document = self.guest.postprocess(document, transcript, &mut notes)?;
-        accept(&self.schema, document, notes)
+        accept(&self.schema, document, text.len(), notes)
     }
 }
 
@@ -172,11 +172,11 @@ impl<G: ReportGuest> Component for Ready<G> {
     }
 }
 
-/// Validates a finished document and makes it a report.
-fn accept(schema: &Schema, document: Value, notes: Notes) -> Result<Report, Rejection> {
+/// Validates a finished document and makes it a report of about `bytes`.
+fn accept(schema: &Schema, document: Value, bytes: usize, notes: Notes) -> Result<Report, Rejection> {
     let findings = schema.findings(&document);
     let judged = if findings.is_empty() {
-        Ok(Report { document: document.to_string(), notes: notes.into_findings() })
+        Ok(Report { document: compact::text(&document, bytes), notes: notes.into_findings() })
     } else {
         Err(Rejection::Invalid(findings))
     };
@@ -200,7 +200,7 @@ impl Schema {
     pub fn judge(&self, text: &str) -> Result<Report, Rejection> {
         let mut document = json::parse(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
         self.strip_nulls(&mut document);
-        accept(self, document, Notes::default())
+        accept(self, document, text.len(), Notes::default())
     }
 }
 

@@ -9,6 +9,7 @@
 //! Everything here also runs natively, so a guest's tests are plain `cargo test`.
 
 mod bindings;
+mod compact;
 mod finding;
 mod flow;
 pub mod json;
