@@ -29,7 +29,7 @@ const FULL_RESERVATION_BYTES: u64 = 4 << 30;
 /// The guard behind it, wasmtime's default.
 const GUARD_BYTES: u64 = 32 << 20;
 /// What a used slot keeps of its memory, cleared by `memset` instead of given back and faulted in again: about what a call on a 6 KB document dirties.
-const KEEP_RESIDENT_BYTES: usize = 1 << 20;
+const KEEP_RESIDENT_BYTES: usize = 256 << 10;
 
 /// What the compiled code depends on. Travels to the compile child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
