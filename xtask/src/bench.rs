@@ -3,6 +3,7 @@
 mod ablation;
 mod ajv;
 
+use crate::guests::compile;
 use crate::{guests, paths, run, stages::Stages, system};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -71,6 +72,9 @@ fn guest(with_ablation: bool, others: &[(String, PathBuf)]) -> Result<()> {
         bench.arg(&folder);
         for (name, path) in &generics {
             bench.arg("--generic").arg(format!("{name}={}", path.display()));
+        }
+        if with_ablation {
+            bench.arg("--uninitialized").arg(compile::release(&paths::guest_target()).join("meeting_v2.wasm"));
         }
         run::run(&mut bench)
     })

@@ -115,6 +115,23 @@ pub fn run(turns: Turns, index: usize, document: &Document, ajv: &mut Ajv, guest
     Ok(outcome)
 }
 
+/// Runs `check` alone on one document, in turns, a fresh instance each time.
+///
+/// # Errors
+/// One of them does not accept the document.
+pub fn checks(turns: Turns, document: &Document, guests: &[&Guest]) -> Result<Vec<Spread>> {
+    let call = Call::on(document);
+    let mut measured: Vec<OfGuest> = guests.iter().map(|_| OfGuest::default()).collect();
+    for _ in 0..turns.rounds {
+        for (guest, measured) in guests.iter().zip(&mut measured) {
+            for _ in 0..turns.calls {
+                call.check(guest, measured)?;
+            }
+        }
+    }
+    Ok(measured.into_iter().map(|measured| measured.check).collect())
+}
+
 /// As the SDK compiles a schema.
 fn validator() -> Result<Validator> {
     let schema: Value = serde_json::from_str(SCHEMA)?;

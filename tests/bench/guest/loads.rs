@@ -29,17 +29,7 @@ pub struct Build {
 /// # Errors
 /// The step of the build.
 pub fn build(generic: &[u8]) -> Result<Build> {
-    let parts = Parts {
-        prompt_version: "bench".to_owned(),
-        schema_version: "report.v2".to_owned(),
-        description: "Measured, never asked.".to_owned(),
-        schema: SCHEMA.to_owned(),
-        messages: vec![Message { role: "user".to_owned(), content: "{{transcript}}".to_owned() }],
-        model: None,
-        max_output_tokens: None,
-        temperature: None,
-    };
-    let parts = parts.to_json();
+    let parts = parts(SCHEMA);
     let begun = Instant::now();
     let builder = Builder::new(BuildLimits::default())?;
     let component = builder.specialize(generic, &parts)?;
@@ -47,6 +37,21 @@ pub fn build(generic: &[u8]) -> Result<Build> {
     let begun = Instant::now();
     builder.specialize(generic, &parts)?;
     Ok(Build { component, first, second: begun.elapsed() })
+}
+
+/// What is injected.
+pub fn parts(schema: &str) -> Vec<u8> {
+    let parts = Parts {
+        prompt_version: "bench".to_owned(),
+        schema_version: "report.v2".to_owned(),
+        description: "Measured, never asked.".to_owned(),
+        schema: schema.to_owned(),
+        messages: vec![Message { role: "user".to_owned(), content: "{{transcript}}".to_owned() }],
+        model: None,
+        max_output_tokens: None,
+        temperature: None,
+    };
+    parts.to_json()
 }
 
 /// Times of loading one guest.

@@ -2,7 +2,8 @@
 //! whether the bounds hold. No test, and no part of CI.
 //!
 //! Arguments: `--ajv FOLDER`, where xtask installed Ajv, and `--generic [NAME=]FILE`, core modules of the generic guest;
-//! the bounds are for the first, and the others are measured beside it.
+//! the bounds are for the first, and the others are measured beside it. `--uninitialized FILE` is the core module of a guest for
+//! the same schema that was not pre-initialized; with it, what that gives is measured too.
 
 #[path = "../bounds.rs"]
 #[expect(dead_code, reason = "the bench of the pipeline has bounds from below, too")]
@@ -16,10 +17,12 @@ mod node;
 mod spread;
 mod transfer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use assay_runtime::Runtime;
+use assay_runtime::build::{BuildLimits, Builder, componentize, strip};
 use bounds::Bounds;
 use contest::{Contender, Outcome, Turns};
 use documents::Document;
@@ -35,17 +38,19 @@ const TRANSFERS: usize = 100;
 struct Args {
     ajv: PathBuf,
     generics: Vec<(String, PathBuf)>,
+    uninitialized: Option<PathBuf>,
 }
 
 impl Args {
     fn parse() -> Result<Self> {
-        let (mut ajv, mut generics) = (None, Vec::new());
+        let (mut ajv, mut generics, mut uninitialized) = (None, Vec::new(), None);
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
                 // Cargo says it to every bench.
                 "--bench" => {}
                 "--ajv" => ajv = words.next().map(PathBuf::from),
+                "--uninitialized" => uninitialized = words.next().map(PathBuf::from),
                 "--generic" => {
                     let given = words.next().context("--generic FILE")?;
                     let (name, path) = given.split_once('=').unwrap_or(("as built", &given));
@@ -58,7 +63,7 @@ impl Args {
         if generics.is_empty() {
             bail!("--generic FILE is missing; `cargo xtask bench guest` gives it");
         }
-        Ok(Self { ajv, generics })
+        Ok(Self { ajv, generics, uninitialized })
     }
 }
 
@@ -95,7 +100,38 @@ async fn main() -> Result<ExitCode> {
         let outcome = tokio::task::block_in_place(|| contest::run(turns, index, document, &mut ajv, &guests))?;
         report(document, &ajv.name, &guests, &outcome, &mut bounds);
     }
+    if let Some(core) = &args.uninitialized {
+        report_measures(core, &args.generics[0].1, &runtime, &guests[0], &documents[0]).await?;
+    }
     Ok(bounds.verdict())
+}
+
+/// What two of the measures give that no other build of the generic guest can show.
+async fn report_measures(
+    core: &Path,
+    generic: &Path,
+    runtime: &Runtime,
+    shipped: &Contender,
+    document: &Document,
+) -> Result<()> {
+    let core = std::fs::read(core).with_context(|| format!("read {}", core.display()))?;
+    let uninitialized =
+        runtime.load(&componentize(&strip(&core)?)?).await.context("load the guest as it is compiled")?;
+    let builder = Builder::new(BuildLimits::default())?;
+    let anything = builder.specialize(&std::fs::read(generic)?, &loads::parts("{}"))?;
+    let anything = runtime.load(&anything).await.context("load a guest for any document")?;
+    let turns = Turns { rounds: 40, calls: 10 };
+    let all = [&shipped.guest, &anything, &uninitialized];
+    let spreads = tokio::task::block_in_place(|| contest::checks(turns, document, &all))?;
+    println!("{} document, check in a fresh instance, us:  p50 and p99", document.name);
+    line("as shipped", &spreads[0]);
+    line("a schema that takes anything: parse alone", &spreads[1]);
+    line("not pre-initialized", &spreads[2]);
+    Ok(())
+}
+
+fn line(name: &str, spread: &Spread) {
+    println!("  {name:<44} {:>9.1} {:>9.1}", spread.p50(), spread.p99());
 }
 
 fn report_loads(build: &loads::Build, loads: &loads::Loads, bounds: &mut Bounds) {
@@ -132,7 +168,6 @@ fn report(document: &Document, ajv: &str, guests: &[Contender], outcome: &Outcom
         document.text.len(),
         outcome.native.count()
     );
-    let line = |name: &str, spread: &Spread| println!("  {name:<44} {:>9.1} {:>9.1}", spread.p50(), spread.p99());
     line("jsonschema, native", &outcome.native);
     line(ajv, &outcome.ajv);
     line(&format!("{ajv}, bytes to bytes"), &outcome.ajv_bytes);

@@ -41,7 +41,7 @@ pub async fn run(runtime: &Runtime, lengths: &[usize], calls: usize) -> Result<V
     let mut transfers = Vec::new();
     for &bytes in lengths {
         let answers =
-            [Answer { text: "Some text. ".chars().cycle().take(bytes).collect::<String>().into(), model: "m".into() }];
+            [Answer { text: "Some text. ".chars().cycle().take(bytes).collect::<String>(), model: "m".into() }];
         let same = |step: &Step| matches!(step, Step::Accept(report) if report.document.len() == bytes);
         let mut transfer = Transfer { bytes, warm: Spread::default(), fresh: Spread::default() };
         for _ in 0..calls {

@@ -56,8 +56,13 @@ fn compile(
     if !status.success() {
         bail!("the guests do not compile; the reason is above");
     }
-    let release = target.join(TARGET).join("release");
+    let release = release(target);
     Ok(packages.iter().map(|package| release.join(format!("{}.wasm", package.replace('-', "_")))).collect())
+}
+
+/// Where the core modules of a build in `target` are.
+pub fn release(target: &Path) -> PathBuf {
+    target.join(TARGET).join("release")
 }
 
 /// Paths reach a binary through panic locations; these flags make them the same everywhere.
