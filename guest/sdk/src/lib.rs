@@ -56,8 +56,9 @@ macro_rules! export_guest {
     };
 }
 
-/// Exports a [`Component`], for guests that decide at initialization what they are. Natively it expands to nothing:
-/// the exports' names are none that a native linker takes.
+/// Exports a [`Component`], for guests that decide at initialization what they are, and puts the guest's allocator in
+/// place, so that there can be no other `#[global_allocator]`. Natively it expands to nothing: the exports' names are none
+/// that a native linker takes.
 #[macro_export]
 macro_rules! export_component {
     ($component:ty) => {
