@@ -53,7 +53,7 @@ async fn is_not_built(fields: &str, code: &str) {
     let limits = BuildLimits { time: Duration::from_secs(1), ..BuildLimits::default() };
     let building = tokio::task::spawn_blocking(move || {
         let builder = Builder::new(limits).expect("this machine runs compiled code");
-        builder.build(&core, None).map(|component| component.len())
+        builder.build(&core, None).map(|component| component.bytes.len())
     });
     for _ in 0..4 {
         stage.enqueue_neighbour().await;

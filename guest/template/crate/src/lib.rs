@@ -18,8 +18,8 @@ impl ReportGuest for Minutes {
     /// Runs once, when the guest is built: what it makes is part of the component.
     fn initialize() -> Result<Self, InitError> {
         Ok(Self {
-            system: Template::parse(include_str!("system.md"))?,
-            user: Template::parse(include_str!("user.md"))?,
+            system: Template::parse(include_str!("system.md").trim_end())?,
+            user: Template::parse(include_str!("user.md").trim_end())?,
         })
     }
 

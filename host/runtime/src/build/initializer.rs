@@ -120,17 +120,15 @@ impl Initializer {
 
     fn recall(&self, key: Key) -> Option<Module> {
         let cache = self.cache.as_ref()?;
-        let path = cache.find(key)?;
+        // What cannot be read now is compiled; it stays for the next time.
+        let path = cache.find(key).ok().flatten()?;
         // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and the file must not change while it is
         // mapped. `remember` alone puts images under keys of this engine, by way of `Cache`, whose `find` gives only files of our
         // own user in a folder that no one else can enter, with the sha256 of their content in their name; they are renamed into
         // place when they are complete, and never written again. Wasmtime compares version and settings in the header once more.
         #[expect(unsafe_code, reason = "a guest without code is built in a moment because of it; the proof is above")]
-        let module = unsafe { Module::deserialize_file(&self.engine, &path) }.ok();
-        if module.is_none() {
-            cache.forget(key, &path);
-        }
-        module
+        let module = unsafe { Module::deserialize_file(&self.engine, &path) };
+        module.ok()
     }
 
     /// Without a cache that takes it the next build takes a second longer, and that is all.

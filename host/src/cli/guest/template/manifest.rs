@@ -32,9 +32,23 @@ fn inherit(manifest: &mut Table, section: &str, workspace: &Table) {
         let inherited = value.get("workspace").and_then(Value::as_bool) == Some(true);
         let source = workspace.get(section).and_then(|section| section.get(name));
         if let Some(source) = source.filter(|_| inherited) {
-            *value = source.clone();
+            *value = with_own_features(source, value);
         }
     }
+}
+
+/// A dependency of the workspace with the features that its user adds.
+fn with_own_features(source: &Value, user: &Value) -> Value {
+    let Some(added) = user.get("features").and_then(Value::as_array) else { return source.clone() };
+    let mut dependency = match source {
+        Value::Table(table) => table.clone(),
+        version => Table::from_iter([("version".to_owned(), version.clone())]),
+    };
+    let features = dependency.entry("features").or_insert_with(|| Value::Array(Vec::new()));
+    if let Some(features) = features.as_array_mut() {
+        features.extend(added.iter().cloned());
+    }
+    Value::Table(dependency)
 }
 
 #[cfg(test)]
@@ -43,10 +57,10 @@ mod tests {
 
     #[test]
     fn what_was_inherited_is_written_out() {
-        let manifest = "[package]\nname = 'sdk'\nversion.workspace = true\n[dependencies]\na.workspace = true\nb = '2'\n[target.'cfg(x)'.dependencies]\na.workspace = true\n[dev-dependencies]\nc.workspace = true\n[lints]\nworkspace = true\n";
+        let manifest = "[package]\nname = 'sdk'\nversion.workspace = true\n[dependencies]\na.workspace = true\nb = '2'\nc = { workspace = true, features = ['own'] }\n[target.'cfg(x)'.dependencies]\na.workspace = true\n[dev-dependencies]\nc.workspace = true\n[lints]\nworkspace = true\n";
         let workspace = "[workspace.package]\nversion = '1.2.3'\n[workspace.dependencies]\na = { version = '1', features = ['f'] }\nc = '3'\n";
         let alone: Table = toml::from_str(&alone(manifest, workspace).unwrap()).unwrap();
-        let expected = "[package]\nname = 'sdk'\nversion = '1.2.3'\n[dependencies]\nb = '2'\na = { version = '1', features = ['f'] }\n[target.'cfg(x)'.dependencies]\na = { version = '1', features = ['f'] }\n";
+        let expected = "[package]\nname = 'sdk'\nversion = '1.2.3'\n[dependencies]\nb = '2'\nc = { version = '3', features = ['own'] }\na = { version = '1', features = ['f'] }\n[target.'cfg(x)'.dependencies]\na = { version = '1', features = ['f'] }\n";
         assert_eq!(alone, toml::from_str(expected).unwrap());
     }
 }
