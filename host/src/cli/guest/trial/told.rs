@@ -60,13 +60,21 @@ fn told_question(ordinal: usize, question: &Value) -> String {
         field("temperature")
     );
     for message in question["messages"].as_array().into_iter().flatten() {
-        let text = |name: &str| message[name].as_str().unwrap_or_default();
-        out.push_str(&format!("  {}\n{}", plain(text("role")), indented(text("content"))));
+        let role = message["role"].as_str().unwrap_or_default();
+        out.push_str(&format!("  {}\n{}", plain(role), indented(&content(message))));
     }
     if let schema @ Value::Object(_) = &question["answer_schema"] {
         out.push_str(&format!("  with a schema of {} bytes\n", schema.to_string().len()));
     }
     out
+}
+
+/// A message's text: one string, or its lines.
+fn content(message: &Value) -> String {
+    match &message["content"] {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
+        content => content.as_str().unwrap_or_default().to_owned(),
+    }
 }
 
 fn told_answer(ordinal: usize, answer: &Answered) -> String {
