@@ -125,9 +125,7 @@ async fn once(guest: &Guest, fixture: &Fixture) -> Result<Trial, Trouble> {
 
 fn asks_too_much(prompts: &[Prompt], rounds: usize, used: usize, limits: &JobLimits) -> Option<String> {
     let bytes = prompts.iter().map(Prompt::bytes).max().unwrap_or(0);
-    if prompts.is_empty() {
-        Some("it asks nothing".to_owned())
-    } else if rounds == limits.rounds {
+    if rounds == limits.rounds {
         Some(format!("more than {} rounds of questions (GUEST_MAX_ROUNDS)", limits.rounds))
     } else if used + prompts.len() > limits.prompts {
         Some(format!("more than {} questions (GUEST_MAX_PROMPTS)", limits.prompts))

@@ -151,7 +151,6 @@ impl Trial {
                     bail!("the guest asks in more than {} rounds (GUEST_MAX_ROUNDS)", limits.rounds)
                 }
                 Step::Ask(prompts) => {
-                    ensure!(!prompts.is_empty(), "the guest asks nothing");
                     let questions = answers.len() + prompts.len();
                     ensure!(questions <= limits.prompts, "the guest asks {questions} questions (GUEST_MAX_PROMPTS)");
                     let asked = self.answering.ask(&prompts, answers.len(), &limits).await?;
