@@ -32,18 +32,22 @@ const OUTSIDE_WORLDS: [(&str, &[&str]); 4] = [
 ];
 
 /// Places that read the environment, each with the reason why it may.
-const ENVIRONMENT: [(&str, &str); 3] = [
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("host/src/cli/guest/cargo.rs", "where cargo keeps its sources, which is cargo's to say; no configuration of ours"),
     ("host/src/cli/mod.rs", "the one look at the environment that a command takes"),
     ("host/src/guests/config.rs", "the cache folder's default, while the configuration is loaded"),
     ("host/src/objects/client.rs", "the SDK's proxy variables, once, while the client is built"),
 ];
 
 /// Places that read this machine's clock, each with the reason why that instant is never stored.
-const WALL_CLOCK: [(&str, &str); 1] =
-    [("host/src/llm/retry_after.rs", "the distance to a date that a provider names without its own clock beside it")];
+const WALL_CLOCK: [(&str, &str); 2] = [
+    ("host/src/cli/guest/trial.rs", "the day on which an author tries a guest; only a fixture that is recorded has it"),
+    ("host/src/llm/retry_after.rs", "the distance to a date that a provider names without its own clock beside it"),
+];
 
 /// Places with unsafe code, each with a proof beside it.
-const UNSAFE: [(&str, &str); 5] = [
+const UNSAFE: [(&str, &str); 6] = [
+    ("host/runtime/src/build/initializer.rs", "maps compiled initializers that this user compiled and sealed"),
     ("host/runtime/src/runtime.rs", "maps images that this user compiled and sealed"),
     ("guest/sdk/src/lib.rs", "the attribute that names an exported symbol"),
     ("guest/sdk/src/memory.rs", "the guests' allocator hands out raw memory"),

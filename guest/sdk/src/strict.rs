@@ -11,7 +11,7 @@
 //! | `$ref` | kept alone, without siblings; `$defs` kept |
 //! | `format`, `pattern`, lengths, bounds, counts, `uniqueItems` | removed, and said in the `description` instead |
 //! | `title`, `default`, `examples`, `$id`, `$schema`, `$comment`, … | removed; they constrain nothing |
-//! | maps, tuples, `allOf`, `not`, `if`, `contains`, … | removed; each is a [`Loss`] |
+//! | maps, tuples, `allOf`, `anyOf` and `oneOf` beside `properties`, `not`, `if`, `contains`, … | removed; each is a [`Loss`] |
 //!
 //! What is lost here is not lost for the report: the canonical schema decides.
 
@@ -115,6 +115,8 @@ impl Deriver {
                 "const" => {
                     out.insert("enum".to_owned(), json!([value]));
                 }
+                // Beside them, a branch would have to repeat every property: each object says all that it may have.
+                "anyOf" | "oneOf" if source.contains_key("properties") => self.lose(at, keyword),
                 "anyOf" | "oneOf" => {
                     let branches = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
                     let branches =

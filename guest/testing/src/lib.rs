@@ -34,7 +34,7 @@ pub use assay_runtime::{
 pub use example::{answer, transcript};
 pub use fixture::{FIXTURES, Fixture, FixtureError, FixtureFacts};
 pub use fuel::{FUEL_TOML, Fuel, FuelError, Verdict as FuelVerdict};
-pub use guest::{Guest, harness};
+pub use guest::{Guest, GuestError, harness};
 pub use rules::{Rule, Verdict, examine};
 pub use shown::{diff, shown};
 pub use trial::{Trial, Trouble, run};

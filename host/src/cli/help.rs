@@ -1,6 +1,6 @@
 //! Holds the help texts: a change of the command line is read before it is merged.
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 
 use super::Arguments;
 
@@ -16,10 +16,17 @@ fn every_command_explains_itself_with_examples() {
     insta::assert_snapshot!("help", program.render_long_help().to_string());
     for name in names {
         let command = program.find_subcommand_mut(&name).expect("it was listed a moment ago");
-        let help = command.render_long_help().to_string();
-        assert!(help.contains("Examples:"), "{name} has no examples");
-        insta::assert_snapshot!(format!("help_{name}"), help);
+        explains_itself(&name, command);
+        for part in command.get_subcommands_mut().filter(|part| part.get_name() != "help") {
+            explains_itself(&format!("{name}_{}", part.get_name()), part);
+        }
     }
+}
+
+fn explains_itself(name: &str, command: &mut Command) {
+    let help = command.render_long_help().to_string();
+    assert!(help.contains("Examples:"), "{name} has no examples");
+    insta::assert_snapshot!(format!("help_{name}"), help);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub fn build(generic: &[u8]) -> Result<Build> {
     let parts = parts(SCHEMA);
     let begun = Instant::now();
     let builder = Builder::new(BuildLimits::default())?;
-    let component = builder.specialize(generic, &parts)?;
+    let component = builder.specialize(generic, &parts)?.bytes;
     let first = begun.elapsed();
     let begun = Instant::now();
     builder.specialize(generic, &parts)?;

@@ -118,7 +118,7 @@ async fn report_measures(
     let uninitialized =
         runtime.load(&componentize(&strip(&core)?)?).await.context("load the guest as it is compiled")?;
     let builder = Builder::new(BuildLimits::default())?;
-    let anything = builder.specialize(&std::fs::read(generic)?, &loads::parts("{}"))?;
+    let anything = builder.specialize(&std::fs::read(generic)?, &loads::parts("{}"))?.bytes;
     let anything = runtime.load(&anything).await.context("load a guest for any document")?;
     let turns = Turns { rounds: 40, calls: 10 };
     let all = [&shipped.guest, &anything, &uninitialized];

@@ -154,3 +154,17 @@ proptest! {
         prop_assert_eq!(stripped, expected);
     }
 }
+
+#[test]
+fn alternatives_beside_properties_are_a_loss_and_alone_they_are_kept() {
+    let alternatives = json!([{"required": ["a"]}, {"required": ["b"]}]);
+    let properties = json!({"a": {"type": "string"}, "b": {"type": "string"}});
+    for keyword in ["anyOf", "oneOf"] {
+        let (strict, losses) = derive(&json!({"type": "object", "properties": properties, keyword: alternatives}));
+        assert_eq!(losses, [Loss { pointer: String::new(), keyword: keyword.into() }]);
+        assert!(strict.get("anyOf").is_none() && strict["properties"]["a"].is_object());
+    }
+    let (strict, losses) = derive(&json!({"type": "object", "properties": {"x": {"anyOf": [{"type": "string"}]}}}));
+    assert_eq!(losses, []);
+    assert!(strict["properties"]["x"]["anyOf"].is_array());
+}
