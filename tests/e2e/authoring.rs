@@ -187,7 +187,7 @@ async fn a_trial_tells_questions_answers_and_step_and_records_a_fixture() {
     assert!(guest.join("fixtures/first/transcript.vtt").is_file());
     let tested = assay(&["guest", "test", text(&guest), "first"]).await;
     assert!(tested.stdout.contains("1 passed"), "{}", tested.stdout);
-    // A name that is taken loses nothing.
+    // A name that is taken is told before anything is asked.
     let again = assay(&[&arguments[..], &["--record", "first"]].concat()).await;
     assert!(!again.ok && again.stderr.contains("a fixture of this name"), "{}", again.stderr);
 }
@@ -207,6 +207,18 @@ async fn a_trial_takes_its_answers_from_the_model_or_from_files() {
     fs::write(&answer, r#"{"title":"t","summary":"s","decisions":[],"follow_up_date":null}"#).unwrap();
     let answered = assay(&["guest", "try", text(&guest), text(&call), "--answer", text(&answer), "--json"]).await;
     assert_eq!(answered.json()["step"]["accept"]["document"]["title"], "t");
+    // An answer that does not come is told with what came before it.
+    let none = folder.path().join("none.json");
+    let missing = ["guest", "try", text(&guest), text(&call), "--answer", text(&none)];
+    let missing = assay(&missing).await;
+    assert!(!missing.ok && missing.stdout.contains("question 1:"), "{}", missing.stdout);
+    assert!(missing.stdout.contains("none.json"), "{}", missing.stdout);
+    // A name that would lie outside of the guest is none.
+    for name in ["../outside", "/outside", "a/b", "fuel.toml"] {
+        let refused = ["guest", "try", text(&guest), text(&call), "--answer", text(&answer), "--record", name];
+        let refused = assay(&refused).await;
+        assert!(!refused.ok && refused.stderr.contains("no name for a fixture"), "{name}: {}", refused.stderr);
+    }
     // Without a model there is nobody to ask.
     let nobody = assay(&["guest", "try", text(&guest), text(&call)]).await;
     assert!(!nobody.ok && nobody.stderr.contains("LLM_BASE_URL"), "{}", nobody.stderr);

@@ -34,11 +34,36 @@ pub fn prove() -> Result<()> {
     toolchain.apply(&mut build);
     run::run(&mut build)?;
     let ours = fs::read(folder.path().join("built.wasm")).context("read what assay built")?;
+    same_digest_elsewhere(&assay, &toolchain, folder.path())?;
     let theirs = by_cargo_component(&program, &toolchain, &folder.path().join(NAME), &target)?;
     let (ours, theirs) = (world(&ours)?, world(&theirs)?);
     ensure!(ours == theirs, "the worlds differ:\n\nassay guest build:\n{ours}\n\ncargo component build:\n{theirs}");
     println!("Both make this world:\n\n{ours}");
     Ok(())
+}
+
+/// The same sources in another folder are the same guest; broken ones are told with step and cure.
+fn same_digest_elsewhere(assay: &impl Fn(&[&str]) -> Command, toolchain: &Toolchain, folder: &Path) -> Result<()> {
+    let elsewhere = folder.join("another/place");
+    fs::create_dir_all(elsewhere.parent().context("it has one")?)?;
+    fs::rename(folder.join(NAME), &elsewhere).context("move the guest")?;
+    let mut build = assay(&["guest", "build", "another/place", "--out", "moved.wasm"]);
+    toolchain.apply(&mut build);
+    run::run(&mut build)?;
+    let same = fs::read(folder.join("built.wasm"))? == fs::read(folder.join("moved.wasm"))?;
+    ensure!(same, "the same sources in another folder are another guest");
+    println!("Same bytes from both places.");
+    let source = elsewhere.join("src/lib.rs");
+    let good = fs::read_to_string(&source)?;
+    fs::write(&source, format!("{good}\nno Rust\n"))?;
+    let mut build = assay(&["guest", "build", "another/place", "--out", "broken.wasm"]);
+    toolchain.apply(&mut build);
+    let output = build.output().context("run assay")?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let as_promised = told.contains("compile the guest: ") && told.contains("cure: ");
+    ensure!(!output.status.success() && as_promised, "a guest that does not compile is told so: {told}");
+    fs::write(&source, good)?;
+    fs::rename(&elsewhere, folder.join(NAME)).context("move the guest back")
 }
 
 fn by_cargo_component(program: &Path, toolchain: &Toolchain, guest: &Path, target: &Path) -> Result<Vec<u8>> {

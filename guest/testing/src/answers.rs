@@ -5,7 +5,7 @@ use std::path::Path;
 
 use assay_runtime::Answer;
 
-use crate::fixture::{Fixture, FixtureError, list, misnamed, read_text};
+use crate::fixture::{Fixture, FixtureError, is_stray, list, misnamed, read_text};
 
 /// Reads `answers/1.json`, `answers/2.txt`, … A folder that is not there holds none.
 ///
@@ -16,7 +16,11 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<Answer>, FixtureError> {
         return Ok(Vec::new());
     }
     let mut numbered = BTreeMap::new();
-    for path in list(folder)? {
+    for path in list(folder)?.into_iter().filter(|path| !is_stray(path)) {
+        let kind = path.extension().and_then(|extension| extension.to_str());
+        if !kind.is_some_and(|kind| ["json", "txt", "md"].contains(&kind)) {
+            return Err(misnamed(&path, "answers are .json, .txt or .md"));
+        }
         let number =
             path.file_stem().and_then(|stem| stem.to_str()?.parse::<usize>().ok()).filter(|number| *number > 0);
         let Some(number) = number else {

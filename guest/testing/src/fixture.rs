@@ -13,13 +13,13 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use assay_runtime::build::{BuildError, section, with_section};
+use assay_runtime::build::{BuildError, is_name, section, with_section};
 use assay_runtime::{Answer, Transcript};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::example::{MODEL, RECEIVED_AT};
-use crate::fuel::Fuel;
+use crate::fuel::{FUEL_TOML, Fuel};
 
 /// The folder of fixtures beside a guest's sources.
 pub const FIXTURES: &str = "fixtures";
@@ -108,7 +108,8 @@ impl Fixture {
         if !root.exists() {
             return Ok(Vec::new());
         }
-        let mut folders: Vec<PathBuf> = list(&root)?.into_iter().filter(|path| path.is_dir()).collect();
+        let mut folders: Vec<PathBuf> =
+            list(&root)?.into_iter().filter(|path| path.is_dir() && !is_stray(path)).collect();
         folders.sort();
         let fuel = Fuel::read(&root).map_err(|error| malformed(&root, error))?;
         let read = folders.iter().map(|folder| {
@@ -133,7 +134,7 @@ impl Fixture {
         };
         let transcript = Transcript {
             id: facts.id.unwrap_or_else(|| "fixture".to_owned()),
-            text: fs::read_to_string(&path).map_err(io_at(&path))?,
+            text: document_text(&path)?,
             media_type: facts.media_type.unwrap_or_else(|| media_type.to_owned()),
             filename: facts.filename.unwrap_or_else(|| text_of(path.file_name())),
             received_at: facts.received_at.unwrap_or_else(|| RECEIVED_AT.to_owned()),
@@ -155,9 +156,7 @@ impl Fixture {
     /// [`FixtureError`]; one of this name that is there already stays as it is.
     pub fn save(&self, guest: &Path) -> Result<PathBuf, FixtureError> {
         let folder = guest.join(FIXTURES).join(&self.name);
-        if folder.exists() {
-            return Err(malformed(&folder, "there is a fixture of this name; delete it, or take another name"));
-        }
+        Self::check_name(guest, &self.name)?;
         let Transcript { id, text, media_type, filename, received_at, attributes } = &self.transcript;
         let extension = MEDIA_TYPES.iter().find(|(_, known)| known == media_type).map_or("txt", |(ext, _)| ext);
         let document = format!("transcript.{extension}");
@@ -183,6 +182,24 @@ impl Fixture {
             Self::expect(&folder, expected)?;
         }
         Ok(folder)
+    }
+
+    /// Whether a new fixture of this name can be saved.
+    ///
+    /// # Errors
+    /// The name is none, or taken.
+    pub fn check_name(guest: &Path, name: &str) -> Result<(), FixtureError> {
+        let folder = guest.join(FIXTURES).join(name);
+        if !is_name(name) || name == FUEL_TOML {
+            return Err(malformed(
+                Path::new(name),
+                "no name for a fixture: lower-case letters, digits, `-`, `_` and `.`",
+            ));
+        }
+        if folder.exists() {
+            return Err(malformed(&folder, "there is a fixture of this name; delete it, or take another name"));
+        }
+        Ok(())
     }
 
     /// The component with these fixtures in it, for whoever has no more than the component.
@@ -233,6 +250,22 @@ fn document(folder: &Path) -> Result<(PathBuf, &'static str), FixtureError> {
     }
 }
 
+/// A document as a worker takes it: without a byte-order mark, and not empty.
+fn document_text(path: &Path) -> Result<String, FixtureError> {
+    let text = fs::read_to_string(path).map_err(io_at(path))?;
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+    if text.trim().is_empty() {
+        return Err(malformed(path, "it is empty; a worker gives no guest an empty transcript"));
+    }
+    Ok(text)
+}
+
+/// What editors and file managers leave lying about.
+pub(crate) fn is_stray(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || name.ends_with('~') || name.ends_with(".tmp")
+}
+
 pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FixtureError> {
     let entries = fs::read_dir(folder).map_err(io_at(folder))?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(io_at(folder))).collect()
@@ -246,8 +279,10 @@ pub(crate) fn misnamed(path: &Path, reason: impl ToString) -> FixtureError {
     malformed(path, reason)
 }
 
+/// Whole or not at all.
 fn write(path: &Path, text: &str) -> Result<(), FixtureError> {
-    fs::write(path, text).map_err(io_at(path))
+    let unfinished = path.with_extension("tmp");
+    fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).map_err(io_at(path))
 }
 
 fn text_of(name: Option<&OsStr>) -> String {
@@ -280,7 +315,9 @@ mod tests {
                 ("fixtures/one/answers/1.json", "{}"),
                 ("fixtures/one/expected.json", "{\"accept\": 1}"),
                 ("fixtures/fuel.toml", "['rustc 1.95.0']\none = 7\n"),
-                ("fixtures/bare/transcript.txt", "words"),
+                ("fixtures/bare/transcript.txt", "\u{feff}words"),
+                ("fixtures/bare/answers/.DS_Store", "x"),
+                ("fixtures/.idea/x", "x"),
             ],
         );
         let [bare, one] = &Fixture::of(folder.path()).unwrap()[..] else { panic!("two fixtures") };
@@ -319,12 +356,13 @@ mod tests {
             Fixture::read(folder.path()).unwrap_err().to_string()
         };
         assert!(refused(&[]).contains("neither transcript.txt nor"));
-        assert!(refused(&[("transcript.txt", ""), ("transcript.vtt", "")]).contains("which of them"));
-        assert!(refused(&[("transcript.txt", ""), ("fixture.toml", "file = 'x'")]).contains("file"));
-        assert!(refused(&[("transcript.txt", ""), ("expected.json", "{")]).contains("expected.json"));
-        assert!(refused(&[("transcript.txt", ""), ("answers/first.json", "")]).contains("first.json"));
-        assert!(refused(&[("transcript.txt", ""), ("answers/2.json", "")]).contains("answer 1 is missing"));
-        let twice = [("transcript.txt", ""), ("answers/1.json", ""), ("answers/1.txt", "")];
+        assert!(refused(&[("transcript.txt", " \n")]).contains("it is empty"));
+        assert!(refused(&[("transcript.txt", "x"), ("transcript.vtt", "x")]).contains("which of them"));
+        assert!(refused(&[("transcript.txt", "x"), ("fixture.toml", "file = 'x'")]).contains("file"));
+        assert!(refused(&[("transcript.txt", "x"), ("expected.json", "{")]).contains("expected.json"));
+        assert!(refused(&[("transcript.txt", "x"), ("answers/first.json", "")]).contains("first.json"));
+        assert!(refused(&[("transcript.txt", "x"), ("answers/2.json", "")]).contains("answer 1 is missing"));
+        let twice = [("transcript.txt", "x"), ("answers/1.json", ""), ("answers/1.txt", "")];
         assert!(refused(&twice).contains("answer 1 twice"));
     }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::{env, fs, io};
 
 use assay_runtime::{
-    Answer, Call, Compiler, Digest, Finding, LoadError, Manifest, Metering, Options, Runtime, RuntimeError, Step,
-    Transcript,
+    Answer, Call, Compiler, Digest, Finding, JobLimits, LoadError, Manifest, Metering, Options, Runtime, RuntimeError,
+    Step, Transcript,
 };
 use bytes::Bytes;
 
@@ -95,7 +95,7 @@ impl Guest {
     /// # Errors
     /// [`Trouble`].
     pub fn trial(&self, fixture: &Fixture) -> Result<Trial, Trouble> {
-        Engine::shared().threads.block_on(trial::run(&self.guest, fixture))
+        Engine::shared().threads.block_on(trial::run(&self.guest, fixture, &JobLimits::default()))
     }
 }
 

@@ -61,7 +61,12 @@ impl Rule {
 ///
 /// # Errors
 /// What is no fault of the guest's: the cache, the compiler, the memory of this machine.
-pub async fn examine(runtime: &Runtime, component: &[u8], fixtures: &[Fixture]) -> Result<Vec<Rule>, LoadError> {
+pub async fn examine(
+    runtime: &Runtime,
+    component: &[u8],
+    fixtures: &[Fixture],
+    limits: &JobLimits,
+) -> Result<Vec<Rule>, LoadError> {
     let guest = match runtime.load(component).await {
         Ok(guest) => guest,
         Err(error) => return broken(error, component),
@@ -81,10 +86,10 @@ pub async fn examine(runtime: &Runtime, component: &[u8], fixtures: &[Fixture]) 
     rules.push(Rule::ok("schema", format!("{bytes} bytes, valid, with linear-time patterns, nothing remote")));
     let mut trials = Vec::new();
     for fixture in fixtures {
-        trials.push((fixture, trial::run(&guest, fixture).await));
+        trials.push((fixture, trial::run(&guest, fixture, limits).await));
     }
     rules.push(fixtures_rule(&trials));
-    rules.push(second_check(&guest, &verifier, &trials).await);
+    rules.push(second_check(&guest, &verifier, &trials, limits).await);
     Ok(rules)
 }
 
@@ -168,10 +173,11 @@ fn fixtures_rule(trials: &Trials<'_>) -> Rule {
     for (fixture, trial) in trials {
         let wrong = match trial {
             Err(trouble) => trouble.to_string(),
-            Ok(trial) if fixture.expected.as_ref().is_some_and(|step| *step != shown(&trial.step)) => {
-                "the step is not the expected one".to_owned()
-            }
-            Ok(_) => continue,
+            Ok(trial) => match &fixture.expected {
+                Some(step) if *step == shown(&trial.step) => continue,
+                Some(_) => "the step is not the expected one".to_owned(),
+                None => "nobody has accepted a step for it".to_owned(),
+            },
         };
         return Rule::failed(NAME, format!("{}: {wrong}", fixture.name), "run `assay guest test` on its folder");
     }
@@ -181,7 +187,7 @@ fn fixtures_rule(trials: &Trials<'_>) -> Rule {
 }
 
 /// The guest's `check` and the host's verifier say the same of every document and of mutations of it.
-async fn second_check(guest: &Guest, verifier: &Verifier, trials: &Trials<'_>) -> Rule {
+async fn second_check(guest: &Guest, verifier: &Verifier, trials: &Trials<'_>, limits: &JobLimits) -> Rule {
     const NAME: &str = "second check";
     const CURE: &str = "let `check` judge by the very schema that `describe` returns";
     let documents: Vec<Value> = trials
@@ -205,20 +211,22 @@ async fn second_check(guest: &Guest, verifier: &Verifier, trials: &Trials<'_>) -
     let mut valid = 0;
     let mut mutations: Vec<_> =
         documents.iter().zip(1..).map(|(document, seed)| Mutations::of(document, seed)).collect();
-    for number in 0..MUTATIONS {
+    let mut number = 0;
+    while number < MUTATIONS {
         let turn = number % mutations.len();
-        let Some(mutation) = mutations[turn].next() else { continue };
-        if mutation.to_string().len() > JobLimits::default().report_bytes {
-            continue;
-        }
+        // Mutations never end. What is too large is for neither of the two to judge.
+        let Some(mutation) = mutations[turn].find(|document| document.to_string().len() <= limits.report_bytes) else {
+            break;
+        };
+        number += 1;
         match judge(guest, verifier, &mutation).await {
             Ok((check, verify)) if check == verify => valid += usize::from(check),
             Ok((check, _)) => {
                 let (check, verify) = if check { ("takes", "refuses") } else { ("refuses", "takes") };
-                let detail = format!("the guest {check} and the verifier {verify} mutation {} of a report", number + 1);
+                let detail = format!("the guest {check} and the verifier {verify} mutation {number} of a report");
                 return Rule::failed(NAME, detail, CURE);
             }
-            Err(fault) => return Rule::failed(NAME, format!("mutation {} of a report: {fault}", number + 1), CURE),
+            Err(fault) => return Rule::failed(NAME, format!("mutation {number} of a report: {fault}"), CURE),
         }
     }
     let documents = documents.len();

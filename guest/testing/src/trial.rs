@@ -66,13 +66,13 @@ pub enum Trouble {
     },
 }
 
-/// Runs a fixture, twice. Limits of jobs are a worker's usual ones.
+/// Runs a fixture, twice, within the limits of a job.
 ///
 /// # Errors
 /// [`Trouble`].
-pub async fn run(guest: &Guest, fixture: &Fixture) -> Result<Trial, Trouble> {
-    let first = once(guest, fixture).await?;
-    let second = once(guest, fixture).await?;
+pub async fn run(guest: &Guest, fixture: &Fixture, limits: &JobLimits) -> Result<Trial, Trouble> {
+    let first = once(guest, fixture, limits).await?;
+    let second = once(guest, fixture, limits).await?;
     // Fuel is no part of it: what a guest burns may depend on the addresses of its data, what it says may not.
     if first.step != second.step || first.rounds != second.rounds {
         return Err(Trouble::Nondeterministic);
@@ -80,8 +80,7 @@ pub async fn run(guest: &Guest, fixture: &Fixture) -> Result<Trial, Trouble> {
     Ok(first)
 }
 
-async fn once(guest: &Guest, fixture: &Fixture) -> Result<Trial, Trouble> {
-    let limits = JobLimits::default();
+async fn once(guest: &Guest, fixture: &Fixture, limits: &JobLimits) -> Result<Trial, Trouble> {
     let transcript = Arc::new(fixture.transcript.clone());
     let mut rounds: Vec<Vec<Prompt>> = Vec::new();
     let (mut fuel, mut peak_memory, mut elapsed, mut log) = (0, 0, Duration::ZERO, Vec::new());
@@ -95,7 +94,7 @@ async fn once(guest: &Guest, fixture: &Fixture) -> Result<Trial, Trouble> {
         log.extend(call.log);
         match call.result.map_err(|fault| Trouble::Fault { call: number, fault })? {
             Step::Ask(prompts) => {
-                let over = asks_too_much(&prompts, rounds.len(), used, &limits);
+                let over = asks_too_much(&prompts, rounds.len(), used, limits);
                 if let Some(limit) = over {
                     return Err(Trouble::OverLimit { call: number, limit });
                 }
@@ -123,7 +122,8 @@ async fn once(guest: &Guest, fixture: &Fixture) -> Result<Trial, Trouble> {
     Ok(Trial { rounds, step, fuel, peak_memory, elapsed, log })
 }
 
-fn asks_too_much(prompts: &[Prompt], rounds: usize, used: usize, limits: &JobLimits) -> Option<String> {
+/// The limit of a job that a round of questions breaks, with what there was; `rounds` and `used` questions were before it.
+pub fn asks_too_much(prompts: &[Prompt], rounds: usize, used: usize, limits: &JobLimits) -> Option<String> {
     let bytes = prompts.iter().map(Prompt::bytes).max().unwrap_or(0);
     if rounds == limits.rounds {
         Some(format!("more than {} rounds of questions (GUEST_MAX_ROUNDS)", limits.rounds))

@@ -7,7 +7,7 @@ use assay_guest_test::{
 };
 use assay_runtime::build::with_section;
 use assay_runtime::testing::{WatGuest, hostile};
-use assay_runtime::{Compiler, Runtime};
+use assay_runtime::{Compiler, JobLimits, Runtime};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -98,7 +98,8 @@ async fn rules(component: &[u8], fixtures: &[Fixture]) -> Vec<Rule> {
     let generic = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/core/generic.wasm"))
         .expect("run `cargo xtask guests` first; `cargo xtask test` does");
     let options = harness(folder.path().join("cache"), Compiler::InProcess, Bytes::from(generic));
-    let rules = examine(&Runtime::new(options).unwrap(), component, fixtures).await.unwrap();
+    let runtime = Runtime::new(options).unwrap();
+    let rules = examine(&runtime, component, fixtures, &JobLimits::default()).await.unwrap();
     assert_eq!(rules.len(), 9, "every rule is told");
     for rule in &rules {
         let cured = matches!(rule.verdict, Verdict::Failed | Verdict::Warning);
@@ -120,7 +121,8 @@ async fn a_guest_that_keeps_every_rule_is_told_so() {
     let guest = guest.check(format!(
         "(select (i32.const {none}) (i32.const {one}) (i32.eq (i32.load8_u (local.get $document)) (i32.const 123)))"
     ));
-    let rules = rules(&guest.build(), &[fixture(&["{}"])]).await;
+    let accepted = Fixture { expected: Some(json!({"accept": {"document": {}, "notes": []}})), ..fixture(&["{}"]) };
+    let rules = rules(&guest.build(), &[accepted]).await;
     assert!(rules.iter().all(|rule| rule.verdict == Verdict::Ok), "{rules:?}");
     let names: Vec<_> = rules.iter().map(|rule| rule.name).collect();
     let expected = ["size", "binary", "imports", "world", "compile", "describe", "schema", "fixtures", "second check"];
@@ -150,6 +152,8 @@ async fn a_broken_rule_is_named_and_those_after_it_are_skipped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fixture_that_fails_breaks_a_rule() {
     let unexpected = Fixture { expected: Some(json!({"ask": []})), ..fixture(&["{}"]) };
+    let told = broken(&WatGuest::new("good").build(), &[fixture(&["{}"])]).await;
+    assert_eq!(told.first().map(String::as_str), Some("fixtures: one: nobody has accepted a step for it"));
     let told = broken(&WatGuest::new("good").build(), &[unexpected]).await;
     assert_eq!(told.first().map(String::as_str), Some("fixtures: one: the step is not the expected one"));
 }
@@ -158,10 +162,14 @@ async fn a_fixture_that_fails_breaks_a_rule() {
 async fn a_check_that_says_another_thing_than_the_schema_breaks_a_rule() {
     // Its `check` finds nothing wrong with anything.
     let strict = WatGuest::new("lenient").schema(r#"{"type":"object","required":["a"]}"#).document(r#"{"a":1}"#);
-    let told = broken(&strict.build(), &[fixture(&["{}"])]).await;
+    let ends_with = |document: serde_json::Value| Fixture {
+        expected: Some(json!({"accept": {"document": document, "notes": []}})),
+        ..fixture(&["{}"])
+    };
+    let told = broken(&strict.build(), &[ends_with(json!({"a": 1}))]).await;
     let [told] = &told[..] else { panic!("{told:?}") };
     assert!(told.starts_with("second check: the guest takes and the verifier refuses mutation "), "{told}");
     let broken_report = hostile::breaks_its_own_schema().build();
-    let told = broken(&broken_report, &[fixture(&["{}"])]).await;
+    let told = broken(&broken_report, &[ends_with(json!({"summary": "no overview"}))]).await;
     assert_eq!(told, ["second check: a report that the guest accepts breaks its schema"]);
 }

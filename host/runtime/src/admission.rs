@@ -165,7 +165,7 @@ pub(crate) fn manifest(manifest: &Manifest, limits: &Limits) -> Result<(), LoadE
 }
 
 /// Letters, digits, and `.`, `_`, `-` between them.
-fn is_version(text: &str) -> bool {
+pub(crate) fn is_version(text: &str) -> bool {
     let is_inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     text.len() <= MAX_VERSION_BYTES
         && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())

@@ -13,6 +13,7 @@ use super::error::BuildError;
 use super::parts::{Message, Parts};
 use super::stamp::{SourceHash, Stamp};
 use super::{Builder, Built};
+use crate::admission::is_version;
 
 /// The file that makes a folder a guest without code.
 pub const GUEST_TOML: &str = "guest.toml";
@@ -35,6 +36,37 @@ struct GuestToml {
     model: Option<String>,
     max_output_tokens: Option<u32>,
     temperature: Option<f32>,
+}
+
+/// Longest name of a guest or fixture, in bytes.
+const MAX_NAME: usize = 60;
+
+/// Whether a text may name a guest or a fixture: it is a prompt version, and a file or folder. Lower-case letters, digits, `-`, `_`
+/// and `.`, beginning with a letter or digit, at most 60 bytes.
+pub fn is_name(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= MAX_NAME
+        && name.starts_with(letter)
+        && name.ends_with(letter)
+        && name.chars().all(|c| letter(c) || "-_.".contains(c))
+}
+
+impl GuestToml {
+    fn check(&self) -> Result<(), String> {
+        // The rule by which a worker admits them; the prompt version is a file's name as well.
+        for (field, version) in [("prompt-version", &self.prompt_version), ("schema-version", &self.schema_version)] {
+            if !is_version(version) {
+                return Err(format!("{field} {version:?} is no name that a worker takes"));
+            }
+        }
+        if self.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
+            return Err("temperature must be 0 to 2".to_owned());
+        }
+        if self.max_output_tokens == Some(0) {
+            return Err("max-output-tokens must be at least 1".to_owned());
+        }
+        Ok(())
+    }
 }
 
 fn prompt_md() -> PathBuf {
@@ -81,6 +113,14 @@ pub enum FolderError {
         /// What is wrong, and where.
         message: String,
     },
+    /// A value in `guest.toml` that no guest can have.
+    #[error("read {path}: {reason}")]
+    Value {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A prompt that is none.
     #[error("read {path}: {reason}")]
     Prompt {
@@ -101,6 +141,7 @@ impl Folder {
         let text = read(&path)?;
         let toml: GuestToml = toml::from_str(&text)
             .map_err(|error| FolderError::NotToml { path: path.clone(), message: error.to_string() })?;
+        toml.check().map_err(|reason| FolderError::Value { path: path.clone(), reason })?;
         let (prompt, schema) = (folder.join(&toml.prompt), folder.join(&toml.schema));
         let (prompt_text, schema_text) = (read(&prompt)?, read(&schema)?);
         let messages = messages(&prompt_text).map_err(|reason| FolderError::Prompt { path: prompt.clone(), reason })?;
@@ -250,6 +291,18 @@ mod tests {
         let unknown = error(&[("guest.toml", &unknown)]);
         assert!(unknown.contains("line 3") && unknown.contains("max-tokens"), "{unknown}");
         assert!(error(&[("guest.toml", "prompt-version = 'x'")]).contains("schema-version"));
+        for (value, told) in [
+            ("temperature = nan", "temperature must be 0 to 2"),
+            ("temperature = 2.5", "temperature must be 0 to 2"),
+            ("max-output-tokens = 0", "at least 1"),
+        ] {
+            let toml = format!("{TOML}{value}");
+            assert!(error(&[("guest.toml", &toml)]).contains(told), "{value}");
+        }
+        for name in ["../x", "/x", "a b", "", "é", "a/"] {
+            let toml = format!("prompt-version = '{name}'\nschema-version = 's'");
+            assert!(error(&[("guest.toml", &toml)]).contains("is no name"), "{name}");
+        }
         let large = " ".repeat(5 << 20);
         assert!(error(&[("guest.toml", TOML), ("prompt.md", &large)]).contains("more than 4194304 bytes"));
     }

@@ -21,7 +21,7 @@ mod tests;
 
 pub use component::{componentize, imports, world};
 pub use error::{BuildError, Reason, Step};
-pub use folder::{Folder, FolderError, GUEST_TOML};
+pub use folder::{Folder, FolderError, GUEST_TOML, is_name};
 pub use parts::{Message, Parts, verifier_parts};
 pub use sections::strip;
 pub use stamp::{SourceHash, Stamp, section, toolchain, with_section};

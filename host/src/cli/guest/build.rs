@@ -49,6 +49,7 @@ struct Report {
     name: String,
     version: String,
     revision: String,
+    fixtures: usize,
     warnings: Vec<String>,
     seconds: f64,
 }
@@ -72,6 +73,7 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
         name: stamp.name,
         version: stamp.version,
         revision: stamp.revision,
+        fixtures: made.fixtures,
         warnings: made.warnings,
         seconds: started.elapsed().as_secs_f64(),
     };
@@ -99,14 +101,17 @@ fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn told(report: &Report) -> String {
-    let Report { file, digest, bytes, name, version, seconds, warnings, .. } = report;
+    let Report { file, digest, bytes, name, version, seconds, warnings, fixtures, .. } = report;
     let mut text = String::new();
     for warning in warnings {
         let mark = if std::io::stdout().is_terminal() { "\u{1b}[33mwarning\u{1b}[0m" } else { "warning" };
         text.push_str(&format!("{mark}: {}\n", output::plain(warning)));
     }
     let megabytes = *bytes as f64 / 1e6;
-    text.push_str(&format!("{}  {megabytes:.1} MB, {name} ({version}), in {seconds:.1} s\n", file.display()));
+    let file = file.display();
+    text.push_str(&format!(
+        "{file}  {megabytes:.1} MB, {name} ({version}), with its {fixtures} fixtures, in {seconds:.1} s\n"
+    ));
     text.push_str(&format!("sha256:{digest}\n"));
     text
 }

@@ -15,8 +15,8 @@ use tokio::process::Command;
 const TARGET: &str = "wasm32-unknown-unknown";
 /// What guests are compiled with: `jsonschema` wants random numbers, and the SDK gives it fixed ones.
 const FLAGS: [&str; 4] = ["--cfg", "getrandom_backend=\"custom\"", "-C", "target-feature=+simd128,+bulk-memory"];
-/// Folders that are no sources, besides those whose name begins with a dot. Fixtures are carried as such.
-const NO_SOURCES: [&str; 2] = ["target", "fixtures"];
+/// Files that decide what comes of the sources, where they are there, from the workspace's root.
+const SETTINGS: [&str; 4] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"];
 
 /// A compiled crate.
 pub(super) struct Compiled {
@@ -33,6 +33,7 @@ pub(super) struct Compiled {
 struct Metadata {
     packages: Vec<Package>,
     target_directory: PathBuf,
+    workspace_root: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -57,35 +58,42 @@ struct Target {
 pub(super) async fn compile(folder: &Path) -> anyhow::Result<Compiled> {
     let folder = folder.canonicalize().with_context(|| format!("read {}", folder.display()))?;
     let toolchain = Toolchain::find(&folder).await?;
-    let (package, target_directory) = package(&folder, &toolchain).await?;
+    let (package, workspace) = package(&folder, &toolchain).await?;
     let library = package.targets.iter().find(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
     let library = library.with_context(|| {
         format!("{} makes no cdylib; add `[lib] crate-type = [\"cdylib\", \"rlib\"]` to its Cargo.toml", package.name)
     })?;
     let mut cargo = toolchain.cargo(&folder);
     cargo.args(["build", "--release", "--target", TARGET, "--package", &package.name]);
-    if locked(&folder) {
-        cargo.arg("--locked");
-    }
     // On the command line the list is joined with that of the crate's own configuration.
-    cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={}", flags(&folder)?));
+    cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={}", flags(&workspace.root)?));
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let status = cargo.status().await.context("run cargo")?;
-    ensure!(status.success(), "compile the guest: cargo's reason is above");
-    let file = target_directory.join(TARGET).join("release").join(format!("{}.wasm", library.name.replace('-', "_")));
+    ensure!(
+        status.success(),
+        "compile the guest: cargo's reason is above\n  cure: `cargo check` in its folder shows the same"
+    );
+    let artifact = workspace.target.join(TARGET).join("release").join(library.name.replace('-', "_"));
+    let file = artifact.with_extension("wasm");
     let core = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
-    let files = sources(&folder)?;
+    let files = sources(&folder, &workspace.root, &artifact.with_extension("d"))?;
     let stamp = Stamp {
         name: package.name,
         version: package.version,
         description: package.description.unwrap_or_default(),
-        revision: hash(&folder, &files)?,
+        revision: hash(&workspace.root, &files)?,
     };
     Ok(Compiled { core, stamp, files })
 }
 
-/// The package of the folder, and where its workspace puts what it compiles.
-async fn package(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<(Package, PathBuf)> {
+/// Where a package's workspace is, and where it puts what it compiles.
+struct Workspace {
+    root: PathBuf,
+    target: PathBuf,
+}
+
+/// The package of the folder, and its workspace.
+async fn package(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<(Package, Workspace)> {
     let mut cargo = toolchain.cargo(folder);
     cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
     let output = cargo.output().await.context("run cargo metadata")?;
@@ -95,51 +103,43 @@ async fn package(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<(Packag
     let package = metadata.packages.into_iter().find(|package| package.manifest_path == manifest);
     let package =
         package.with_context(|| format!("{} is a workspace; name the folder of a package", folder.display()))?;
-    Ok((package, metadata.target_directory))
-}
-
-/// Whether the versions of the dependencies are settled, here or in the workspace above.
-fn locked(folder: &Path) -> bool {
-    folder.ancestors().any(|ancestor| ancestor.join("Cargo.lock").exists())
+    Ok((package, Workspace { root: metadata.workspace_root, target: metadata.target_directory }))
 }
 
 /// The flags, and what makes paths the same on every machine: they reach a binary through its panics.
-fn flags(folder: &Path) -> anyhow::Result<String> {
+fn flags(root: &Path) -> anyhow::Result<String> {
     let home = env::home_dir().map(|home| home.join(".cargo"));
     let cargo_home =
         env::var_os("CARGO_HOME").map(PathBuf::from).or(home).context("neither CARGO_HOME nor HOME is set")?;
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
-    flags.extend([remap(folder, "/guest"), remap(&cargo_home, "/cargo")]);
+    flags.extend([remap(root, "/guest"), remap(&cargo_home, "/cargo")]);
     serde_json::to_string(&flags).context("write the flags down")
 }
 
-/// Every file of the crate that may be part of it, sorted.
-fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type()?.is_dir() {
-                if !name.starts_with('.') && !NO_SOURCES.contains(&name.as_str()) {
-                    folders.push(entry.path());
-                }
-            } else if !name.ends_with(".wasm") {
-                files.push(entry.path());
-            }
-        }
-    }
+/// Every file that cargo made the guest of, as its own list says, and what decides how; sorted.
+fn sources(folder: &Path, root: &Path, list: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let text = fs::read_to_string(list).with_context(|| format!("read {}", list.display()))?;
+    let (_, files) = text.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
+    // In a makefile's manner: blanks divide, and one that belongs to a name has a backslash before it.
+    let files = files.replace("\\ ", "\0");
+    let mut files: Vec<PathBuf> =
+        files.split(' ').filter(|file| !file.is_empty()).map(|file| PathBuf::from(file.replace('\0', " "))).collect();
+    files.extend(SETTINGS.iter().map(|name| root.join(name)));
+    files.push(folder.join("Cargo.toml"));
+    files.retain(|file| file.is_file());
     files.sort();
+    files.dedup();
     Ok(files)
 }
 
-fn hash(folder: &Path, files: &[PathBuf]) -> anyhow::Result<String> {
+fn hash(root: &Path, files: &[PathBuf]) -> anyhow::Result<String> {
     let mut hash = SourceHash::default();
     for file in files {
         let content = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-        hash.add(file.strip_prefix(folder).unwrap_or(file), &content);
+        // What lies outside of the workspace has no name that is the same everywhere but its last.
+        let outside = || Path::new(file.file_name().unwrap_or_default());
+        hash.add(file.strip_prefix(root).unwrap_or_else(|_| outside()), &content);
     }
     Ok(hash.finish())
 }

@@ -47,7 +47,8 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     let maker = Maker::new(vars)?;
     let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
     let fixtures = source.fixtures(&made.bytes)?;
-    let rules = examine(&maker.runtime()?, &made.bytes, &fixtures).await.map_err(anyhow::Error::from)?;
+    let rules = examine(&maker.runtime()?, &made.bytes, &fixtures, maker.job_limits()).await;
+    let rules = rules.map_err(anyhow::Error::from)?;
     let report = Report {
         ok: rules.iter().all(|rule| matches!(rule.verdict, Verdict::Ok | Verdict::Warning)),
         digest: Digest::of(&made.bytes).to_string(),

@@ -2,10 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use assay_guest_test::{Fixture, harness};
 use assay_runtime::{
-    Runtime,
+    JobLimits, Runtime,
     build::{BuildError, BuildLimits, Builder, Built, Folder, Reason, Step},
 };
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub(super) struct Made {
     pub(super) warnings: Vec<String>,
     /// The files that it was made of: what to watch.
     pub(super) files: Vec<PathBuf>,
+    /// How many fixtures it carries.
+    pub(super) fixtures: usize,
 }
 
 /// Makes components, and runs them.
@@ -58,6 +60,11 @@ impl Maker {
         Ok(Runtime::new(options)?)
     }
 
+    /// What a job of the guest may ask for.
+    pub(super) fn job_limits(&self) -> &JobLimits {
+        &self.config.limits.job
+    }
+
     /// Makes the component.
     ///
     /// # Errors
@@ -66,7 +73,8 @@ impl Maker {
         let (built, files) = match source {
             Source::Component(path) => {
                 let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-                return Ok(Made { bytes, warnings: Vec::new(), files: vec![path.clone()] });
+                let fixtures = Fixture::carried_by(&bytes)?.len();
+                return Ok(Made { bytes, warnings: Vec::new(), files: vec![path.clone()], fixtures });
             }
             Source::Folder(path) => {
                 let folder = Folder::read(path).map_err(|error| anyhow!("{error}"))?;
@@ -79,8 +87,16 @@ impl Maker {
                 (Built { bytes: compiled.stamp.put_on(&built.bytes)?, ..built }, compiled.files)
             }
         };
-        let bytes = Fixture::put_into(&built.bytes, &source.fixtures(&[])?)?;
-        Ok(Made { bytes, warnings: built.warnings, files })
+        let fixtures = source.fixtures(&[])?;
+        let bytes = Fixture::put_into(&built.bytes, &fixtures)?;
+        let (size, limit) = (bytes.len(), self.config.limits.sandbox.component_bytes);
+        ensure!(
+            size <= limit,
+            "{} bytes of component, {} of them fixtures, are over the limit of {limit} (GUEST_COMPONENT_BYTES)\n  cure: shorten the fixtures",
+            size,
+            size - built.bytes.len()
+        );
+        Ok(Made { bytes, warnings: built.warnings, files, fixtures: fixtures.len() })
     }
 }
 

@@ -7,12 +7,14 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use assay_runtime::build::is_name;
 
 use super::template::{self, Kind};
 use crate::cli::{exit::Failure, output};
 
-/// Longest name, in bytes: a prompt version is in every job and every report.
-const MAX_NAME: usize = 64;
+/// What cargo takes for no package, though a prompt version may be called so.
+const NO_CRATES: [&str; 12] =
+    ["test", "core", "std", "alloc", "self", "crate", "fn", "mod", "use", "type", "match", "assay-guest"];
 
 /// Write a new guest that passes its tests at once.
 ///
@@ -49,14 +51,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 /// A name is a prompt version, a file, and for a crate the crate.
 fn check_name(name: &str, rust: bool) -> anyhow::Result<()> {
-    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c) || (c == '.' && !rust);
-    let fits =
-        name.len() <= MAX_NAME && name.chars().all(letters) && name.starts_with(|c: char| c.is_ascii_lowercase());
-    let dot = if rust { "" } else { ", `.`" };
-    ensure!(
-        fits && !name.ends_with('.'),
-        "{name:?} is no name for a guest: a lower-case letter, then lower-case letters, digits, `-`, `_`{dot}; at most {MAX_NAME}"
-    );
+    let rule = "a lower-case letter, then lower-case letters, digits, `-`, `_`; at most 60";
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    ensure!(is_name(name) && begins, "{name:?} is no name for a guest: {rule}");
+    if rust {
+        ensure!(!name.contains('.'), "{name:?} is no name for a crate: {rule}");
+        let taken = NO_CRATES.contains(&name) || template::dependencies().iter().any(|dependency| dependency == name);
+        ensure!(!taken, "{name:?} is the name of something else in Rust; add a version, as in {name}-v1");
+    }
     Ok(())
 }
 
@@ -99,10 +101,13 @@ mod tests {
             check_name(name, false).unwrap();
         }
         check_name("minutes-v1", true).unwrap();
-        for name in ["", "1a", "A", "a b", "a/b", "..", "a.", &"a".repeat(65)] {
+        check_name(&"a".repeat(60), true).unwrap();
+        for name in ["", "1a", "A", "a b", "a/b", "..", "a.", &"a".repeat(61)] {
             assert!(check_name(name, false).is_err(), "{name}");
         }
-        assert!(check_name("a.b", true).is_err());
+        for name in ["a.b", "test", "serde_json", "assay-guest"] {
+            assert!(check_name(name, true).is_err(), "{name}");
+        }
     }
 
     #[test]

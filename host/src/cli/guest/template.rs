@@ -60,6 +60,11 @@ pub(super) fn files(kind: Kind, name: &str) -> anyhow::Result<Vec<(PathBuf, Vec<
     Ok(files)
 }
 
+/// The names of all packages that a new crate may depend on.
+pub(super) fn dependencies() -> Vec<String> {
+    lock::packages(LOCK).unwrap_or_default()
+}
+
 fn collect(dir: &Dir<'_>, each: &mut impl FnMut(&Path, &[u8])) {
     for file in dir.files() {
         each(file.path(), file.contents());

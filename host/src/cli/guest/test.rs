@@ -7,7 +7,8 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::Context;
 use assay_guest_test::{FIXTURES, Fixture, Fuel, FuelVerdict, run as run_fixture, shown};
-use assay_runtime::{Guest, build::toolchain};
+use assay_runtime::{Guest, JobLimits, Step, Verifier, build::toolchain};
+use serde_json::Value;
 
 use self::outcome::Outcome;
 pub(super) use self::outcome::{Ending, Results};
@@ -53,7 +54,9 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     }
     let maker = Maker::new(vars)?;
     let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
-    let guest = maker.runtime()?.load(&made.bytes).await.map_err(anyhow::Error::from)?;
+    let runtime = maker.runtime()?;
+    let guest = runtime.load(&made.bytes).await.map_err(anyhow::Error::from)?;
+    let verifier = runtime.verifier(&guest.manifest().schema).await.map_err(anyhow::Error::from)?;
     let all = source.fixtures(&made.bytes)?;
     if all.is_empty() {
         return Err(anyhow::anyhow!("{source} has no fixtures; `assay guest try … --record NAME` writes one").into());
@@ -61,19 +64,29 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     let wanted = |fixture: &&Fixture| arguments.filter.as_ref().is_none_or(|part| fixture.name.contains(part.as_str()));
     let fixtures: Vec<&Fixture> = all.iter().filter(wanted).collect();
     let toolchain = toolchain(&made.bytes).unwrap_or_else(|| "unknown".to_owned());
-    let mut bench = Bench { guest, source, toolchain, fuel: Fuel::of(&all), accept: arguments.accept };
-    let results = bench.run(&fixtures, all.len()).await;
-    if arguments.accept {
-        bench.write_budgets(&all)?;
-    }
-    if let Some(path) = &arguments.junit {
-        let xml = junit::xml(&results).context("write the results as XML")?;
-        std::fs::write(path, xml).with_context(|| format!("write {}", path.display()))?;
-    }
+    let mut bench = Bench {
+        guest,
+        verifier,
+        limits: maker.job_limits().clone(),
+        source,
+        toolchain,
+        fuel: Fuel::of(&all),
+        accept: arguments.accept,
+        accepted: Vec::new(),
+    };
+    let results = bench.run(&fixtures, all.len()).await?;
     if arguments.json {
         output::print_json(&results)?;
     } else {
         output::print(&told::text(&results, std::io::stdout().is_terminal()))?;
+    }
+    // Shown first: who interrupts now keeps what was there.
+    if arguments.accept {
+        bench.write_accepted(&all)?;
+    }
+    if let Some(path) = &arguments.junit {
+        let xml = junit::xml(&results).context("write the results as XML")?;
+        std::fs::write(path, xml).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(if results.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -81,45 +94,54 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
 /// A guest, and what its fixtures are held to.
 struct Bench {
     guest: Guest,
+    verifier: Verifier,
+    limits: JobLimits,
     source: Source,
     toolchain: String,
     fuel: Fuel,
     accept: bool,
+    /// The steps that are the expectation from now on, by fixture.
+    accepted: Vec<(String, Value)>,
 }
 
 impl Bench {
-    async fn run(&mut self, fixtures: &[&Fixture], all: usize) -> Results {
+    async fn run(&mut self, fixtures: &[&Fixture], all: usize) -> anyhow::Result<Results> {
         let started = Instant::now();
         let mut outcomes = Vec::new();
         for fixture in fixtures {
-            outcomes.push(self.judge(fixture).await);
+            outcomes.push(self.judge(fixture).await?);
         }
-        Results::new(self, outcomes, all - fixtures.len(), started.elapsed())
+        Ok(Results::new(self, outcomes, all - fixtures.len(), started.elapsed()))
     }
 
-    async fn judge(&mut self, fixture: &Fixture) -> Outcome {
-        let trial = match run_fixture(&self.guest, fixture).await {
+    async fn judge(&mut self, fixture: &Fixture) -> anyhow::Result<Outcome> {
+        let trial = match run_fixture(&self.guest, fixture, &self.limits).await {
             Ok(trial) => trial,
-            Err(trouble) => return Outcome::failed(fixture, Ending::Trouble { message: trouble.to_string() }),
+            Err(trouble) => return Ok(Outcome::failed(fixture, Ending::Trouble { message: trouble.to_string() })),
         };
+        if let Step::Accept(report) = &trial.step
+            && !self.verifier.check(&report.document).await.result?.is_empty()
+        {
+            let message =
+                "the guest accepts a report that its schema refuses; a worker ends such a job with report_invalid";
+            return Ok(Outcome::failed(fixture, Ending::Trouble { message: message.to_owned() }));
+        }
         let step = shown(&trial.step);
         let ending = match &fixture.expected {
             Some(expected) if *expected == step => self.judge_fuel(fixture, trial.fuel),
             expected => {
                 let diff = assay_guest_test::diff(expected.as_ref(), &step);
-                match self.accept_step(fixture, &step) {
-                    Ok(true) => {
-                        self.fuel.accept(&self.toolchain, &fixture.name, trial.fuel);
-                        Ending::Accepted { diff }
-                    }
-                    Ok(false) if expected.is_none() => Ending::Unexpected { diff, new: true },
-                    Ok(false) => Ending::Unexpected { diff, new: false },
-                    Err(error) => Ending::Trouble { message: format!("{error:#}") },
+                if self.accept {
+                    self.accepted.push((fixture.name.clone(), step));
+                    self.fuel.accept(&self.toolchain, &fixture.name, trial.fuel);
+                    Ending::Accepted { diff }
+                } else {
+                    Ending::Unexpected { diff, new: expected.is_none() }
                 }
             }
         };
         let budget = self.fuel.budget(&self.toolchain, &fixture.name);
-        Outcome::of(fixture, &trial, budget, ending)
+        Ok(Outcome::of(fixture, &trial, budget, ending))
     }
 
     fn judge_fuel(&mut self, fixture: &Fixture, fuel: u64) -> Ending {
@@ -137,17 +159,13 @@ impl Bench {
         }
     }
 
-    /// Whether the step is the expected one from now on.
-    fn accept_step(&self, fixture: &Fixture, step: &serde_json::Value) -> anyhow::Result<bool> {
-        if self.accept {
-            Fixture::expect(&self.source.path().join(FIXTURES).join(&fixture.name), step)?;
+    fn write_accepted(&mut self, all: &[Fixture]) -> anyhow::Result<()> {
+        let fixtures = self.source.path().join(FIXTURES);
+        for (name, step) in &self.accepted {
+            Fixture::expect(&fixtures.join(name), step)?;
         }
-        Ok(self.accept)
-    }
-
-    fn write_budgets(&mut self, all: &[Fixture]) -> anyhow::Result<()> {
         let names: Vec<&str> = all.iter().map(|fixture| fixture.name.as_str()).collect();
         self.fuel.keep_only(&names);
-        Ok(self.fuel.write(&self.source.path().join(FIXTURES))?)
+        Ok(self.fuel.write(&fixtures)?)
     }
 }

@@ -13,13 +13,13 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
-use assay_guest_test::{Fixture, shown};
-use assay_runtime::{JobLimits, Step, Transcript, build::toolchain};
+use assay_guest_test::{Fixture, asks_too_much, shown};
+use assay_runtime::{Answer, Guest, Step, Transcript, build::toolchain};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use self::{
     answering::Answering,
-    story::{Round, Story},
+    story::{Answered, Round, Story},
 };
 use super::{
     make::{Made, Maker},
@@ -91,9 +91,17 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     if arguments.record.is_some() && matches!(source, Source::Component(_)) {
         return Err(anyhow!("{source} is built already; record into the folder of its sources").into());
     }
+    if let Some(name) = &arguments.record {
+        // Before anything is paid for.
+        Fixture::check_name(source.path(), name).map_err(anyhow::Error::from)?;
+    }
     let answering = Answering::new(&arguments, Variables::from_map(values.clone())).await?;
     let maker = Maker::new(Variables::from_map(values))?;
-    let trial = Trial { runtime: maker.runtime()?, arguments, source, answering, maker };
+    let received_at = match &arguments.received_at {
+        Some(time) => time.clone(),
+        None => now().context("tell the time")?,
+    };
+    let trial = Trial { runtime: maker.runtime()?, arguments, source, answering, maker, received_at };
     if trial.arguments.watch {
         return Ok(trial.watch().await?);
     }
@@ -109,15 +117,17 @@ struct Trial {
     answering: Answering,
     maker: Maker,
     runtime: assay_runtime::Runtime,
+    /// The same in every run of a process: with another clock a guest may ask something else, which costs another answer.
+    received_at: String,
 }
 
 impl Trial {
     async fn watch(&self) -> anyhow::Result<ExitCode> {
+        // Watched before anything is read, so that no change falls between.
+        let mut files = vec![self.arguments.transcript.clone(), self.source.path().to_owned()];
+        files.extend(self.arguments.answers.iter().cloned());
+        let mut watch = Watch::new(&files)?;
         loop {
-            // Watched before anything is read, so that no change falls between.
-            let mut files = vec![self.arguments.transcript.clone(), self.source.path().to_owned()];
-            files.extend(self.arguments.answers.iter().cloned());
-            let mut watch = Watch::new(&files)?;
             let tried = async {
                 let made = self.make().await?;
                 watch.add(&made.files)?;
@@ -136,43 +146,49 @@ impl Trial {
         self.maker.make(&self.source).await.with_context(|| format!("build {}", self.source))
     }
 
-    /// Everything that a worker does with the guest, with nothing around it.
+    /// Everything that a worker does with the guest, with nothing around it. What goes wrong on the way is part of the story: the
+    /// answers before it were paid for.
     async fn once(&self, made: &Made) -> anyhow::Result<Story> {
-        let limits = JobLimits::default();
         let guest = self.runtime.load(&made.bytes).await?;
         let transcript = Arc::new(self.transcript()?);
         let mut story = Story::new(&guest, toolchain(&made.bytes), made.warnings.clone());
-        let mut answers = Vec::new();
+        if let Err(error) = self.play(&guest, &transcript, &mut story).await {
+            story.error = Some(format!("{error:#}"));
+        }
+        Ok(story.summed())
+    }
+
+    async fn play(&self, guest: &Guest, transcript: &Arc<Transcript>, story: &mut Story) -> anyhow::Result<()> {
+        let limits = self.maker.job_limits();
+        let mut answers: Vec<Answer> = Vec::new();
         loop {
-            let call = guest.advance(&transcript, &answers).await;
+            let call = guest.advance(transcript, &answers).await;
             story.add_call(&call);
-            match call.result? {
-                Step::Ask(_) if story.rounds.len() == limits.rounds => {
-                    bail!("the guest asks in more than {} rounds (GUEST_MAX_ROUNDS)", limits.rounds)
+            let step = call.result?;
+            if let Step::Ask(prompts) = &step {
+                if let Some(limit) = asks_too_much(prompts, story.rounds.len(), answers.len(), limits) {
+                    bail!("the guest asks too much: {limit}");
                 }
-                Step::Ask(prompts) => {
-                    let questions = answers.len() + prompts.len();
-                    ensure!(questions <= limits.prompts, "the guest asks {questions} questions (GUEST_MAX_PROMPTS)");
-                    let asked = self.answering.ask(&prompts, answers.len(), &limits).await?;
-                    answers.extend(asked.iter().map(|answer| answer.answer()));
-                    story.rounds.push(Round::new(&prompts, asked));
-                }
-                step => {
-                    if let Step::Accept(report) = &step {
-                        let verifier = self.runtime.verifier(&guest.manifest().schema).await?;
-                        story.findings = verifier.check(&report.document).await.result?;
-                    }
-                    story.step = Some(shown(&step));
-                    if let Some(name) = &self.arguments.record {
-                        let answers = answers.clone();
-                        let transcript = (*transcript).clone();
-                        let (name, expected) = (name.clone(), Some(shown(&step)));
-                        let fixture = Fixture { name, transcript, answers, expected, fuel: BTreeMap::new() };
-                        story.recorded = Some(fixture.save(self.source.path())?);
-                    }
-                    return Ok(story);
+                let (answered, failed) = self.answering.ask(prompts, answers.len(), limits).await;
+                answers.extend(answered.iter().map(Answered::answer));
+                story.rounds.push(Round::new(prompts, answered));
+                match failed {
+                    Some(error) => return Err(error),
+                    None => continue,
                 }
             }
+            story.step = Some(shown(&step));
+            if let Step::Accept(report) = &step {
+                limits.check_report(&report.document).context("the report is none")?;
+                let verifier = self.runtime.verifier(&guest.manifest().schema).await?;
+                story.findings = verifier.check(&report.document).await.result?;
+            }
+            if let Some(name) = &self.arguments.record {
+                let (name, transcript, expected) = (name.clone(), (**transcript).clone(), story.step.clone());
+                let fixture = Fixture { name, transcript, answers, expected, fuel: BTreeMap::new() };
+                story.recorded = Some(fixture.save(self.source.path())?);
+            }
+            return Ok(());
         }
     }
 
@@ -184,19 +200,17 @@ impl Trial {
             _ => bail!("{} is neither .txt nor .vtt", path.display()),
         };
         let text = read_text(path)?;
-        let now = || OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let received_at = match &self.arguments.received_at {
-            Some(time) => time.clone(),
-            None => now().format(&Rfc3339)?,
-        };
         let mut attributes = self.arguments.attributes.clone();
         attributes.sort();
+        if let Some(pair) = attributes.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            bail!("--attribute {} is there twice", pair[0].0);
+        }
         Ok(Transcript {
             id: "fixture".to_owned(),
             text,
             media_type: media_type.to_owned(),
             filename: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            received_at,
+            received_at: self.received_at.clone(),
             attributes,
         })
     }
@@ -209,6 +223,11 @@ impl Trial {
         }
         Ok(())
     }
+}
+
+/// This moment, to the second.
+fn now() -> Option<String> {
+    OffsetDateTime::now_utc().replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
 }
 
 /// A document as a worker takes it: UTF-8, without a byte-order mark, not empty.

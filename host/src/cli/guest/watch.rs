@@ -18,7 +18,9 @@ const OWN: [&str; 2] = ["target", "fixtures"];
 /// Files and folders under watch.
 pub(super) struct Watch {
     watcher: RecommendedWatcher,
-    watched: BTreeSet<PathBuf>,
+    /// Folders that are watched with all that is in them, and single files, by way of their folders.
+    folders: BTreeSet<PathBuf>,
+    files: BTreeSet<PathBuf>,
     changes: mpsc::UnboundedReceiver<PathBuf>,
 }
 
@@ -39,7 +41,7 @@ impl Watch {
             }
         };
         let watcher = notify::recommended_watcher(listen).context("watch files")?;
-        let mut watch = Self { watcher, watched: BTreeSet::new(), changes };
+        let mut watch = Self { watcher, folders: BTreeSet::new(), files: BTreeSet::new(), changes };
         watch.add(paths)?;
         Ok(watch)
     }
@@ -50,11 +52,20 @@ impl Watch {
     /// As [`Self::new`].
     pub(super) fn add(&mut self, paths: &[PathBuf]) -> anyhow::Result<()> {
         for path in paths {
-            let (path, mode) = match path.is_dir() {
-                true => (path.clone(), RecursiveMode::Recursive),
-                false => (folder_of(path), RecursiveMode::NonRecursive),
+            // What is not there any more is found missing when it is read.
+            let Ok(path) = path.canonicalize() else { continue };
+            let fresh = match path.is_dir() {
+                true => self.folders.insert(path.clone()),
+                false => self.files.insert(path.clone()),
             };
-            if self.watched.insert(path.clone()) {
+            let (path, mode) = match path.is_dir() {
+                true => (path, RecursiveMode::Recursive),
+                false => (folder_of(&path), RecursiveMode::NonRecursive),
+            };
+            // A folder that is watched with all that is in it must not be watched again without.
+            if fresh
+                && (mode == RecursiveMode::Recursive || !self.folders.iter().any(|folder| path.starts_with(folder)))
+            {
                 self.watcher.watch(&path, mode).with_context(|| format!("watch {}", path.display()))?;
             }
         }
@@ -68,7 +79,7 @@ impl Watch {
     pub(super) async fn changed(&mut self) -> anyhow::Result<()> {
         loop {
             let path = self.changes.recv().await.context("watch files: the system stopped")?;
-            if !self.is_own(&path) {
+            if self.concerns(&path) {
                 break;
             }
         }
@@ -76,9 +87,15 @@ impl Watch {
         Ok(())
     }
 
-    fn is_own(&self, path: &Path) -> bool {
-        let inside = self.watched.iter().filter_map(|root| path.strip_prefix(root).ok());
-        inside.filter_map(|path| path.components().next()).any(|part| OWN.iter().any(|own| part.as_os_str() == *own))
+    /// Whether a change of this path is one of what is watched, and not what building writes itself.
+    fn concerns(&self, path: &Path) -> bool {
+        let inside = self.folders.iter().filter_map(|folder| path.strip_prefix(folder).ok());
+        let first = |path: &Path| path.components().next().map(|part| part.as_os_str().to_owned());
+        let own = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.ends_with(".wasm") || first(path).is_some_and(|part| OWN.iter().any(|own| part == *own))
+        };
+        self.files.contains(path) || inside.into_iter().any(|path| !own(path))
     }
 }
 
@@ -86,5 +103,25 @@ fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_watched_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let (guest, call) = (root.join("guest"), root.join("call.txt"));
+        std::fs::create_dir(&guest).unwrap();
+        std::fs::write(&call, "").unwrap();
+        let watch = Watch::new(&[guest.clone(), call.clone()]).unwrap();
+        let concerns = |path: &Path| watch.concerns(path);
+        assert!(concerns(&call) && concerns(&guest.join("prompt.md")) && concerns(&guest.join("src/fixtures/mod.rs")));
+        assert!(!concerns(&root.join("log.txt")), "a neighbour of the transcript");
+        assert!(!concerns(&guest.join("fixtures/a/expected.json")) && !concerns(&guest.join("target/debug/x")));
+        assert!(!concerns(&guest.join("minutes-v1.wasm")));
     }
 }

@@ -59,6 +59,15 @@ pub(super) fn of_a_guest(lock: &str, name: &str) -> anyhow::Result<String> {
     Ok(written(&needed))
 }
 
+/// The names of all packages in a lock file.
+///
+/// # Errors
+/// It is none.
+pub(super) fn packages(lock: &str) -> anyhow::Result<Vec<String>> {
+    let lock: Lock = toml::from_str(lock).context("read the guests' lock file")?;
+    Ok(lock.package.into_iter().map(|package| package.name).collect())
+}
+
 /// The package of "name" or "name version".
 fn find<'a>(lock: &'a Lock, dependency: &str) -> anyhow::Result<&'a Package> {
     let mut words = dependency.split_whitespace();

@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use anyhow::{Context, anyhow};
 use assay_runtime::{JobLimits, Prompt};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use parking_lot::Mutex;
 
 use super::{Arguments, story::Answered};
@@ -59,18 +59,24 @@ impl Answering {
         Ok(From::Model(Model::new(config)?))
     }
 
-    /// Answers a round of questions; `before` were asked in earlier ones.
-    ///
-    /// # Errors
-    /// A question without an answer, or with one that no guest would see.
+    /// Answers a round of questions; `before` were asked in earlier ones. Gives the answers up to the first question without one, and
+    /// why that has none: nobody answers it, or with something that no guest would see.
     pub(super) async fn ask(
         &self,
         prompts: &[Prompt],
         before: usize,
         limits: &JobLimits,
-    ) -> anyhow::Result<Vec<Answered>> {
+    ) -> (Vec<Answered>, Option<anyhow::Error>) {
         let asking = prompts.iter().zip(before..).map(|(prompt, ordinal)| self.answer(prompt, ordinal));
-        futures::stream::iter(asking).buffered(limits.concurrent_prompts).try_collect().await
+        let mut answers = futures::stream::iter(asking).buffered(limits.concurrent_prompts);
+        let mut answered = Vec::new();
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(answer) => answered.push(answer),
+                Err(error) => return (answered, Some(error)),
+            }
+        }
+        (answered, None)
     }
 
     async fn answer(&self, prompt: &Prompt, ordinal: usize) -> anyhow::Result<Answered> {

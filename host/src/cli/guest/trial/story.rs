@@ -33,6 +33,8 @@ pub(super) struct Story {
     pub(super) cost: Cost,
     /// The fixture that was saved.
     pub(super) recorded: Option<PathBuf>,
+    /// Why there is no step, or no fixture of it.
+    pub(super) error: Option<String>,
 }
 
 /// What a trial took.
@@ -83,6 +85,7 @@ impl Story {
             log: Vec::new(),
             cost: Cost::default(),
             recorded: None,
+            error: None,
         }
     }
 
@@ -92,7 +95,12 @@ impl Story {
         self.cost.peak_memory = self.cost.peak_memory.max(call.peak_memory);
         self.cost.seconds += call.elapsed.as_secs_f64();
         self.log.extend(call.log.iter().cloned());
+    }
+
+    /// The story with its sums made.
+    pub(super) fn summed(mut self) -> Self {
         self.count_tokens();
+        self
     }
 
     fn count_tokens(&mut self) {
@@ -106,7 +114,9 @@ impl Story {
 
     /// Whether a worker would have written a report.
     pub(super) fn ok(&self) -> bool {
-        self.findings.is_empty() && self.step.as_ref().is_some_and(|step| step.get("accept").is_some())
+        self.error.is_none()
+            && self.findings.is_empty()
+            && self.step.as_ref().is_some_and(|step| step.get("accept").is_some())
     }
 }
 

@@ -22,10 +22,13 @@ pub(super) fn text(story: &Story, colours: bool) -> String {
     let mut ordinal = 0;
     for (round, number) in story.rounds.iter().zip(1..) {
         out.push_str(&format!("\n{}\n", bold(&format!("round {number}"))));
-        for (question, answer) in round.questions.iter().zip(&round.answers) {
+        // The round in which an answer failed to come has more questions than answers.
+        for (index, question) in round.questions.iter().enumerate() {
             ordinal += 1;
             out.push_str(&told_question(ordinal, question));
-            out.push_str(&told_answer(ordinal, answer));
+            if let Some(answer) = round.answers.get(index) {
+                out.push_str(&told_answer(ordinal, answer));
+            }
         }
     }
     let (kind, content) = story.step.as_ref().and_then(Value::as_object).and_then(|step| step.iter().next()).unzip();
@@ -33,7 +36,7 @@ pub(super) fn text(story: &Story, colours: bool) -> String {
     if let Some(content) = content {
         out.push_str(&indented(&serde_json::to_string_pretty(content).unwrap_or_default()));
     }
-    if kind.is_some_and(|kind| kind == "accept") {
+    if kind.is_some_and(|kind| kind == "accept") && story.error.is_none() {
         out.push_str(&told_check(story));
     }
     for line in &story.log {
@@ -41,6 +44,9 @@ pub(super) fn text(story: &Story, colours: bool) -> String {
         out.push_str(&format!("log {}: {}\n", level.as_str().unwrap_or_default(), plain(&line.message)));
     }
     out.push_str(&told_cost(story));
+    if let Some(error) = &story.error {
+        out.push_str(&format!("error: {}\n", plain(error)));
+    }
     if let Some(folder) = &story.recorded {
         out.push_str(&format!("recorded as {}\n", folder.display()));
     }
