@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use assay_runtime::Answer;
-
-use crate::fixture::{Fixture, FixtureError, is_stray, list, misnamed, read_text};
+use crate::fixture::{FixtureError, is_stray, list, misnamed, read_text};
 
 /// Reads `answers/1.json`, `answers/2.txt`, … A folder that is not there holds none.
 ///
 /// # Errors
 /// A file that is not named by its number, a number twice, or one left out.
-pub(crate) fn read(folder: &Path) -> Result<Vec<Answer>, FixtureError> {
+pub(crate) fn read(folder: &Path) -> Result<Vec<String>, FixtureError> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -35,5 +33,5 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<Answer>, FixtureError> {
             return Err(misnamed(folder, format!("answer {expected} is missing")));
         }
     }
-    Ok(numbered.into_values().map(Fixture::answer).collect())
+    Ok(numbered.into_values().collect())
 }

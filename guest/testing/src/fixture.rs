@@ -3,7 +3,7 @@
 //! ```text
 //! fixtures/good/
 //!   transcript.txt      the document; or transcript.vtt
-//!   fixture.toml        its facts, where they matter: filename, received-at, media-type, id, [attributes]
+//!   fixture.toml        its facts, where they matter: filename, received-at, media-type, id, models, [attributes]
 //!   answers/1.json      the model's answers, in the order of the questions; .json, .txt or .md, taken as they are
 //!   expected.json       the step that follows; `assay guest test --accept` writes it
 //! ```
@@ -63,6 +63,9 @@ pub struct FixtureFacts {
     /// RFC 3339, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub received_at: Option<String>,
+    /// The models that answered, in the order of the answers; the last answered the rest too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
     /// What the application attached to the file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
@@ -138,7 +141,7 @@ impl Fixture {
             media_type: facts.media_type.unwrap_or_else(|| media_type.to_owned()),
             filename: facts.filename.unwrap_or_else(|| text_of(path.file_name())),
             received_at: facts.received_at.unwrap_or_else(|| RECEIVED_AT.to_owned()),
-            attributes: facts.attributes.into_iter().collect(),
+            attributes: facts.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         };
         let expected = folder.join(EXPECTED);
         let expected = match fs::read_to_string(&expected) {
@@ -146,7 +149,7 @@ impl Fixture {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(io_at(&expected)(error)),
         };
-        let answers = crate::answers::read(&folder.join(ANSWERS))?;
+        let answers = answered(crate::answers::read(&folder.join(ANSWERS))?, &facts.models);
         Ok(Self { name, transcript, answers, expected, fuel: BTreeMap::new() })
     }
 
@@ -166,6 +169,7 @@ impl Fixture {
             filename: unusual(filename, &document),
             media_type: MEDIA_TYPES.iter().all(|(_, known)| known != media_type).then(|| media_type.clone()),
             received_at: unusual(received_at, RECEIVED_AT),
+            models: models(&self.answers),
             attributes: attributes.iter().cloned().collect(),
         };
         fs::create_dir_all(folder.join(ANSWERS)).map_err(io_at(&folder))?;
@@ -232,11 +236,23 @@ impl Fixture {
     pub fn expect(folder: &Path, step: &Value) -> Result<(), FixtureError> {
         write(&folder.join(EXPECTED), &(crate::shown::pretty(step) + "\n"))
     }
+}
 
-    /// The model's name in answers of fixtures.
-    pub(crate) fn answer(text: String) -> Answer {
-        Answer { text, model: MODEL.to_owned() }
+/// The answers with the names of the models that gave them.
+fn answered(texts: Vec<String>, models: &[String]) -> Vec<Answer> {
+    let model = |index: usize| models.get(index).or(models.last()).map_or(MODEL, String::as_str).to_owned();
+    texts.into_iter().enumerate().map(|(index, text)| Answer { text, model: model(index) }).collect()
+}
+
+/// The names of the models as `fixture.toml` has them: none where they are the usual one, one where all answers are of one.
+fn models(answers: &[Answer]) -> Vec<String> {
+    let mut models: Vec<String> = answers.iter().map(|answer| answer.model.clone()).collect();
+    while let [.., before, last] = &models[..]
+        && before == last
+    {
+        models.pop();
     }
+    if models == [MODEL] { Vec::new() } else { models }
 }
 
 /// The one transcript of a fixture, and its media type.
@@ -339,13 +355,30 @@ mod tests {
         document.media_type = "text/vtt".into();
         document.filename = "call.vtt".into();
         document.attributes = vec![("k".into(), "v".into())];
-        let answers = vec![answer("{\"a\": 1}"), answer("Sorry.")];
+        let by = |model: &str, text: &str| Answer { text: text.into(), model: model.into() };
+        let answers = vec![by("large", "{\"a\": 1}"), by("small", "Sorry."), by("small", "No.")];
         let expected = Some(serde_json::json!({"reject": {"not_json": "x"}}));
         let fixture = Fixture { name: "saved".into(), transcript: document, answers, expected, fuel: BTreeMap::new() };
         let saved = fixture.save(folder.path()).unwrap();
         assert_eq!(Fixture::read(&saved).unwrap(), fixture);
         assert!(saved.join("answers/1.json").exists() && saved.join("answers/2.txt").exists());
         assert!(fixture.save(folder.path()).unwrap_err().to_string().contains("fixture of this name"));
+    }
+
+    #[test]
+    fn a_fixture_names_the_models_that_are_not_the_usual_one() {
+        let of = |names: &[&str]| {
+            let answers: Vec<_> = names.iter().map(|name| Answer { text: "x".into(), model: (*name).into() }).collect();
+            let written = models(&answers);
+            assert_eq!(answered(vec!["x".into(); names.len()], &written), answers);
+            written
+        };
+        assert_eq!(of(&[]), [""; 0]);
+        assert_eq!(of(&[MODEL, MODEL]), [""; 0]);
+        assert_eq!(of(&["a", "a", "a"]), ["a"]);
+        assert_eq!(of(&["a", "b", "b"]), ["a", "b"]);
+        assert_eq!(of(&["a", MODEL]), ["a", MODEL]);
+        assert_eq!(of(&[MODEL, "a", MODEL]), [MODEL, "a", MODEL]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The rules of admission, one by one: what a worker demands of a component, and what whoever publishes one should.
 
 use assay_runtime::build::{imports, toolchain};
-use assay_runtime::{Guest, JobLimits, Limits, LoadError, Runtime, Step, Verifier};
+use assay_runtime::{Guest, JobLimits, LoadError, Runtime, Step, Verifier};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -67,11 +67,12 @@ pub async fn examine(
     fixtures: &[Fixture],
     limits: &JobLimits,
 ) -> Result<Vec<Rule>, LoadError> {
+    let limit = runtime.limits().component_bytes;
     let guest = match runtime.load(component).await {
         Ok(guest) => guest,
-        Err(error) => return broken(error, component),
+        Err(error) => return broken(error, component, limit),
     };
-    let mut rules = admitted(component, &guest);
+    let mut rules = admitted(component, &guest, limit);
     let verifier = match runtime.verifier(&guest.manifest().schema).await {
         Ok(verifier) => verifier,
         Err(error @ (LoadError::SchemaRefused | LoadError::Manifest(_))) => {
@@ -94,7 +95,7 @@ pub async fn examine(
 }
 
 /// The rules that a component which does not load breaks and keeps.
-fn broken(error: LoadError, component: &[u8]) -> Result<Vec<Rule>, LoadError> {
+fn broken(error: LoadError, component: &[u8], limit: usize) -> Result<Vec<Rule>, LoadError> {
     let name = match &error {
         LoadError::TooLarge { .. } => "size",
         LoadError::Text
@@ -112,7 +113,7 @@ fn broken(error: LoadError, component: &[u8]) -> Result<Vec<Rule>, LoadError> {
         _ => return Err(error),
     };
     let before = NAMES.iter().take_while(|rule| **rule != name);
-    let mut rules: Vec<Rule> = before.map(|rule| Rule::ok(rule, kept(rule, component))).collect();
+    let mut rules: Vec<Rule> = before.map(|rule| Rule::ok(rule, kept(rule, component, limit))).collect();
     let (detail, cure) = told(&error);
     rules.push(Rule::failed(name, detail, &cure));
     rules.extend(skipped_after(name));
@@ -120,21 +121,21 @@ fn broken(error: LoadError, component: &[u8]) -> Result<Vec<Rule>, LoadError> {
 }
 
 /// The rules that every component which loads keeps.
-fn admitted(component: &[u8], guest: &Guest) -> Vec<Rule> {
+fn admitted(component: &[u8], guest: &Guest, limit: usize) -> Vec<Rule> {
     let manifest = guest.manifest();
     let described = format!("{}, schema {}", manifest.prompt_version, manifest.schema_version);
     let loaded = NAMES.iter().take_while(|rule| **rule != "describe");
-    let mut rules: Vec<Rule> = loaded.map(|rule| Rule::ok(rule, kept(rule, component))).collect();
+    let mut rules: Vec<Rule> = loaded.map(|rule| Rule::ok(rule, kept(rule, component, limit))).collect();
     rules.push(Rule::ok("describe", described));
     rules
 }
 
 /// What there is to see where a rule of loading is kept.
-fn kept(rule: &str, component: &[u8]) -> String {
+fn kept(rule: &str, component: &[u8], limit: usize) -> String {
     match rule {
         "size" => {
             let mebibytes = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-            format!("{:.1} of {:.0} MiB", mebibytes(component.len()), mebibytes(Limits::default().component_bytes))
+            format!("{:.1} of {:.0} MiB", mebibytes(component.len()), mebibytes(limit))
         }
         "binary" => match toolchain(component) {
             Some(toolchain) => format!("a valid component, made by {toolchain}"),

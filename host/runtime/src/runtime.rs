@@ -92,6 +92,11 @@ impl Runtime {
         self.0.pooling
     }
 
+    /// What a guest may take.
+    pub fn limits(&self) -> &crate::Limits {
+        &self.0.host.sandbox.limits
+    }
+
     /// The guest of this digest, if it is loaded already.
     pub fn loaded(&self, digest: Digest) -> Option<Guest> {
         self.0.guests.alive(digest).map(Guest)

@@ -80,7 +80,7 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     if arguments.json {
         output::print_json(&report)?;
     } else {
-        output::print(&told(&report))?;
+        output::print(&told(&report, std::io::stdout().is_terminal()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -100,11 +100,11 @@ fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     written
 }
 
-fn told(report: &Report) -> String {
+fn told(report: &Report, colours: bool) -> String {
     let Report { file, digest, bytes, name, version, seconds, warnings, fixtures, .. } = report;
     let mut text = String::new();
     for warning in warnings {
-        let mark = if std::io::stdout().is_terminal() { "\u{1b}[33mwarning\u{1b}[0m" } else { "warning" };
+        let mark = if colours { "\u{1b}[33mwarning\u{1b}[0m" } else { "warning" };
         text.push_str(&format!("{mark}: {}\n", output::plain(warning)));
     }
     let megabytes = *bytes as f64 / 1e6;
@@ -114,4 +114,26 @@ fn told(report: &Report) -> String {
     ));
     text.push_str(&format!("sha256:{digest}\n"));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_built_is_told_with_its_losses() {
+        let report = Report {
+            file: "guests/minutes-v1.wasm".into(),
+            digest: "0123456789abcdef".repeat(4),
+            bytes: 4_812_345,
+            name: "minutes-v1".into(),
+            version: "minutes.v1".into(),
+            revision: "sha256:7".into(),
+            fixtures: 3,
+            warnings: vec!["/properties/due: `format` is not for the model\u{1b}[2J".into()],
+            seconds: 0.345,
+        };
+        insta::assert_snapshot!(told(&report, false));
+        assert!(told(&report, true).starts_with("\u{1b}[33mwarning\u{1b}[0m: /properties"), "{}", told(&report, true));
+    }
 }

@@ -79,3 +79,31 @@ fn told(report: &Report) -> String {
     }
     format!("sha256:{}\n\n{}", report.digest, output::table(&["RULE", "VERDICT", "DETAIL"], rows, &[]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_told_with_verdict_detail_and_cure() {
+        let rule = |name, verdict, detail: &str, cure: Option<&str>| Rule {
+            name,
+            verdict,
+            detail: detail.to_owned(),
+            cure: cure.map(str::to_owned),
+        };
+        let rules = vec![
+            rule("size", Verdict::Ok, "4.6 of 64 MiB", None),
+            rule(
+                "fixtures",
+                Verdict::Warning,
+                "it carries none",
+                Some("add one: assay guest try DIR FILE --record NAME"),
+            ),
+            rule("imports", Verdict::Failed, "it asks for wasi:io/poll", Some("remove what asks for it")),
+            rule("compile", Verdict::Skipped, "", None),
+        ];
+        let report = Report { ok: false, digest: "0123456789abcdef".repeat(4), revision: "sha256:7".into(), rules };
+        insta::assert_snapshot!(told(&report));
+    }
+}

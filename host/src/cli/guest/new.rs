@@ -68,15 +68,22 @@ fn write(folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> anyhow::Result<Vec<Path
     if taken || folder.is_file() {
         bail!("{} is there already; take another name, or --dir", folder.display());
     }
-    let mut written = Vec::new();
+    // Whole or not at all: what fails half-way leaves an empty folder, which the next try takes.
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let unfinished = tempfile::Builder::new().prefix(".new-").tempdir_in(folder);
+    let unfinished = unfinished.with_context(|| format!("write {}", folder.display()))?;
     for (name, content) in files {
-        let path = folder.join(name);
+        let path = unfinished.path().join(name);
         let parent = path.parent().context("a file lies in a folder")?;
-        fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
-        fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
-        written.push(path);
+        let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, content));
+        written.with_context(|| format!("write {}", folder.join(name).display()))?;
     }
-    Ok(written)
+    for entry in fs::read_dir(unfinished.path()).context("list what was written")? {
+        let entry = entry.context("list what was written")?;
+        let place = folder.join(entry.file_name());
+        fs::rename(entry.path(), &place).with_context(|| format!("write {}", place.display()))?;
+    }
+    Ok(files.iter().map(|(name, _)| folder.join(name)).collect())
 }
 
 fn told(folder: &Path, written: &[PathBuf]) -> String {
@@ -117,5 +124,18 @@ mod tests {
         let files = [(PathBuf::from("a/b"), b"x".to_vec())];
         assert_eq!(write(&target, &files).unwrap(), [target.join("a/b")]);
         assert!(write(&target, &files).unwrap_err().to_string().contains("there already"));
+    }
+
+    #[test]
+    fn what_fails_half_way_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("new");
+        // A file where a folder should be.
+        let files = ["a", "a/b"].map(|name| (PathBuf::from(name), b"x".to_vec()));
+        let error = write(&target, &files).unwrap_err().to_string();
+        assert!(error.starts_with("write ") && error.ends_with("new/a/b"), "{error}");
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
+        assert_eq!(write(&target, &files[..1]).unwrap(), [target.join("a")]);
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 1);
     }
 }

@@ -1,6 +1,10 @@
 //! Where the answers of a trial come from.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::{Context, anyhow};
 use assay_runtime::{JobLimits, Prompt};
@@ -67,16 +71,28 @@ impl Answering {
         before: usize,
         limits: &JobLimits,
     ) -> (Vec<Answered>, Option<anyhow::Error>) {
-        let asking = prompts.iter().zip(before..).map(|(prompt, ordinal)| self.answer(prompt, ordinal));
+        // As in a worker: after a failure nothing more is asked, but what is with the model is waited for, because it is paid for.
+        // With `--watch` it need not be bought again.
+        let stopped = AtomicBool::new(false);
+        let asking = prompts.iter().zip(before..).map(async |(prompt, ordinal)| {
+            if stopped.load(Ordering::Relaxed) {
+                return None;
+            }
+            let answer = self.answer(prompt, ordinal).await;
+            stopped.fetch_or(answer.is_err(), Ordering::Relaxed);
+            Some(answer)
+        });
         let mut answers = futures::stream::iter(asking).buffered(limits.concurrent_prompts);
-        let mut answered = Vec::new();
+        let (mut answered, mut failed) = (Vec::new(), None);
         while let Some(answer) = answers.next().await {
             match answer {
-                Ok(answer) => answered.push(answer),
-                Err(error) => return (answered, Some(error)),
+                // What comes after the first question without an answer has no place among the answers.
+                Some(Ok(answer)) if failed.is_none() => answered.push(answer),
+                Some(Err(error)) => failed = failed.or(Some(error)),
+                Some(Ok(_)) | None => {}
             }
         }
-        (answered, None)
+        (answered, failed)
     }
 
     async fn answer(&self, prompt: &Prompt, ordinal: usize) -> anyhow::Result<Answered> {
@@ -103,5 +119,65 @@ impl Answering {
         let answered = Answered::from(completion);
         self.known.lock().insert(question, answered.clone());
         Ok(answered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use assay_runtime::Message;
+    use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
+    use serde_json::{Value, json};
+    use tokio::sync::Barrier;
+
+    use super::*;
+
+    /// Both questions are with the model before either is answered.
+    struct Server {
+        both: Barrier,
+        asked: Mutex<Vec<String>>,
+    }
+
+    async fn complete(
+        State(server): State<Arc<Server>>,
+        Json(request): Json<Value>,
+    ) -> Result<Json<Value>, StatusCode> {
+        let question = request["messages"][0]["content"].as_str().unwrap_or_default().to_owned();
+        server.asked.lock().push(question.clone());
+        server.both.wait().await;
+        if question == "first" {
+            return Err(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        Ok(Json(json!({"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]})))
+    }
+
+    fn prompt(text: &str) -> Prompt {
+        let messages = vec![Message { role: "user".to_owned(), content: text.into() }];
+        Prompt { messages, answer_schema: None, model: None, max_output_tokens: None, temperature: None }
+    }
+
+    #[tokio::test]
+    async fn what_is_with_the_model_when_another_question_fails_is_waited_for_and_not_bought_again() {
+        let server = Arc::new(Server { both: Barrier::new(2), asked: Mutex::default() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let routes = Router::new().route("/v1/chat/completions", post(complete)).with_state(server.clone());
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        let values = [("LLM_BASE_URL", url.as_str()), ("LLM_MODEL", "m")];
+        let mut vars = Variables::from_map(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let model = Model::new(LlmConfig::load(&mut vars)).unwrap();
+        let answering = Answering { from: From::Model(model), known: Mutex::default() };
+
+        let limits = JobLimits::default();
+        let (answered, failed) = answering.ask(&[prompt("first"), prompt("second")], 0, &limits).await;
+        assert!(answered.is_empty(), "an answer stands in its question's place");
+        assert!(failed.unwrap().to_string().starts_with("question 1: "));
+        let (answered, failed) = answering.ask(&[prompt("second")], 0, &limits).await;
+        assert!(failed.is_none());
+        assert_eq!(answered[0].text, "yes");
+        let mut asked = server.asked.lock().clone();
+        asked.sort();
+        assert_eq!(asked, ["first", "second"]);
     }
 }

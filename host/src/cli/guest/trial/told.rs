@@ -113,7 +113,8 @@ fn told_cost(story: &Story) -> String {
     let cost = &story.cost;
     let mebibytes = cost.peak_memory as f64 / f64::from(1 << 20);
     let milliseconds = cost.seconds * 1e3;
-    let waited: f64 = story.rounds.iter().flat_map(|round| &round.answers).map(|answer| answer.seconds).sum();
+    // Not `sum`, which makes -0.0 of nothing.
+    let waited = story.rounds.iter().flat_map(|round| &round.answers).fold(0.0, |sum, answer| sum + answer.seconds);
     format!(
         "\n{} calls, fuel {}, {mebibytes:.1} MiB, {milliseconds:.1} ms in the sandbox; {} + {} tokens, {waited:.1} s of answers\n",
         cost.calls, cost.fuel, cost.input_tokens, cost.output_tokens
@@ -128,4 +129,84 @@ fn indented(text: &str) -> String {
         out.push_str(&format!("    … {more} more lines; --json has them\n"));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use assay_runtime::{Finding, Level, LogLine};
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::guest::trial::story::{Cost, Round};
+
+    fn answer(text: &str, tokens: Option<u64>) -> Answered {
+        let (input_tokens, output_tokens) = (tokens, tokens.map(|tokens| tokens / 4));
+        let finish_reason = "stop".to_owned();
+        Answered {
+            text: text.into(),
+            model: "large-2".into(),
+            finish_reason,
+            input_tokens,
+            output_tokens,
+            seconds: 1.25,
+        }
+    }
+
+    fn story() -> Story {
+        let question = |content: Value| {
+            json!({"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}],
+                "model": null, "max_output_tokens": 900, "temperature": 0.2, "answer_schema": {"type": "object"}})
+        };
+        let long: Vec<String> = (1..=50).map(|line| format!("line {line}")).collect();
+        let lines = json!(["Anna: hello\u{1b}[2J", "Ben: hello"]);
+        let rounds = vec![
+            Round { questions: vec![question(lines)], answers: vec![answer("{\"title\": 1}", Some(400))] },
+            Round { questions: vec![question(json!(long))], answers: vec![answer("Sorry.", None)] },
+        ];
+        Story {
+            guest: "minutes-v1".into(),
+            schema_version: "minutes.v1".into(),
+            digest: "0123456789abcdef".repeat(4),
+            toolchain: Some("rustc 1.95.0".into()),
+            warnings: vec!["`anyOf` beside `properties` is not for the model".into()],
+            rounds,
+            step: Some(json!({"accept": {"document": {"title": "Agreed"}, "notes": []}})),
+            findings: Vec::new(),
+            log: vec![LogLine { level: Level::Warn, message: "a quote was not found".into() }],
+            cost: Cost { calls: 3, fuel: 1_234_567, peak_memory: 3 << 20, seconds: 0.0042, ..Cost::default() },
+            recorded: Some("minutes-v1/fixtures/first".into()),
+            error: None,
+        }
+        .summed()
+    }
+
+    #[test]
+    fn a_trial_is_told_from_the_first_question_to_the_cost() {
+        insta::assert_snapshot!(text(&story(), false));
+    }
+
+    #[test]
+    fn a_terminal_shows_the_parts_in_bold() {
+        let told = text(&story(), true);
+        let bold: Vec<_> = told.lines().filter(|line| line.starts_with("\u{1b}[1m")).collect();
+        assert_eq!(bold, ["\u{1b}[1mround 1\u{1b}[0m", "\u{1b}[1mround 2\u{1b}[0m", "\u{1b}[1maccept\u{1b}[0m"]);
+    }
+
+    #[test]
+    fn a_report_that_its_schema_does_not_allow_is_told_with_its_findings() {
+        let finding = ["required", "/", "\"title\" is missing"].map(str::to_owned);
+        let [code, pointer, message] = finding;
+        let rounds = Vec::new();
+        let story = Story { findings: vec![Finding { code, pointer, message }], rounds, recorded: None, ..story() };
+        insta::assert_snapshot!(text(&story.summed(), false));
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_told_with_the_error() {
+        let mut story = Story { step: None, recorded: None, log: Vec::new(), warnings: Vec::new(), ..story() };
+        story.rounds.truncate(1);
+        story.rounds[0].answers.clear();
+        story.error = Some("question 1: call the model: 429".into());
+        insta::assert_snapshot!(text(&story.summed(), false));
+    }
 }
