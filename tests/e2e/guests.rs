@@ -54,8 +54,11 @@ async fn a_pinned_digest_stays_loadable_until_its_jobs_end() {
     first.signal(Signal::TERM);
     assert!(first.wait().await.success());
 
-    // The same version, other bytes.
-    let env = with(env_with_guests(&world, &[WatGuest::new("good").document("{\"second\":true}")]), &[]);
+    // The same version, other bytes, on another machine: what was pinned comes from the bucket.
+    let cache = tempfile::tempdir().expect("a folder");
+    let elsewhere = cache.path().join("guests").display().to_string();
+    let second = WatGuest::new("good").document("{\"second\":true}");
+    let env = with(env_with_guests(&world, &[second]), &[("GUEST_CACHE_DIR", &elsewhere)]);
     let second = worker(&env).await;
     second.wait_for_line("guest loaded for jobs that have pinned it").await;
     world.make_due(id).await;

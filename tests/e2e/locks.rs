@@ -292,4 +292,8 @@ async fn a_guest_that_was_kept_for_jobs_is_dropped_when_none_has_pinned_it() {
     guests.keep_only(&[]);
     assert!(guests.release(&digest).is_none());
     assert_eq!(guests.loaded(), served);
+
+    assert!(guests.keep_cached(Digest::of(&old)).await.expect("a cache that can be read"), "its image is still there");
+    assert!(guests.release(&digest).is_some());
+    assert!(!guests.keep_cached(Digest::of(b"another")).await.expect("a cache that can be read"));
 }

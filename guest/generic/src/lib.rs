@@ -7,6 +7,7 @@
 mod injected;
 mod parts;
 
+use assay_guest::strict::Effect;
 use assay_guest::{
     Answer, Component, InitError, Manifest, Message, Prompt, Rejection, Schema, Step, Template, Transcript,
 };
@@ -27,12 +28,17 @@ impl Generic {
     ///
     /// # Errors
     ///
-    /// The parts are no JSON of the expected form, the schema does not compile, a template has an unknown placeholder, or no
+    /// The parts are no JSON of the expected form, the schema does not compile or leaves a required property to code, a template has an unknown placeholder, or no
     /// message shows the transcript.
     pub fn from_parts(json: &[u8]) -> Result<Self, InitError> {
         let parts = Parts::parse(json)?;
         let schema = Schema::compile(&parts.schema_text())?;
         let messages = parts.templates()?;
+        // A verifier's schema may be that of a guest with code.
+        let left_to_code = schema.losses().iter().find(|loss| loss.effect == Effect::LeftToCode);
+        if let Some(loss) = left_to_code.filter(|_| !messages.is_empty()) {
+            return Err(InitError::new(format!("schema: {loss}")));
+        }
         Ok(Self {
             manifest: Manifest {
                 prompt_version: parts.prompt_version,
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn with_a_schema_alone_it_is_the_verifier() {
-        let guest = guest(&json!({"prompt_version": "verifier", "schema_version": "s", "schema": {"type": "object", "required": ["a"]}})).expect("initializes");
+        let guest = guest(&json!({"prompt_version": "verifier", "schema_version": "s", "schema": {"type": "object", "required": ["a"], "properties": {"a": {"readOnly": true}}}})).expect("initializes");
         assert_eq!(guest.check(r#"{"a": 1}"#), []);
         let missing =
             Finding { code: "required".into(), pointer: String::new(), message: "lacks the property a".into() };
@@ -175,6 +181,10 @@ mod tests {
         assert_eq!(refused(|p| p["messages"][1]["content"] = json!("hello")), "no message shows {{transcript}}");
         assert!(refused(|p| p["messages"][1]["role"] = json!("tool")).contains("role"));
         assert!(refused(|p| p["schema"]["type"] = json!("objekt")).contains("schema"));
+        assert_eq!(
+            refused(|p| p["schema"]["properties"]["title"]["readOnly"] = json!(true)),
+            "schema: required \"title\" at the root: it is readOnly, so only a guest with code can write it"
+        );
         assert!(refused(|p| p["prompt_version"] = json!("")).contains("prompt_version"));
         assert!(refused(|p| p["temperature"] = json!(3)).contains("temperature"));
         assert!(refused(|p| p["surprise"] = json!(1)).contains("surprise"));

@@ -1,5 +1,6 @@
 //! The flow of a guest: one question, one answer, one document; or another flow, on the same parts.
 
+use crate::strict::Effect;
 use crate::{
     Answer, Finding, Manifest, Notes, Prompt, Rejection, Report, Schema, SchemaError, Step, TemplateError, Transcript,
     compact, finding, json, log, panic,
@@ -224,7 +225,8 @@ pub fn initialize<C: Component>() -> C {
         log::emit(log::Level::Error, &error.to_string());
         std::process::abort()
     });
-    for loss in component.schema().losses() {
+    // What is left to the guest's code its author has left there on purpose.
+    for loss in component.schema().losses().iter().filter(|loss| loss.effect != Effect::LeftToCode) {
         log::emit(log::Level::Warn, &format!("schema for the model: {loss}"));
     }
     component

@@ -8,32 +8,24 @@
 //! | `readOnly: true` property | left out: the guest fills it in itself |
 //! | `const` | `enum` with one value |
 //! | `oneOf` | `anyOf` |
-//! | `$ref` | kept alone, without siblings; `$defs` kept |
+//! | `$ref` | kept alone, without siblings, where it leads to what the variant has too |
+//! | `$defs`, `definitions` | `$defs` |
 //! | `format`, `pattern`, lengths, bounds, counts, `uniqueItems` | removed, and said in the `description` instead |
 //! | `title`, `default`, `examples`, `$id`, `$schema`, `$comment`, … | removed; they constrain nothing |
-//! | maps, tuples, `allOf`, `anyOf` and `oneOf` beside `properties`, `not`, `if`, `contains`, … | removed; each is a [`Loss`] |
+//! | `allOf`, `anyOf` and `oneOf` beside `properties`, `not`, `if`, `contains`, … | removed; each is a [`Loss`] |
+//! | maps, tuples, what may be anything, a required name that is no property | narrower than the canonical schema; each is a [`Loss`] |
 //!
 //! What is lost here is not lost for the report: the canonical schema decides.
 
+mod loss;
+mod nulls;
+
 use serde_json::{Map, Value, json};
-use std::fmt;
+use std::collections::BTreeSet;
 
-/// A constraint of the canonical schema that the stricter variant does not express and only validation will catch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// JSON pointer into the canonical schema.
-    pub pointer: String,
-    /// The keyword that was left out.
-    pub keyword: String,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pointer, keyword } = self;
-        let place = if pointer.is_empty() { "the root" } else { pointer };
-        write!(f, "{keyword} at {place} cannot be said in it; answers are held to it all the same")
-    }
-}
+pub use loss::{Effect, Loss};
+pub(crate) use nulls::holds_null;
+pub use nulls::strip_nulls;
 
 /// Keywords that constrain nothing, so that dropping them loses nothing.
 const ANNOTATIONS: &[&str] = &[
@@ -68,43 +60,70 @@ const DESCRIBED: &[(&str, &str)] = &[
     ("uniqueItems", "unique items"),
 ];
 
-/// How many `$ref`s are followed in a row, or alternatives looked into one within another, before a schema counts as circular.
-const MAX_REFS: usize = 16;
+/// Where definitions lie: today's name, and the one before it, which many schemas have kept.
+const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
 /// Derives the schema for the model, and what it could not express.
 pub fn derive(canonical: &Value) -> (Value, Vec<Loss>) {
-    let mut deriver = Deriver { losses: Vec::new() };
-    let strict = deriver.schema(canonical, "");
+    let mut deriver = Deriver { losses: Vec::new(), references: Vec::new() };
+    let mut strict = deriver.schema(canonical, "");
+    if canonical.get("$ref").is_none() && !canonical.as_object().is_some_and(is_object) {
+        deriver.lose("", "type", Effect::NoObject);
+    }
+    let lost = |reference: &str| reference.strip_prefix('#').is_none_or(|pointer| strict.pointer(pointer).is_none());
+    let (dangling, _): (Vec<_>, Vec<_>) = deriver.references.drain(..).partition(|(_, reference)| lost(reference));
+    for (at, _) in &dangling {
+        deriver.losses.push(Loss { pointer: at.clone(), keyword: "$ref".to_owned(), effect: Effect::PlainValue });
+    }
+    let dangling = dangling.into_iter().map(|(_, reference)| reference).collect();
+    cut(&mut strict, &dangling);
     (strict, deriver.losses)
+}
+
+/// Puts a plain value where a reference leads nowhere: a provider would refuse the schema as a whole.
+fn cut(schema: &mut Value, dangling: &BTreeSet<String>) {
+    match schema {
+        Value::Object(map) => {
+            if map.get("$ref").and_then(Value::as_str).is_some_and(|reference| dangling.contains(reference)) {
+                map.remove("$ref");
+                map.extend(any_scalar());
+            }
+            map.values_mut().for_each(|value| cut(value, dangling));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| cut(item, dangling)),
+        _ => {}
+    }
 }
 
 struct Deriver {
     losses: Vec<Loss>,
+    /// Each `$ref` that was kept, with its place in the canonical schema.
+    references: Vec<(String, String)>,
 }
 
 impl Deriver {
-    fn lose(&mut self, pointer: &str, keyword: &str) {
-        self.losses.push(Loss { pointer: pointer.to_owned(), keyword: keyword.to_owned() });
+    fn lose(&mut self, pointer: &str, keyword: &str, effect: Effect) {
+        self.losses.push(Loss { pointer: pointer.to_owned(), keyword: keyword.to_owned(), effect });
     }
 
     fn schema(&mut self, schema: &Value, at: &str) -> Value {
         let Value::Object(source) = schema else {
             // `true` allows anything and `false` nothing; neither has a form in the subset.
-            self.lose(at, "boolean schema");
-            return any_scalar();
+            self.lose(at, "boolean schema", Effect::PlainValue);
+            return Value::Object(any_scalar());
         };
         let mut out = Map::new();
-        if let Some(Value::Object(defs)) = source.get("$defs") {
-            let defs = defs.iter().map(|(name, def)| (name.clone(), self.schema(def, &join(at, &["$defs", name]))));
-            out.insert("$defs".to_owned(), Value::Object(defs.collect()));
-        }
-        if let Some(reference) = source.get("$ref") {
-            for keyword in source.keys().filter(|k| !["$ref", "$defs", "description"].contains(&k.as_str())) {
-                if !ANNOTATIONS.contains(&keyword.as_str()) {
-                    self.lose(at, keyword);
+        self.definitions(source, &mut out, at);
+        if let Some(Value::String(reference)) = source.get("$ref") {
+            for keyword in source.keys().filter(|k| !["$ref", "description"].contains(&k.as_str())) {
+                if !ANNOTATIONS.contains(&keyword.as_str()) && !DEFINITIONS.contains(&keyword.as_str()) {
+                    self.lose(at, keyword, Effect::Unsaid);
                 }
             }
-            out.insert("$ref".to_owned(), reference.clone());
+            let renamed = reference.strip_prefix("#/definitions/").map(|name| format!("#/$defs/{name}"));
+            let reference = renamed.unwrap_or_else(|| reference.clone());
+            self.references.push((at.to_owned(), reference.clone()));
+            out.insert("$ref".to_owned(), Value::String(reference));
             return Value::Object(out);
         }
         for (keyword, value) in source {
@@ -116,7 +135,9 @@ impl Deriver {
                     out.insert("enum".to_owned(), json!([value]));
                 }
                 // Beside them, a branch would have to repeat every property: each object says all that it may have.
-                "anyOf" | "oneOf" if source.contains_key("properties") => self.lose(at, keyword),
+                "anyOf" | "oneOf" if source.contains_key("properties") => self.lose(at, keyword, Effect::Unsaid),
+                // Only one of the two has a place; `anyOf` comes first.
+                "oneOf" if source.contains_key("anyOf") => self.lose(at, keyword, Effect::Unsaid),
                 "anyOf" | "oneOf" => {
                     let branches = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
                     let branches =
@@ -126,29 +147,60 @@ impl Deriver {
                 "items" => {
                     out.insert(keyword.clone(), self.schema(value, &join(at, &[keyword])));
                 }
-                "$defs" | "properties" | "required" => {}
+                "required" if !is_object(source) => self.lose(at, keyword, Effect::Unsaid),
+                "$defs" | "definitions" | "properties" | "required" => {}
                 "additionalProperties" | "unevaluatedProperties" if *value == json!(false) => {}
                 _ if ANNOTATIONS.contains(&keyword.as_str()) => {}
                 _ if DESCRIBED.iter().any(|(known, _)| known == keyword) => {}
-                _ => self.lose(at, keyword),
+                _ => self.lose(at, keyword, Effect::Unsaid),
             }
         }
         if is_object(source) {
             self.object(source, &mut out, at);
         }
         if allows(source, "array") && source.contains_key("type") && !out.contains_key("items") {
-            self.lose(at, "items");
-            out.insert("items".to_owned(), any_scalar());
+            self.lose(at, "items", Effect::PlainValue);
+            out.insert("items".to_owned(), Value::Object(any_scalar()));
+        }
+        if !["type", "enum", "anyOf"].iter().any(|keyword| out.contains_key(*keyword)) {
+            // Anything at all has no form in the subset.
+            self.lose(at, "type", Effect::PlainValue);
+            out.extend(any_scalar());
         }
         describe(source, &mut out);
         Value::Object(out)
+    }
+
+    fn definitions(&mut self, source: &Map<String, Value>, out: &mut Map<String, Value>, at: &str) {
+        let mut definitions = Map::new();
+        for keyword in DEFINITIONS {
+            for (name, definition) in source.get(keyword).and_then(Value::as_object).into_iter().flatten() {
+                if definitions.contains_key(name) {
+                    self.lose(&join(at, &[keyword]), name, Effect::Unsaid);
+                } else {
+                    definitions.insert(name.clone(), self.schema(definition, &join(at, &[keyword, name])));
+                }
+            }
+        }
+        if !definitions.is_empty() {
+            out.insert("$defs".to_owned(), Value::Object(definitions));
+        }
     }
 
     fn object(&mut self, source: &Map<String, Value>, out: &mut Map<String, Value>, at: &str) {
         let empty = Map::new();
         let properties = source.get("properties").and_then(Value::as_object).unwrap_or(&empty);
         if properties.is_empty() {
-            self.lose(at, "properties");
+            self.lose(at, "properties", Effect::EmptyObject);
+        }
+        let required = source.get("required").and_then(Value::as_array).into_iter().flatten();
+        for name in required.filter_map(Value::as_str) {
+            let effect = match properties.get(name) {
+                None => Effect::Unwritable,
+                Some(property) if is_read_only(property) => Effect::LeftToCode,
+                Some(_) => continue,
+            };
+            self.lose(at, &format!("required {name:?}"), effect);
         }
         let mut strict = Map::new();
         for (name, property) in properties.iter().filter(|(_, property)| !is_read_only(property)) {
@@ -169,8 +221,9 @@ fn join(at: &str, segments: &[&str]) -> String {
 }
 
 /// A schema for "some plain value", where the canonical one does not say which.
-fn any_scalar() -> Value {
-    json!({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "null"}]})
+fn any_scalar() -> Map<String, Value> {
+    let kinds = ["string", "number", "boolean", "null"].map(|kind| json!({"type": kind}));
+    Map::from_iter([("anyOf".to_owned(), json!(kinds))])
 }
 
 fn allows(schema: &Map<String, Value>, kind: &str) -> bool {
@@ -239,123 +292,6 @@ fn describe(source: &Map<String, Value>, out: &mut Map<String, Value>) {
     }
     let written = out.get("description").and_then(Value::as_str).map(|text| format!("{text} ")).unwrap_or_default();
     out.insert("description".to_owned(), Value::String(format!("{written}({})", said.join(", "))));
-}
-
-/// Whether there is a null anywhere in a document.
-pub(crate) fn holds_null(document: &Value) -> bool {
-    match document {
-        Value::Null => true,
-        Value::Array(items) => items.iter().any(holds_null),
-        Value::Object(map) => map.values().any(holds_null),
-        _ => false,
-    }
-}
-
-/// Removes each null that stands for "left out": a property that the canonical schema neither requires nor lets be null.
-pub fn strip_nulls(document: &mut Value, canonical: &Value) {
-    strip(document, canonical, canonical, MAX_REFS);
-}
-
-/// `refs_left` bounds how deep the schema goes without going deeper into the value.
-fn strip(value: &mut Value, schema: &Value, root: &Value, refs_left: usize) {
-    let Some(map) = resolve(schema, root).as_object() else {
-        return;
-    };
-    match value {
-        Value::Object(object) => {
-            if let Some(Value::Object(properties)) = map.get("properties") {
-                object.retain(|name, value| match properties.get(name) {
-                    Some(property) if value.is_null() => {
-                        is_required(map, name) || permits_null(property, root, MAX_REFS)
-                    }
-                    _ => true,
-                });
-                for (name, value) in object.iter_mut() {
-                    if let Some(property) = properties.get(name) {
-                        strip(value, property, root, MAX_REFS);
-                    }
-                }
-            }
-        }
-        Value::Array(items) => {
-            let tuple = map.get("prefixItems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            for (index, item) in items.iter_mut().enumerate() {
-                if let Some(schema) = tuple.get(index).or_else(|| map.get("items")) {
-                    strip(item, schema, root, MAX_REFS);
-                }
-            }
-        }
-        _ => return,
-    }
-    if refs_left == 0 {
-        return;
-    }
-    for keyword in ["allOf", "anyOf", "oneOf"] {
-        let branches = map.get(keyword).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let all = keyword == "allOf";
-        let fitting: Vec<&Value> = branches.iter().filter(|branch| all || could_be(value, branch, root)).collect();
-        for branch in if all { &fitting[..] } else { &fitting[..fitting.len().min(1)] } {
-            strip(value, branch, root, refs_left - 1);
-        }
-    }
-}
-
-/// Whether a value has the type, the names and the constants of an alternative; enough to tell alternatives apart.
-fn could_be(value: &Value, branch: &Value, root: &Value) -> bool {
-    let Some(map) = resolve(branch, root).as_object() else {
-        return false;
-    };
-    let kind = match value {
-        Value::Object(_) => "object",
-        Value::Array(_) => "array",
-        _ => return false,
-    };
-    if !allows(map, kind) {
-        return false;
-    }
-    let (Value::Object(object), Some(Value::Object(properties))) = (value, map.get("properties")) else {
-        return true;
-    };
-    object.iter().all(|(name, value)| {
-        properties.get(name).is_some_and(|property| {
-            let property = resolve(property, root);
-            let constant = property.get("const").is_none_or(|constant| constant == value);
-            let listed = property.get("enum").and_then(Value::as_array).is_none_or(|list| list.contains(value));
-            value.is_null() || (constant && listed)
-        })
-    })
-}
-
-fn permits_null(schema: &Value, root: &Value, refs_left: usize) -> bool {
-    let Some(map) = resolve(schema, root).as_object() else {
-        return schema != &json!(false);
-    };
-    if map.get("const").is_some_and(|constant| !constant.is_null()) {
-        return false;
-    }
-    if map.get("enum").and_then(Value::as_array).is_some_and(|values| !values.contains(&Value::Null)) {
-        return false;
-    }
-    let alternatives = ["anyOf", "oneOf"].into_iter().filter_map(|keyword| map.get(keyword)?.as_array());
-    let fits = |branches: &Vec<Value>| {
-        refs_left > 0 && branches.iter().any(|branch| permits_null(branch, root, refs_left - 1))
-    };
-    allows(map, "null") && alternatives.into_iter().all(fits)
-}
-
-/// Follows local `$ref`s; a reference that leads nowhere or in a circle resolves to itself.
-fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
-    let mut at = schema;
-    for _ in 0..MAX_REFS {
-        let Some(pointer) = at.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix('#')) else {
-            return at;
-        };
-        let Some(target) = root.pointer(pointer) else {
-            return at;
-        };
-        at = target;
-    }
-    at
 }
 
 #[cfg(test)]

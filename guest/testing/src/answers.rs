@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::fixture::{FixtureError, is_stray, list, misnamed, read_text};
+use crate::fixture::{FixtureError, is_stray, list, misnamed, read_answer};
 
 /// Reads `answers/1.json`, `answers/2.txt`, … A folder that is not there holds none.
 ///
@@ -24,7 +24,7 @@ pub(crate) fn read(folder: &Path) -> Result<Vec<String>, FixtureError> {
         let Some(number) = number else {
             return Err(misnamed(&path, "answers are named by their number: 1.json, 2.txt"));
         };
-        if numbered.insert(number, read_text(&path)?).is_some() {
+        if numbered.insert(number, read_answer(&path)?).is_some() {
             return Err(misnamed(folder, format!("it has answer {number} twice")));
         }
     }

@@ -17,6 +17,8 @@ use assay_runtime::build::{BuildError, is_name, section, with_section};
 use assay_runtime::{Answer, Transcript};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::example::{MODEL, RECEIVED_AT};
 use crate::fuel::{FUEL_TOML, Fuel};
@@ -28,6 +30,9 @@ const SECTION: &str = "assay:fixtures";
 const EXPECTED: &str = "expected.json";
 const FACTS: &str = "fixture.toml";
 const ANSWERS: &str = "answers";
+/// Bytes of a transcript, and of an answer, that a worker takes unless it is told otherwise.
+const TRANSCRIPT_BYTES: u64 = 10 << 20;
+const ANSWER_BYTES: u64 = 4 << 20;
 /// The extensions of transcripts, and their media types.
 const MEDIA_TYPES: [(&str, &str); 2] = [("txt", "text/plain"), ("vtt", "text/vtt")];
 
@@ -71,16 +76,33 @@ pub struct FixtureFacts {
     pub attributes: BTreeMap<String, String>,
 }
 
+impl FixtureFacts {
+    /// Whether a worker could say so of a file.
+    fn check(&self) -> Result<(), String> {
+        let known = |media_type: &String| MEDIA_TYPES.iter().any(|(_, known)| known == media_type);
+        if let Some(media_type) = self.media_type.as_ref().filter(|media_type| !known(media_type)) {
+            return Err(format!("media-type {media_type:?}: a worker has text/plain and text/vtt"));
+        }
+        let utc = |time: &str| OffsetDateTime::parse(time, &Rfc3339).is_ok_and(|time| time.offset().is_utc());
+        match &self.received_at {
+            Some(time) if !utc(time) => {
+                Err(format!("received-at {time:?}: write RFC 3339 in UTC, as in {RECEIVED_AT}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Why a fixture cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
     /// A file or folder.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Io {
         /// Which.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says; part of the message, so no source beside it.
+        error: io::Error,
     },
     /// A file that is not what it should be.
     #[error("{path}: {reason}")]
@@ -94,7 +116,7 @@ pub enum FixtureError {
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> FixtureError {
     let path = path.to_owned();
-    |source| FixtureError::Io { path, source }
+    |error| FixtureError::Io { path, error }
 }
 
 fn malformed(path: &Path, reason: impl ToString) -> FixtureError {
@@ -135,6 +157,7 @@ impl Fixture {
             Err(error) if error.kind() == io::ErrorKind::NotFound => FixtureFacts::default(),
             Err(error) => return Err(io_at(&facts)(error)),
         };
+        facts.check().map_err(|reason| malformed(&folder.join(FACTS), reason))?;
         let transcript = Transcript {
             id: facts.id.unwrap_or_else(|| "fixture".to_owned()),
             text: document_text(&path)?,
@@ -268,7 +291,7 @@ fn document(folder: &Path) -> Result<(PathBuf, &'static str), FixtureError> {
 
 /// A document as a worker takes it: without a byte-order mark, and not empty.
 fn document_text(path: &Path) -> Result<String, FixtureError> {
-    let text = fs::read_to_string(path).map_err(io_at(path))?;
+    let text = read_at_most(path, TRANSCRIPT_BYTES)?;
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     if text.trim().is_empty() {
         return Err(malformed(path, "it is empty; a worker gives no guest an empty transcript"));
@@ -287,7 +310,16 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FixtureError> {
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(io_at(folder))).collect()
 }
 
-pub(crate) fn read_text(path: &Path) -> Result<String, FixtureError> {
+pub(crate) fn read_answer(path: &Path) -> Result<String, FixtureError> {
+    read_at_most(path, ANSWER_BYTES)
+}
+
+/// A text that a worker would let a guest see.
+fn read_at_most(path: &Path, limit: u64) -> Result<String, FixtureError> {
+    let bytes = path.metadata().map_err(io_at(path))?.len();
+    if bytes > limit {
+        return Err(malformed(path, format!("{bytes} bytes; a worker takes at most {limit}")));
+    }
     fs::read_to_string(path).map_err(io_at(path))
 }
 
@@ -392,6 +424,15 @@ mod tests {
         assert!(refused(&[("transcript.txt", " \n")]).contains("it is empty"));
         assert!(refused(&[("transcript.txt", "x"), ("transcript.vtt", "x")]).contains("which of them"));
         assert!(refused(&[("transcript.txt", "x"), ("fixture.toml", "file = 'x'")]).contains("file"));
+        for facts in
+            ["media-type = 'text/html'", "received-at = 'yesterday'", "received-at = '2026-01-05T09:00:00+02:00'"]
+        {
+            let error = refused(&[("transcript.txt", "x"), ("fixture.toml", facts)]);
+            assert!(error.contains("fixture.toml: ") && error.contains(&facts[..8]), "{error}");
+        }
+        let large = "x".repeat(ANSWER_BYTES as usize + 1);
+        let error = refused(&[("transcript.txt", "x"), ("answers/1.txt", &large)]);
+        assert!(error.ends_with("answers/1.txt: 4194305 bytes; a worker takes at most 4194304"), "{error}");
         assert!(refused(&[("transcript.txt", "x"), ("expected.json", "{")]).contains("expected.json"));
         assert!(refused(&[("transcript.txt", "x"), ("answers/first.json", "")]).contains("first.json"));
         assert!(refused(&[("transcript.txt", "x"), ("answers/2.json", "")]).contains("answer 1 is missing"));

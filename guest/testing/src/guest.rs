@@ -25,12 +25,12 @@ pub struct Guest {
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
     /// The file.
-    #[error("read {path}: {source}")]
+    #[error("read {path}: {error}")]
     Unreadable {
         /// Which.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says; part of the message, so no source beside it.
+        error: io::Error,
     },
     /// A rule of admission.
     #[error(transparent)]
@@ -53,7 +53,7 @@ impl Guest {
     /// When this machine cannot run guests at all.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, GuestError> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(|source| GuestError::Unreadable { path: path.to_owned(), source })?;
+        let bytes = fs::read(path).map_err(|error| GuestError::Unreadable { path: path.to_owned(), error })?;
         Self::from_bytes(&bytes)
     }
 

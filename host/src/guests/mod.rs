@@ -11,7 +11,7 @@ mod shelf;
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use assay_runtime::{Compiler, LoadError, Options, Runtime};
+use assay_runtime::{Compiler, Digest, LoadError, Options, Runtime};
 use bytes::Bytes;
 pub use config::{GuestsConfig, GuestsLimits, JobLimits};
 use parking_lot::RwLock;
@@ -94,6 +94,16 @@ impl Guests {
         let release = Release::load(&self.runtime, bytes).await?;
         self.shelf.write().keep(release);
         Ok(())
+    }
+
+    /// As [`Self::keep`], where the image of the digest is in this machine's cache; whether it is.
+    ///
+    /// # Errors
+    /// As for any guest that does not load.
+    pub async fn keep_cached(&self, digest: Digest) -> Result<bool, LoadError> {
+        let Some(release) = Release::load_cached(&self.runtime, digest).await? else { return Ok(false) };
+        self.shelf.write().keep(release);
+        Ok(true)
     }
 
     /// Drops every release that was kept for jobs of which none has pinned it any more. A job in hand has its own hold

@@ -3,7 +3,8 @@
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use assay_runtime::{
-    Answer, Call, Fault, Finding, Guest, LoadError, LogLine, Manifest, Prompt, Runtime, Step, Transcript, Verifier,
+    Answer, Call, Digest, Fault, Finding, Guest, LoadError, LogLine, Manifest, Prompt, Runtime, Step, Transcript,
+    Verifier,
 };
 
 use crate::{
@@ -43,7 +44,19 @@ impl Release {
     /// # Errors
     /// [`LoadError`], which names the rule of admission that it breaks.
     pub async fn load(runtime: &Runtime, bytes: &[u8]) -> Result<Self, LoadError> {
-        let guest = runtime.load(bytes).await?;
+        Self::of(runtime, runtime.load(bytes).await?).await
+    }
+
+    /// Loads a guest whose image is in this machine's cache; none where it is not.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn load_cached(runtime: &Runtime, digest: Digest) -> Result<Option<Self>, LoadError> {
+        let Some(guest) = runtime.load_cached(digest).await? else { return Ok(None) };
+        Self::of(runtime, guest).await.map(Some)
+    }
+
+    async fn of(runtime: &Runtime, guest: Guest) -> Result<Self, LoadError> {
         let verifier = runtime.verifier(&guest.manifest().schema).await?.beside(&guest);
         let names = findings::property_names(&guest.manifest().schema);
         Ok(Self { digest: guest.digest().to_string(), guest, verifier, names, shared: SharedTexts::default() })

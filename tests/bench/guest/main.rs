@@ -152,11 +152,13 @@ fn report_loads(build: &loads::Build, loads: &loads::Loads, bounds: &mut Bounds)
 fn report_transfer(transfer: &transfer::Transfer) {
     let gigabytes = |spread: &Spread| 2.0 * transfer.bytes as f64 / spread.p50() / 1e3;
     println!(
-        "  {:>4} KB in and out: p50 {:>8.1} us, {:>5.2} GB/s; in a fresh instance {:>8.1} us, {:>5.2} GB/s",
+        "  {:>4} KB in and out: p50 {:>8.1} us, p99 {:>8.1}, {:>5.2} GB/s; in a fresh instance {:>8.1} us, {:>8.1}, {:>5.2} GB/s",
         transfer.bytes >> 10,
         transfer.warm.p50(),
+        transfer.warm.p99(),
         gigabytes(&transfer.warm),
         transfer.fresh.p50(),
+        transfer.fresh.p99(),
         gigabytes(&transfer.fresh)
     );
 }

@@ -1,6 +1,6 @@
 //! Tests of the derivation and of taking the nulls out again.
 
-use super::{Loss, derive, strip_nulls};
+use super::{Effect, Loss, derive, strip_nulls};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -51,6 +51,14 @@ fn the_derived_schema_is_what_strict_providers_take() {
     );
 }
 
+fn loss(pointer: &str, keyword: &str, effect: Effect) -> Loss {
+    Loss { pointer: pointer.into(), keyword: keyword.into(), effect }
+}
+
+fn plain() -> Value {
+    json!({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "null"}]})
+}
+
 #[test]
 fn what_the_subset_cannot_express_is_said() {
     let (strict, losses) = derive(&json!({
@@ -62,14 +70,13 @@ fn what_the_subset_cannot_express_is_said() {
         },
         "allOf": [{"required": ["map"]}]
     }));
-    let loss = |pointer: &str, keyword: &str| Loss { pointer: pointer.into(), keyword: keyword.into() };
     for expected in [
-        loss("", "allOf"),
-        loss("/properties/map", "additionalProperties"),
-        loss("/properties/map", "properties"),
-        loss("/properties/either/oneOf/0", "not"),
-        loss("/properties/pair", "prefixItems"),
-        loss("/properties/pair", "items"),
+        loss("", "allOf", Effect::Unsaid),
+        loss("/properties/map", "additionalProperties", Effect::Unsaid),
+        loss("/properties/map", "properties", Effect::EmptyObject),
+        loss("/properties/either/oneOf/0", "not", Effect::Unsaid),
+        loss("/properties/pair", "prefixItems", Effect::Unsaid),
+        loss("/properties/pair", "items", Effect::PlainValue),
     ] {
         assert!(losses.contains(&expected), "{expected:?} is missing in {losses:?}");
     }
@@ -161,10 +168,73 @@ fn alternatives_beside_properties_are_a_loss_and_alone_they_are_kept() {
     let properties = json!({"a": {"type": "string"}, "b": {"type": "string"}});
     for keyword in ["anyOf", "oneOf"] {
         let (strict, losses) = derive(&json!({"type": "object", "properties": properties, keyword: alternatives}));
-        assert_eq!(losses, [Loss { pointer: String::new(), keyword: keyword.into() }]);
+        assert_eq!(losses, [loss("", keyword, Effect::Unsaid)]);
         assert!(strict.get("anyOf").is_none() && strict["properties"]["a"].is_object());
     }
     let (strict, losses) = derive(&json!({"type": "object", "properties": {"x": {"anyOf": [{"type": "string"}]}}}));
     assert_eq!(losses, []);
     assert!(strict["properties"]["x"]["anyOf"].is_array());
+}
+
+#[test]
+fn a_required_name_that_is_no_property_is_said_because_no_answer_can_have_it() {
+    let properties = json!({"title": {"type": "string"}});
+    let (strict, losses) =
+        derive(&json!({"type": "object", "properties": properties, "required": ["title", "summary"]}));
+    assert_eq!(losses, [loss("", "required \"summary\"", Effect::Unwritable)]);
+    assert_eq!(strict["required"], json!(["title"]));
+    assert!(losses[0].to_string().contains("not let write it"), "{}", losses[0]);
+    let id = json!({"id": {"type": "string", "readOnly": true}});
+    let (_, losses) = derive(&json!({"type": "object", "properties": id, "required": ["id"]}));
+    assert_eq!(losses, [loss("", "required \"id\"", Effect::LeftToCode)]);
+    let (_, losses) = derive(&json!({"type": "object", "properties": {"a": {"type": "string", "required": ["b"]}}}));
+    assert_eq!(losses, [loss("/properties/a", "required", Effect::Unsaid)]);
+}
+
+#[test]
+fn definitions_under_their_old_name_are_kept_under_the_new_one() {
+    let text = json!({"type": "string"});
+    let (strict, losses) = derive(&json!({
+        "type": "object", "required": ["x", "y"], "definitions": {"t": text, "u": text}, "$defs": {"u": {"type": "integer"}},
+        "properties": {"x": {"$ref": "#/definitions/t"}, "y": {"$ref": "#/$defs/u"}}
+    }));
+    assert_eq!(strict["$defs"], json!({"u": {"type": "integer"}, "t": text}));
+    assert_eq!(strict["properties"], json!({"x": {"$ref": "#/$defs/t"}, "y": {"$ref": "#/$defs/u"}}));
+    assert_eq!(losses, [loss("/definitions", "u", Effect::Unsaid)]);
+}
+
+#[test]
+fn a_reference_that_leads_nowhere_in_the_variant_becomes_a_plain_value_and_is_said() {
+    for reference in ["#anchored", "https://example.org/s#/$defs/x", "#/properties/y/oneOf/0", "#/$defs/a%20b"] {
+        let (strict, losses) = derive(&json!({
+            "$id": "https://example.org/s", "type": "object", "required": ["x", "y"],
+            "$defs": {"x": {"$anchor": "anchored", "type": "object", "properties": {"z": {"type": "string"}}}, "a b": {"type": "null"}},
+            "properties": {"x": {"$ref": reference}, "y": {"oneOf": [{"type": "string"}]}}
+        }));
+        assert_eq!(strict["properties"]["x"], plain(), "{reference}");
+        assert_eq!(losses, [loss("/properties/x", "$ref", Effect::PlainValue)], "{reference}");
+    }
+    let (strict, losses) = derive(&json!({"type": "object", "properties": {"again": {"$ref": "#"}}}));
+    assert_eq!((losses, &strict["properties"]["again"]["anyOf"][0]), (vec![], &json!({"$ref": "#"})));
+}
+
+#[test]
+fn of_any_of_and_one_of_on_one_level_the_former_is_kept_and_the_latter_said() {
+    let (strict, losses) = derive(&json!({"type": "object", "required": ["v"], "properties": {
+        "v": {"anyOf": [{"type": "string"}, {"type": "integer"}], "oneOf": [{"type": "string"}, {"type": "null"}]}
+    }}));
+    assert_eq!(strict["properties"]["v"], json!({"anyOf": [{"type": "string"}, {"type": "integer"}]}));
+    assert_eq!(losses, [loss("/properties/v", "oneOf", Effect::Unsaid)]);
+}
+
+#[test]
+fn what_may_be_anything_becomes_a_plain_value_and_a_root_that_is_no_object_is_said() {
+    let (strict, losses) =
+        derive(&json!({"type": "object", "required": ["free"], "properties": {"free": {"description": "Free."}}}));
+    let mut free = plain();
+    free["description"] = json!("Free.");
+    assert_eq!(strict["properties"]["free"], free);
+    assert_eq!(losses, [loss("/properties/free", "type", Effect::PlainValue)]);
+    let (_, losses) = derive(&json!({"type": "array", "items": {"type": "string"}}));
+    assert_eq!(losses, [loss("", "type", Effect::NoObject)]);
 }

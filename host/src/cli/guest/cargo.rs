@@ -127,10 +127,18 @@ fn sources(folder: &Path, root: &Path, list: &Path) -> anyhow::Result<Vec<PathBu
         files.split(' ').filter(|file| !file.is_empty()).map(|file| PathBuf::from(file.replace('\0', " "))).collect();
     files.extend(SETTINGS.iter().map(|name| root.join(name)));
     files.push(folder.join("Cargo.toml"));
+    // A package that lies in a folder decides by its manifest, too, what cargo makes of its files.
+    let manifests: Vec<_> = files.iter().filter_map(|file| manifest_of(file)).collect();
+    files.extend(manifests);
     files.retain(|file| file.is_file());
     files.sort();
     files.dedup();
     Ok(files)
+}
+
+/// The manifest of the package that a file belongs to.
+fn manifest_of(file: &Path) -> Option<PathBuf> {
+    file.ancestors().skip(1).map(|folder| folder.join("Cargo.toml")).find(|manifest| manifest.is_file())
 }
 
 fn hash(root: &Path, files: &[PathBuf]) -> anyhow::Result<String> {
@@ -191,5 +199,29 @@ impl Toolchain {
             command.env("RUSTUP_TOOLCHAIN", toolchain);
         }
         command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_of_every_package_in_a_folder_is_among_the_sources() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a guest");
+        let files = ["Cargo.toml", "Cargo.lock", "src/lib.rs", "vendor/sdk/Cargo.toml", "vendor/sdk/src/lib.rs"];
+        for name in files {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let escaped = |name: &str| root.join(name).display().to_string().replace(' ', "\\ ");
+        let list = folder.path().join("guest.d");
+        let line = format!("guest.wasm: {} {}\n", escaped("src/lib.rs"), escaped("vendor/sdk/src/lib.rs"));
+        fs::write(&list, line).unwrap();
+        let mut expected = files.map(|name| root.join(name));
+        expected.sort();
+        assert_eq!(sources(&root, &root, &list).unwrap(), expected);
     }
 }
