@@ -109,6 +109,72 @@ async fn a_fault_of_the_folder_is_told_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_component_is_written_into_a_folder_under_its_own_name_and_a_file_of_a_guest_is_no_guest() {
+    let (folder, guest) = new_guest("minutes-v1").await;
+    let built = assay(&["guest", "build", text(&guest), "--out", text(folder.path()), "--json"]).await;
+    assert!(built.ok, "{}", built.stderr);
+    assert_eq!(built.json()["file"], text(&folder.path().join("minutes-v1.wasm")));
+    assert!(folder.path().join("minutes-v1.wasm").is_file());
+    let fresh = folder.path().join("guests/");
+    assert!(assay(&["guest", "build", text(&guest), "--out", &format!("{}/", fresh.display())]).await.ok);
+    assert!(fresh.join("minutes-v1.wasm").is_file());
+    let refused = assay(&["guest", "build", text(&guest.join("guest.toml"))]).await;
+    let cure = format!("name the guest's folder, {}", guest.display());
+    assert!(!refused.ok && refused.stderr.contains(&cure), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_whose_fixtures_cannot_be_read_breaks_that_rule_and_can_be_tried() {
+    let (folder, guest) = new_guest("minutes-v1").await;
+    let component = folder.path().join("minutes-v1.wasm");
+    assert!(assay(&["guest", "build", text(&guest), "--out", text(&component)]).await.ok);
+    let mut bytes = fs::read(&component).unwrap();
+    let fixtures = b"[{\"name\":\"asks\"";
+    let at = bytes.windows(fixtures.len()).position(|window| window == fixtures).unwrap();
+    bytes[at] = b'#';
+    fs::write(&component, bytes).unwrap();
+
+    let checked = assay(&["guest", "check", text(&component), "--json"]).await;
+    assert!(!checked.ok);
+    let rules = checked.json()["rules"].as_array().unwrap().clone();
+    let verdict = |name: &str| rules.iter().find(|rule| rule["name"] == name).unwrap()["verdict"].clone();
+    assert_eq!(["schema", "fixtures", "second check"].map(verdict), ["ok", "failed", "skipped"], "{rules:?}");
+    let call = folder.path().join("call.txt");
+    fs::write(&call, TRANSCRIPT).unwrap();
+    let tried = assay(&["guest", "try", text(&component), text(&call), "--stand-in"]).await;
+    assert!(tried.ok, "{}{}", tried.stdout, tried.stderr);
+    let tested = assay(&["guest", "test", text(&component)]).await;
+    assert!(!tested.ok && tested.stderr.contains("assay:fixtures"), "{}", tested.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_over_the_limit_of_size_breaks_that_rule_and_is_not_built() {
+    let (_folder, guest) = new_guest("minutes-v1").await;
+    let environment: BTreeMap<_, _> = [("GUEST_COMPONENT_BYTES".to_owned(), "1000000".to_owned())].into();
+    let cure = "leave out what it does not need";
+    let checked = assay_with(&environment, &["guest", "check", text(&guest)]).await;
+    let row = |rule: &str| checked.stdout.lines().find(|line| line.starts_with(rule)).unwrap_or_default().to_owned();
+    assert!(!checked.ok && row("size").contains("FAILED"), "{}{}", checked.stdout, checked.stderr);
+    assert!(row("fixtures").contains("skipped") && checked.stdout.contains(cure), "{}", checked.stdout);
+    let built = assay_with(&environment, &["guest", "build", text(&guest)]).await;
+    assert!(!built.ok && built.stderr.contains(cure), "{}", built.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_without_fixtures_is_told_where_they_are_recorded() {
+    let (folder, guest) = new_guest("minutes-v1").await;
+    fs::remove_dir_all(guest.join("fixtures")).unwrap();
+    let tested = assay(&["guest", "test", text(&guest)]).await;
+    let of_folder = format!("`assay guest try {} TRANSCRIPT --record NAME` writes one", guest.display());
+    assert!(!tested.ok && tested.stderr.contains(&of_folder), "{}", tested.stderr);
+    let component = folder.path().join("minutes-v1.wasm");
+    assert!(assay(&["guest", "build", text(&guest), "--out", text(&component)]).await.ok);
+    let tested = assay(&["guest", "test", text(&component)]).await;
+    let of_component = "record one into the folder of its sources, and build it again";
+    assert!(!tested.ok && tested.stderr.contains(of_component), "{}", tested.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_schema_for_the_model_cannot_say_is_told_when_the_guest_is_built() {
     let (_folder, guest) = new_guest("minutes-v1").await;
     replace(
@@ -225,6 +291,19 @@ async fn a_trial_takes_its_answers_from_the_model_or_from_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trial_takes_what_a_worker_takes_of_a_transcript() {
+    let (folder, guest) = new_guest("minutes-v1").await;
+    let call = folder.path().join("CALL.TXT");
+    fs::write(&call, TRANSCRIPT).unwrap();
+    let arguments = ["guest", "try", text(&guest), text(&call), "--stand-in"];
+    let limited = |bytes: usize| [("TRANSCRIPT_MAX_BYTES".to_owned(), bytes.to_string())].into();
+    let taken = assay_with(&limited(TRANSCRIPT.len()), &arguments).await;
+    assert!(taken.ok, "{}{}", taken.stdout, taken.stderr);
+    let refused = assay_with(&limited(TRANSCRIPT.len() - 1), &arguments).await;
+    assert!(!refused.ok && refused.stderr.contains("TRANSCRIPT_MAX_BYTES"), "{}", refused.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_folder_runs_a_watched_trial_again_and_buys_no_answer_twice() {
     let (folder, guest) = new_guest("minutes-v1").await;
     let call = folder.path().join("call.txt");
@@ -243,4 +322,15 @@ async fn a_change_of_the_folder_runs_a_watched_trial_again_and_buys_no_answer_tw
     process.wait_for_stdout("another question", |lines| times(lines, "Say nothing else.") > 0).await;
     process.wait_for_stdout("a third trial", |lines| times(lines, "second check") == 3).await;
     assert_eq!(world.model.calls(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_trial_waits_for_a_transcript_that_is_not_there_yet() {
+    let (folder, guest) = new_guest("minutes-v1").await;
+    let call = folder.path().join("call.txt");
+    let process =
+        AssayProcess::spawn(&["guest", "try", text(&guest), text(&call), "--stand-in", "--watch"], &BTreeMap::new());
+    process.wait_for_line("watching").await;
+    fs::write(&call, TRANSCRIPT).unwrap();
+    process.wait_for_stdout("a trial", |lines| lines.iter().any(|line| line.contains("second check"))).await;
 }

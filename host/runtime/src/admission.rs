@@ -18,7 +18,7 @@ const GUEST_INTERFACE: &str = "assay:report/guest@0.1.0";
 /// Longest version name in a manifest, in bytes.
 const MAX_VERSION_BYTES: usize = 64;
 /// Longest description in a manifest, in bytes.
-const MAX_DESCRIPTION_BYTES: usize = 4 << 10;
+pub(crate) const MAX_DESCRIPTION_BYTES: usize = 4 << 10;
 
 /// WebAssembly 2.0, tail calls, constant expressions, and components; no threads, GC, exceptions, 64-bit or several memories, relaxed SIMD, no asynchronous components.
 const FEATURES: WasmFeatures = WasmFeatures::WASM2

@@ -13,7 +13,8 @@ use super::error::BuildError;
 use super::parts::{Message, Parts};
 use super::stamp::{SourceHash, Stamp};
 use super::{Builder, Built};
-use crate::admission::is_version;
+use crate::admission::{MAX_DESCRIPTION_BYTES, is_version};
+use crate::limits::Limits;
 
 /// The file that makes a folder a guest without code.
 pub const GUEST_TOML: &str = "guest.toml";
@@ -58,6 +59,14 @@ impl GuestToml {
             if !is_version(version) {
                 return Err(format!("{field} {version:?} is no name that a worker takes"));
             }
+        }
+        // As a worker admits it, so that what is built can be deployed.
+        let bytes = self.description.len();
+        if bytes > MAX_DESCRIPTION_BYTES {
+            return Err(format!("{bytes} bytes of description, over {MAX_DESCRIPTION_BYTES}"));
+        }
+        if self.description.contains(char::is_control) {
+            return Err("description must be one line, without control characters".to_owned());
         }
         if self.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
             return Err("temperature must be 0 to 2".to_owned());
@@ -113,7 +122,7 @@ pub enum FolderError {
         /// What is wrong, and where.
         message: String,
     },
-    /// A value in `guest.toml` that no guest can have.
+    /// A value in `guest.toml`, or a schema, that no guest can have.
     #[error("read {path}: {reason}")]
     Value {
         /// Which.
@@ -144,6 +153,7 @@ impl Folder {
         toml.check().map_err(|reason| FolderError::Value { path: path.clone(), reason })?;
         let (prompt, schema) = (folder.join(&toml.prompt), folder.join(&toml.schema));
         let (prompt_text, schema_text) = (read(&prompt)?, read(&schema)?);
+        check_schema(&schema_text).map_err(|reason| FolderError::Value { path: schema.clone(), reason })?;
         let messages = messages(&prompt_text).map_err(|reason| FolderError::Prompt { path: prompt.clone(), reason })?;
         let mut hash = SourceHash::default();
         let sources = [(Path::new(GUEST_TOML), &text), (&toml.prompt, &prompt_text), (&toml.schema, &schema_text)];
@@ -189,6 +199,12 @@ fn read(path: &Path) -> Result<String, FolderError> {
     }
 }
 
+/// The size that a worker admits; the rest is the generic guest's to judge.
+fn check_schema(text: &str) -> Result<(), String> {
+    let (bytes, limit) = (text.len(), Limits::default().schema_bytes);
+    if bytes > limit { Err(format!("{bytes} bytes of schema, over {limit}")) } else { Ok(()) }
+}
+
 /// Divides a prompt into its messages.
 fn messages(text: &str) -> Result<Vec<Message>, &'static str> {
     let mut messages: Vec<Message> = Vec::new();
@@ -227,6 +243,7 @@ fn add_line(text: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Manifest;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -280,6 +297,32 @@ mod tests {
         assert!(divided("hello\n<!-- user -->\n{{transcript}}").unwrap_err().ends_with("whose message begins"));
         assert!(divided("<!-- system -->\n<!-- user -->\nx").unwrap_err().ends_with("a message without a word"));
         assert!(divided("").unwrap_err().ends_with("a message without a word"));
+    }
+
+    #[test]
+    fn a_folder_is_held_to_what_a_worker_admits_of_a_manifest() {
+        let limits = Limits::default();
+        let judged = |description: &str, schema: &str| {
+            let toml = format!("{TOML}description = {description:?}");
+            let folder = folder(&[("guest.toml", &toml), ("prompt.md", "{{transcript}}"), ("schema.json", schema)]);
+            let read = Folder::read(folder.path()).map(|_| ()).map_err(|error| error.to_string());
+            let manifest = Manifest {
+                prompt_version: "p-v1".into(),
+                schema_version: "s.v1".into(),
+                schema: schema.to_owned(),
+                description: description.to_owned(),
+            };
+            assert_eq!(read.is_ok(), crate::admission::manifest(&manifest, &limits).is_ok(), "{read:?}");
+            read
+        };
+        let of_size = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
+        judged(&"d".repeat(4096), &of_size(limits.schema_bytes)).unwrap();
+        let long = judged(&"d".repeat(4097), "{}").unwrap_err();
+        assert!(long.contains("guest.toml") && long.contains("4097 bytes of description, over 4096"), "{long}");
+        let lines = judged("two\nlines", "{}").unwrap_err();
+        assert!(lines.contains("description must be one line, without control characters"), "{lines}");
+        let large = judged("", &of_size(limits.schema_bytes + 1)).unwrap_err();
+        assert!(large.contains("schema.json") && large.contains("1048577 bytes of schema, over 1048576"), "{large}");
     }
 
     #[test]

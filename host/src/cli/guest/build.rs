@@ -32,7 +32,8 @@ pub struct Arguments {
     /// The guest's folder
     #[arg(value_name = "DIR", default_value = ".")]
     path: PathBuf,
-    /// The file to write [default: NAME.wasm in the folder, NAME being the prompt version or the crate]
+    /// The file to write, or a folder for it [default: NAME.wasm in the guest's folder, NAME being the prompt version or
+    /// the crate]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print one JSON document
@@ -64,7 +65,7 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     let maker = Maker::new(vars)?;
     let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
     let stamp = Stamp::of(&made.bytes);
-    let file = arguments.out.clone().unwrap_or_else(|| source.path().join(format!("{}.wasm", stamp.name)));
+    let file = place(arguments.out.as_deref(), source.path(), &stamp.name);
     write(&file, &made.bytes).with_context(|| format!("write {}", file.display()))?;
     let report = Report {
         file,
@@ -85,8 +86,25 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     Ok(ExitCode::SUCCESS)
 }
 
+/// The file to write: in a folder it goes by the guest's own name.
+fn place(out: Option<&Path>, guest: &Path, name: &str) -> PathBuf {
+    // A folder that is to be there is meant by the slash.
+    let is_folder = |path: &Path| path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    match out {
+        Some(file) if !is_folder(file) => file.to_owned(),
+        folder => folder.unwrap_or(guest).join(format!("{name}.wasm")),
+    }
+}
+
 /// A worker may be reading the folder: the file appears whole or not at all.
 fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A link stays one: what it points to is replaced.
+    let target = file.canonicalize();
+    let file = target.as_deref().unwrap_or(file);
+    if file.metadata().is_ok_and(|there| !there.is_file()) {
+        // A device or a pipe takes bytes, and must not become a file.
+        return fs::write(file, bytes);
+    }
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -119,6 +137,45 @@ fn told(report: &Report, colours: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_goes_where_it_is_told_and_in_a_folder_by_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let guest = Path::new("guest");
+        assert_eq!(place(None, guest, "a-v1"), Path::new("guest/a-v1.wasm"));
+        assert_eq!(place(Some(&root.join("b.wasm")), guest, "a-v1"), root.join("b.wasm"));
+        assert_eq!(place(Some(root), guest, "a-v1"), root.join("a-v1.wasm"));
+        assert_eq!(place(Some(Path::new("not/yet/there/")), guest, "a-v1"), Path::new("not/yet/there/a-v1.wasm"));
+    }
+
+    #[test]
+    fn a_link_is_followed_and_not_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("releases/1.wasm"), folder.path().join("current.wasm"));
+        write(&target, b"old").unwrap();
+        std::os::unix::fs::symlink("releases/1.wasm", &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path().join("releases")).unwrap().count(), 1, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_not_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::read(pipe).unwrap())
+        };
+        write(&pipe, b"guest").unwrap();
+        assert!(pipe.metadata().unwrap().file_type().is_fifo());
+        assert_eq!(reader.join().unwrap(), b"guest");
+    }
 
     #[test]
     fn what_was_built_is_told_with_its_losses() {

@@ -7,7 +7,10 @@ use assay_guest_test::{Rule, Verdict, examine};
 use assay_runtime::{Digest, build::Stamp};
 use serde::Serialize;
 
-use super::{make::Maker, source::Source};
+use super::{
+    make::{Made, Maker},
+    source::Source,
+};
 use crate::{
     cli::{exit::Failure, output},
     variables::Variables,
@@ -45,10 +48,17 @@ struct Report {
 pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Failure> {
     let source = Source::at(&arguments.path)?;
     let maker = Maker::new(vars)?;
-    let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
-    let fixtures = source.fixtures(&made.bytes)?;
-    let rules = examine(&maker.runtime()?, &made.bytes, &fixtures, maker.job_limits()).await;
-    let rules = rules.map_err(anyhow::Error::from)?;
+    let made = maker.make_of_any_size(&source).await.with_context(|| format!("build {source}"))?;
+    let fixtures = source.fixtures(&made.bytes);
+    let readable = fixtures.as_deref().unwrap_or_default();
+    let rules = examine(&maker.runtime()?, &made.bytes, readable, maker.job_limits()).await;
+    let mut rules = rules.map_err(anyhow::Error::from)?;
+    if !matches!(source, Source::Component(_)) {
+        cure_size(&mut rules, &made);
+    }
+    if let Err(error) = &fixtures {
+        fail_fixtures(&mut rules, error);
+    }
     let report = Report {
         ok: rules.iter().all(|rule| matches!(rule.verdict, Verdict::Ok | Verdict::Warning)),
         digest: Digest::of(&made.bytes).to_string(),
@@ -61,6 +71,27 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
         output::print(&told(&report))?;
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whoever builds a guest knows what of it is large.
+fn cure_size(rules: &mut [Rule], made: &Made) {
+    for rule in rules.iter_mut().filter(|rule| rule.name == "size" && rule.verdict == Verdict::Failed) {
+        rule.cure = Some(made.cure_of_size().to_owned());
+    }
+}
+
+/// Fixtures that cannot be read break a rule like any other, unless an earlier one is broken.
+fn fail_fixtures(rules: &mut [Rule], error: &anyhow::Error) {
+    let mut rules = rules.iter_mut().skip_while(|rule| rule.name != "fixtures");
+    let Some(fixtures) = rules.next().filter(|rule| rule.verdict != Verdict::Skipped) else { return };
+    fixtures.verdict = Verdict::Failed;
+    fixtures.detail = format!("those that it carries cannot be read: {error:#}");
+    fixtures.cure = Some("build it again from its sources: `assay guest build DIR`".to_owned());
+    for rule in rules {
+        rule.verdict = Verdict::Skipped;
+        rule.detail = "an earlier rule is broken".to_owned();
+        rule.cure = None;
+    }
 }
 
 fn told(report: &Report) -> String {
@@ -84,14 +115,31 @@ fn told(report: &Report) -> String {
 mod tests {
     use super::*;
 
+    fn rule(name: &'static str, verdict: Verdict, detail: &str, cure: Option<&str>) -> Rule {
+        Rule { name, verdict, detail: detail.to_owned(), cure: cure.map(str::to_owned) }
+    }
+
+    #[test]
+    fn fixtures_that_cannot_be_read_break_their_rule_unless_an_earlier_one_is_broken() {
+        let judged = |schema, fixtures, check| {
+            let mut rules = [
+                rule("schema", schema, "", None),
+                rule("fixtures", fixtures, "", None),
+                rule("second check", check, "", Some("give it a fixture")),
+            ];
+            fail_fixtures(&mut rules, &anyhow::anyhow!("assay:fixtures: no JSON"));
+            rules.map(|rule| (rule.verdict, rule.cure.is_some()))
+        };
+        let none = Verdict::Warning;
+        let expected = [(Verdict::Ok, false), (Verdict::Failed, true), (Verdict::Skipped, false)];
+        assert_eq!(judged(Verdict::Ok, none, none), expected);
+        let skipped = Verdict::Skipped;
+        let expected = [(Verdict::Failed, false), (skipped, false), (skipped, true)];
+        assert_eq!(judged(Verdict::Failed, skipped, skipped), expected, "as it was");
+    }
+
     #[test]
     fn rules_are_told_with_verdict_detail_and_cure() {
-        let rule = |name, verdict, detail: &str, cure: Option<&str>| Rule {
-            name,
-            verdict,
-            detail: detail.to_owned(),
-            cure: cure.map(str::to_owned),
-        };
         let rules = vec![
             rule("size", Verdict::Ok, "4.6 of 64 MiB", None),
             rule(

@@ -51,7 +51,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 /// A name is a prompt version, a file, and for a crate the crate.
 fn check_name(name: &str, rust: bool) -> anyhow::Result<()> {
-    let rule = "a lower-case letter, then lower-case letters, digits, `-`, `_`; at most 60";
+    let inner = if rust { "`-`, `_`" } else { "`-`, `_`, `.`" };
+    let rule = format!(
+        "a lower-case letter, then lower-case letters, digits, {inner}, and a letter or digit at the end; at most 60"
+    );
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
     ensure!(is_name(name) && begins, "{name:?} is no name for a guest: {rule}");
     if rust {
@@ -115,6 +118,13 @@ mod tests {
         for name in ["a.b", "test", "serde_json", "assay-guest"] {
             assert!(check_name(name, true).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_is_refused_with_the_whole_rule() {
+        let told = |name, rust| check_name(name, rust).unwrap_err().to_string();
+        assert!(told("a-", false).contains("`-`, `_`, `.`, and a letter or digit at the end"), "{}", told("a-", false));
+        assert!(told("a-", true).contains("`-`, `_`, and a letter or digit at the end"), "{}", told("a-", true));
     }
 
     #[test]

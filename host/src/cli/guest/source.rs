@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +22,11 @@ pub(super) enum Source {
     Component(PathBuf),
 }
 
+/// What every binary of WebAssembly begins with.
+const MAGIC: &[u8; 4] = b"\0asm";
+/// The file that makes a folder a crate.
+const CARGO_TOML: &str = "Cargo.toml";
+
 impl Source {
     /// Looks at what is there.
     ///
@@ -28,9 +35,9 @@ impl Source {
     pub(super) fn at(path: &Path) -> anyhow::Result<Self> {
         let metadata = path.metadata().with_context(|| format!("read {}", path.display()))?;
         if metadata.is_file() {
-            return Ok(Self::Component(path.to_owned()));
+            return Self::file(path);
         }
-        match (path.join(GUEST_TOML).exists(), path.join("Cargo.toml").exists()) {
+        match (path.join(GUEST_TOML).exists(), path.join(CARGO_TOML).exists()) {
             (true, false) => Ok(Self::Folder(path.to_owned())),
             (false, true) => Ok(Self::Crate(path.to_owned())),
             (true, true) => bail!("{} has guest.toml and Cargo.toml; delete the one that it is not", path.display()),
@@ -39,6 +46,24 @@ impl Source {
                 path.display()
             ),
         }
+    }
+
+    /// A file that is WebAssembly, or is called so: what is wrong with the latter, the rules tell.
+    fn file(path: &Path) -> anyhow::Result<Self> {
+        let mut begin = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut begin));
+        read.with_context(|| format!("read {}", path.display()))?;
+        if begin == MAGIC || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wasm")) {
+            return Ok(Self::Component(path.to_owned()));
+        }
+        let folder = match path.parent() {
+            Some(folder) if [GUEST_TOML, CARGO_TOML].iter().any(|name| path.ends_with(name)) => {
+                let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                format!("name the guest's folder, {}", folder.display())
+            }
+            _ => "name the folder of a guest, or a component".to_owned(),
+        };
+        bail!("{} is no guest: it is not WebAssembly; {folder}", path.display())
     }
 
     /// The path that was named.
@@ -85,5 +110,21 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         assert_eq!(Source::at(&file).unwrap(), Source::Component(file));
         assert!(Source::at(&path.join("nowhere")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_a_component_where_it_is_webassembly_or_is_called_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str, bytes: &[u8]| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, bytes).unwrap();
+            Source::at(&file).map_err(|error| error.to_string())
+        };
+        assert!(at("release", b"\0asm\x0d\0\x01\0").is_ok());
+        assert!(at("text.WASM", b"(component)").is_ok());
+        let refused = at("guest.toml", b"prompt-version = 'a'").unwrap_err();
+        assert!(refused.ends_with(&format!("; name the guest's folder, {}", folder.path().display())), "{refused}");
+        let refused = at("prompt.md", b"").unwrap_err();
+        assert!(refused.ends_with("; name the folder of a guest, or a component"), "{refused}");
     }
 }

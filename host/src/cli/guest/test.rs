@@ -7,7 +7,7 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::Context;
 use assay_guest_test::{FIXTURES, Fixture, Fuel, FuelVerdict, run as run_fixture, shown};
-use assay_runtime::{Guest, JobLimits, Step, Verifier, build::toolchain};
+use assay_runtime::{Fault, Finding, Guest, JobLimits, Step, Verifier, build::toolchain};
 use serde_json::Value;
 
 use self::outcome::Outcome;
@@ -59,7 +59,7 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     let verifier = runtime.verifier(&guest.manifest().schema).await.map_err(anyhow::Error::from)?;
     let all = source.fixtures(&made.bytes)?;
     if all.is_empty() {
-        return Err(anyhow::anyhow!("{source} has no fixtures; `assay guest try … --record NAME` writes one").into());
+        return Err(without_fixtures(&source).into());
     }
     let wanted = |fixture: &&Fixture| arguments.filter.as_ref().is_none_or(|part| fixture.name.contains(part.as_str()));
     let fixtures: Vec<&Fixture> = all.iter().filter(wanted).collect();
@@ -74,7 +74,7 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
         accept: arguments.accept,
         accepted: Vec::new(),
     };
-    let results = bench.run(&fixtures, all.len()).await?;
+    let results = bench.run(&fixtures, all.len()).await;
     if arguments.json {
         output::print_json(&results)?;
     } else {
@@ -91,6 +91,30 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
     Ok(if results.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// There is nothing to run, and where it can be recorded.
+fn without_fixtures(source: &Source) -> anyhow::Error {
+    match source {
+        Source::Component(_) => anyhow::anyhow!(
+            "{source} carries no fixtures; record one into the folder of its sources, and build it again: `assay guest try DIR TRANSCRIPT --record NAME`"
+        ),
+        Source::Folder(_) | Source::Crate(_) => {
+            anyhow::anyhow!("{source} has no fixtures; `assay guest try {source} TRANSCRIPT --record NAME` writes one")
+        }
+    }
+}
+
+/// What the host's own check has against a report that the guest accepts.
+fn objection(checked: Result<Vec<Finding>, Fault>) -> Option<String> {
+    match checked {
+        Ok(findings) if findings.is_empty() => None,
+        Ok(_) => Some(
+            "the guest accepts a report that its schema refuses; a worker ends such a job with report_invalid"
+                .to_owned(),
+        ),
+        Err(fault) => Some(format!("second check: {fault}")),
+    }
+}
+
 /// A guest, and what its fixtures are held to.
 struct Bench {
     guest: Guest,
@@ -105,26 +129,24 @@ struct Bench {
 }
 
 impl Bench {
-    async fn run(&mut self, fixtures: &[&Fixture], all: usize) -> anyhow::Result<Results> {
+    async fn run(&mut self, fixtures: &[&Fixture], all: usize) -> Results {
         let started = Instant::now();
         let mut outcomes = Vec::new();
         for fixture in fixtures {
-            outcomes.push(self.judge(fixture).await?);
+            outcomes.push(self.judge(fixture).await);
         }
-        Ok(Results::new(self, outcomes, all - fixtures.len(), started.elapsed()))
+        Results::new(self, outcomes, all - fixtures.len(), started.elapsed())
     }
 
-    async fn judge(&mut self, fixture: &Fixture) -> anyhow::Result<Outcome> {
+    async fn judge(&mut self, fixture: &Fixture) -> Outcome {
         let trial = match run_fixture(&self.guest, fixture, &self.limits).await {
             Ok(trial) => trial,
-            Err(trouble) => return Ok(Outcome::failed(fixture, Ending::Trouble { message: trouble.to_string() })),
+            Err(trouble) => return Outcome::failed(fixture, Ending::Trouble { message: trouble.to_string() }),
         };
         if let Step::Accept(report) = &trial.step
-            && !self.verifier.check(&report.document).await.result?.is_empty()
+            && let Some(message) = objection(self.verifier.check(&report.document).await.result)
         {
-            let message =
-                "the guest accepts a report that its schema refuses; a worker ends such a job with report_invalid";
-            return Ok(Outcome::failed(fixture, Ending::Trouble { message: message.to_owned() }));
+            return Outcome::failed(fixture, Ending::Trouble { message });
         }
         let step = shown(&trial.step);
         let ending = match &fixture.expected {
@@ -141,7 +163,7 @@ impl Bench {
             }
         };
         let budget = self.fuel.budget(&self.toolchain, &fixture.name);
-        Ok(Outcome::of(fixture, &trial, budget, ending))
+        Outcome::of(fixture, &trial, budget, ending)
     }
 
     fn judge_fuel(&mut self, fixture: &Fixture, fuel: u64) -> Ending {
@@ -167,5 +189,19 @@ impl Bench {
         let names: Vec<&str> = all.iter().map(|fixture| fixture.name.as_str()).collect();
         self.fuel.keep_only(&names);
         Ok(self.fuel.write(&fixtures)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_check_that_fails_is_the_trouble_of_its_fixture() {
+        assert_eq!(objection(Ok(Vec::new())), None);
+        let finding = Finding { code: "type".into(), pointer: String::new(), message: "no object".into() };
+        assert!(objection(Ok(vec![finding])).unwrap().contains("report_invalid"));
+        let timed_out = objection(Err(Fault::Timeout)).unwrap();
+        assert_eq!(timed_out, format!("second check: {}", Fault::Timeout));
     }
 }

@@ -18,7 +18,7 @@ use assay_runtime::{Answer, Guest, Step, Transcript, build::toolchain};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use self::{
-    answering::Answering,
+    answering::{Answering, Asked},
     story::{Answered, Round, Story},
 };
 use super::{
@@ -28,11 +28,9 @@ use super::{
 };
 use crate::{
     cli::{exit::Failure, output},
+    pipeline::PipelineConfig,
     variables::Variables,
 };
-
-/// What a worker takes of a transcript unless it is told otherwise, in bytes.
-const MAX_TRANSCRIPT: u64 = 10 << 20;
 
 /// Try a guest on a transcript: the questions, the answers, the step, and what it all took.
 ///
@@ -95,13 +93,17 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
         // Before anything is paid for.
         Fixture::check_name(source.path(), name).map_err(anyhow::Error::from)?;
     }
+    let mut vars = Variables::from_map(values.clone());
+    let transcript_bytes = PipelineConfig::load(&mut vars).transcript_bytes;
+    vars.finish()?;
     let answering = Answering::new(&arguments, Variables::from_map(values.clone())).await?;
     let maker = Maker::new(Variables::from_map(values))?;
     let received_at = match &arguments.received_at {
         Some(time) => time.clone(),
         None => now().context("tell the time")?,
     };
-    let trial = Trial { runtime: maker.runtime()?, arguments, source, answering, maker, received_at };
+    let runtime = maker.runtime()?;
+    let trial = Trial { runtime, arguments, source, answering, maker, received_at, transcript_bytes };
     if trial.arguments.watch {
         return Ok(trial.watch().await?);
     }
@@ -119,6 +121,8 @@ struct Trial {
     runtime: assay_runtime::Runtime,
     /// The same in every run of a process: with another clock a guest may ask something else, which costs another answer.
     received_at: String,
+    /// What a worker takes of a transcript.
+    transcript_bytes: usize,
 }
 
 impl Trial {
@@ -161,6 +165,7 @@ impl Trial {
     async fn play(&self, guest: &Guest, transcript: &Arc<Transcript>, story: &mut Story) -> anyhow::Result<()> {
         let limits = self.maker.job_limits();
         let mut answers: Vec<Answer> = Vec::new();
+        let mut asked = Asked::default();
         loop {
             let call = guest.advance(transcript, &answers).await;
             story.add_call(&call);
@@ -169,7 +174,7 @@ impl Trial {
                 if let Some(limit) = asks_too_much(prompts, story.rounds.len(), answers.len(), limits) {
                     bail!("the guest asks too much: {limit}");
                 }
-                let (answered, failed) = self.answering.ask(prompts, answers.len(), limits).await;
+                let (answered, failed) = self.answering.ask(prompts, answers.len(), &mut asked, limits).await;
                 answers.extend(answered.iter().map(Answered::answer));
                 story.rounds.push(Round::new(prompts, answered));
                 match failed {
@@ -194,12 +199,13 @@ impl Trial {
 
     fn transcript(&self) -> anyhow::Result<Transcript> {
         let path = &self.arguments.transcript;
-        let media_type = match path.extension().and_then(|extension| extension.to_str()) {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        let media_type = match extension.as_deref() {
             Some("vtt") => "text/vtt",
             Some("txt") => "text/plain",
             _ => bail!("{} is neither .txt nor .vtt", path.display()),
         };
-        let text = read_text(path)?;
+        let text = read_text(path, self.transcript_bytes)?;
         let mut attributes = self.arguments.attributes.clone();
         attributes.sort();
         if let Some(pair) = attributes.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -231,9 +237,10 @@ fn now() -> Option<String> {
 }
 
 /// A document as a worker takes it: UTF-8, without a byte-order mark, not empty.
-fn read_text(path: &Path) -> anyhow::Result<String> {
+fn read_text(path: &Path, limit: usize) -> anyhow::Result<String> {
     let metadata = path.metadata().with_context(|| format!("read {}", path.display()))?;
-    ensure!(metadata.len() <= MAX_TRANSCRIPT, "{} has more than {MAX_TRANSCRIPT} bytes", path.display());
+    let bytes = metadata.len();
+    ensure!(bytes <= limit as u64, "{} has more than {limit} bytes (TRANSCRIPT_MAX_BYTES)", path.display());
     let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
     let text = String::from_utf8(bytes)
         .map_err(|error| anyhow!("{} is not UTF-8 from byte {}", path.display(), error.utf8_error().valid_up_to()))?;

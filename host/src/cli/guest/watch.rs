@@ -28,7 +28,7 @@ impl Watch {
     /// Watches from now on. Folders are watched with all that is in them.
     ///
     /// # Errors
-    /// One is not there, or the system has no watches left.
+    /// The system has no watches left.
     pub(super) fn new(paths: &[PathBuf]) -> anyhow::Result<Self> {
         let (tell, changes) = mpsc::unbounded_channel();
         let listen = move |event: notify::Result<notify::Event>| {
@@ -52,8 +52,7 @@ impl Watch {
     /// As [`Self::new`].
     pub(super) fn add(&mut self, paths: &[PathBuf]) -> anyhow::Result<()> {
         for path in paths {
-            // What is not there any more is found missing when it is read.
-            let Ok(path) = path.canonicalize() else { continue };
+            let Some(path) = place(path) else { continue };
             let fresh = match path.is_dir() {
                 true => self.folders.insert(path.clone()),
                 false => self.files.insert(path.clone()),
@@ -99,6 +98,13 @@ impl Watch {
     }
 }
 
+/// Where a path leads. What is not there yet is waited for where it will be; without a folder for it, it is found missing when it is
+/// read.
+fn place(path: &Path) -> Option<PathBuf> {
+    let to_come = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(to_come)
+}
+
 fn folder_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -123,5 +129,15 @@ mod tests {
         assert!(!concerns(&root.join("log.txt")), "a neighbour of the transcript");
         assert!(!concerns(&guest.join("fixtures/a/expected.json")) && !concerns(&guest.join("target/debug/x")));
         assert!(!concerns(&guest.join("minutes-v1.wasm")));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_there_yet_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let answer = folder.path().join("answer.json");
+        let mut watch = Watch::new(&[answer.clone(), folder.path().join("nowhere/answer.json")]).unwrap();
+        std::fs::write(folder.path().join("other.json"), "{}").unwrap();
+        std::fs::write(&answer, "{}").unwrap();
+        timeout(Duration::from_secs(10), watch.changed()).await.expect("the file came").unwrap();
     }
 }

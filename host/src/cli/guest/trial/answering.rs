@@ -21,8 +21,28 @@ use crate::{
 /// A model, the stand-in, or files.
 pub(super) struct Answering {
     from: From,
-    /// Whatever was answered before, by question: with `--watch` nothing is bought twice.
-    known: Mutex<HashMap<String, Answered>>,
+    /// Whatever was answered before: with `--watch` nothing is bought twice.
+    known: Mutex<HashMap<Question, Answered>>,
+}
+
+/// A question, and how often the same run had asked it before: who asks for a second opinion wants another answer, as a worker would
+/// buy it.
+type Question = (String, usize);
+
+/// How often one run has asked what.
+#[derive(Default)]
+pub(super) struct Asked {
+    times: HashMap<String, usize>,
+}
+
+impl Asked {
+    /// The next question of the run, in the order in which the guest asks.
+    fn next(&mut self, prompt: &Prompt) -> anyhow::Result<Question> {
+        let text = serde_json::to_string(prompt)?;
+        let times = self.times.entry(text.clone()).or_default();
+        *times += 1;
+        Ok((text, *times - 1))
+    }
 }
 
 enum From {
@@ -63,22 +83,29 @@ impl Answering {
         Ok(From::Model(Model::new(config)?))
     }
 
-    /// Answers a round of questions; `before` were asked in earlier ones. Gives the answers up to the first question without one, and
-    /// why that has none: nobody answers it, or with something that no guest would see.
+    /// Answers a round of questions; `before` were asked in earlier ones, which `asked` counts. Gives the answers up to the first
+    /// question without one, and why that has none: nobody answers it, or with something that no guest would see.
     pub(super) async fn ask(
         &self,
         prompts: &[Prompt],
         before: usize,
+        asked: &mut Asked,
         limits: &JobLimits,
     ) -> (Vec<Answered>, Option<anyhow::Error>) {
+        // Counted before any is asked: which of two alike is answered first is a matter of chance.
+        let questions: anyhow::Result<Vec<Question>> = prompts.iter().map(|prompt| asked.next(prompt)).collect();
+        let questions = match questions {
+            Ok(questions) => questions,
+            Err(error) => return (Vec::new(), Some(error)),
+        };
         // As in a worker: after a failure nothing more is asked, but what is with the model is waited for, because it is paid for.
         // With `--watch` it need not be bought again.
         let stopped = AtomicBool::new(false);
-        let asking = prompts.iter().zip(before..).map(async |(prompt, ordinal)| {
+        let asking = prompts.iter().zip(questions).zip(before..).map(async |((prompt, question), ordinal)| {
             if stopped.load(Ordering::Relaxed) {
                 return None;
             }
-            let answer = self.answer(prompt, ordinal).await;
+            let answer = self.answer(prompt, question, ordinal).await;
             stopped.fetch_or(answer.is_err(), Ordering::Relaxed);
             Some(answer)
         });
@@ -95,14 +122,13 @@ impl Answering {
         (answered, failed)
     }
 
-    async fn answer(&self, prompt: &Prompt, ordinal: usize) -> anyhow::Result<Answered> {
+    async fn answer(&self, prompt: &Prompt, question: Question, ordinal: usize) -> anyhow::Result<Answered> {
         if let From::Files(files) = &self.from {
             let file = files.get(ordinal);
             let file = file.with_context(|| format!("the guest asks question {}; add an --answer", ordinal + 1))?;
             let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
             return Ok(Answered::from_file(text));
         }
-        let question = serde_json::to_string(prompt)?;
         if let Some(answered) = self.known.lock().get(&question) {
             return Ok(answered.again());
         }
@@ -133,9 +159,9 @@ mod tests {
 
     use super::*;
 
-    /// Both questions are with the model before either is answered.
+    /// As many questions as the barrier has places are with the model before any is answered.
     struct Server {
-        both: Barrier,
+        together: Barrier,
         asked: Mutex<Vec<String>>,
     }
 
@@ -144,12 +170,30 @@ mod tests {
         Json(request): Json<Value>,
     ) -> Result<Json<Value>, StatusCode> {
         let question = request["messages"][0]["content"].as_str().unwrap_or_default().to_owned();
-        server.asked.lock().push(question.clone());
-        server.both.wait().await;
+        let number = {
+            let mut asked = server.asked.lock();
+            asked.push(question.clone());
+            asked.len()
+        };
+        server.together.wait().await;
         if question == "first" {
             return Err(StatusCode::INTERNAL_SERVER_ERROR);
         }
-        Ok(Json(json!({"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]})))
+        let content = format!("answer {number}");
+        Ok(Json(json!({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})))
+    }
+
+    /// Who answers, and what was asked.
+    async fn answering(at_once: usize) -> (Answering, Arc<Server>) {
+        let server = Arc::new(Server { together: Barrier::new(at_once), asked: Mutex::default() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let routes = Router::new().route("/v1/chat/completions", post(complete)).with_state(server.clone());
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        let values = [("LLM_BASE_URL", url.as_str()), ("LLM_MODEL", "m")];
+        let mut vars = Variables::from_map(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let model = Model::new(LlmConfig::load(&mut vars)).unwrap();
+        (Answering { from: From::Model(model), known: Mutex::default() }, server)
     }
 
     fn prompt(text: &str) -> Prompt {
@@ -159,25 +203,34 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_with_the_model_when_another_question_fails_is_waited_for_and_not_bought_again() {
-        let server = Arc::new(Server { both: Barrier::new(2), asked: Mutex::default() });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let routes = Router::new().route("/v1/chat/completions", post(complete)).with_state(server.clone());
-        tokio::spawn(axum::serve(listener, routes).into_future());
-        let values = [("LLM_BASE_URL", url.as_str()), ("LLM_MODEL", "m")];
-        let mut vars = Variables::from_map(values.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
-        let model = Model::new(LlmConfig::load(&mut vars)).unwrap();
-        let answering = Answering { from: From::Model(model), known: Mutex::default() };
-
+        let (answering, server) = answering(2).await;
         let limits = JobLimits::default();
-        let (answered, failed) = answering.ask(&[prompt("first"), prompt("second")], 0, &limits).await;
+        let prompts = [prompt("first"), prompt("second")];
+        let (answered, failed) = answering.ask(&prompts, 0, &mut Asked::default(), &limits).await;
         assert!(answered.is_empty(), "an answer stands in its question's place");
         assert!(failed.unwrap().to_string().starts_with("question 1: "));
-        let (answered, failed) = answering.ask(&[prompt("second")], 0, &limits).await;
+        let (answered, failed) = answering.ask(&[prompt("second")], 0, &mut Asked::default(), &limits).await;
         assert!(failed.is_none());
-        assert_eq!(answered[0].text, "yes");
+        assert!(answered[0].text.starts_with("answer "));
         let mut asked = server.asked.lock().clone();
         asked.sort();
         assert_eq!(asked, ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_repeated_within_a_run_gets_another_answer_which_the_next_run_finds_again() {
+        let (answering, server) = answering(1).await;
+        let limits = JobLimits { concurrent_prompts: 1, ..JobLimits::default() };
+        let run = async || {
+            let mut asked = Asked::default();
+            let (first, _) = answering.ask(&[prompt("a"), prompt("a")], 0, &mut asked, &limits).await;
+            let (second, failed) = answering.ask(&[prompt("b"), prompt("a")], 2, &mut asked, &limits).await;
+            assert!(failed.is_none());
+            first.into_iter().chain(second).map(|answered| answered.text).collect::<Vec<_>>()
+        };
+        let texts = ["answer 1", "answer 2", "answer 3", "answer 4"];
+        assert_eq!(run().await, texts);
+        assert_eq!(run().await, texts);
+        assert_eq!(*server.asked.lock(), ["a", "a", "b", "a"], "nothing is bought twice");
     }
 }
