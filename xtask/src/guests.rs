@@ -148,9 +148,11 @@ fn finish(cores: &[(&str, PathBuf)], root: &Path) -> Result<Vec<Built>> {
 fn check(dist: &Path, toolchain: &Toolchain) -> Result<()> {
     let copy =
         tempfile::Builder::new().prefix("assay-guests-elsewhere-").tempdir().context("make a folder for the copy")?;
-    for folder in ["guest", "wit", "schemas"] {
+    // The host too: a guest's tests may run it in its sandbox, and cargo wants the manifests of all that it could build.
+    for folder in ["guest", "wit", "schemas", "host", "tests", "xtask"] {
         copy_sources(&paths::root().join(folder), &copy.path().join(folder))?;
     }
+    fs::copy(paths::root().join("Cargo.toml"), copy.path().join("Cargo.toml")).context("copy Cargo.toml")?;
     println!("Building once more in {}", copy.path().display());
     let cores = compile::cores(copy.path(), &copy.path().join("target"), toolchain)?;
     let mut differing = Vec::new();
