@@ -17,10 +17,9 @@ use assay_runtime::build::{BuildError, is_name, section, with_section};
 use assay_runtime::{Answer, Transcript};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use crate::example::{MODEL, RECEIVED_AT};
+use crate::example::RECEIVED_AT;
+use crate::facts::{FixtureFacts, MEDIA_TYPES, answered, models};
 use crate::fuel::{FUEL_TOML, Fuel};
 
 /// The folder of fixtures beside a guest's sources.
@@ -33,8 +32,6 @@ const ANSWERS: &str = "answers";
 /// Bytes of a transcript, and of an answer, that a worker takes unless it is told otherwise.
 const TRANSCRIPT_BYTES: u64 = 10 << 20;
 const ANSWER_BYTES: u64 = 4 << 20;
-/// The extensions of transcripts, and their media types.
-const MEDIA_TYPES: [(&str, &str); 2] = [("txt", "text/plain"), ("vtt", "text/vtt")];
 
 /// One fixture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,47 +47,6 @@ pub struct Fixture {
     /// What it may take a tenth more than, by compiler.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fuel: BTreeMap<String, u64>,
-}
-
-/// `fixture.toml`: what is not said has a usual value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct FixtureFacts {
-    /// The file's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The file's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub filename: Option<String>,
-    /// "text/plain" or "text/vtt".
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
-    /// RFC 3339, in UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub received_at: Option<String>,
-    /// The models that answered, in the order of the answers; the last answered the rest too.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<String>,
-    /// What the application attached to the file.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<String, String>,
-}
-
-impl FixtureFacts {
-    /// Whether a worker could say so of a file.
-    fn check(&self) -> Result<(), String> {
-        let known = |media_type: &String| MEDIA_TYPES.iter().any(|(_, known)| known == media_type);
-        if let Some(media_type) = self.media_type.as_ref().filter(|media_type| !known(media_type)) {
-            return Err(format!("media-type {media_type:?}: a worker has text/plain and text/vtt"));
-        }
-        let utc = |time: &str| OffsetDateTime::parse(time, &Rfc3339).is_ok_and(|time| time.offset().is_utc());
-        match &self.received_at {
-            Some(time) if !utc(time) => {
-                Err(format!("received-at {time:?}: write RFC 3339 in UTC, as in {RECEIVED_AT}"))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Why a fixture cannot be read or written.
@@ -261,23 +217,6 @@ impl Fixture {
     }
 }
 
-/// The answers with the names of the models that gave them.
-fn answered(texts: Vec<String>, models: &[String]) -> Vec<Answer> {
-    let model = |index: usize| models.get(index).or(models.last()).map_or(MODEL, String::as_str).to_owned();
-    texts.into_iter().enumerate().map(|(index, text)| Answer { text, model: model(index) }).collect()
-}
-
-/// The names of the models as `fixture.toml` has them: none where they are the usual one, one where all answers are of one.
-fn models(answers: &[Answer]) -> Vec<String> {
-    let mut models: Vec<String> = answers.iter().map(|answer| answer.model.clone()).collect();
-    while let [.., before, last] = &models[..]
-        && before == last
-    {
-        models.pop();
-    }
-    if models == [MODEL] { Vec::new() } else { models }
-}
-
 /// The one transcript of a fixture, and its media type.
 fn document(folder: &Path) -> Result<(PathBuf, &'static str), FixtureError> {
     let candidates = MEDIA_TYPES.map(|(ext, media_type)| (folder.join(format!("transcript.{ext}")), media_type));
@@ -395,22 +334,6 @@ mod tests {
         assert_eq!(Fixture::read(&saved).unwrap(), fixture);
         assert!(saved.join("answers/1.json").exists() && saved.join("answers/2.txt").exists());
         assert!(fixture.save(folder.path()).unwrap_err().to_string().contains("fixture of this name"));
-    }
-
-    #[test]
-    fn a_fixture_names_the_models_that_are_not_the_usual_one() {
-        let of = |names: &[&str]| {
-            let answers: Vec<_> = names.iter().map(|name| Answer { text: "x".into(), model: (*name).into() }).collect();
-            let written = models(&answers);
-            assert_eq!(answered(vec!["x".into(); names.len()], &written), answers);
-            written
-        };
-        assert_eq!(of(&[]), [""; 0]);
-        assert_eq!(of(&[MODEL, MODEL]), [""; 0]);
-        assert_eq!(of(&["a", "a", "a"]), ["a"]);
-        assert_eq!(of(&["a", "b", "b"]), ["a", "b"]);
-        assert_eq!(of(&["a", MODEL]), ["a", MODEL]);
-        assert_eq!(of(&[MODEL, "a", MODEL]), [MODEL, "a", MODEL]);
     }
 
     #[test]

@@ -20,6 +20,7 @@
 
 mod answers;
 mod example;
+mod facts;
 mod fixture;
 mod fuel;
 mod guest;
@@ -33,7 +34,8 @@ pub use assay_runtime::{
     Transcript,
 };
 pub use example::{answer, transcript};
-pub use fixture::{FIXTURES, Fixture, FixtureError, FixtureFacts};
+pub use facts::FixtureFacts;
+pub use fixture::{FIXTURES, Fixture, FixtureError};
 pub use fuel::{FUEL_TOML, Fuel, FuelError, Verdict as FuelVerdict};
 pub use guest::{Guest, GuestError, harness};
 pub use rules::{Rule, Verdict, examine};
