@@ -61,6 +61,7 @@ impl Admin {
             "beats_failing_seconds": beatless.map(|time| time.as_secs()),
             "guests": loaded,
             "guests_not_loaded": self.guests.not_loaded(),
+            "releases_not_loaded": self.guests.refused(),
         });
         (ready, detail)
     }

@@ -150,10 +150,25 @@ pub fn original_key(user: UserId, file: FileId, extension: &str) -> String {
 pub struct Serving {
     /// Prompt version and the digest that serves it now.
     pub versions: Vec<(String, String)>,
-    /// The digest for jobs that name no prompt version.
+    /// The digest for jobs that name no prompt version, in channels without a release of their own.
     pub default: Option<String>,
+    /// Channels that have releases of their own.
+    pub channels: Vec<ServedChannel>,
     /// Every digest that is loaded, those that only pinned jobs still need included.
     pub digests: Vec<String>,
+}
+
+/// A channel in which a release was activated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServedChannel {
+    /// Its name.
+    pub name: String,
+    /// The digest for new jobs; none where this worker can run no release of the channel, so that they wait for another.
+    pub active: Option<String>,
+    /// Its prompt version: a job that names it gets this digest, not another one of that version.
+    pub version: Option<String>,
+    /// A digest and its share of new jobs that name no prompt version, in percent.
+    pub canary: Option<(String, i32)>,
 }
 
 /// How a claim ends: exactly one of these, written in one transaction. Built by the named constructors alone.

@@ -28,6 +28,7 @@ pub mod llm;
 pub mod objects;
 
 // L0: plain data and pure functions.
+pub mod channel;
 pub mod error;
 pub mod job;
 pub mod metrics;

@@ -1,9 +1,10 @@
-//! Keeping guests loadable that jobs have pinned, although their file has left `GUEST_DIR`.
+//! Following the channels: every worker loads what they run, and exchanges it between two jobs.
 //!
-//! A job pins a digest at its first claim, and its retries run on the same one. So every worker puts its guests into the
-//! bucket under their digest, and fetches from there what live jobs have pinned and it does not have.
+//! A job pins a digest at its first claim, and its retries run on the same one. So workers put the guests of `GUEST_DIR`
+//! into the bucket under their digest, as publishing does, and fetch from there what is wanted and they do not have.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -14,10 +15,12 @@ use assay_runtime::Digest;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::{db::Database, guests::Guests, objects::Objects};
-
-/// How often a worker looks for pinned digests that it lacks, jittered by a fifth.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+use crate::{
+    channel::Channel,
+    db::{Database, Listener, releases::Plan},
+    guests::Guests,
+    objects::Objects,
+};
 
 /// The guests that this worker shares and fetches.
 #[derive(Clone, Debug)]
@@ -28,26 +31,61 @@ pub struct Releases {
     pub database: Database,
     /// Where the bytes are.
     pub objects: Objects,
+    /// Time between two looks, jittered by a fifth; notifications only speed them up.
+    pub every: Duration,
 }
 
 impl Releases {
-    /// Shares this worker's guests and fetches what is pinned, until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Shares this worker's guests and follows the channels, until `stop`.
+    pub async fn run(self, listener: Listener, stop: CancellationToken) {
         let mut unshared = self.guests.files();
         loop {
-            let pause = LOOK_EVERY.mul_f64(rand::random_range(0.8..1.2));
+            // Interest first, look second: what is changed in between wakes us.
+            let mut changed = std::pin::pin!(listener.releases_changed());
+            changed.as_mut().enable();
+            let pause = self.every.mul_f64(rand::random_range(0.8..1.2));
+            let look = async {
+                self.follow().await;
+                self.share(&mut unshared).await;
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.share(&mut unshared) => {}
+                () = look => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.fetch_pinned() => {}
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
+                () = changed => {}
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+
+    /// Loads what channels run, what waiting jobs name and what live jobs have pinned, exchanges it, and drops the rest.
+    pub async fn follow(&self) {
+        let plan = match self.database.release_plan().await {
+            Ok(plan) => plan,
+            Err(error) => return tracing::debug!(%error, "look for releases"),
+        };
+        let wanted = wanted(&plan);
+        for digest in &wanted {
+            if self.guests.release(digest).is_none() {
+                self.load(digest).await;
+            }
+        }
+        for (name, channel) in self.guests.follow(&plan.channels, plan.versions.clone()) {
+            tell(&name, &channel);
+        }
+        self.guests.keep_only(&plan.pinned, &wanted);
+    }
+
+    /// Loads one; a release that does not load is told of once for each reason.
+    async fn load(&self, digest: &str) {
+        let Err(error) = self.fetch(digest).await else {
+            return tracing::info!(guest.digest = digest, "release loaded");
+        };
+        let error = format!("{error:#}");
+        if self.guests.refuse(digest, &error) {
+            tracing::error!(guest.digest = digest, error, "release does not load; what ran before goes on");
         }
     }
 
@@ -76,24 +114,6 @@ impl Releases {
         Ok(())
     }
 
-    /// Fetches what live jobs have pinned, and drops what was fetched for jobs that have ended.
-    async fn fetch_pinned(&self) {
-        let pinned = match self.database.pinned_digests().await {
-            Ok(pinned) => pinned,
-            Err(error) => return tracing::debug!(%error, "look for pinned guests"),
-        };
-        self.guests.keep_only(&pinned);
-        for digest in pinned.iter().filter(|digest| self.guests.release(digest).is_none()) {
-            match self.fetch(digest).await {
-                Ok(()) => tracing::info!(guest.digest = digest, "guest loaded for jobs that have pinned it"),
-                Err(error) => {
-                    let error = format!("{error:#}");
-                    tracing::error!(guest.digest = digest, error, "jobs wait for a guest that this worker cannot load");
-                }
-            }
-        }
-    }
-
     async fn fetch(&self, digest: &str) -> anyhow::Result<()> {
         let expected = Digest::from_str(digest).context("the pinned digest is none")?;
         // A worker that ran it before has its image, and needs neither its bytes nor the bucket. What is wrong with the cache the
@@ -109,7 +129,29 @@ impl Releases {
     }
 }
 
+/// Every digest of a plan, once.
+fn wanted(plan: &Plan) -> BTreeSet<String> {
+    let channels = plan.channels.iter().flat_map(|(_, channel)| channel.digests()).map(str::to_owned);
+    let versions = plan.versions.iter().map(|(_, digest)| digest.clone());
+    channels.chain(versions).chain(plan.pinned.iter().cloned()).collect()
+}
+
+/// Says loudly that a channel runs something else from now on.
+fn tell(name: &str, channel: &Channel) {
+    let canary = channel.canary.as_ref();
+    match &channel.active {
+        Some(active) => tracing::warn!(
+            channel = name,
+            guest.digest = active,
+            canary.digest = canary.map(|canary| canary.digest.as_str()),
+            canary.percent = canary.map(|canary| canary.percent),
+            "channel exchanged"
+        ),
+        None => tracing::warn!(channel = name, "channel has no release that loads here"),
+    }
+}
+
 /// Where a guest lies in the bucket.
-fn key(digest: &str) -> String {
+pub fn key(digest: &str) -> String {
     format!("guests/{digest}.wasm")
 }

@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use crate::{
     db::Listener,
+    guests::Guests,
     heartbeat::Heartbeat,
     held::HeldClaims,
     job::{Claim, Settlement},
@@ -74,7 +75,7 @@ impl Worker {
         let beating = heartbeat.clone().start(
             self.pipeline.database.clone(),
             held.clone(),
-            move || serde_json::json!(guests.loaded()),
+            move || fleet_entry(&guests),
             self.pipeline.metrics.clone(),
             background.clone(),
         )?;
@@ -91,8 +92,11 @@ impl Worker {
             guests: self.pipeline.guests.clone(),
             database: self.pipeline.database.clone(),
             objects: self.pipeline.objects.clone(),
+            every: self.config.release_poll,
         };
-        let releasing = tokio::spawn(releases.run(background.clone()));
+        // Before the first claim: which channels have releases of their own decides what new jobs run on.
+        releases.follow().await;
+        let releasing = tokio::spawn(releases.run(listener.clone(), background.clone()));
 
         tracing::info!(worker.id = self.config.id, slots = self.config.concurrency, "worker started");
         let mut jobs = JoinSet::new();
@@ -251,6 +255,14 @@ impl Worker {
         state.busy = busy;
         state.draining |= draining;
     }
+}
+
+/// What the fleet is told of the releases of this worker.
+fn fleet_entry(guests: &Guests) -> serde_json::Value {
+    let loaded = guests.loaded().into_iter().map(|release| serde_json::json!(release));
+    let refused = guests.refused();
+    let refused = refused.iter().map(|(digest, reason)| serde_json::json!({"digest": digest, "refused": reason}));
+    loaded.chain(refused).collect()
 }
 
 /// One job in one slot.

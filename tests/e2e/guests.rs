@@ -60,7 +60,7 @@ async fn a_pinned_digest_stays_loadable_until_its_jobs_end() {
     let second = WatGuest::new("good").document("{\"second\":true}");
     let env = with(env_with_guests(&world, &[second]), &[("GUEST_CACHE_DIR", &elsewhere)]);
     let second = worker(&env).await;
-    second.wait_for_line("guest loaded for jobs that have pinned it").await;
+    second.wait_for_line("release loaded").await;
     world.make_due(id).await;
     let file = world.wait_for_status(id, "succeeded").await;
     assert_eq!(file.guest_digest, pinned);

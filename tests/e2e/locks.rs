@@ -1,5 +1,7 @@
 //! Rows that somebody else holds: who waits for them, for how long, and what is true when an answer was lost meanwhile.
 
+use std::collections::BTreeSet;
+
 use assay::{
     db::{Database, DatabaseConfig, queue::Rescue},
     guests::{Guests, GuestsConfig},
@@ -287,9 +289,9 @@ async fn a_guest_that_was_kept_for_jobs_is_dropped_when_none_has_pinned_it() {
     let digest = Digest::of(&old).to_string();
     guests.keep(&old).await.expect("a guest that loads");
 
-    guests.keep_only(std::slice::from_ref(&digest));
+    guests.keep_only(std::slice::from_ref(&digest), &BTreeSet::new());
     assert!(guests.release(&digest).is_some_and(|release| release.digest() == digest));
-    guests.keep_only(&[]);
+    guests.keep_only(&[], &BTreeSet::new());
     assert!(guests.release(&digest).is_none());
     assert_eq!(guests.loaded(), served);
 

@@ -23,6 +23,7 @@ mod model_failures;
 mod privacy;
 mod producers;
 mod rejections;
+mod releases;
 mod reports;
 mod signals;
 mod submitting;

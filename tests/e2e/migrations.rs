@@ -45,14 +45,15 @@ async fn migrations_go_up_down_and_up_again_from_empty() {
 async fn migrations_go_down_and_up_again_one_by_one() {
     let database = TestDatabase::empty().await;
     migrate(&database, &[]).await;
-    let full = shape(&database).await;
-    migrate(&database, &["--to", "2"]).await;
-    let two = shape(&database).await;
-    migrate(&database, &["--to", "1"]).await;
-    migrate(&database, &["--to", "2"]).await;
-    assert_eq!(shape(&database).await, two);
-    migrate(&database, &["--to", "3"]).await;
-    assert_eq!(shape(&database).await, full);
+    let mut shapes = vec![(4, shape(&database).await)];
+    for version in (1..4).rev() {
+        migrate(&database, &["--to", &version.to_string()]).await;
+        shapes.push((version, shape(&database).await));
+    }
+    for (version, shaped) in shapes.iter().rev() {
+        migrate(&database, &["--to", &version.to_string()]).await;
+        assert_eq!(shape(&database).await, *shaped, "version {version}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ const WORDS: [&str; 4] = ["ship on Friday", "write the notes", "What is it about
 const LINE_BYTES: usize = 2048;
 
 /// What misbehaves.
+#[expect(clippy::large_enum_variant, reason = "there is one per test")]
 pub enum Misfit {
     /// A guest; it is given the version [`HOSTILE`].
     Guest(WatGuest),

@@ -202,6 +202,7 @@ mod tests {
             digest: String::new(),
             is_default,
             kept: false,
+            channels: Vec::new(),
         }
     }
 

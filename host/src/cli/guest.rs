@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use super::exit::Failure;
 use crate::variables::Variables;
+pub(super) use check::{Admitted, admit};
 
 /// Write, build, try, test and check guests.
 ///

@@ -15,6 +15,7 @@ mod help;
 mod migrate;
 mod output;
 mod reindent;
+mod release;
 mod report;
 mod status;
 mod submit;
@@ -73,6 +74,7 @@ enum Command {
     Report(report::Arguments),
     Check(check::Arguments),
     Guest(guest::Arguments),
+    Release(release::Arguments),
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
     /// Compile one guest; what the worker starts as a short-lived child
@@ -88,7 +90,7 @@ impl Command {
             Self::Worker(_) => None,
             #[cfg(feature = "dev")]
             Self::Dev(_) => None,
-            Self::Migrate(_) | Self::Submit(_) | Self::Compile => Some("warn"),
+            Self::Migrate(_) | Self::Submit(_) | Self::Release(_) | Self::Compile => Some("warn"),
             Self::Status(_) | Self::Report(_) | Self::Check(_) | Self::Guest(_) => Some("error"),
         }
     }
@@ -130,6 +132,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Command::Report(arguments) => report::run(arguments, vars).await,
             Command::Check(arguments) => check::run(arguments, values).await,
             Command::Guest(arguments) => guest::run(arguments, values).await,
+            Command::Release(arguments) => release::run(arguments, values).await,
             #[cfg(feature = "dev")]
             Command::Dev(arguments) => dev::run(arguments, values).await,
             Command::Compile => unreachable!("handled before the runtime was built"),

@@ -108,6 +108,7 @@ fn render_overview(overview: &Overview) -> String {
         let serves: Vec<_> = worker
             .releases
             .iter()
+            .filter(|release| release.refused.is_none())
             .map(|release| format!("{} ({})", release.prompt_version, short(&release.digest)))
             .collect();
         vec![
@@ -310,6 +311,7 @@ pub(super) mod tests {
                         prompt_version: version.to_owned(),
                         schema_version: "report.v1".to_owned(),
                         digest: DIGEST.to_owned(),
+                        ..LoadedRelease::default()
                     })
                     .into(),
             }],

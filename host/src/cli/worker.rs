@@ -2,7 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 
 use super::{compile, database, exit::Failure};
@@ -42,8 +42,11 @@ pub async fn run(_arguments: Arguments, vars: Variables) -> Result<ExitCode, Fai
 pub(super) async fn serve(config: Config, admin: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = database::open(config.database).await?;
     let guests = Guests::open(&config.guests, compile::child()?).await?;
-    if guests.loaded().is_empty() {
-        bail!("GUEST_DIR: no guest in {} can be loaded", config.guests.directory.display());
+    if guests.loaded().is_empty() && database.channels().await.context("look for releases")?.is_empty() {
+        bail!(
+            "GUEST_DIR: no guest in {} can be loaded, and no release is active in any channel",
+            config.guests.directory.display()
+        );
     }
     let metrics = Metrics::default();
     let pipeline = Pipeline {

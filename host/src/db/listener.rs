@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::{Database, DbError, within};
 
-const CHANNEL: &str = "assay_jobs";
+const JOBS: &str = "assay_jobs";
+const RELEASES: &str = "assay_releases";
 /// What the listener sends itself to learn whether notifications arrive. Workers of a fleet ignore each other's.
 const PROBE: &str = "assay_probe";
 /// A half-open connection or a pooler that swallows LISTEN is found out within this time.
@@ -19,13 +20,30 @@ const RECONNECT: [Duration; 2] = [Duration::from_millis(500), Duration::from_sec
 /// Wakes the worker when jobs arrive.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
+}
+
+/// Who waits for what.
+#[derive(Debug, Default)]
+struct Wake {
+    jobs: Notify,
+    releases: Notify,
+}
+
+impl Wake {
+    fn heard(&self, channel: &str) {
+        match channel {
+            JOBS => self.jobs.notify_waiters(),
+            RELEASES => self.releases.notify_waiters(),
+            _ => {}
+        }
+    }
 }
 
 impl Listener {
     /// Listens until `stop`; whoever waits on the returned handle is woken by each notification and each reconnect.
     pub fn start(database: Database, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
-        let listener = Self { wake: Arc::new(Notify::new()) };
+        let listener = Self { wake: Arc::default() };
         let task = tokio::spawn(listen(database, listener.wake.clone(), stop));
         (listener, task)
     }
@@ -33,11 +51,16 @@ impl Listener {
     /// Completes at the next wake-up. Interest is registered when the future is first polled or `enable`d: do so
     /// *before* querying, or a job that arrives in between is only found by the poll.
     pub fn woken(&self) -> tokio::sync::futures::Notified<'_> {
-        self.wake.notified()
+        self.wake.jobs.notified()
+    }
+
+    /// As [`Self::woken`], when what a channel runs has changed.
+    pub fn releases_changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wake.releases.notified()
     }
 }
 
-async fn listen(database: Database, wake: Arc<Notify>, stop: CancellationToken) {
+async fn listen(database: Database, wake: Arc<Wake>, stop: CancellationToken) {
     let mut pause = RECONNECT[0];
     loop {
         let result = tokio::select! {
@@ -55,21 +78,20 @@ async fn listen(database: Database, wake: Arc<Notify>, stop: CancellationToken) 
 }
 
 /// Listens on one connection until it fails.
-async fn serve(database: &Database, wake: &Notify, pause: &mut Duration) -> Result<std::convert::Infallible, DbError> {
+async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result<std::convert::Infallible, DbError> {
     let mut prober = database.connect().await?;
     let mut listener = database.listener().await?;
     let probe = format!("{:032x}", rand::random::<u128>());
-    within(database.config.timeout, listener.listen_all([CHANNEL, PROBE])).await?;
+    within(database.config.timeout, listener.listen_all([JOBS, RELEASES, PROBE])).await?;
     // Whatever arrived while nobody listened is found by looking.
-    wake.notify_waiters();
+    wake.heard(JOBS);
+    wake.heard(RELEASES);
     let mut heard_once = false;
     loop {
         match timeout(PROBE_EVERY, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => {
                 *pause = RECONNECT[0];
-                if notification.channel() == CHANNEL {
-                    wake.notify_waiters();
-                }
+                wake.heard(notification.channel());
             }
             Ok(Ok(None)) => return Err(DbError::Connection("the listener was disconnected")),
             Ok(Err(error)) => return Err(error.into()),
@@ -93,7 +115,7 @@ async fn serve(database: &Database, wake: &Notify, pause: &mut Duration) -> Resu
 async fn answers_probe(
     prober: &mut PgConnection,
     listener: &mut PgListener,
-    wake: &Notify,
+    wake: &Wake,
     probe: &str,
 ) -> Result<bool, DbError> {
     let deadline = tokio::time::Instant::now() + PROBE_PATIENCE;
@@ -102,11 +124,10 @@ async fn answers_probe(
         sqlx::query!("select pg_notify($1, $2)", PROBE, probe).execute(&mut *prober).await?;
         loop {
             match listener.try_recv().await? {
-                Some(notification) if notification.channel() == CHANNEL => wake.notify_waiters(),
                 Some(notification) if notification.payload() == probe => {
                     return Ok::<_, sqlx::Error>(true);
                 }
-                Some(_) => {}
+                Some(notification) => wake.heard(notification.channel()),
                 None => return Ok(false),
             }
         }
@@ -127,8 +148,8 @@ impl Database {
         let mut prober = self.connect().await?;
         let mut listener = self.listener().await?;
         let probe = format!("{:032x}", rand::random::<u128>());
-        within(self.config.timeout, listener.listen_all([CHANNEL, PROBE])).await?;
-        answers_probe(&mut prober, &mut listener, &Notify::new(), &probe).await
+        within(self.config.timeout, listener.listen_all([JOBS, PROBE])).await?;
+        answers_probe(&mut prober, &mut listener, &Wake::default(), &probe).await
     }
 
     async fn listener(&self) -> Result<PgListener, DbError> {

@@ -10,6 +10,7 @@ pub mod journal;
 mod listener;
 pub mod migrations;
 pub mod queue;
+pub mod releases;
 pub mod workers;
 
 use std::{future::Future, sync::Arc, time::Duration};

@@ -7,14 +7,21 @@ use time::OffsetDateTime;
 use crate::db::{Database, DbError};
 
 /// A release that a worker has loaded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LoadedRelease {
-    /// What its `describe` says.
+    /// What its `describe` says; nothing where it does not load.
     pub prompt_version: String,
     /// What its `describe` says.
     pub schema_version: String,
     /// sha256 of its bytes, lower hex.
     pub digest: String,
+    /// The channels that it runs there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+    /// Why it does not load there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// One worker.

@@ -3,13 +3,19 @@
 //! Everything that knows wasmtime is in `assay_runtime`; this module knows which guest serves which job, and what a
 //! guest's fault means for one.
 
+mod channels;
 mod config;
 mod findings;
 mod release;
 mod shared_texts;
 mod shelf;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use assay_runtime::{Compiler, Digest, LoadError, Options, Runtime};
 use bytes::Bytes;
@@ -19,7 +25,7 @@ pub use release::{Advanced, Release};
 use shelf::Shelf;
 pub use shelf::{Loaded, NotLoaded};
 
-use crate::job::Serving;
+use crate::{channel::Channel, job::Serving};
 
 /// The core module of the generic guest: with a schema injected it is the host's verifier.
 pub static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../guest/dist/core/generic.wasm"));
@@ -106,9 +112,25 @@ impl Guests {
         Ok(true)
     }
 
+    /// Exchanges what channels run and which releases serve published prompt versions, as far as they are loaded; tells
+    /// the channels that run something else now.
+    pub fn follow(&self, channels: &[(String, Channel)], versions: Vec<(String, String)>) -> Vec<(String, Channel)> {
+        self.shelf.write().follow(channels, versions)
+    }
+
     /// Drops every release that was kept for jobs of which none has pinned it any more. A job in hand has its own hold
-    /// of its release.
-    pub fn keep_only(&self, pinned: &[String]) {
-        self.shelf.write().keep_only(pinned);
+    /// of its release. What is said of releases that are not `wanted` any more is forgotten.
+    pub fn keep_only(&self, pinned: &[String], wanted: &BTreeSet<String>) {
+        self.shelf.write().keep_only(pinned, wanted);
+    }
+
+    /// Remembers why a release that is wanted does not load; whether that is news.
+    pub fn refuse(&self, digest: &str, reason: &str) -> bool {
+        self.shelf.write().refuse(digest, reason)
+    }
+
+    /// Releases that are wanted and do not load, with the reason.
+    pub fn refused(&self) -> BTreeMap<String, String> {
+        self.shelf.read().refused().clone()
     }
 }

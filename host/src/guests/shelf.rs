@@ -1,7 +1,7 @@
-//! Which release serves what: the files of `GUEST_DIR`, and digests that are kept for jobs in flight.
+//! Which release serves what: the files of `GUEST_DIR`, what channels run, and digests that are kept for jobs in flight.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -12,7 +12,8 @@ use anyhow::{Context, bail};
 use assay_runtime::{LoadError, Runtime};
 
 use crate::{
-    guests::{GuestsConfig, Release},
+    channel::Channel,
+    guests::{GuestsConfig, Release, channels::Channels},
     job::Serving,
 };
 
@@ -29,6 +30,8 @@ pub struct Loaded {
     pub is_default: bool,
     /// Whether it serves only jobs that have pinned it.
     pub kept: bool,
+    /// The channels that run it, as active release or as canary.
+    pub channels: Vec<String>,
 }
 
 /// A file that is not a guest that this worker can run.
@@ -65,6 +68,9 @@ pub(super) struct Shelf {
     releases: HashMap<String, Arc<Release>>,
     versions: BTreeMap<String, String>,
     default: Option<String>,
+    channels: Channels,
+    /// Releases that are wanted and do not load, with the reason.
+    refused: BTreeMap<String, String>,
     /// Where the releases of the directory were read from.
     files: Vec<(String, PathBuf)>,
     not_loaded: Vec<NotLoaded>,
@@ -76,6 +82,8 @@ impl Shelf {
             releases: HashMap::new(),
             versions: BTreeMap::new(),
             default: None,
+            channels: Channels::default(),
+            refused: BTreeMap::new(),
             files: Vec::new(),
             not_loaded: Vec::new(),
         };
@@ -134,9 +142,13 @@ impl Shelf {
     }
 
     pub(super) fn serving(&self) -> Serving {
+        // A file of the directory goes before what was published under its version, until that is activated.
+        let published = self.channels.versions.iter().filter(|(version, _)| !self.versions.contains_key(version));
+        let versions = self.versions.iter().map(|(version, digest)| (version.clone(), digest.clone()));
         Serving {
-            versions: self.versions.iter().map(|(version, digest)| (version.clone(), digest.clone())).collect(),
+            versions: versions.chain(published.cloned()).collect(),
             default: self.default.clone(),
+            channels: self.channels.serving(&self.releases),
             digests: self.releases.keys().cloned().collect(),
         }
     }
@@ -146,13 +158,36 @@ impl Shelf {
     }
 
     pub(super) fn keep(&mut self, release: Release) {
+        self.refused.remove(release.digest());
         self.releases.entry(release.digest().to_owned()).or_insert_with(|| Arc::new(release));
     }
 
-    /// Drops what was kept for jobs and is not among `pinned`.
-    pub(super) fn keep_only(&mut self, pinned: &[String]) {
-        let served: HashSet<&String> = self.versions.values().chain(pinned).collect();
-        self.releases.retain(|digest, _| served.contains(digest));
+    /// Exchanges what channels run, as far as it is loaded, and tells what is different.
+    pub(super) fn follow(
+        &mut self,
+        wanted: &[(String, Channel)],
+        versions: Vec<(String, String)>,
+    ) -> Vec<(String, Channel)> {
+        let releases = &self.releases;
+        self.channels.versions = versions.into_iter().filter(|(_, digest)| releases.contains_key(digest)).collect();
+        self.channels.follow(wanted, |digest| releases.contains_key(digest))
+    }
+
+    /// Remembers why a release that is wanted does not load; whether that is news.
+    pub(super) fn refuse(&mut self, digest: &str, reason: &str) -> bool {
+        self.refused.insert(digest.to_owned(), reason.to_owned()).is_none_or(|before| before != reason)
+    }
+
+    pub(super) fn refused(&self) -> &BTreeMap<String, String> {
+        &self.refused
+    }
+
+    /// Drops what neither serves nor is among `pinned`, and what is said of releases that nobody wants any more.
+    pub(super) fn keep_only(&mut self, pinned: &[String], wanted: &BTreeSet<String>) {
+        self.refused.retain(|digest, _| wanted.contains(digest));
+        let served: HashSet<&str> =
+            self.versions.values().chain(pinned).map(String::as_str).chain(self.channels.digests()).collect();
+        self.releases.retain(|digest, _| served.contains(digest.as_str()));
     }
 
     pub(super) fn loaded(&self) -> Vec<Loaded> {
@@ -164,7 +199,9 @@ impl Shelf {
                 schema_version: release.manifest().schema_version.clone(),
                 digest: release.digest().to_owned(),
                 is_default: self.default.as_deref() == Some(release.digest()),
-                kept: !self.versions.values().any(|digest| digest == release.digest()),
+                kept: !self.versions.values().any(|digest| digest == release.digest())
+                    && !self.channels.digests().any(|digest| digest == release.digest()),
+                channels: self.channels.that_run(release.digest()),
             })
             .collect();
         loaded.sort_by(|a, b| (&a.prompt_version, &a.digest).cmp(&(&b.prompt_version, &b.digest)));

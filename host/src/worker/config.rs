@@ -19,6 +19,8 @@ pub struct WorkerConfig {
     pub beat: Duration,
     /// Time between rounds of the reaper.
     pub reap: Duration,
+    /// Time between looks at what channels run; notifications only speed them up.
+    pub release_poll: Duration,
     /// How long no worker may have known a prompt version before jobs for it fail.
     pub version_patience: Duration,
     /// How long jobs in hand may go on after the first signal.
@@ -52,6 +54,8 @@ impl WorkerConfig {
         }
         let reap =
             vars.millis("REAPER_EVERY_MS", Duration::from_secs(5), "time between looks for jobs of dead workers, ms");
+        let release_poll =
+            vars.millis("RELEASE_POLL_MS", Duration::from_secs(10), "time between looks at what channels run, ms");
         let version_patience = vars.millis(
             "VERSION_PATIENCE_MS",
             Duration::from_secs(900),
@@ -62,7 +66,7 @@ impl WorkerConfig {
             llm_total + Duration::from_secs(10),
             "time for jobs in hand after the first signal, ms; LLM_TIMEOUT_MS + 10 s where not set",
         );
-        Self { id: unique(name), concurrency, poll, lease, beat, reap, version_patience, grace }
+        Self { id: unique(name), concurrency, poll, lease, beat, reap, release_poll, version_patience, grace }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::{code, tokens};
 
 /// Every top-level module of the package `assay` and its layer; docs/architecture.md says what the layers are.
-pub const LAYERS: [(&str, u8); 23] = [
+pub const LAYERS: [(&str, u8); 24] = [
     ("admin", 4),
     ("cli", 4),
     ("config", 4),
@@ -23,6 +23,7 @@ pub const LAYERS: [(&str, u8); 23] = [
     ("guests", 1),
     ("llm", 1),
     ("objects", 1),
+    ("channel", 0),
     ("error", 0),
     ("job", 0),
     ("metrics", 0),

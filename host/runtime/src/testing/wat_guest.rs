@@ -26,6 +26,7 @@ pub struct WatGuest {
     /// What lies in its memory from the start.
     pub data: Data,
     prompt_version: String,
+    schema_version: String,
     schema: String,
     document: String,
     describe: Option<String>,
@@ -44,6 +45,7 @@ impl WatGuest {
         Self {
             data: Data::default(),
             prompt_version: prompt_version.to_owned(),
+            schema_version: "test.v1".to_owned(),
             schema: r#"{"type":"object"}"#.to_owned(),
             document: "{}".to_owned(),
             describe: None,
@@ -66,6 +68,12 @@ impl WatGuest {
     /// Calls itself this version.
     pub fn prompt_version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.prompt_version);
+        self
+    }
+
+    /// Calls its schema this version.
+    pub fn schema_version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.schema_version);
         self
     }
 
@@ -130,7 +138,7 @@ impl WatGuest {
         let describe = self
             .describe
             .clone()
-            .unwrap_or_else(|| constant(data.manifest(&self.prompt_version, "test.v1", &self.schema)));
+            .unwrap_or_else(|| constant(data.manifest(&self.prompt_version, &self.schema_version, &self.schema)));
         let advance = self.advance.clone().unwrap_or_else(|| {
             let question = data.text("What is it about?");
             let prompt = data.prompt(question, Some(&self.schema));

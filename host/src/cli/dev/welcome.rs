@@ -140,6 +140,7 @@ mod tests {
             digest: "3fa9".to_owned(),
             is_default,
             kept: false,
+            channels: Vec::new(),
         };
         Welcome {
             env_file: "/srv/.assay/env".into(),

@@ -1,10 +1,13 @@
 //! `assay guest check`.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use assay_guest_test::{Rule, Verdict, examine};
-use assay_runtime::{Digest, build::Stamp};
+use assay_runtime::{Digest, Manifest, Runtime, build::Stamp};
 use serde::Serialize;
 
 use super::{
@@ -44,14 +47,51 @@ struct Report {
     rules: Vec<Rule>,
 }
 
-/// Builds where that is needed, and checks.
+/// Checks, and prints the verdicts.
 pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Failure> {
-    let source = Source::at(&arguments.path)?;
+    let (_, _, report) = judge(&arguments.path, vars).await?;
+    if arguments.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&told(&report))?;
+    }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A component that keeps every rule.
+pub(in crate::cli) struct Admitted {
+    /// Its bytes.
+    pub(in crate::cli) bytes: Vec<u8>,
+    /// Their sha256.
+    pub(in crate::cli) digest: Digest,
+    /// What it says of itself.
+    pub(in crate::cli) manifest: Manifest,
+}
+
+/// Holds a component to the rules for whoever publishes it; where one is broken, the table that `assay guest check` prints.
+///
+/// # Errors
+/// What keeps the rules from being looked at.
+pub(in crate::cli) async fn admit(path: &Path, vars: Variables) -> Result<Result<Admitted, String>, Failure> {
+    let (runtime, made, report) = judge(path, vars).await?;
+    if !report.ok {
+        return Ok(Err(told(&report)));
+    }
+    // Its image is in the cache since it was looked at.
+    let guest = runtime.load(&made.bytes).await.map_err(anyhow::Error::from)?;
+    let (digest, manifest) = (guest.digest(), guest.manifest().clone());
+    Ok(Ok(Admitted { bytes: made.bytes, digest, manifest }))
+}
+
+/// Builds where that is needed, and looks at every rule.
+async fn judge(path: &Path, vars: Variables) -> Result<(Runtime, Made, Report), Failure> {
+    let source = Source::at(path)?;
     let maker = Maker::new(vars)?;
     let made = maker.make_of_any_size(&source).await.with_context(|| format!("build {source}"))?;
     let fixtures = source.fixtures(&made.bytes);
     let readable = fixtures.as_deref().unwrap_or_default();
-    let rules = examine(&maker.runtime()?, &made.bytes, readable, maker.job_limits()).await;
+    let runtime = maker.runtime()?;
+    let rules = examine(&runtime, &made.bytes, readable, maker.job_limits()).await;
     let mut rules = rules.map_err(anyhow::Error::from)?;
     if !matches!(source, Source::Component(_)) {
         cure_size(&mut rules, &made);
@@ -65,12 +105,7 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
         revision: Stamp::of(&made.bytes).revision,
         rules,
     };
-    if arguments.json {
-        output::print_json(&report)?;
-    } else {
-        output::print(&told(&report))?;
-    }
-    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((runtime, made, report))
 }
 
 /// Whoever builds a guest knows what of it is large.

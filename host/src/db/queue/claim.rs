@@ -26,6 +26,7 @@ impl Database {
         lease: Duration,
     ) -> Result<Vec<Claim>, DbError> {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
+        let channels = Channels::of(serving);
         // The CTE and the repeated status predicate keep the planner from taking more rows than the limit, and a row
         // that moved between snapshot and lock. The file is locked here too: a job whose file somebody holds is left for
         // the next look, instead of keeping the whole batch waiting.
@@ -34,17 +35,28 @@ impl Database {
                 sqlx::query!(
                     r#"
             with due as (
-                select j.id,
-                       coalesce(j.guest_digest, served.digest,
-                                case when j.prompt_version is null then $3::text end) as digest
+                select j.id, chosen.digest
                   from processing_jobs j
                   join files f on f.id = j.file_id
                   left join unnest($1::text[], $2::text[]) as served (version, digest)
                     on served.version = j.prompt_version
+                  left join unnest($8::text[], $9::text[], $10::text[], $11::text[], $12::integer[])
+                            as channel (name, active, version, canary, percent)
+                    on channel.name = j.channel
+                 cross join lateral (
+                    select case when j.guest_digest is not null then j.guest_digest
+                                -- The side of a file is the same in every life: 28 bits of a hash that no release of
+                                -- Postgres changes.
+                                when j.prompt_version is null and channel.canary is not null
+                                     and ('x' || left(md5(f.id::text), 7))::bit(28)::integer % 100 < channel.percent
+                                then channel.canary
+                                when j.prompt_version is null and channel.name is not null then channel.active
+                                when j.prompt_version is null then $3::text
+                                when j.prompt_version = channel.version then channel.active
+                                else served.digest end as digest
+                 ) as chosen
                  where j.status = 'queued' and j.next_run_at <= now()
-                   and case when j.guest_digest is not null then j.guest_digest = any ($4::text[])
-                            when j.prompt_version is not null then served.digest is not null
-                            else $3::text is not null end
+                   and chosen.digest = any ($4::text[])
                  order by j.priority desc, j.next_run_at, j.id
                  limit $5
                    for update of j skip locked
@@ -86,6 +98,11 @@ impl Database {
                     i64::try_from(slots).unwrap_or(i64::MAX),
                     worker,
                     i32::try_from(lease.as_secs()).unwrap_or(i32::MAX).max(1),
+                    &channels.names,
+                    &channels.active as &[Option<String>],
+                    &channels.versions as &[Option<String>],
+                    &channels.canaries as &[Option<String>],
+                    &channels.percents as &[Option<i32>],
                 )
                 .fetch_all(db)
                 .await
@@ -118,6 +135,31 @@ impl Database {
                 })
             })
             .collect()
+    }
+}
+
+/// Channels as columns.
+#[derive(Default)]
+struct Channels {
+    names: Vec<String>,
+    active: Vec<Option<String>>,
+    versions: Vec<Option<String>>,
+    canaries: Vec<Option<String>>,
+    percents: Vec<Option<i32>>,
+}
+
+impl Channels {
+    fn of(serving: &Serving) -> Self {
+        let mut columns = Self::default();
+        for channel in &serving.channels {
+            let (canary, percent) = channel.canary.clone().unzip();
+            columns.names.push(channel.name.clone());
+            columns.active.push(channel.active.clone());
+            columns.versions.push(channel.version.clone());
+            columns.canaries.push(canary);
+            columns.percents.push(percent);
+        }
+        columns
     }
 }
 

@@ -133,6 +133,9 @@ impl Database {
                      where j.status = 'queued' and j.prompt_version is not null and j.guest_digest is null
                        and greatest(j.next_run_at, j.updated_at) < now() - make_interval(secs => $2)
                        and not exists (select from known where known.version = j.prompt_version)
+                       -- What is published can be had; where it does not load, its jobs wait.
+                       and not exists (select from guest_releases r
+                                        where r.prompt_version = j.prompt_version and r.retired_at is null)
                      order by j.id
                      limit $1
                        for update of j skip locked

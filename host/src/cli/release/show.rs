@@ -1,0 +1,220 @@
+//! `assay release list` and `show`.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use anyhow::Context;
+use serde::Serialize;
+use time::format_description::well_known::Rfc3339;
+
+use super::{find, name, name_of, open, runs};
+use crate::{
+    cli::{exit::Failure, output},
+    db::{
+        releases::{ChangeRow, ChannelRow, ReleaseRow},
+        workers::WorkerRow,
+    },
+};
+
+/// Changes that are shown of a release.
+const CHANGES: i64 = 50;
+
+/// Show every release, what the channels run, and which worker has what.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay release list
+  assay release list --json | jq '.channels'")]
+pub struct List {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Show a release with its history.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay release show minutes-v2
+  assay release show 0123456789ab --json")]
+pub struct Show {
+    /// The release
+    #[arg(value_name = "VERSION")]
+    release: String,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Releases, channels and the fleet.
+#[derive(Debug, Serialize)]
+struct Overview {
+    channels: Vec<ChannelRow>,
+    releases: Vec<ReleaseRow>,
+    workers: Vec<WorkerRow>,
+}
+
+/// A release with its history.
+#[derive(Debug, Serialize)]
+struct Story {
+    #[serde(flatten)]
+    release: ReleaseRow,
+    changes: Vec<ChangeRow>,
+}
+
+pub(super) async fn list(arguments: &List, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+    let database = open(values).await?;
+    let overview = Overview {
+        channels: database.channels().await.context("list the channels")?,
+        releases: database.releases().await.context("list the releases")?,
+        workers: database.live_workers().await.context("look at the workers")?,
+    };
+    if arguments.json {
+        output::print_json(&overview)?;
+    } else {
+        output::print(&render(&overview))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn show(arguments: &Show, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+    let database = open(values).await?;
+    let releases = database.releases().await.context("list the releases")?;
+    let release = find(&releases, &arguments.release)?.clone();
+    let changes = database.release_changes(Some(&release.digest), CHANGES).await.context("read the audit")?;
+    let story = Story { release, changes };
+    if arguments.json {
+        output::print_json(&story)?;
+    } else {
+        output::print(&told(&story, &releases))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(overview: &Overview) -> String {
+    let Overview { channels, releases, workers } = overview;
+    if releases.is_empty() {
+        return "Nothing is published: channels run what GUEST_DIR serves.\n".to_owned();
+    }
+    let rows = channels.iter().map(|channel| vec![channel.name.clone(), runs(&channel.runs, releases)]).collect();
+    let mut text = output::table(&["CHANNEL", "NEW JOBS RUN ON"], rows, &[]);
+    text.push('\n');
+    let rows = releases.iter().map(|release| {
+        let mut has: Vec<String> = Vec::new();
+        for worker in workers {
+            let entry = worker.releases.iter().find(|loaded| loaded.digest == release.digest);
+            match entry.map(|entry| &entry.refused) {
+                None => {}
+                Some(None) => has.push(worker.id.clone()),
+                Some(Some(reason)) => has.push(format!("{} REFUSES IT: {}", worker.id, output::plain(reason))),
+            }
+        }
+        let state = if release.retired_at.is_some() { "retired" } else { "in service" };
+        let size = format!("{:.1} MB", release.size_bytes as f64 / 1e6);
+        let digest = release.digest.get(..12).unwrap_or(&release.digest).to_owned();
+        vec![name(release), release.schema_version.clone(), digest, size, state.to_owned(), has.join(", ")]
+    });
+    text.push_str(&output::table(
+        &["RELEASE", "SCHEMA", "SHA256", "SIZE", "STATE", "WORKERS THAT HAVE IT"],
+        rows.collect(),
+        &[],
+    ));
+    text
+}
+
+fn told(story: &Story, releases: &[ReleaseRow]) -> String {
+    let Story { release, changes } = story;
+    let time = |time: &time::OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
+    let mut text = format!(
+        "{}\nsha256:{}\nschema {}, {:.1} MB, made by {}, published {} by {}\n",
+        name(release),
+        release.digest,
+        release.schema_version,
+        release.size_bytes as f64 / 1e6,
+        release.toolchain.as_deref().unwrap_or("an unknown compiler"),
+        time(&release.published_at),
+        output::plain(&release.published_by),
+    );
+    if let Some(retired) = &release.retired_at {
+        text.push_str(&format!("retired {}\n", time(retired)));
+    }
+    let rows = changes.iter().map(|change| {
+        let of = |digest: &Option<String>| {
+            digest.as_ref().map_or_else(|| "-".to_owned(), |digest| name_of(releases, digest))
+        };
+        vec![
+            time(&change.at),
+            output::plain(&change.actor),
+            change.action.clone(),
+            change.channel.clone().unwrap_or_else(|| "-".to_owned()),
+            of(&change.digest_from),
+            of(&change.digest_to),
+            output::plain(&change.reason),
+        ]
+    });
+    text.push('\n');
+    text.push_str(&output::table(&["AT", "BY", "ACTION", "CHANNEL", "FROM", "TO", "WHY"], rows.collect(), &[]));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::{
+        channel::{Canary, Channel},
+        cli::release::tests::release,
+        db::workers::LoadedRelease,
+    };
+
+    fn worker(id: &str, digest: &str, refused: Option<&str>) -> WorkerRow {
+        let refused = refused.map(str::to_owned);
+        let loaded = LoadedRelease { digest: digest.repeat(64), refused, ..LoadedRelease::default() };
+        WorkerRow {
+            id: id.to_owned(),
+            version: "0.1.0".to_owned(),
+            started_at: datetime!(2026-03-04 08:00:00 UTC),
+            silent_seconds: 2.9,
+            slots: 16,
+            busy: 1,
+            releases: vec![loaded],
+        }
+    }
+
+    #[test]
+    fn the_list_tells_what_channels_run_and_which_worker_has_what() {
+        let canary = Some(Canary { digest: "b".repeat(64), percent: 5 });
+        let runs = Channel { active: Some("a".repeat(64)), canary };
+        let changed_at = datetime!(2026-03-04 09:00:00 UTC);
+        let overview = Overview {
+            channels: vec![ChannelRow { name: "default".to_owned(), runs, changed_at }],
+            releases: vec![
+                release("minutes-v2", 1, "b", false),
+                release("minutes-v1", 2, "a", false),
+                release("minutes-v1", 1, "c", true),
+            ],
+            workers: vec![worker("host-7", "a", None), worker("host-8", "b", Some("the bucket: 403"))],
+        };
+        insta::assert_snapshot!(render(&overview));
+        let nothing = Overview { channels: Vec::new(), releases: Vec::new(), workers: Vec::new() };
+        assert_eq!(render(&nothing), "Nothing is published: channels run what GUEST_DIR serves.\n");
+    }
+
+    #[test]
+    fn a_release_is_told_with_its_history() {
+        let change = |action: &str, from: Option<&str>, to: Option<&str>, reason: &str| ChangeRow {
+            at: datetime!(2026-03-04 09:00:00 UTC),
+            actor: "anna".to_owned(),
+            action: action.to_owned(),
+            channel: (action != "publish").then(|| "default".to_owned()),
+            digest_from: from.map(|digest| digest.repeat(64)),
+            digest_to: to.map(|digest| digest.repeat(64)),
+            reason: reason.to_owned(),
+        };
+        let releases = [release("minutes-v2", 1, "b", true), release("minutes-v1", 1, "a", false)];
+        let changes = vec![
+            change("rollback", Some("b"), Some("a"), "owners are wrong"),
+            change("activate", Some("a"), Some("b"), ""),
+            change("publish", None, Some("b"), ""),
+        ];
+        insta::assert_snapshot!(told(&Story { release: releases[0].clone(), changes }, &releases));
+    }
+}
