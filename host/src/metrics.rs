@@ -35,6 +35,8 @@ pub struct Metrics {
     pub reaped: Counter,
     /// Reports that could not be deleted although no row points at them.
     pub orphans: Counter,
+    /// Releases that are wanted and do not load here.
+    pub releases_refused: Gauge,
     /// Slots by state.
     pub slots: Family<StateLabels, Gauge>,
 }
@@ -100,6 +102,7 @@ impl Default for Metrics {
             lost_leases: Counter::default(),
             reaped: Counter::default(),
             orphans: Counter::default(),
+            releases_refused: Gauge::default(),
             slots: Family::default(),
         };
         metrics.register();
@@ -131,6 +134,11 @@ impl Metrics {
         registry.register("lost_leases", "Claims lost to another worker or to time", self.lost_leases.clone());
         registry.register("reaped_jobs", "Jobs that the reaper took back or ended", self.reaped.clone());
         registry.register("orphan_reports", "Reports that could not be deleted", self.orphans.clone());
+        registry.register(
+            "releases_refused",
+            "Releases that are wanted and do not load",
+            self.releases_refused.clone(),
+        );
         registry.register("slots", "Slots of this worker", self.slots.clone());
         *self.registry.write() = registry;
     }

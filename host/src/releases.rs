@@ -19,6 +19,7 @@ use crate::{
     channel::Channel,
     db::{Database, Listener, releases::Plan},
     guests::Guests,
+    metrics::Metrics,
     objects::Objects,
 };
 
@@ -31,6 +32,8 @@ pub struct Releases {
     pub database: Database,
     /// Where the bytes are.
     pub objects: Objects,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Time between two looks, jittered by a fifth; notifications only speed them up.
     pub every: Duration,
 }
@@ -76,6 +79,7 @@ impl Releases {
             tell(&name, &channel);
         }
         self.guests.keep_only(&plan.pinned, &wanted);
+        self.metrics.releases_refused.set(i64::try_from(self.guests.refused().len()).unwrap_or(i64::MAX));
     }
 
     /// Loads one; a release that does not load is told of once for each reason.

@@ -92,6 +92,7 @@ impl Worker {
             guests: self.pipeline.guests.clone(),
             database: self.pipeline.database.clone(),
             objects: self.pipeline.objects.clone(),
+            metrics: self.pipeline.metrics.clone(),
             every: self.config.release_poll,
         };
         // Before the first claim: which channels have releases of their own decides what new jobs run on.

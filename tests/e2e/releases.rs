@@ -163,8 +163,17 @@ async fn a_release_that_does_not_load_replaces_none_that_does_and_the_fleet_says
     worker.wait_for_line("release does not load").await;
     assert_eq!(digest_of_new_job(&world).await, good);
 
-    let ready: Value =
-        reqwest::get(format!("{}/readyz", admin(&worker).await)).await.expect("an answer").json().await.expect("JSON");
+    let base = admin(&worker).await;
+    let page = async |path: &str| {
+        let answer = reqwest::get(format!("{base}{path}")).await.expect("the endpoint answers");
+        answer.text().await.expect("a body")
+    };
+    world
+        .wait_until("a metric that tells it", async || {
+            page("/metrics").await.lines().any(|line| line == "assay_releases_refused 1")
+        })
+        .await;
+    let ready: Value = serde_json::from_str(&page("/readyz").await).expect("JSON");
     assert_eq!(ready["ready"], true);
     assert!(ready["releases_not_loaded"][&broken].as_str().is_some_and(|reason| reason.contains("bytes")), "{ready}");
     world
