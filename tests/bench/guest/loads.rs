@@ -39,13 +39,13 @@ pub fn build(generic: &[u8]) -> Result<Build> {
     Ok(Build { component, first, second: begun.elapsed() })
 }
 
-/// What is injected.
+/// What is injected. What the schema leaves to a guest's code the model writes here: validating it is the same work.
 pub fn parts(schema: &str) -> Vec<u8> {
     let parts = Parts {
         prompt_version: "bench".to_owned(),
         schema_version: "report.v2".to_owned(),
         description: "Measured, never asked.".to_owned(),
-        schema: schema.to_owned(),
+        schema: schema.replace("\"readOnly\": true", "\"readOnly\": false"),
         messages: vec![Message { role: "user".to_owned(), content: "{{transcript}}".to_owned() }],
         model: None,
         max_output_tokens: None,
