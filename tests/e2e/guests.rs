@@ -1,9 +1,63 @@
-//! What a worker does for its guests. Those that misbehave are in `tests/hostile`.
+//! What a worker does for its guests, and what it lets none do to it. All the ways to misbehave are in `tests/hostile`.
 
-use assay_runtime::testing::WatGuest;
-use assay_tests::{Gate, Operation, Reply, Signal, World};
+use assay_runtime::testing::{WatGuest, hostile};
+use assay_tests::{FileRow, Gate, Operation, Reply, Signal, World};
 
 use crate::fixtures::{TRANSCRIPT, env_with_guests, with, worker};
+
+/// Runs `hostile` beside a good guest, whose jobs must not notice, and returns how its file failed.
+async fn beside_a_neighbour(hostile: WatGuest) -> (World, FileRow) {
+    const GOOD: &str = "good";
+    let world = World::start().await;
+    world.model.always(Reply::answer("{}"));
+    let guests = [WatGuest::new(GOOD), hostile.prompt_version("hostile")];
+    let changes = [("GUEST_CALL_TIMEOUT_MS", "500"), ("JOB_BACKOFF_MS", "1")];
+    let worker = worker(&with(env_with_guests(&world, &guests), &changes)).await;
+    let bad = world.upload("txt", TRANSCRIPT).await;
+    world.enqueue_file(bad, Some("hostile")).await;
+    let mut neighbours = Vec::new();
+    for _ in 0..4 {
+        let id = world.upload("txt", TRANSCRIPT).await;
+        world.enqueue_file(id, Some(GOOD)).await;
+        neighbours.push(id);
+    }
+    for id in neighbours {
+        world.wait_for_status(id, "succeeded").await;
+        assert_eq!(world.job(id).await.attempts, 1);
+    }
+    let file = world.wait_for_status(bad, "failed").await;
+    let lost = worker.stderr().into_iter().find(|line| line.contains("lost claims"));
+    assert_eq!(lost, None, "no lease was lost");
+    assert_eq!(file.storage_key_report, None);
+    (world, file)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_never_returns_is_stopped_and_others_go_on() {
+    let (world, file) = beside_a_neighbour(hostile::spins_in_advance()).await;
+    assert_eq!(file.error_code.as_deref(), Some("guest_timeout"));
+    assert_eq!(world.job(file.id).await.attempts, 4, "a busy machine may be at fault, so it is tried again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_cannot_allocate_past_its_limit() {
+    let (world, file) = beside_a_neighbour(hostile::grows_memory_for_ever()).await;
+    assert_eq!(file.error_code.as_deref(), Some("guest_out_of_memory"));
+    assert_eq!(world.job(file.id).await.attempts, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_cannot_return_more_than_its_limit() {
+    let (_world, file) = beside_a_neighbour(hostile::returns_a_text_of(9 << 20)).await;
+    assert_eq!(file.error_code.as_deref(), Some("guest_bad_output"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_is_an_error_code() {
+    let (world, file) = beside_a_neighbour(hostile::traps("(unreachable)")).await;
+    assert_eq!(file.error_code.as_deref(), Some("guest_trap"));
+    assert_eq!(world.job(file.id).await.attempts, 1, "the same input traps again");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_has_no_more_questions_with_the_model_than_its_limit() {
