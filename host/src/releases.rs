@@ -23,6 +23,10 @@ use crate::{
     objects::Objects,
 };
 
+/// How long a release stays that serves nothing any more: a claim that was under way at the exchange may have pinned it, which
+/// the look before did not see.
+const KEPT: Duration = Duration::from_secs(60);
+
 /// The guests that this worker shares and fetches.
 #[derive(Clone, Debug)]
 pub struct Releases {
@@ -64,10 +68,14 @@ impl Releases {
     }
 
     /// Loads what channels run, what waiting jobs name and what live jobs have pinned, exchanges it, and drops the rest.
-    pub async fn follow(&self) {
+    /// False where the database does not say what that is.
+    pub async fn follow(&self) -> bool {
         let plan = match self.database.release_plan().await {
             Ok(plan) => plan,
-            Err(error) => return tracing::debug!(%error, "look for releases"),
+            Err(error) => {
+                tracing::warn!(%error, "look for releases");
+                return false;
+            }
         };
         let wanted = wanted(&plan);
         for digest in &wanted {
@@ -78,8 +86,9 @@ impl Releases {
         for (name, channel) in self.guests.follow(&plan.channels, plan.versions.clone()) {
             tell(&name, &channel);
         }
-        self.guests.keep_only(&plan.pinned, &wanted);
+        self.guests.keep_only(&plan.pinned, &wanted, KEPT);
         self.metrics.releases_refused.set(i64::try_from(self.guests.refused().len()).unwrap_or(i64::MAX));
+        true
     }
 
     /// Loads one; a release that does not load is told of once for each reason.

@@ -96,7 +96,15 @@ impl Worker {
             every: self.config.release_poll,
         };
         // Before the first claim: which channels have releases of their own decides what new jobs run on.
-        releases.follow().await;
+        let known = async {
+            while !releases.follow().await {
+                tokio::time::sleep(self.config.poll).await;
+            }
+        };
+        tokio::select! {
+            () = shutdown.drain.cancelled() => {}
+            () = known => {}
+        }
         let releasing = tokio::spawn(releases.run(listener.clone(), background.clone()));
 
         tracing::info!(worker.id = self.config.id, slots = self.config.concurrency, "worker started");

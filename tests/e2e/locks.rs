@@ -1,6 +1,6 @@
 //! Rows that somebody else holds: who waits for them, for how long, and what is true when an answer was lost meanwhile.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use assay::{
     db::{Database, DatabaseConfig, queue::Rescue},
@@ -246,7 +246,7 @@ async fn a_lost_attempt_counts_its_tokens_and_a_failed_file_shows_no_earlier_lif
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_workers_only_keep_for_pinned_jobs_is_not_known() {
-    let patience = std::time::Duration::from_secs(60);
+    let patience = Duration::from_secs(60);
     let world = World::start().await;
     let (held, id) =
         (with_an_earlier_life(&world, Some("old-v1")).await, with_an_earlier_life(&world, Some("old-v1")).await);
@@ -289,9 +289,11 @@ async fn a_guest_that_was_kept_for_jobs_is_dropped_when_none_has_pinned_it() {
     let digest = Digest::of(&old).to_string();
     guests.keep(&old).await.expect("a guest that loads");
 
-    guests.keep_only(std::slice::from_ref(&digest), &BTreeSet::new());
+    guests.keep_only(std::slice::from_ref(&digest), &BTreeSet::new(), Duration::ZERO);
     assert!(guests.release(&digest).is_some_and(|release| release.digest() == digest));
-    guests.keep_only(&[], &BTreeSet::new());
+    guests.keep_only(&[], &BTreeSet::new(), Duration::from_secs(60));
+    assert!(guests.release(&digest).is_some(), "a claim under way may have pinned it");
+    guests.keep_only(&[], &BTreeSet::new(), Duration::ZERO);
     assert!(guests.release(&digest).is_none());
     assert_eq!(guests.loaded(), served);
 

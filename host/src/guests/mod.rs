@@ -15,6 +15,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use assay_runtime::{Compiler, Digest, LoadError, Options, Runtime};
@@ -118,10 +119,10 @@ impl Guests {
         self.shelf.write().follow(channels, versions)
     }
 
-    /// Drops every release that was kept for jobs of which none has pinned it any more. A job in hand has its own hold
+    /// Drops every release that has served nothing for `patience`, and that no job has pinned. A job in hand has its own hold
     /// of its release. What is said of releases that are not `wanted` any more is forgotten.
-    pub fn keep_only(&self, pinned: &[String], wanted: &BTreeSet<String>) {
-        self.shelf.write().keep_only(pinned, wanted);
+    pub fn keep_only(&self, pinned: &[String], wanted: &BTreeSet<String>, patience: Duration) {
+        self.shelf.write().keep_only(pinned, wanted, patience);
     }
 
     /// Remembers why a release that is wanted does not load; whether that is news.

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -71,6 +72,8 @@ pub(super) struct Shelf {
     channels: Channels,
     /// Releases that are wanted and do not load, with the reason.
     refused: BTreeMap<String, String>,
+    /// Since when a release neither serves nor is pinned.
+    idle: HashMap<String, Instant>,
     /// Where the releases of the directory were read from.
     files: Vec<(String, PathBuf)>,
     not_loaded: Vec<NotLoaded>,
@@ -84,6 +87,7 @@ impl Shelf {
             default: None,
             channels: Channels::default(),
             refused: BTreeMap::new(),
+            idle: HashMap::new(),
             files: Vec::new(),
             not_loaded: Vec::new(),
         };
@@ -182,12 +186,18 @@ impl Shelf {
         &self.refused
     }
 
-    /// Drops what neither serves nor is among `pinned`, and what is said of releases that nobody wants any more.
-    pub(super) fn keep_only(&mut self, pinned: &[String], wanted: &BTreeSet<String>) {
+    /// Drops what has neither served nor been among `pinned` for `patience`, and what is said of releases that nobody wants any more.
+    pub(super) fn keep_only(&mut self, pinned: &[String], wanted: &BTreeSet<String>, patience: Duration) {
         self.refused.retain(|digest, _| wanted.contains(digest));
         let served: HashSet<&str> =
             self.versions.values().chain(pinned).map(String::as_str).chain(self.channels.digests()).collect();
-        self.releases.retain(|digest, _| served.contains(digest.as_str()));
+        self.idle.retain(|digest, _| !served.contains(digest.as_str()));
+        let idle = &mut self.idle;
+        self.releases.retain(|digest, _| {
+            served.contains(digest.as_str())
+                || idle.entry(digest.clone()).or_insert_with(Instant::now).elapsed() < patience
+        });
+        self.idle.retain(|digest, _| self.releases.contains_key(digest));
     }
 
     pub(super) fn loaded(&self) -> Vec<Loaded> {
