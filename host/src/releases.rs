@@ -70,25 +70,37 @@ impl Releases {
     /// Loads what channels run, what waiting jobs name and what live jobs have pinned, exchanges it, and drops the rest.
     /// False where the database does not say what that is.
     pub async fn follow(&self) -> bool {
-        let plan = match self.database.release_plan().await {
-            Ok(plan) => plan,
-            Err(error) => {
-                tracing::warn!(%error, "look for releases");
-                return false;
-            }
+        let Some(plan) = self.plan().await else { return false };
+        let missing: Vec<_> =
+            wanted(&plan).into_iter().filter(|digest| self.guests.release(digest).is_none()).collect();
+        for digest in &missing {
+            self.load(digest).await;
+        }
+        // Loading takes its time, in which the operator may have taken the change back.
+        let plan = match missing[..] {
+            [] => plan,
+            _ => match self.plan().await {
+                Some(plan) => plan,
+                None => return false,
+            },
         };
         let wanted = wanted(&plan);
-        for digest in &wanted {
-            if self.guests.release(digest).is_none() {
-                self.load(digest).await;
-            }
-        }
         for (name, channel) in self.guests.follow(&plan.channels, plan.versions.clone()) {
             tell(&name, &channel);
         }
         self.guests.keep_only(&plan.pinned, &wanted, KEPT);
         self.metrics.releases_refused.set(i64::try_from(self.guests.refused().len()).unwrap_or(i64::MAX));
         true
+    }
+
+    async fn plan(&self) -> Option<Plan> {
+        match self.database.release_plan().await {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                tracing::warn!(%error, "look for releases");
+                None
+            }
+        }
     }
 
     /// Loads one; a release that does not load is told of once for each reason.
@@ -160,7 +172,7 @@ fn tell(name: &str, channel: &Channel) {
             canary.percent = canary.map(|canary| canary.percent),
             "channel exchanged"
         ),
-        None => tracing::warn!(channel = name, "channel has no release that loads here"),
+        None => tracing::warn!(channel = name, "channel has no release here"),
     }
 }
 

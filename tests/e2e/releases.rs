@@ -197,7 +197,7 @@ async fn a_worker_that_cannot_load_what_its_channel_runs_leaves_the_jobs_to_othe
     done(&env, &["activate", "broken"]).await;
     let cache = world.folder().join("elsewhere").display().to_string();
     let worker = worker(&with(env.clone(), &[("GUEST_CACHE_DIR", &cache), ("RELEASE_POLL_MS", "100")])).await;
-    worker.wait_for_line("channel has no release that loads here").await;
+    worker.wait_for_line("channel has no release here").await;
     let id = world.enqueue(TRANSCRIPT).await;
     // A job of a channel without releases of its own shows that the worker has looked at the queue meanwhile.
     let other = world.upload("txt", TRANSCRIPT).await;

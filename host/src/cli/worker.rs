@@ -42,7 +42,8 @@ pub async fn run(_arguments: Arguments, vars: Variables) -> Result<ExitCode, Fai
 pub(super) async fn serve(config: Config, admin: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = database::open(config.database).await?;
     let guests = Guests::open(&config.guests, compile::child()?).await?;
-    if guests.loaded().is_empty() && database.channels().await.context("look for releases")?.is_empty() {
+    let channels = database.channels().await.context("look for releases")?;
+    if guests.loaded().is_empty() && channels.iter().all(|channel| channel.runs.active.is_none()) {
         bail!(
             "GUEST_DIR: no guest in {} can be loaded, and no release is active in any channel",
             config.guests.directory.display()

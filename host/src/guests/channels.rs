@@ -35,7 +35,9 @@ impl Channels {
                 let canary = wanted.canary.clone().filter(|canary| is_loaded(&canary.digest));
                 next.insert(name.clone(), Channel { active: Some(active.clone()), canary });
             } else if let Some(before) = before {
-                next.insert(name.clone(), before.clone());
+                // A canary that the operator ended ends, whatever loads.
+                let canary = before.canary.clone().filter(|canary| wanted.canary.as_ref() == Some(canary));
+                next.insert(name.clone(), Channel { active: before.active.clone(), canary });
             } else if !self.followed {
                 next.insert(name.clone(), Channel::default());
             }
@@ -102,6 +104,12 @@ mod tests {
         assert_eq!(channels.follow(&wanted("b", None), |digest| digest == "a"), []);
         assert_eq!(channels.that_run("a"), ["default"]);
         assert_eq!(channels.follow(&wanted("b", Some("c")), |digest| digest == "b"), wanted("b", None));
+        channels.follow(&wanted("b", Some("c")), |_| true);
+        assert_eq!(
+            channels.follow(&wanted("d", None), |digest| digest != "d"),
+            wanted("b", None),
+            "its canary was ended"
+        );
     }
 
     #[test]

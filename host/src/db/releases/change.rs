@@ -120,9 +120,11 @@ async fn check(
     )
     .fetch_all(db)
     .await?;
-    let retired = rows.iter().find(|row| row.retired && after.digests().any(|digest| digest == row.digest));
-    if let Some(row) = retired {
-        return Ok(Err(Refusal::Retired(row.name.clone())));
+    let in_service = |digest: &str| rows.iter().any(|row| row.digest == digest && !row.retired);
+    if let Some(gone) = after.digests().find(|digest| !in_service(digest)) {
+        // Retired, or deleted since.
+        let name = rows.iter().find(|row| row.digest == gone).map_or(gone, |row| row.name.as_str());
+        return Ok(Err(Refusal::Retired(name.to_owned())));
     }
     let schema = |digest: &str| rows.iter().find(|row| row.digest == digest).map(|row| row.schema_version.as_str());
     let Some(active) = before.active.as_deref().and_then(schema) else { return Ok(Ok(())) };
