@@ -8,6 +8,7 @@ use crate::{
     llm::LlmConfig,
     objects::ObjectsConfig,
     pipeline::PipelineConfig,
+    retention::RetentionConfig,
     telemetry::TelemetryConfig,
     variables::{Declared, Fault, Variables},
     worker::WorkerConfig,
@@ -28,6 +29,8 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Slots and times.
     pub worker: WorkerConfig,
+    /// How long answers are kept.
+    pub retention: RetentionConfig,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
 }
@@ -62,8 +65,9 @@ impl Config {
         let worker = WorkerConfig::load(vars, llm.total);
         // A row that is not written when the claim runs out cannot be written any more.
         pipeline.journal_patience = worker.lease;
+        let retention = RetentionConfig::load(vars);
         let admin = admin_address(vars);
-        Self { database, objects, llm, guests, pipeline, worker, admin }
+        Self { database, objects, llm, guests, pipeline, worker, retention, admin }
     }
 }
 

@@ -182,8 +182,8 @@ pub struct Settlement {
     pub failure: Option<Failure>,
     /// Keys and versions that the file row takes over.
     pub result: FileResult,
-    /// Tokens that this attempt used.
-    pub tokens: Tokens,
+    /// What this attempt used.
+    pub spent: Spent,
 }
 
 /// The end of a claim.
@@ -252,36 +252,45 @@ pub struct Tokens {
     pub output: i64,
 }
 
+/// What an attempt used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Of the model.
+    pub tokens: Tokens,
+    /// In the sandbox, from instantiation to drop.
+    pub guest_time: Duration,
+}
+
 impl Settlement {
     /// The report is written and everything agrees.
-    pub fn succeeded(result: FileResult, tokens: Tokens) -> Self {
-        Self { outcome: Outcome::Succeeded, wait: Duration::ZERO, failure: None, result, tokens }
+    pub fn succeeded(result: FileResult, spent: Spent) -> Self {
+        Self { outcome: Outcome::Succeeded, wait: Duration::ZERO, failure: None, result, spent }
     }
 
     /// The job is dead.
-    pub fn failed(failure: Failure, result: FileResult, tokens: Tokens) -> Self {
-        Self { outcome: Outcome::Failed, wait: Duration::ZERO, failure: Some(failure), result, tokens }
+    pub fn failed(failure: Failure, result: FileResult, spent: Spent) -> Self {
+        Self { outcome: Outcome::Failed, wait: Duration::ZERO, failure: Some(failure), result, spent }
     }
 
     /// The job runs again after `wait`.
-    pub fn retried(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
-        Self { outcome: Outcome::Retried, wait, failure: Some(failure), result: FileResult::default(), tokens }
+    pub fn retried(failure: Failure, wait: Duration, spent: Spent) -> Self {
+        Self { outcome: Outcome::Retried, wait, failure: Some(failure), result: FileResult::default(), spent }
     }
 
     /// The job runs again after `wait`, attempt given back, snooze counted.
-    pub fn snoozed(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
-        Self { outcome: Outcome::Snoozed, ..Self::retried(failure, wait, tokens) }
+    pub fn snoozed(failure: Failure, wait: Duration, spent: Spent) -> Self {
+        Self { outcome: Outcome::Snoozed, ..Self::retried(failure, wait, spent) }
     }
 
     /// The job runs again after `wait`, attempt given back.
-    pub fn held(failure: Failure, wait: Duration, tokens: Tokens) -> Self {
-        Self { outcome: Outcome::Held, ..Self::retried(failure, wait, tokens) }
+    pub fn held(failure: Failure, wait: Duration, spent: Spent) -> Self {
+        Self { outcome: Outcome::Held, ..Self::retried(failure, wait, spent) }
     }
 
     /// The worker stops: the job can be claimed at once, attempt given back.
-    pub fn released(tokens: Tokens) -> Self {
+    pub fn released(spent: Spent) -> Self {
         let (wait, result) = (Duration::ZERO, FileResult::default());
-        Self { outcome: Outcome::Released, wait, failure: None, result, tokens }
+        Self { outcome: Outcome::Released, wait, failure: None, result, spent }
     }
 }
 

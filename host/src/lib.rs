@@ -17,8 +17,12 @@ pub mod shutdown;
 pub mod worker;
 
 // L2: flows over several outside worlds.
+pub mod canaries;
 pub mod pipeline;
+pub mod rehearsal;
 pub mod releases;
+pub mod retention;
+pub mod shadow;
 pub mod submission;
 
 // L1: one outside world each.
@@ -29,7 +33,9 @@ pub mod objects;
 
 // L0: plain data and pure functions.
 pub mod channel;
+pub mod comparison;
 pub mod error;
+pub mod figures;
 pub mod job;
 pub mod metrics;
 pub mod retry;

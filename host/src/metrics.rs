@@ -37,6 +37,12 @@ pub struct Metrics {
     pub orphans: Counter,
     /// Releases that are wanted and do not load here.
     pub releases_refused: Gauge,
+    /// Answers that were deleted for their age.
+    pub answers_pruned: Counter,
+    /// Canaries that this worker halted.
+    pub canaries_halted: Counter,
+    /// What candidates in the shadow came to, by result; `skipped` where there was no time for one.
+    pub shadows: Family<ResultLabels, Counter>,
     /// Slots by state.
     pub slots: Family<StateLabels, Gauge>,
 }
@@ -55,6 +61,13 @@ pub struct OutcomeLabels {
 pub struct CodeLabels {
     /// As in docs/errors.md, or `ok`.
     pub code: &'static str,
+}
+
+/// What a candidate in the shadow came to.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ResultLabels {
+    /// As in `release_shadows.result`, or `skipped`.
+    pub result: &'static str,
 }
 
 /// Which way tokens went.
@@ -103,6 +116,9 @@ impl Default for Metrics {
             reaped: Counter::default(),
             orphans: Counter::default(),
             releases_refused: Gauge::default(),
+            answers_pruned: Counter::default(),
+            canaries_halted: Counter::default(),
+            shadows: Family::default(),
             slots: Family::default(),
         };
         metrics.register();
@@ -139,6 +155,9 @@ impl Metrics {
             "Releases that are wanted and do not load",
             self.releases_refused.clone(),
         );
+        registry.register("answers_pruned", "Answers deleted for their age", self.answers_pruned.clone());
+        registry.register("canaries_halted", "Canaries that this worker halted", self.canaries_halted.clone());
+        registry.register("shadows", "Candidates in the shadow by result", self.shadows.clone());
         registry.register("slots", "Slots of this worker", self.slots.clone());
         *self.registry.write() = registry;
     }

@@ -9,14 +9,17 @@ mod limits;
 mod questions;
 mod raw_output;
 mod run;
+mod transcript;
 
 use std::{future::Future, sync::Arc};
 
 use assay_runtime::{Report, Step as Next, Transcript};
 use bytes::Bytes;
-pub use limits::PipelineConfig;
-pub use run::Run;
+pub use limits::{PipelineConfig, check_prompts, check_report};
+pub use questions::fingerprint;
 use run::{At, Failed};
+pub use run::{Run, reasons};
+pub use transcript::transcript;
 
 use crate::{
     db::Database,
@@ -50,7 +53,7 @@ pub struct Pipeline {
 #[derive(Debug)]
 pub enum Ending {
     /// The claim is to be settled so.
-    Settle(Settlement),
+    Settle(Box<Settlement>),
     /// The claim is not ours any more: there is nothing to write.
     Lost,
 }
@@ -68,10 +71,10 @@ impl Pipeline {
             result => result.and(run.journaled().await),
         };
         match result {
-            Ok(()) => Ending::Settle(Settlement::succeeded(run.finished(), run.tokens)),
-            Err(Failed::Interrupted(Interruption::Stopping)) => Ending::Settle(Settlement::released(run.tokens)),
+            Ok(()) => Ending::Settle(Settlement::succeeded(run.finished(), run.spent).into()),
+            Err(Failed::Interrupted(Interruption::Stopping)) => Ending::Settle(Settlement::released(run.spent).into()),
             Err(Failed::Interrupted(Interruption::Lost)) => Ending::Lost,
-            Err(Failed::Job { step, error }) => Ending::Settle(Box::pin(self.failed(run, step, error)).await),
+            Err(Failed::Job { step, error }) => Ending::Settle(Box::pin(self.failed(run, step, error)).await.into()),
         }
     }
 
@@ -79,6 +82,7 @@ impl Pipeline {
     async fn report(&self, run: &mut Run<'_>) -> Result<(), Failed> {
         let release = self.resolve(run).at(Step::ResolveGuest)?;
         let transcript = self.read(&run.claim.file).await.at(Step::ReadTranscript)?;
+        run.observe(self.guests.shadow_of(&run.claim.channel, release.digest()), &transcript);
         let rounds = self.guests.limits().job.rounds;
         let mut asked = 0;
         loop {
@@ -114,22 +118,7 @@ impl Pipeline {
         let limit = self.config.transcript_bytes;
         let bytes =
             self.objects.read(&file.bucket, &file.original_key, limit).await.map_err(|error| error.for_read())?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let message = format!("read the original: not UTF-8 from byte {}", error.valid_up_to());
-            JobError::new(Code::TranscriptInvalidEncoding, message)
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        if text.trim().is_empty() {
-            return Err(JobError::new(Code::TranscriptEmpty, "read the original: it has no text"));
-        }
-        Ok(Arc::new(Transcript {
-            id: file.id.to_string(),
-            text: text.to_owned(),
-            media_type: file.media_type.clone(),
-            filename: file.filename.clone(),
-            received_at: file.received_at.clone(),
-            attributes: file.attributes.clone(),
-        }))
+        transcript(file, &bytes).map(Arc::new)
     }
 
     /// One call of the guest, with the answers so far.
@@ -141,13 +130,14 @@ impl Pipeline {
     ) -> Result<Next, JobError> {
         let advanced = release.advance(transcript, &run.answers).await;
         self.metrics.guest_call(&release.manifest().prompt_version, advanced.elapsed);
+        run.spent.guest_time += advanced.elapsed;
         run.log.extend(advanced.log);
         advanced.step
     }
 
     /// Checks an accepted report once more and writes it; no report leaves on the word of the guest alone.
     async fn accept(&self, run: &mut Run<'_>, release: &Release, report: Report) -> Result<(), Failed> {
-        limits::check_report(&report.document, &self.guests.limits().job).at(Step::Verify)?;
+        check_report(&report.document, &self.guests.limits().job).at(Step::Verify)?;
         let found = release.verify(&report.document).await.at(Step::Verify)?;
         if !found.is_empty() {
             let message = format!("check the report against its schema: {}", release.summary(&found));
@@ -158,7 +148,9 @@ impl Pipeline {
         let key = file.run_key(run.claim.lease, "report.json");
         // Known before it is written: a write that is cut short may have landed, and is to be deleted then.
         run.report_key = Some(key.clone());
-        let write = self.objects.write_json(&file.bucket, &key, Bytes::from(report.document));
+        let document = Bytes::from(report.document);
+        run.accepted(&document);
+        let write = self.objects.write_json(&file.bucket, &key, document);
         // The journal's writes are under way; the report need not wait for them, only the settlement does.
         if let Err(error) = write.await {
             if !error.may_have_written() {
@@ -176,13 +168,13 @@ impl Pipeline {
             Tries { attempts: run.claim.attempts, max_attempts: run.claim.max_attempts, snoozes: run.claim.snoozes };
         let failure = Failure { code: error.code, step, message: error.chain() };
         match self.config.retry.decide(error.class(), tries, error.retry_after, rand::random()) {
-            Verdict::Retry(wait) => Settlement::retried(failure, wait, run.tokens),
-            Verdict::Snooze(wait) => Settlement::snoozed(failure, wait, run.tokens),
-            Verdict::Hold(wait) => Settlement::held(failure, wait, run.tokens),
+            Verdict::Retry(wait) => Settlement::retried(failure, wait, run.spent),
+            Verdict::Snooze(wait) => Settlement::snoozed(failure, wait, run.spent),
+            Verdict::Hold(wait) => Settlement::held(failure, wait, run.spent),
             Verdict::Fail => {
                 let raw_output_key = self.keep_raw_output(run, error.code).await;
                 let result = FileResult { report_key: None, raw_output_key, ..run.versions() };
-                Settlement::failed(failure, result, run.tokens)
+                Settlement::failed(failure, result, run.spent)
             }
         }
     }

@@ -4,20 +4,21 @@
 //! into the bucket under their digest, as publishing does, and fetch from there what is wanted and they do not have.
 
 use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
+    collections::{BTreeSet, HashMap, HashSet},
+    path::Path,
     str::FromStr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 use assay_runtime::Digest;
 use bytes::Bytes;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    channel::Channel,
-    db::{Database, Listener, releases::Plan},
+    channel::{Channel, Plan},
+    db::{Database, Listener},
     guests::Guests,
     metrics::Metrics,
     objects::Objects,
@@ -43,54 +44,64 @@ pub struct Releases {
 }
 
 impl Releases {
-    /// Shares this worker's guests and follows the channels, until `stop`.
+    /// Loads what the channels run before the first job is claimed. False where the database does not say what that is.
+    pub async fn begin(&self) -> bool {
+        let Some(plan) = self.plan().await else { return false };
+        let loads = self.missing(&plan).into_iter().map(|digest| async move { self.load(&digest).await });
+        futures::future::join_all(loads).await;
+        // Loading takes its time, in which the operator may have taken the change back.
+        let Some(plan) = self.plan().await else { return false };
+        self.exchange(plan);
+        true
+    }
+
+    /// Shares this worker's guests and follows the channels, until `stop`. What is loaded is exchanged at once: neither a load nor a
+    /// bucket that hangs holds up another release, or a rollback.
     pub async fn run(self, listener: Listener, stop: CancellationToken) {
-        let mut unshared = self.guests.files();
+        let mut loads = Loads::default();
+        let sharing = tokio::spawn(self.clone().share(stop.clone()));
         loop {
             // Interest first, look second: what is changed in between wakes us.
             let mut changed = std::pin::pin!(listener.releases_changed());
             changed.as_mut().enable();
-            let pause = self.every.mul_f64(rand::random_range(0.8..1.2));
-            let look = async {
-                self.follow().await;
-                self.share(&mut unshared).await;
+            let plan = tokio::select! {
+                () = stop.cancelled() => break,
+                plan = self.plan() => plan,
             };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = look => {}
+            if let Some(plan) = plan {
+                let missing = self.missing(&plan);
+                if self.exchange(plan) {
+                    // Jobs may wait for what runs only now.
+                    listener.wake();
+                }
+                loads.start(&self, missing);
             }
+            let pause = self.every.mul_f64(rand::random_range(0.8..1.2));
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = changed => {}
                 () = tokio::time::sleep(pause) => {}
+                () = loads.next() => {}
             }
         }
+        let _ended = sharing.await;
     }
 
-    /// Loads what channels run, what waiting jobs name and what live jobs have pinned, exchanges it, and drops the rest.
-    /// False where the database does not say what that is.
-    pub async fn follow(&self) -> bool {
-        let Some(plan) = self.plan().await else { return false };
-        let missing: Vec<_> =
-            wanted(&plan).into_iter().filter(|digest| self.guests.release(digest).is_none()).collect();
-        for digest in &missing {
-            self.load(digest).await;
-        }
-        // Loading takes its time, in which the operator may have taken the change back.
-        let plan = match missing[..] {
-            [] => plan,
-            _ => match self.plan().await {
-                Some(plan) => plan,
-                None => return false,
-            },
-        };
+    /// What is wanted and not loaded.
+    fn missing(&self, plan: &Plan) -> BTreeSet<String> {
+        wanted(plan).into_iter().filter(|digest| self.guests.release(digest).is_none()).collect()
+    }
+
+    /// Exchanges what channels run, as far as it is loaded, and drops what serves nobody any more; whether anything is different.
+    fn exchange(&self, plan: Plan) -> bool {
         let wanted = wanted(&plan);
-        for (name, channel) in self.guests.follow(&plan.channels, plan.versions.clone()) {
-            tell(&name, &channel);
+        let changed = self.guests.follow(&plan);
+        for (name, channel) in &changed {
+            tell(name, channel);
         }
         self.guests.keep_only(&plan.pinned, &wanted, KEPT);
         self.metrics.releases_refused.set(i64::try_from(self.guests.refused().len()).unwrap_or(i64::MAX));
-        true
+        !changed.is_empty()
     }
 
     async fn plan(&self) -> Option<Plan> {
@@ -116,16 +127,27 @@ impl Releases {
 
     /// Puts the guests of `GUEST_DIR` where every worker finds them. Without the right to do so everything works, until
     /// a file is replaced while jobs that have pinned it wait.
-    async fn share(&self, unshared: &mut Vec<(String, PathBuf)>) {
-        let mut left = Vec::new();
-        for (digest, file) in unshared.drain(..) {
-            if let Err(error) = self.share_one(&digest, &file).await {
-                let error = format!("{error:#}");
-                tracing::warn!(guest.digest = digest, error, "keep a copy of the guest in the bucket");
-                left.push((digest, file));
+    async fn share(self, stop: CancellationToken) {
+        let mut unshared = self.guests.files();
+        while !unshared.is_empty() {
+            let mut left = Vec::new();
+            for (digest, file) in unshared.drain(..) {
+                let shared = tokio::select! {
+                    () = stop.cancelled() => return,
+                    shared = self.share_one(&digest, &file) => shared,
+                };
+                if let Err(error) = shared {
+                    let error = format!("{error:#}");
+                    tracing::warn!(guest.digest = digest, error, "keep a copy of the guest in the bucket");
+                    left.push((digest, file));
+                }
+            }
+            unshared = left;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.every) => {}
             }
         }
-        *unshared = left;
     }
 
     async fn share_one(&self, digest: &str, file: &Path) -> anyhow::Result<()> {
@@ -151,6 +173,43 @@ impl Releases {
         ensure!(Digest::of(&bytes) == expected, "the bytes in the bucket are not those of the digest");
         self.guests.keep(&bytes).await?;
         Ok(())
+    }
+}
+
+/// Loads under way, each release once, and those that failed just now.
+#[derive(Default)]
+struct Loads {
+    tasks: JoinSet<String>,
+    under_way: HashSet<String>,
+    failed: HashMap<String, Instant>,
+}
+
+impl Loads {
+    /// Starts to load what is missing, but for what is being loaded and what failed a moment ago.
+    fn start(&mut self, releases: &Releases, missing: BTreeSet<String>) {
+        self.failed.retain(|_, at| at.elapsed() < releases.every / 2);
+        for digest in missing {
+            if self.failed.contains_key(&digest) || !self.under_way.insert(digest.clone()) {
+                continue;
+            }
+            let releases = releases.clone();
+            self.tasks.spawn(async move {
+                releases.load(&digest).await;
+                digest
+            });
+        }
+    }
+
+    /// Completes when a load has ended, well or not; never where none is under way.
+    async fn next(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(digest)) => {
+                self.under_way.remove(&digest);
+                self.failed.insert(digest, Instant::now());
+            }
+            Some(Err(_panic)) => tracing::error!("a load panicked; the release is not tried again"),
+            None => std::future::pending().await,
+        }
     }
 }
 

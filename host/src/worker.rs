@@ -10,11 +10,12 @@ use std::{
 
 pub use config::WorkerConfig;
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
+    canaries::Canaries,
     db::Listener,
     guests::Guests,
     heartbeat::Heartbeat,
@@ -24,7 +25,9 @@ use crate::{
     pipeline::{Ending, Pipeline, Run},
     reaper::Reaper,
     releases::Releases,
+    retention::{Retention, RetentionConfig},
     settlement,
+    shadow::Shadows,
     shutdown::Shutdown,
 };
 
@@ -39,8 +42,18 @@ pub struct Worker {
     pub pipeline: Arc<Pipeline>,
     /// Slots and times.
     pub config: WorkerConfig,
+    /// How long answers are kept.
+    pub retention: RetentionConfig,
     /// What the admin endpoint shows.
     pub state: Arc<Mutex<State>>,
+}
+
+/// What goes on beside the jobs.
+struct Beside<'a> {
+    heartbeat: &'a Heartbeat,
+    held: &'a HeldClaims,
+    listener: &'a Listener,
+    shadows: &'a Shadows,
 }
 
 /// What a worker is doing, for `/readyz`.
@@ -97,7 +110,7 @@ impl Worker {
         };
         // Before the first claim: which channels have releases of their own decides what new jobs run on.
         let known = async {
-            while !releases.follow().await {
+            while !releases.begin().await {
                 tokio::time::sleep(self.config.poll).await;
             }
         };
@@ -106,11 +119,14 @@ impl Worker {
             () = known => {}
         }
         let releasing = tokio::spawn(releases.run(listener.clone(), background.clone()));
+        let (shadows, shadowing) = self.start_shadows(&background);
+        let watching = self.watch(&background);
 
         tracing::info!(worker.id = self.config.id, slots = self.config.concurrency, "worker started");
         let mut jobs = JoinSet::new();
         let alive = || !beating.is_finished();
-        self.work(&heartbeat, &held, &listener, &shutdown.drain, &alive, &mut jobs).await;
+        let beside = Beside { heartbeat: &heartbeat, held: &held, listener: &listener, shadows: &shadows };
+        self.work(&beside, &shutdown.drain, &alive, &mut jobs).await;
         let alive = alive();
         if !alive {
             tracing::error!("the heartbeat died: giving jobs back");
@@ -120,7 +136,14 @@ impl Worker {
 
         // The heartbeat goes last: as long as anything is in hand, its lease is renewed.
         background.cancel();
-        let _ended = tokio::join!(listening, reaping, releasing, tokio::task::spawn_blocking(move || beating.join()));
+        let _ended = tokio::join!(
+            listening,
+            reaping,
+            releasing,
+            shadowing,
+            watching,
+            tokio::task::spawn_blocking(move || beating.join())
+        );
         // A connection that hangs must not keep the process from ending.
         let _hanging = tokio::time::timeout(LAST_WRITES, self.pipeline.database.close()).await;
         tracing::info!(worker.id = self.config.id, "worker stopped");
@@ -128,12 +151,33 @@ impl Worker {
         Ok(())
     }
 
+    /// Candidates in the shadow of what this worker runs.
+    fn start_shadows(&self, stop: &CancellationToken) -> (Shadows, JoinHandle<()>) {
+        let Pipeline { database, guests, metrics, .. } = &*self.pipeline;
+        Shadows::start(database.clone(), guests.limits().clone(), metrics.clone(), stop.clone())
+    }
+
+    /// What any worker does for all: halting canaries, and deleting old answers.
+    fn watch(&self, stop: &CancellationToken) -> JoinHandle<()> {
+        let Pipeline { database, objects, metrics, .. } = &*self.pipeline;
+        let (database, metrics) = (database.clone(), metrics.clone());
+        let retention = Retention {
+            database: database.clone(),
+            objects: objects.clone(),
+            metrics: metrics.clone(),
+            config: self.retention.clone(),
+        };
+        let canaries = Canaries { database, metrics, actor: self.config.id.clone(), every: self.config.canary_check };
+        let (for_canaries, for_retention) = (stop.clone(), stop.clone());
+        tokio::spawn(async move {
+            tokio::join!(canaries.run(for_canaries), retention.run(for_retention));
+        })
+    }
+
     /// Claims and runs until `drain`, as long as the heartbeat is `alive`.
     async fn work(
         &self,
-        heartbeat: &Heartbeat,
-        held: &HeldClaims,
-        listener: &Listener,
+        Beside { heartbeat, held, listener, shadows }: &Beside<'_>,
         drain: &CancellationToken,
         alive: &impl Fn() -> bool,
         jobs: &mut JoinSet<()>,
@@ -165,7 +209,7 @@ impl Worker {
                         attempt = claim.attempts,
                         prompt.version = tracing::field::Empty
                     );
-                    jobs.spawn(run(self.pipeline.clone(), claim, held).instrument(span));
+                    jobs.spawn(run(self.pipeline.clone(), claim, held, (*shadows).clone()).instrument(span));
                 }
                 self.show(jobs.len(), false);
             }
@@ -275,7 +319,7 @@ fn fleet_entry(guests: &Guests) -> serde_json::Value {
 }
 
 /// One job in one slot.
-async fn run(pipeline: Arc<Pipeline>, claim: Claim, held: crate::held::Held) {
+async fn run(pipeline: Arc<Pipeline>, claim: Claim, held: crate::held::Held, shadows: Shadows) {
     let started = Instant::now();
     tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
     let mut job = Run::new(&claim);
@@ -285,11 +329,14 @@ async fn run(pipeline: Arc<Pipeline>, claim: Claim, held: crate::held::Held) {
         return tracing::warn!("job dropped: its claim is lost");
     };
     // In a box, because it is not needed while the job runs.
-    let settling = Box::pin(settlement::settle(&pipeline, &mut job, settlement, trusted_until));
+    let settling = Box::pin(settlement::settle(&pipeline, &mut job, *settlement, trusted_until));
     let Some(settled) = settling.await else {
         return;
     };
     record(&pipeline, &settled, started.elapsed());
+    if let Some(case) = job.shadow_case(&settled) {
+        shadows.offer(case);
+    }
 }
 
 /// Counts an outcome and tells of it: once, here, where it is final.

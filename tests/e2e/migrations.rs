@@ -45,8 +45,8 @@ async fn migrations_go_up_down_and_up_again_from_empty() {
 async fn migrations_go_down_and_up_again_one_by_one() {
     let database = TestDatabase::empty().await;
     migrate(&database, &[]).await;
-    let mut shapes = vec![(4, shape(&database).await)];
-    for version in (1..4).rev() {
+    let mut shapes = vec![(5, shape(&database).await)];
+    for version in (1..5).rev() {
         migrate(&database, &["--to", &version.to_string()]).await;
         shapes.push((version, shape(&database).await));
     }
@@ -103,10 +103,16 @@ async fn migrations_go_up_down_and_up_again_with_rows() {
 const WORK: [&str; 2] = ["files", "processing_jobs"];
 const HISTORY: [&str; 3] = ["job_attempts", "job_answers", "workers"];
 
+/// Columns that a later migration has added to a table of the second: they go with it.
+const LATER: [(&str, &str); 1] = [("job_attempts", "{guest_digest, channel, guest_micros, report_key}")];
+
 /// Every row of some tables, as one text.
 async fn rows(database: &TestDatabase, tables: &[&str]) -> String {
-    let selects: Vec<_> =
-        tables.iter().map(|table| format!("SELECT row_to_json(t)::text AS line FROM {table} t")).collect();
+    let selects = tables.iter().map(|table| {
+        let later = LATER.iter().find(|(of, _)| of == table).map_or("{}", |(_, columns)| columns);
+        format!("SELECT (to_jsonb(t) - '{later}'::text[])::text AS line FROM {table} t")
+    });
+    let selects: Vec<_> = selects.collect();
     let sql = format!(
         "SELECT coalesce(string_agg(line, E'\n' ORDER BY line), '') FROM ({}) AS lines",
         selects.join(" UNION ALL ")

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::fixtures::{Env, TRANSCRIPT, admin, env_with_guests, with, worker};
 
 /// A world whose workers have a guest of their own, and where every answer is good.
-async fn world() -> (World, Env) {
+pub async fn world() -> (World, Env) {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
     let env = env_with_guests(&world, &[WatGuest::new("from-file")]);
@@ -25,14 +25,14 @@ fn component(world: &World, name: &str, guest: &WatGuest) -> (PathBuf, String) {
 }
 
 /// Runs `assay release …` and returns what it printed, or how it was refused.
-async fn release(env: &Env, arguments: &[&str]) -> Result<String, String> {
+pub async fn release(env: &Env, arguments: &[&str]) -> Result<String, String> {
     let mut process = AssayProcess::spawn(&[&["release"], arguments].concat(), env);
     let ok = process.wait().await.success();
     let (stdout, stderr) = (process.stdout().join("\n"), process.stderr().join("\n"));
     if ok { Ok(stdout) } else { Err(format!("{stdout}{stderr}")) }
 }
 
-async fn done(env: &Env, arguments: &[&str]) -> String {
+pub async fn done(env: &Env, arguments: &[&str]) -> String {
     release(env, arguments).await.unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
 }
 
@@ -41,7 +41,7 @@ async fn listed(env: &Env) -> Value {
 }
 
 /// Publishes a guest and returns its digest.
-async fn publish(world: &World, env: &Env, name: &str, guest: &WatGuest) -> String {
+pub async fn publish(world: &World, env: &Env, name: &str, guest: &WatGuest) -> String {
     let (path, digest) = component(world, name, guest);
     let told = done(env, &["publish", &path.display().to_string(), "--json"]).await;
     let told: Value = serde_json::from_str(&told).expect("JSON");
@@ -50,7 +50,7 @@ async fn publish(world: &World, env: &Env, name: &str, guest: &WatGuest) -> Stri
 }
 
 /// The digest that a new file's job ran on.
-async fn digest_of_new_job(world: &World) -> String {
+pub async fn digest_of_new_job(world: &World) -> String {
     let id = world.enqueue(TRANSCRIPT).await;
     world.wait_for_status(id, "succeeded").await.guest_digest.expect("a job that ran has a digest")
 }
@@ -257,7 +257,7 @@ async fn what_makes_no_sense_is_refused_and_what_was_changed_is_in_the_audit() {
         (&["activate", "one"][..], "it is so already"),
         (&["activate", "two"], "--allow-schema-change"),
         (&["activate", "three"], "is not published"),
-        (&["canary", "one", "--percent", "5"], "a canary is another one"),
+        (&["canary", "one", "--percent", "5"], "a canary or a shadow is another one"),
         (&["canary", "two", "--percent", "5"], "--allow-schema-change"),
         (&["promote"], "has no canary"),
         (&["retire", "one"], "a channel runs it"),

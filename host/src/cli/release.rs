@@ -17,13 +17,14 @@ use crate::{
 
 /// Publish guests, and decide which of them new jobs run on.
 ///
-/// A published guest is a release, known by its digest. Every channel runs one release and at most one canary beside it;
-/// jobs that run already, and their retries, stay on the release that they began with. VERSION is a prompt version (its
+/// A published guest is a release, known by its digest. Every channel runs one release, at most one canary beside it, and
+/// at most one shadow, which makes no reports; jobs that run already, and their retries, stay on the release that they began with. VERSION is a prompt version (its
 /// newest revision), a revision of it as in minutes-v1@2, or the beginning of a digest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay release publish minutes-v2.wasm
   assay release activate minutes-v2 --reason 'better next steps'
+  assay release shadow minutes-v3
   assay release canary minutes-v3 --percent 5
   assay release promote
   assay release rollback
@@ -39,6 +40,7 @@ enum Command {
     Publish(publish::Arguments),
     Activate(change::Activate),
     Canary(change::Canary),
+    Shadow(change::Shadow),
     Promote(change::Promote),
     Rollback(change::Rollback),
     Retire(change::Retire),
@@ -71,6 +73,7 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
         Command::Publish(arguments) => publish::run(&arguments, values).await,
         Command::Activate(arguments) => change::activate(&arguments, values).await,
         Command::Canary(arguments) => change::canary(&arguments, values).await,
+        Command::Shadow(arguments) => change::shadow(&arguments, values).await,
         Command::Promote(arguments) => change::promote(&arguments, values).await,
         Command::Rollback(arguments) => change::rollback(&arguments, values).await,
         Command::Retire(arguments) => change::retire(&arguments, values).await,
@@ -125,11 +128,14 @@ fn short(digest: &str) -> String {
 /// What new jobs of a channel run on, in words.
 fn runs(channel: &Channel, releases: &[ReleaseRow]) -> String {
     let Some(active) = &channel.active else { return "what GUEST_DIR serves".to_owned() };
-    let active = name_of(releases, active);
-    match &channel.canary {
-        None => active,
-        Some(canary) => format!("{active}, and {} % of them on {}", canary.percent, name_of(releases, &canary.digest)),
+    let mut words = name_of(releases, active);
+    if let Some(canary) = &channel.canary {
+        words += &format!(", and {} % of them on {}", canary.percent, name_of(releases, &canary.digest));
     }
+    if let Some(shadow) = &channel.shadow {
+        words += &format!(", with {} in the shadow", name_of(releases, shadow));
+    }
+    words
 }
 
 #[cfg(test)]
@@ -179,8 +185,11 @@ mod tests {
         let active = Some("a".repeat(64));
         let canary = Canary { digest: "b".repeat(64), percent: 5 };
         assert_eq!(runs(&Channel::default(), &releases), "what GUEST_DIR serves");
-        assert_eq!(runs(&Channel { active: active.clone(), canary: None }, &releases), "minutes-v1@1");
-        let beside = Channel { active, canary: Some(canary) };
+        assert_eq!(runs(&Channel { active: active.clone(), ..Channel::default() }, &releases), "minutes-v1@1");
+        let shadow = Some("c".repeat(64));
+        let with_shadow = Channel { active: active.clone(), shadow, ..Channel::default() };
+        assert_eq!(runs(&with_shadow, &releases), "minutes-v1@1, with sha256:cccccccccccc… in the shadow");
+        let beside = Channel { active, canary: Some(canary), ..Channel::default() };
         assert_eq!(runs(&beside, &releases), "minutes-v1@1, and 5 % of them on minutes-v2@1");
         assert_eq!(runs(&beside, &[]), "sha256:aaaaaaaaaaaa…, and 5 % of them on sha256:bbbbbbbbbbbb…");
     }

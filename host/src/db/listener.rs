@@ -54,6 +54,11 @@ impl Listener {
         self.wake.jobs.notified()
     }
 
+    /// Wakes whoever looks for jobs, without a notification.
+    pub fn wake(&self) {
+        self.wake.jobs.notify_waiters();
+    }
+
     /// As [`Self::woken`], when what a channel runs has changed.
     pub fn releases_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wake.releases.notified()

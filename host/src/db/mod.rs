@@ -3,6 +3,7 @@
 //! There is no trait: the SQL is the logic, and tests run it on a real server. No connection or transaction is held
 //! while something else is waited for; every statement has a client-side deadline besides the server's own.
 
+pub mod answers;
 mod config;
 mod error;
 pub mod files;

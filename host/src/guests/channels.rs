@@ -33,11 +33,13 @@ impl Channels {
             let before = self.running.get(name);
             if is_loaded(active) {
                 let canary = wanted.canary.clone().filter(|canary| is_loaded(&canary.digest));
-                next.insert(name.clone(), Channel { active: Some(active.clone()), canary });
+                let shadow = wanted.shadow.clone().filter(|shadow| is_loaded(shadow));
+                next.insert(name.clone(), Channel { active: Some(active.clone()), canary, shadow });
             } else if let Some(before) = before {
                 // A canary that the operator ended ends, whatever loads.
                 let canary = before.canary.clone().filter(|canary| wanted.canary.as_ref() == Some(canary));
-                next.insert(name.clone(), Channel { active: before.active.clone(), canary });
+                // And a shadow is of the active release: of another one it would tell nothing.
+                next.insert(name.clone(), Channel { active: before.active.clone(), canary, shadow: None });
             } else if !self.followed {
                 next.insert(name.clone(), Channel::default());
             }
@@ -55,6 +57,12 @@ impl Channels {
     pub(super) fn digests(&self) -> impl Iterator<Item = &str> {
         let versions = self.versions.iter().map(|(_, digest)| digest.as_str());
         self.running.values().flat_map(Channel::digests).chain(versions)
+    }
+
+    /// What runs in the shadow of a channel's active release.
+    pub(super) fn shadow_of(&self, channel: &str, active: &str) -> Option<&str> {
+        let running = self.running.get(channel)?;
+        running.shadow.as_deref().filter(|_| running.active.as_deref() == Some(active))
     }
 
     /// The channels that run a release.
@@ -82,7 +90,7 @@ mod tests {
 
     fn wanted(active: &str, canary: Option<&str>) -> Vec<(String, Channel)> {
         let canary = canary.map(|digest| Canary { digest: digest.to_owned(), percent: 5 });
-        vec![("default".to_owned(), Channel { active: Some(active.to_owned()), canary })]
+        vec![("default".to_owned(), Channel { active: Some(active.to_owned()), canary, shadow: None })]
     }
 
     #[test]
@@ -95,6 +103,22 @@ mod tests {
         let ended = vec![("default".to_owned(), Channel::default())];
         assert_eq!(channels.follow(&[], |_| true), ended);
         assert_eq!(channels.digests().count(), 0);
+    }
+
+    #[test]
+    fn a_shadow_is_of_the_active_release_alone() {
+        let mut channels = Channels::default();
+        let mut wanted = wanted("a", Some("b"));
+        wanted[0].1.shadow = Some("s".to_owned());
+        channels.follow(&wanted, |digest| digest != "s");
+        assert_eq!(channels.shadow_of("default", "a"), None, "it is not loaded");
+        channels.follow(&wanted, |_| true);
+        assert_eq!(channels.shadow_of("default", "a"), Some("s"));
+        assert_eq!(channels.shadow_of("default", "b"), None);
+        assert_eq!(channels.shadow_of("other", "a"), None);
+        wanted[0].1.active = Some("c".to_owned());
+        channels.follow(&wanted, |digest| digest != "c");
+        assert_eq!(channels.shadow_of("default", "a"), None, "the operator compares it with another one");
     }
 
     #[test]

@@ -60,7 +60,8 @@ fn code(code: &str) -> &str {
     if fits && (code.bytes().all(legal) || code.bytes().all(keyword)) { code } else { "other" }
 }
 
-fn pointer(pointer: &str, names: &HashSet<String>) -> String {
+/// A pointer with `*` for every segment that the schema does not name.
+pub fn pointer(pointer: &str, names: &HashSet<String>) -> String {
     if pointer.is_empty() {
         return "the whole document".to_owned();
     }

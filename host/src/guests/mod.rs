@@ -26,7 +26,10 @@ pub use release::{Advanced, Release};
 use shelf::Shelf;
 pub use shelf::{Loaded, NotLoaded};
 
-use crate::{channel::Channel, job::Serving};
+use crate::{
+    channel::{Channel, Plan},
+    job::Serving,
+};
 
 /// The core module of the generic guest: with a schema injected it is the host's verifier.
 pub static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../guest/dist/core/generic.wasm"));
@@ -73,6 +76,11 @@ impl Guests {
         self.shelf.read().release(digest)
     }
 
+    /// What runs in the shadow of `active` in this channel, where that is its active release.
+    pub fn shadow_of(&self, channel: &str, active: &str) -> Option<Arc<Release>> {
+        self.shelf.read().shadow_of(channel, active)
+    }
+
     /// Every release that is loaded.
     pub fn loaded(&self) -> Vec<Loaded> {
         self.shelf.read().loaded()
@@ -115,8 +123,8 @@ impl Guests {
 
     /// Exchanges what channels run and which releases serve published prompt versions, as far as they are loaded; tells
     /// the channels that run something else now.
-    pub fn follow(&self, channels: &[(String, Channel)], versions: Vec<(String, String)>) -> Vec<(String, Channel)> {
-        self.shelf.write().follow(channels, versions)
+    pub fn follow(&self, plan: &Plan) -> Vec<(String, Channel)> {
+        self.shelf.write().follow(plan)
     }
 
     /// Drops every release that has served nothing for `patience`, and that no job has pinned. A job in hand has its own hold

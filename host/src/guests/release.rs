@@ -92,6 +92,11 @@ impl Release {
         call.result.map_err(JobError::from)
     }
 
+    /// A pointer as it may leave the bucket: the words of the schema, and `*` for every other segment.
+    pub fn shown(&self, pointer: &str) -> String {
+        findings::pointer(pointer, &self.names)
+    }
+
     /// Findings as they may leave the run folder: codes and pointers, nothing that a document could have put there.
     pub fn summary(&self, found: &[Finding]) -> String {
         findings::summary(found, &self.names)

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use assay_runtime::{LoadError, Runtime};
 
 use crate::{
-    channel::Channel,
+    channel::{Channel, Plan},
     guests::{GuestsConfig, Release, channels::Channels},
     job::Serving,
 };
@@ -70,6 +70,8 @@ pub(super) struct Shelf {
     versions: BTreeMap<String, String>,
     default: Option<String>,
     channels: Channels,
+    /// Releases that serve no new jobs, although a file of the directory may have them.
+    retired: HashSet<String>,
     /// Releases that are wanted and do not load, with the reason.
     refused: BTreeMap<String, String>,
     /// Since when a release neither serves nor is pinned.
@@ -86,6 +88,7 @@ impl Shelf {
             versions: BTreeMap::new(),
             default: None,
             channels: Channels::default(),
+            retired: HashSet::new(),
             refused: BTreeMap::new(),
             idle: HashMap::new(),
             files: Vec::new(),
@@ -147,11 +150,12 @@ impl Shelf {
 
     pub(super) fn serving(&self) -> Serving {
         // A file of the directory goes before what was published under its version, until that is activated.
-        let published = self.channels.versions.iter().filter(|(version, _)| !self.versions.contains_key(version));
-        let versions = self.versions.iter().map(|(version, digest)| (version.clone(), digest.clone()));
+        let in_service = || self.versions.iter().filter(|(_, digest)| !self.retired.contains(*digest));
+        let versions: BTreeMap<_, _> =
+            self.channels.versions.iter().map(|(version, digest)| (version, digest)).chain(in_service()).collect();
         Serving {
-            versions: versions.chain(published.cloned()).collect(),
-            default: self.default.clone(),
+            versions: versions.into_iter().map(|(version, digest)| (version.clone(), digest.clone())).collect(),
+            default: self.default.clone().filter(|digest| !self.retired.contains(digest)),
             channels: self.channels.serving(&self.releases),
             digests: self.releases.keys().cloned().collect(),
         }
@@ -161,20 +165,22 @@ impl Shelf {
         self.releases.get(digest).cloned()
     }
 
+    pub(super) fn shadow_of(&self, channel: &str, active: &str) -> Option<Arc<Release>> {
+        self.release(self.channels.shadow_of(channel, active)?)
+    }
+
     pub(super) fn keep(&mut self, release: Release) {
         self.refused.remove(release.digest());
         self.releases.entry(release.digest().to_owned()).or_insert_with(|| Arc::new(release));
     }
 
     /// Exchanges what channels run, as far as it is loaded, and tells what is different.
-    pub(super) fn follow(
-        &mut self,
-        wanted: &[(String, Channel)],
-        versions: Vec<(String, String)>,
-    ) -> Vec<(String, Channel)> {
+    pub(super) fn follow(&mut self, plan: &Plan) -> Vec<(String, Channel)> {
         let releases = &self.releases;
-        self.channels.versions = versions.into_iter().filter(|(_, digest)| releases.contains_key(digest)).collect();
-        self.channels.follow(wanted, |digest| releases.contains_key(digest))
+        let versions = plan.versions.iter().filter(|(_, digest)| releases.contains_key(digest));
+        self.channels.versions = versions.cloned().collect();
+        self.retired = plan.retired.iter().cloned().collect();
+        self.channels.follow(&plan.channels, |digest| releases.contains_key(digest))
     }
 
     /// Remembers why a release that is wanted does not load; whether that is news.
@@ -209,7 +215,8 @@ impl Shelf {
                 schema_version: release.manifest().schema_version.clone(),
                 digest: release.digest().to_owned(),
                 is_default: self.default.as_deref() == Some(release.digest()),
-                kept: !self.versions.values().any(|digest| digest == release.digest())
+                kept: (self.retired.contains(release.digest())
+                    || !self.versions.values().any(|digest| digest == release.digest()))
                     && !self.channels.digests().any(|digest| digest == release.digest()),
                 channels: self.channels.that_run(release.digest()),
             })

@@ -86,14 +86,14 @@ impl Pipeline {
         run: &mut Run<'_>,
         stored: &Stored,
         answer: &StoredAnswer,
-        bought: Option<([u8; 32], Option<Tokens>)>,
+        bought: Option<Option<Tokens>>,
     ) {
-        let Some((question, tokens)) = bought else {
+        let Some(tokens) = bought else {
             return;
         };
         if let Some(tokens) = tokens {
-            run.tokens.input += tokens.input;
-            run.tokens.output += tokens.output;
+            run.spent.tokens.input += tokens.input;
+            run.spent.tokens.output += tokens.output;
         }
         let ordinal = i32::try_from(stored.ordinal).unwrap_or(i32::MAX);
         let write = Write {
@@ -103,7 +103,7 @@ impl Pipeline {
             lease: run.claim.lease,
             ordinal,
             key: run.claim.file.answer_key(run.claim.lease, ordinal),
-            question,
+            question: stored.question,
             bytes: stored.bytes.clone(),
             model: answer.model.clone(),
             finish_reason: answer.finish_reason.clone(),
@@ -131,7 +131,10 @@ impl Pipeline {
             return Err(unreadable("its bytes are not those that were journaled"));
         }
         let answer = serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not a stored answer"))?;
-        Ok((answer, Stored { ordinal: usize::try_from(entry.ordinal).unwrap_or(0), bytes }))
+        let ordinal = usize::try_from(entry.ordinal).unwrap_or(0);
+        let question = entry.prompt_sha256.as_slice().try_into();
+        let question = question.map_err(|_| unreadable("the hash of its question is none"))?;
+        Ok((answer, Stored { ordinal, question, bytes }))
     }
 }
 

@@ -24,11 +24,10 @@ use crate::{
 
 /// An answer in hand.
 struct Received {
-    ordinal: usize,
     answer: StoredAnswer,
     stored: Stored,
-    /// For an answer that was bought just now: the question's hash, and what it cost.
-    bought: Option<([u8; 32], Option<Tokens>)>,
+    /// For an answer that was bought just now: what it cost, where the provider says so.
+    bought: Option<Option<Tokens>>,
 }
 
 impl Pipeline {
@@ -76,7 +75,7 @@ impl Pipeline {
         }
         drop(answers);
 
-        received.sort_by_key(|answer| answer.ordinal);
+        received.sort_by_key(|answer| answer.stored.ordinal);
         let mut unusable = None;
         for answer in received {
             // Truncated, refused and filtered answers end the job before a guest sees them, and are kept all the same.
@@ -112,7 +111,7 @@ impl Pipeline {
             return Err(Failed::at(Step::Advance, JobError::new(Code::GuestNondeterministic, message)));
         }
         let (answer, stored) = self.read_answer(&claim.file, entry).await.at(Step::Journal)?;
-        Ok(Received { ordinal, answer, stored, bought: None })
+        Ok(Received { answer, stored, bought: None })
     }
 
     async fn buy(&self, ordinal: usize, prompt: &Prompt, question: [u8; 32]) -> Result<Received, Failed> {
@@ -129,13 +128,13 @@ impl Pipeline {
             self.metrics.tokens(tokens.input, tokens.output);
         }
         let answer = StoredAnswer::from(completion);
-        let stored = Stored { ordinal, bytes: answer.encode() };
-        Ok(Received { ordinal, answer, stored, bought: Some((question, tokens)) })
+        let stored = Stored { ordinal, question, bytes: answer.encode() };
+        Ok(Received { answer, stored, bought: Some(tokens) })
     }
 }
 
 /// What the journal knows a question by: sha256 of its fields in the order of the contract.
-fn fingerprint(prompt: &Prompt) -> [u8; 32] {
+pub fn fingerprint(prompt: &Prompt) -> [u8; 32] {
     let mut hash = Sha256::new();
     serde_json::to_writer(&mut hash, prompt).expect("a prompt is strings and numbers, and a hash takes every byte");
     hash.finalize().into()

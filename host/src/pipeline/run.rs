@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use assay_runtime::{Answer, Finding, LogLine, Rejection};
+use assay_runtime::{Answer, Finding, LogLine, Rejection, Transcript};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use crate::{
+    comparison::Verdict,
     error::{Code, JobError, Step},
     guests::Release,
-    job::{Claim, FileResult, Interruption, Tokens},
+    job::{Claim, FileResult, Interruption, Outcome, Settlement, Spent},
+    rehearsal::Recorded,
+    shadow::Case,
 };
 
 /// Why a run did not end in a report.
@@ -50,8 +53,18 @@ impl<T> At<T> for Result<T, JobError> {
 pub struct Stored {
     /// Its place.
     pub ordinal: usize,
+    /// What the journal knows its question by.
+    pub question: [u8; 32],
     /// Its bytes: JSON.
     pub bytes: Bytes,
+}
+
+/// What only a candidate in the shadow needs to know of a run.
+#[derive(Debug)]
+struct Observed {
+    candidate: Arc<Release>,
+    transcript: Arc<Transcript>,
+    report: Option<Bytes>,
 }
 
 /// One run of a job.
@@ -65,8 +78,8 @@ pub struct Run<'a> {
     pub answers: Vec<Answer>,
     /// Every answer that this run has in hand, also those that no guest may see.
     pub stored: Vec<Stored>,
-    /// Tokens that this run used.
-    pub tokens: Tokens,
+    /// What this run used.
+    pub spent: Spent,
     /// The guest's words.
     pub log: Vec<LogLine>,
     /// Why the answers or the report were refused.
@@ -75,6 +88,8 @@ pub struct Run<'a> {
     pub rejection: Option<(&'static str, String)>,
     /// Where the report is, once it is written.
     pub report_key: Option<String>,
+    /// What a candidate in the shadow is to be tried on, where there is one.
+    observed: Option<Box<Observed>>,
     /// Writes of answers under way.
     pub journaling: JoinSet<Result<(), Failed>>,
 }
@@ -87,11 +102,12 @@ impl<'a> Run<'a> {
             release: None,
             answers: Vec::new(),
             stored: Vec::new(),
-            tokens: Tokens::default(),
+            spent: Spent::default(),
             log: Vec::new(),
             findings: Vec::new(),
             rejection: None,
             report_key: None,
+            observed: None,
             journaling: JoinSet::new(),
         }
     }
@@ -108,6 +124,41 @@ impl<'a> Run<'a> {
             result = result.and(written);
         }
         result
+    }
+
+    /// Keeps what `candidate` is to be tried on, once the job has ended.
+    pub fn observe(&mut self, candidate: Option<Arc<Release>>, transcript: &Arc<Transcript>) {
+        self.observed =
+            candidate.map(|candidate| Box::new(Observed { candidate, transcript: transcript.clone(), report: None }));
+    }
+
+    /// Keeps the report for the comparison.
+    pub fn accepted(&mut self, report: &Bytes) {
+        if let Some(observed) = &mut self.observed {
+            observed.report = Some(report.clone());
+        }
+    }
+
+    /// What a candidate in the shadow is to be tried on; nothing where there is none, or where the job did not end in a verdict
+    /// of its guest.
+    pub fn shadow_case(&mut self, settled: &Settlement) -> Option<Case> {
+        let Observed { candidate, transcript, report } = *self.observed.take()?;
+        let verdict = match (settled.outcome, report, settled.failure.as_ref().map(|failure| failure.code)) {
+            (Outcome::Succeeded, Some(report), _) => Verdict::Accepted(report),
+            (Outcome::Failed, _, Some(Code::SchemaValidationFailed)) => Verdict::Rejected,
+            _ => return None,
+        };
+        let answers = std::mem::take(&mut self.answers).into_iter().zip(&self.stored);
+        let recorded = answers.map(|(answer, stored)| Recorded { question: stored.question, answer }).collect();
+        Some(Case {
+            candidate,
+            beside: self.release.clone()?,
+            channel: self.claim.channel.clone(),
+            file: self.claim.file.id,
+            transcript,
+            recorded,
+            verdict,
+        })
     }
 
     /// What the file row takes over from a run that made a report.
@@ -130,12 +181,7 @@ impl<'a> Run<'a> {
 
     /// Keeps the guest's reasons for the run folder, and tells of them what may be told.
     pub fn rejected(&mut self, release: &Release, rejection: Rejection) -> JobError {
-        let (kind, words, found) = match rejection {
-            Rejection::NotJson(words) => ("not_json", words, Vec::new()),
-            Rejection::Invalid(found) => ("invalid", String::new(), found),
-            Rejection::Unsupported(words) => ("unsupported", words, Vec::new()),
-            Rejection::Other((code, words)) => ("other", format!("{code}: {words}"), Vec::new()),
-        };
+        let (kind, words, found) = reasons(rejection);
         let message = match kind {
             "invalid" => format!("let the guest judge the answers: {}", release.summary(&found)),
             kind => format!("let the guest judge the answers: {kind}"),
@@ -143,5 +189,15 @@ impl<'a> Run<'a> {
         self.rejection = Some((kind, words));
         self.findings = found;
         JobError::new(Code::SchemaValidationFailed, message)
+    }
+}
+
+/// A rejection taken apart: its kind, the guest's words, and the findings.
+pub fn reasons(rejection: Rejection) -> (&'static str, String, Vec<Finding>) {
+    match rejection {
+        Rejection::NotJson(words) => ("not_json", words, Vec::new()),
+        Rejection::Invalid(found) => ("invalid", String::new(), found),
+        Rejection::Unsupported(words) => ("unsupported", words, Vec::new()),
+        Rejection::Other((code, words)) => ("other", format!("{code}: {words}"), Vec::new()),
     }
 }

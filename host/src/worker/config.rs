@@ -21,6 +21,8 @@ pub struct WorkerConfig {
     pub reap: Duration,
     /// Time between looks at what channels run; notifications only speed them up.
     pub release_poll: Duration,
+    /// Time between looks at the canaries.
+    pub canary_check: Duration,
     /// How long no worker may have known a prompt version before jobs for it fail.
     pub version_patience: Duration,
     /// How long jobs in hand may go on after the first signal.
@@ -56,6 +58,8 @@ impl WorkerConfig {
             vars.millis("REAPER_EVERY_MS", Duration::from_secs(5), "time between looks for jobs of dead workers, ms");
         let release_poll =
             vars.millis("RELEASE_POLL_MS", Duration::from_secs(10), "time between looks at what channels run, ms");
+        let canary_check =
+            vars.millis("CANARY_CHECK_MS", Duration::from_secs(5), "time between looks at how canaries do, ms");
         let version_patience = vars.millis(
             "VERSION_PATIENCE_MS",
             Duration::from_secs(900),
@@ -66,7 +70,18 @@ impl WorkerConfig {
             llm_total + Duration::from_secs(10),
             "time for jobs in hand after the first signal, ms; LLM_TIMEOUT_MS + 10 s where not set",
         );
-        Self { id: unique(name), concurrency, poll, lease, beat, reap, release_poll, version_patience, grace }
+        Self {
+            id: unique(name),
+            concurrency,
+            poll,
+            lease,
+            beat,
+            reap,
+            release_poll,
+            canary_check,
+            version_patience,
+            grace,
+        }
     }
 }
 

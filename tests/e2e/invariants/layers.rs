@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::{code, tokens};
 
 /// Every top-level module of the package `assay` and its layer; docs/architecture.md says what the layers are.
-pub const LAYERS: [(&str, u8); 24] = [
+pub const LAYERS: [(&str, u8); 30] = [
     ("admin", 4),
     ("cli", 4),
     ("config", 4),
@@ -16,15 +16,21 @@ pub const LAYERS: [(&str, u8); 24] = [
     ("settlement", 3),
     ("shutdown", 3),
     ("worker", 3),
+    ("canaries", 2),
     ("pipeline", 2),
+    ("rehearsal", 2),
     ("releases", 2),
+    ("retention", 2),
+    ("shadow", 2),
     ("submission", 2),
     ("db", 1),
     ("guests", 1),
     ("llm", 1),
     ("objects", 1),
     ("channel", 0),
+    ("comparison", 0),
     ("error", 0),
+    ("figures", 0),
     ("job", 0),
     ("metrics", 0),
     ("retry", 0),

@@ -1,4 +1,4 @@
-//! `assay release activate`, `canary`, `promote`, `rollback` and `retire`.
+//! `assay release activate`, `canary`, `shadow`, `promote`, `rollback` and `retire`.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -63,6 +63,27 @@ pub struct Canary {
     place: Place,
 }
 
+/// Let a release run beside the active one, on the same answers, without any effect on a file.
+///
+/// After each job of the active release the candidate runs on the answers that the job got; `assay release show` tells on how many
+/// files it makes the same report, and where it differs. It asks the model nothing: where it would ask something else, that
+/// is the result.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay release shadow minutes-v3
+  assay release show minutes-v3
+  assay release shadow --off")]
+pub struct Shadow {
+    /// The release
+    #[arg(value_name = "VERSION", required_unless_present = "off")]
+    release: Option<String>,
+    /// End the shadow that runs
+    #[arg(long, conflicts_with = "release")]
+    off: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// Make the canary of a channel its active release.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -77,6 +98,9 @@ pub struct Promote {
 }
 
 /// Undo the last change of a channel; once more undoes the one before.
+///
+/// A shadow is no change of what new jobs run on, and stays. A canary that was halted is not started again: activate the release
+/// that you want.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay release rollback
@@ -115,6 +139,14 @@ impl Desk {
         Ok(Self { database, releases, actor })
     }
 
+    /// The canary of a channel, where it has the prompt version that is meant.
+    async fn running_canary(&self, channel: &str, meant: &str) -> anyhow::Result<Option<&ReleaseRow>> {
+        let channels = self.database.channels().await.context("look at the channels")?;
+        let running = channels.iter().find(|row| row.name == channel).and_then(|row| row.runs.canary.as_ref());
+        let release = self.releases.iter().find(|row| running.is_some_and(|canary| canary.digest == row.digest));
+        Ok(release.filter(|release| release.prompt_version == meant))
+    }
+
     async fn change(&self, place: &Place, change: &Change, schema_may_change: bool) -> Result<ExitCode, Failure> {
         let by = By { actor: &self.actor, reason: &place.audit.reason };
         let done = self.database.change_channel(&place.channel, change, schema_may_change, by).await;
@@ -140,9 +172,24 @@ pub(super) async fn activate(arguments: &Activate, values: BTreeMap<String, Stri
 
 pub(super) async fn canary(arguments: &Canary, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
     let desk = Desk::open(&arguments.place.audit, values).await?;
-    let release = find(&desk.releases, &arguments.release)?;
+    let release = match arguments.percent {
+        // The one that runs, although there may be a newer revision of it.
+        0 => desk.running_canary(&arguments.place.channel, &arguments.release).await?,
+        _ => None,
+    };
+    let release = match release {
+        Some(running) => running,
+        None => find(&desk.releases, &arguments.release)?,
+    };
     let canary = channel::Canary { digest: release.digest.clone(), percent: arguments.percent };
     desk.change(&arguments.place, &Change::Canary(canary), arguments.allow_schema_change).await
+}
+
+pub(super) async fn shadow(arguments: &Shadow, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+    let desk = Desk::open(&arguments.place.audit, values).await?;
+    let release = arguments.release.as_ref().map(|release| find(&desk.releases, release)).transpose()?;
+    let change = Change::Shadow(release.map(|release| release.digest.clone()));
+    desk.change(&arguments.place, &change, true).await
 }
 
 pub(super) async fn promote(arguments: &Promote, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {

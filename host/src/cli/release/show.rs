@@ -4,19 +4,24 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Context;
 use serde::Serialize;
-use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{find, name, name_of, open, runs};
 use crate::{
     cli::{exit::Failure, output},
+    comparison::Difference,
     db::{
-        releases::{ChangeRow, ChannelRow, ReleaseRow},
+        Database, DbError,
+        releases::{ChangeRow, ChannelRow, ReleaseRow, ShadowTally},
         workers::WorkerRow,
     },
+    figures::Figures,
 };
 
 /// Changes that are shown of a release.
 const CHANGES: i64 = 50;
+/// Places that are shown of each result of a shadow.
+const PLACES: i64 = 5;
 
 /// Show every release, what the channels run, and which worker has what.
 #[derive(Debug, clap::Args)]
@@ -29,7 +34,7 @@ pub struct List {
     json: bool,
 }
 
-/// Show a release with its history.
+/// Show what a release came to, in the shadow and for real, and its history.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay release show minutes-v2
@@ -41,6 +46,20 @@ pub struct Show {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+}
+
+/// What attempts came to, and where.
+#[derive(Debug, Serialize)]
+struct Counted {
+    /// The release.
+    digest: String,
+    /// The channel; all of them where there is none.
+    channel: Option<String>,
+    /// Since the canary of the channel began; else from the first attempt on.
+    #[serde(with = "time::serde::rfc3339::option")]
+    since: Option<OffsetDateTime>,
+    #[serde(flatten)]
+    figures: Figures,
 }
 
 /// Releases, channels and the fleet.
@@ -56,6 +75,9 @@ struct Overview {
 struct Story {
     #[serde(flatten)]
     release: ReleaseRow,
+    /// All that it did; and where it is a canary, what it and the active release did since.
+    counted: Vec<Counted>,
+    shadow: Vec<ShadowTally>,
     changes: Vec<ChangeRow>,
 }
 
@@ -79,13 +101,32 @@ pub(super) async fn show(arguments: &Show, values: BTreeMap<String, String>) -> 
     let releases = database.releases().await.context("list the releases")?;
     let release = find(&releases, &arguments.release)?.clone();
     let changes = database.release_changes(Some(&release.digest), CHANGES).await.context("read the audit")?;
-    let story = Story { release, changes };
+    let counted = counted(&database, &release.digest).await.context("count the attempts")?;
+    let shadow = database.shadow_tally(&release.digest, PLACES).await.context("look at the shadow")?;
+    let story = Story { release, counted, shadow, changes };
     if arguments.json {
         output::print_json(&story)?;
     } else {
         output::print(&told(&story, &releases))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a release came to, and what it is compared with where it is a canary.
+async fn counted(database: &Database, digest: &str) -> Result<Vec<Counted>, DbError> {
+    let count = async |digest: &str, channel: Option<&str>, since| {
+        let figures = database.figures(digest, channel, since).await?;
+        Ok::<_, DbError>(Counted { digest: digest.to_owned(), channel: channel.map(str::to_owned), since, figures })
+    };
+    let mut counted = vec![count(digest, None, None).await?];
+    for channel in database.channels().await? {
+        let is_canary = channel.runs.canary.as_ref().is_some_and(|canary| canary.digest == digest);
+        let Some(active) = channel.runs.active.as_deref().filter(|_| is_canary) else { continue };
+        for digest in [digest, active] {
+            counted.push(count(digest, Some(&channel.name), channel.canary_since).await?);
+        }
+    }
+    Ok(counted)
 }
 
 fn render(overview: &Overview) -> String {
@@ -120,8 +161,8 @@ fn render(overview: &Overview) -> String {
 }
 
 fn told(story: &Story, releases: &[ReleaseRow]) -> String {
-    let Story { release, changes } = story;
-    let time = |time: &time::OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
+    let Story { release, counted, shadow, changes } = story;
+    let time = |time: &OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
     let mut text = format!(
         "{}\nsha256:{}\nschema {}, {:.1} MB, made by {}, published {} by {}\n",
         name(release),
@@ -134,6 +175,12 @@ fn told(story: &Story, releases: &[ReleaseRow]) -> String {
     );
     if let Some(retired) = &release.retired_at {
         text.push_str(&format!("retired {}\n", time(retired)));
+    }
+    text.push('\n');
+    text.push_str(&figures(counted, releases));
+    if !shadow.is_empty() {
+        text.push('\n');
+        text.push_str(&tally(shadow));
     }
     let rows = changes.iter().map(|change| {
         let of = |digest: &Option<String>| {
@@ -152,6 +199,43 @@ fn told(story: &Story, releases: &[ReleaseRow]) -> String {
     text.push('\n');
     text.push_str(&output::table(&["AT", "BY", "ACTION", "CHANNEL", "FROM", "TO", "WHY"], rows.collect(), &[]));
     text
+}
+
+fn figures(counted: &[Counted], releases: &[ReleaseRow]) -> String {
+    let rows = counted.iter().map(|Counted { digest, channel, since, figures }| {
+        let place = match (channel, since) {
+            (Some(channel), Some(since)) => {
+                format!("{channel}, since its canary began {}", since.format(&Rfc3339).unwrap_or_default())
+            }
+            (Some(channel), None) => channel.clone(),
+            (None, _) => "all channels".to_owned(),
+        };
+        let per_job = figures.guest_micros as f64 / 1e3 / figures.jobs.max(1) as f64;
+        vec![
+            name_of(releases, digest),
+            place,
+            figures.jobs.to_string(),
+            format!("{} ({:.1} %)", figures.rejections, figures.rejection_percent()),
+            format!("{} ({:.1} %)", figures.faults, figures.fault_percent()),
+            figures.retries.to_string(),
+            format!("{} + {}", figures.tokens_in, figures.tokens_out),
+            format!("{per_job:.1} ms"),
+        ]
+    });
+    let head = ["RELEASE", "WHERE", "JOBS", "REJECTED", "FAULTS", "RETRIES", "TOKENS IN + OUT", "GUEST TIME PER JOB"];
+    output::table(&head, rows.collect(), &[])
+}
+
+fn tally(shadow: &[ShadowTally]) -> String {
+    let of = |word: &&str| shadow.iter().find(|tally| tally.result == *word);
+    let files: i64 = shadow.iter().map(|tally| tally.files).sum();
+    let rows = Difference::WORDS.iter().filter_map(of).map(|tally| {
+        let most: Vec<_> =
+            tally.most.iter().map(|(place, files)| format!("{} ({files})", output::plain(place))).collect();
+        let percent = 100.0 * tally.files as f64 / files.max(1) as f64;
+        vec![tally.result.replace('_', " "), format!("{} ({percent:.1} %)", tally.files), most.join(", ")]
+    });
+    output::table(&["IN THE SHADOW", "FILES", "MOST OFTEN"], rows.collect(), &[])
 }
 
 #[cfg(test)]
@@ -182,10 +266,10 @@ mod tests {
     #[test]
     fn the_list_tells_what_channels_run_and_which_worker_has_what() {
         let canary = Some(Canary { digest: "b".repeat(64), percent: 5 });
-        let runs = Channel { active: Some("a".repeat(64)), canary };
+        let runs = Channel { active: Some("a".repeat(64)), canary, shadow: None };
         let changed_at = datetime!(2026-03-04 09:00:00 UTC);
         let overview = Overview {
-            channels: vec![ChannelRow { name: "default".to_owned(), runs, changed_at }],
+            channels: vec![ChannelRow { name: "default".to_owned(), runs, changed_at, canary_since: None }],
             releases: vec![
                 release("minutes-v2", 1, "b", false),
                 release("minutes-v1", 2, "a", false),
@@ -215,6 +299,39 @@ mod tests {
             change("activate", Some("a"), Some("b"), ""),
             change("publish", None, Some("b"), ""),
         ];
-        insta::assert_snapshot!(told(&Story { release: releases[0].clone(), changes }, &releases));
+        let since = Some(datetime!(2026-03-04 09:00:00 UTC));
+        let counted = |digest: &str, channel: Option<&str>, figures| Counted {
+            digest: digest.repeat(64),
+            channel: channel.map(str::to_owned),
+            since: since.filter(|_| channel.is_some()),
+            figures,
+        };
+        let figures = Figures {
+            jobs: 100,
+            results: 104,
+            rejections: 7,
+            faults: 4,
+            retries: 5,
+            tokens_in: 123_456,
+            tokens_out: 7_890,
+            guest_micros: 81_000,
+        };
+        let counted = vec![
+            counted("b", None, figures),
+            counted("b", Some("default"), figures),
+            counted("a", Some("default"), Figures::default()),
+        ];
+        let tally = |result: &str, files, most: &[(&str, i64)]| ShadowTally {
+            result: result.to_owned(),
+            files,
+            most: most.iter().map(|(place, files)| ((*place).to_owned(), *files)).collect(),
+        };
+        let shadow = vec![
+            tally("fault", 1, &[("guest_trap", 1)]),
+            tally("changed", 9, &[("/next_steps/*/owner", 7), ("/summary", 3)]),
+            tally("same", 90, &[]),
+        ];
+        let story = Story { release: releases[0].clone(), counted, shadow, changes };
+        insta::assert_snapshot!(told(&story, &releases));
     }
 }

@@ -45,7 +45,7 @@ impl Database {
                     r#"
                 with dead as (
                     select j.id, j.file_id, j.lease_token, j.life, j.attempts, j.locked_by, j.locked_at,
-                           j.attempts >= j.max_attempts as spent
+                           j.guest_digest, j.channel, j.attempts >= j.max_attempts as spent
                       from processing_jobs j
                       join files f on f.id = j.file_id
                      where j.status = 'processing'
@@ -77,8 +77,9 @@ impl Database {
                      where f.id = dead.file_id
                 ), attempt as (
                     insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, outcome,
-                                              code, message, tokens_in, tokens_out)
-                    select id, lease_token, life, attempts, locked_by, locked_at, 'lost', $2, $3, used.input, used.output
+                                              code, message, tokens_in, tokens_out, guest_digest, channel)
+                    select id, lease_token, life, attempts, locked_by, locked_at, 'lost', $2, $3, used.input,
+                           used.output, guest_digest, channel
                       from dead
                      cross join lateral (
                            select coalesce(sum(a.tokens_in), 0)::bigint as input,

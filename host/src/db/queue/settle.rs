@@ -39,7 +39,7 @@ impl Database {
                 sqlx::query_scalar!(
                     r#"
                 with held as (
-                    select id, file_id, lease_token, life, attempts, locked_by, locked_at
+                    select id, file_id, lease_token, life, attempts, locked_by, locked_at, guest_digest, channel
                       from processing_jobs
                      where id = $1 and lease_token = $2 and status = 'processing'
                        for update
@@ -69,8 +69,10 @@ impl Database {
                      where f.id = held.file_id
                 ), attempt as (
                     insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, outcome,
-                                              code, step, message, tokens_in, tokens_out)
-                    select id, lease_token, life, attempts, locked_by, locked_at, $15, $7, $8, $9, $16, $17
+                                              code, step, message, tokens_in, tokens_out, guest_digest, channel,
+                                              guest_micros, report_key)
+                    select id, lease_token, life, attempts, locked_by, locked_at, $15, $7, $8, $9, $16, $17,
+                           guest_digest, channel, $18, $10
                       from held
                 ), wake as (
                     -- A released job can run elsewhere at once.
@@ -93,8 +95,9 @@ impl Database {
                     settlement.result.schema_version,
                     settlement.result.guest_digest,
                     settlement.outcome.as_str(),
-                    settlement.tokens.input,
-                    settlement.tokens.output,
+                    settlement.spent.tokens.input,
+                    settlement.spent.tokens.output,
+                    i64::try_from(settlement.spent.guest_time.as_micros()).unwrap_or(i64::MAX),
                 )
                 .fetch_one(db)
                 .await

@@ -39,20 +39,15 @@ impl Database {
             if let Err(refusal) = check(&mut transaction, &before, &after, schema_may_change).await? {
                 return Ok(Err(refusal));
             }
-            let action = match change {
-                Change::Activate(_) => "activate",
-                Change::Canary(_) => "canary",
-                Change::Promote => "promote",
-            };
             let changed = Changed { before, after };
-            store(&mut transaction, channel, &changed, action, None, by).await?;
+            store(&mut transaction, channel, &changed, change.action(), None, by).await?;
             transaction.commit().await?;
             Ok(Ok(changed))
         })
         .await
     }
 
-    /// Undoes the last change of a channel that was not undone yet.
+    /// Undoes the last change of what a channel's new jobs run on that was not undone yet. A shadow is none of that, and stays.
     ///
     /// # Errors
     /// As [`Self::change_channel`].
@@ -62,9 +57,9 @@ impl Database {
             let before = lock(&mut transaction, channel).await?;
             let last = sqlx::query!(
                 r#"
-                select c.id, c.before as "before!: Json<Channel>"
+                select c.id, c.action, c.before as "before!: Json<Channel>"
                   from release_changes c
-                 where c.channel = $1 and c.action <> 'rollback' and c.before is not null
+                 where c.channel = $1 and c.action not in ('rollback', 'shadow') and c.before is not null
                    and not exists (select from release_changes u where u.undid = c.id)
                  order by c.id desc
                  limit 1
@@ -74,7 +69,12 @@ impl Database {
             .fetch_optional(&mut *transaction)
             .await?;
             let Some(last) = last else { return Ok(Err(Refusal::NothingToUndo)) };
-            let changed = Changed { before, after: last.before.0 };
+            if last.action == "halt" {
+                return Ok(Err(Refusal::Halted));
+            }
+            let shadow =
+                before.shadow.clone().filter(|shadow| last.before.active.as_ref().is_some_and(|it| it != shadow));
+            let changed = Changed { after: Channel { shadow, ..last.before.0 }, before };
             // The schema was that of the reports before; going back to it is what a rollback is for.
             if let Err(refusal) = check(&mut transaction, &changed.before, &changed.after, true).await? {
                 return Ok(Err(refusal));
@@ -93,13 +93,13 @@ async fn lock(db: &mut PgConnection, channel: &str) -> sqlx::Result<Channel> {
         .execute(&mut *db)
         .await?;
     let row = sqlx::query!(
-        "select active, canary, canary_percent from release_channels where channel = $1 for update",
+        "select active, canary, canary_percent, shadow from release_channels where channel = $1 for update",
         channel
     )
     .fetch_one(db)
     .await?;
     let canary = row.canary.zip(row.canary_percent).map(|(digest, percent)| Canary { digest, percent });
-    Ok(Channel { active: row.active, canary })
+    Ok(Channel { active: row.active, canary, shadow: row.shadow })
 }
 
 /// Whether the releases of the channel are in service, and the schema may change where it does.
@@ -128,7 +128,8 @@ async fn check(
     }
     let schema = |digest: &str| rows.iter().find(|row| row.digest == digest).map(|row| row.schema_version.as_str());
     let Some(active) = before.active.as_deref().and_then(schema) else { return Ok(Ok(())) };
-    match after.digests().filter_map(schema).find(|new| *new != active) {
+    // A shadow makes no report for anybody.
+    match after.serving().filter_map(schema).find(|new| *new != active) {
         Some(new) if !schema_may_change => {
             Ok(Err(Refusal::SchemaChange { active: active.to_owned(), new: new.to_owned() }))
         }
@@ -150,7 +151,7 @@ async fn store(
     sqlx::query!(
         r#"
         update release_channels
-           set active = $2, canary = $3, canary_percent = $4,
+           set active = $2, canary = $3, canary_percent = $4, shadow = $6,
                canary_since = case when $3::text is null then null when $5 then canary_since else now() end,
                changed_at = now()
          where channel = $1
@@ -160,13 +161,19 @@ async fn store(
         canary.map(|canary| canary.digest.as_str()),
         canary.map(|canary| canary.percent),
         same_canary,
+        after.shadow,
     )
     .execute(&mut *db)
     .await?;
-    // What the change is about: the canary where that is all that changed, else the active release.
-    let about = |of: &Channel| match before.active == after.active {
-        true => of.canary.as_ref().map(|canary| canary.digest.clone()),
-        false => of.active.clone(),
+    // What the change is about: the active release where that changed, else the canary, else the shadow.
+    let about = |of: &Channel| {
+        if before.active != after.active {
+            of.active.clone()
+        } else if before.canary != after.canary {
+            of.canary.as_ref().map(|canary| canary.digest.clone())
+        } else {
+            of.shadow.clone()
+        }
     };
     sqlx::query!(
         r#"

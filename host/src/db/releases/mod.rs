@@ -1,15 +1,18 @@
 //! Releases and channels: what is published, what runs where, and who changed it.
 
 mod change;
+mod figures;
 mod publish;
 mod read;
+mod shadow;
 
 use serde::Serialize;
 use time::OffsetDateTime;
 
 pub use change::Changed;
 pub use publish::{NewRelease, Published};
-pub use read::{ChannelRow, Plan};
+pub use read::ChannelRow;
+pub use shadow::{ShadowResult, ShadowTally};
 
 /// A published release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,7 +49,7 @@ pub struct ChangeRow {
     pub at: OffsetDateTime,
     /// Who.
     pub actor: String,
-    /// `publish`, `activate`, `canary`, `promote`, `rollback` or `retire`.
+    /// `publish`, `activate`, `canary`, `shadow`, `promote`, `halt`, `rollback` or `retire`.
     pub action: String,
     /// Where; a release is published and retired for every channel.
     pub channel: Option<String>,

@@ -96,7 +96,7 @@ impl Database {
                 r#"
                 update guest_releases r set retired_at = now()
                  where r.digest = $1 and r.retired_at is null
-                   and not exists (select from release_channels c where $1 in (c.active, c.canary))
+                   and not exists (select from release_channels c where $1 in (c.active, c.canary, c.shadow))
                 "#,
                 digest,
             )

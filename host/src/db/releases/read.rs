@@ -4,7 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::{
-    channel::{Canary, Channel},
+    channel::{Canary, Channel, Plan},
     db::{
         Database, DbError,
         releases::{ChangeRow, ReleaseRow},
@@ -22,18 +22,9 @@ pub struct ChannelRow {
     /// Since when.
     #[serde(with = "time::serde::rfc3339")]
     pub changed_at: OffsetDateTime,
-}
-
-/// What a worker needs to have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Every channel.
-    pub channels: Vec<(String, Channel)>,
-    /// Prompt versions that waiting jobs name, with the oldest revision that is in service: publishing another changes
-    /// nothing for them.
-    pub versions: Vec<(String, String)>,
-    /// What live jobs have pinned.
-    pub pinned: Vec<String>,
+    /// Since when the canary runs, at whatever share.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub canary_since: Option<OffsetDateTime>,
 }
 
 impl Database {
@@ -66,7 +57,11 @@ impl Database {
         let rows = self
             .run(async |db| {
                 sqlx::query!(
-                    "select channel, active, canary, canary_percent, changed_at from release_channels order by channel"
+                    r#"
+                    select channel, active, canary, canary_percent, canary_since, shadow, changed_at
+                      from release_channels
+                     order by channel
+                    "#
                 )
                 .fetch_all(db)
                 .await
@@ -74,8 +69,8 @@ impl Database {
             .await?;
         let row = rows.into_iter().map(|row| {
             let canary = row.canary.zip(row.canary_percent).map(|(digest, percent)| Canary { digest, percent });
-            let runs = Channel { active: row.active, canary };
-            ChannelRow { name: row.channel, runs, changed_at: row.changed_at }
+            let runs = Channel { active: row.active, canary, shadow: row.shadow };
+            ChannelRow { name: row.channel, runs, changed_at: row.changed_at, canary_since: row.canary_since }
         });
         Ok(row.collect())
     }
@@ -126,6 +121,9 @@ impl Database {
             .await
         });
         let versions = versions.await?.into_iter().map(|row| (row.prompt_version, row.digest)).collect();
-        Ok(Plan { channels, versions, pinned: self.pinned_digests().await? })
+        let retired = self.run(async |db| {
+            sqlx::query_scalar!("select digest from guest_releases where retired_at is not null").fetch_all(db).await
+        });
+        Ok(Plan { channels, versions, retired: retired.await?, pinned: self.pinned_digests().await? })
     }
 }

@@ -1,0 +1,189 @@
+//! What two guests made of the same answers: equal, or where they differ. Plain data and pure functions.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::error::Code;
+
+/// What a guest made of a file's answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A report: JSON that its schema accepts. Content.
+    Accepted(Bytes),
+    /// No report.
+    Rejected,
+}
+
+/// What a candidate made of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As a guest does.
+    Verdict(Verdict),
+    /// It asks what nobody has answered yet.
+    Diverged,
+    /// It does what no guest may do.
+    Fault(Code),
+}
+
+/// How a candidate's outcome differs from a verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Not at all: the same document, in whatever spelling, or no report from either.
+    Same,
+    /// Both make a report, and they differ at these RFC 6901 pointers. Content: keys of a document may be.
+    Changed(Vec<String>),
+    /// Only the candidate makes a report.
+    NewlyAccepted,
+    /// Only the candidate makes none.
+    NewlyRejected,
+    /// The candidate asks other questions.
+    Diverged,
+    /// The candidate is at fault.
+    Fault(Code),
+}
+
+impl Difference {
+    /// Every word for a difference, in the order in which they are told.
+    pub const WORDS: [&'static str; 6] = ["same", "changed", "newly_accepted", "newly_rejected", "diverged", "fault"];
+
+    /// The difference as it is stored.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Changed(_) => "changed",
+            Self::NewlyAccepted => "newly_accepted",
+            Self::NewlyRejected => "newly_rejected",
+            Self::Diverged => "diverged",
+            Self::Fault(_) => "fault",
+        }
+    }
+}
+
+/// Compares a verdict with what a candidate came to. At most `limit` pointers are told.
+pub fn compare(before: &Verdict, after: &Outcome, limit: usize) -> Difference {
+    let after = match after {
+        Outcome::Diverged => return Difference::Diverged,
+        Outcome::Fault(code) => return Difference::Fault(*code),
+        Outcome::Verdict(verdict) => verdict,
+    };
+    match (before, after) {
+        (Verdict::Rejected, Verdict::Rejected) => Difference::Same,
+        (Verdict::Rejected, Verdict::Accepted(_)) => Difference::NewlyAccepted,
+        (Verdict::Accepted(_), Verdict::Rejected) => Difference::NewlyRejected,
+        (Verdict::Accepted(before), Verdict::Accepted(after)) if before == after => Difference::Same,
+        (Verdict::Accepted(before), Verdict::Accepted(after)) => {
+            let parse = |bytes: &Bytes| serde_json::from_slice::<Value>(bytes).unwrap_or(Value::Null);
+            match differing(&parse(before), &parse(after), limit) {
+                pointers if pointers.is_empty() => Difference::Same,
+                pointers => Difference::Changed(pointers),
+            }
+        }
+    }
+}
+
+/// The innermost places at which two documents differ, at most `limit`. A list is compared place by place.
+pub fn differing(before: &Value, after: &Value, limit: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(before, after, &mut String::new(), limit, &mut found);
+    found
+}
+
+fn walk(before: &Value, after: &Value, at: &mut String, limit: usize, found: &mut Vec<String>) {
+    if found.len() >= limit || before == after {
+        return;
+    }
+    let into =
+        |segment: &str, at: &mut String, before: Option<&Value>, after: Option<&Value>, found: &mut Vec<String>| {
+            let end = at.len();
+            at.push('/');
+            at.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+            match (before, after) {
+                (Some(before), Some(after)) => walk(before, after, at, limit, found),
+                _ if found.len() < limit => found.push(at.clone()),
+                _ => {}
+            }
+            at.truncate(end);
+        };
+    match (before, after) {
+        (Value::Object(before), Value::Object(after)) => {
+            let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            for key in keys {
+                into(key, at, before.get(key), after.get(key), found);
+            }
+        }
+        (Value::Array(before), Value::Array(after)) => {
+            for index in 0..before.len().max(after.len()) {
+                into(&index.to_string(), at, before.get(index), after.get(index), found);
+            }
+        }
+        _ => found.push(at.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn accepted(document: &str) -> Verdict {
+        Verdict::Accepted(Bytes::copy_from_slice(document.as_bytes()))
+    }
+
+    fn compared(before: Verdict, after: Verdict) -> Difference {
+        compare(&before, &Outcome::Verdict(after), 10)
+    }
+
+    #[test]
+    fn a_document_is_the_same_in_whatever_spelling() {
+        assert_eq!(compared(accepted(r#"{"a":1,"b":[2]}"#), accepted("{ \"b\": [2],\n\"a\": 1 }")), Difference::Same);
+        assert_eq!(compared(Verdict::Rejected, Verdict::Rejected), Difference::Same);
+    }
+
+    #[test]
+    fn every_other_pair_has_its_word() {
+        assert_eq!(compared(Verdict::Rejected, accepted("{}")), Difference::NewlyAccepted);
+        assert_eq!(compared(accepted("{}"), Verdict::Rejected), Difference::NewlyRejected);
+        assert_eq!(compare(&accepted("{}"), &Outcome::Diverged, 10), Difference::Diverged);
+        let fault = Outcome::Fault(Code::GuestTrap);
+        assert_eq!(compare(&Verdict::Rejected, &fault, 10), Difference::Fault(Code::GuestTrap));
+        let changed = compared(accepted(r#"{"a":1}"#), accepted(r#"{"a":2}"#));
+        assert_eq!(changed, Difference::Changed(vec!["/a".to_owned()]));
+        assert_eq!(changed.as_str(), "changed");
+    }
+
+    #[test]
+    fn the_innermost_places_are_told() {
+        let before = json!({"steps": [{"what": "call", "due": null}, {"what": "send"}], "a/b~c": 1, "gone": 1});
+        let after = json!({"steps": [{"what": "call", "due": "2026-03-04"}], "a/b~c": 2, "new": 1});
+        assert_eq!(differing(&before, &after, 10), ["/a~1b~0c", "/gone", "/new", "/steps/0/due", "/steps/1"]);
+        assert_eq!(differing(&before, &after, 2).len(), 2);
+        assert_eq!(differing(&json!({}), &json!([]), 10), [""], "the whole of it");
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf =
+            prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), "[a-c~/]{0,2}".prop_map(Value::from)];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c~/]{0,2}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pointers_lead_to_what_differs(before in document(), after in document()) {
+            let pointers = differing(&before, &after, usize::MAX);
+            prop_assert_eq!(pointers.is_empty(), before == after);
+            for pointer in pointers {
+                prop_assert_ne!(before.pointer(&pointer), after.pointer(&pointer));
+            }
+        }
+    }
+}

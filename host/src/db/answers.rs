@@ -1,0 +1,86 @@
+//! Answers that nobody may come back to, for whoever deletes them.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::db::{Database, DbError};
+
+/// An answer whose time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldAnswer {
+    /// Its job.
+    pub job: Uuid,
+    /// The life of the job that received it.
+    pub life: i32,
+    /// Its place among the answers of that life.
+    pub ordinal: i32,
+    /// Where its bytes are.
+    pub bucket: String,
+    /// Their key.
+    pub key: String,
+}
+
+impl Database {
+    /// Answers that are older than `age`, and where `of_successes` those of jobs that succeeded, the oldest first. What a live job
+    /// may come back to is not among them.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn old_answers(
+        &self,
+        age: Duration,
+        of_successes: bool,
+        limit: usize,
+    ) -> Result<Vec<OldAnswer>, DbError> {
+        self.run(async |db| {
+            sqlx::query_as!(
+                OldAnswer,
+                r#"
+                select a.job_id as job, a.life, a.ordinal, f.storage_bucket as bucket, a.key
+                  from job_answers a
+                  join processing_jobs j on j.id = a.job_id
+                  join files f on f.id = j.file_id
+                 where (a.received_at < now() - make_interval(secs => $1) or ($2 and j.status = 'succeeded'))
+                   and not (j.status in ('queued', 'processing') and a.life = j.life)
+                 order by a.received_at
+                 limit $3
+                "#,
+                age.as_secs_f64(),
+                of_successes,
+                i64::try_from(limit).unwrap_or(i64::MAX),
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+
+    /// Forgets answers whose bytes are gone.
+    ///
+    /// # Errors
+    /// [`DbError`]; forgetting again is harmless.
+    pub async fn forget_answers(&self, gone: &[OldAnswer]) -> Result<(), DbError> {
+        let jobs: Vec<_> = gone.iter().map(|answer| answer.job).collect();
+        let lives: Vec<_> = gone.iter().map(|answer| answer.life).collect();
+        let ordinals: Vec<_> = gone.iter().map(|answer| answer.ordinal).collect();
+        let keys: Vec<_> = gone.iter().map(|answer| answer.key.clone()).collect();
+        self.run(async |db| {
+            sqlx::query!(
+                r#"
+                delete from job_answers a
+                 using unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[]) as gone (job, life, ordinal, key)
+                 where a.job_id = gone.job and a.life = gone.life and a.ordinal = gone.ordinal and a.key = gone.key
+                "#,
+                &jobs,
+                &lives,
+                &ordinals,
+                &keys,
+            )
+            .execute(db)
+            .await
+        })
+        .await?;
+        Ok(())
+    }
+}
