@@ -26,6 +26,7 @@ mod producers;
 mod rejections;
 mod releases;
 mod reports;
+mod rerun;
 mod retention;
 mod shadows;
 mod signals;

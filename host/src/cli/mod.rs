@@ -17,6 +17,8 @@ mod output;
 mod reindent;
 mod release;
 mod report;
+mod rerun;
+mod since;
 mod status;
 mod submit;
 mod verdict;
@@ -72,6 +74,7 @@ enum Command {
     Submit(submit::Arguments),
     Status(status::Arguments),
     Report(report::Arguments),
+    Rerun(rerun::Arguments),
     Check(check::Arguments),
     Guest(guest::Arguments),
     Release(release::Arguments),
@@ -90,7 +93,7 @@ impl Command {
             Self::Worker(_) => None,
             #[cfg(feature = "dev")]
             Self::Dev(_) => None,
-            Self::Migrate(_) | Self::Submit(_) | Self::Release(_) | Self::Compile => Some("warn"),
+            Self::Migrate(_) | Self::Submit(_) | Self::Rerun(_) | Self::Release(_) | Self::Compile => Some("warn"),
             Self::Status(_) | Self::Report(_) | Self::Check(_) | Self::Guest(_) => Some("error"),
         }
     }
@@ -130,6 +133,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Command::Submit(arguments) => submit::run(arguments, vars).await,
             Command::Status(arguments) => status::run(arguments, vars).await,
             Command::Report(arguments) => report::run(arguments, vars).await,
+            Command::Rerun(arguments) => rerun::run(arguments, vars).await,
             Command::Check(arguments) => check::run(arguments, values).await,
             Command::Guest(arguments) => guest::run(arguments, values).await,
             Command::Release(arguments) => release::run(arguments, values).await,

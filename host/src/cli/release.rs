@@ -126,7 +126,7 @@ fn short(digest: &str) -> String {
 }
 
 /// What new jobs of a channel run on, in words.
-fn runs(channel: &Channel, releases: &[ReleaseRow]) -> String {
+pub(super) fn runs(channel: &Channel, releases: &[ReleaseRow]) -> String {
     let Some(active) = &channel.active else { return "what GUEST_DIR serves".to_owned() };
     let mut words = name_of(releases, active);
     if let Some(canary) = &channel.canary {
@@ -139,13 +139,13 @@ fn runs(channel: &Channel, releases: &[ReleaseRow]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use time::OffsetDateTime;
 
     use super::*;
     use crate::channel::Canary;
 
-    pub(super) fn release(version: &str, revision: i32, digest: &str, retired: bool) -> ReleaseRow {
+    pub(in super::super) fn release(version: &str, revision: i32, digest: &str, retired: bool) -> ReleaseRow {
         ReleaseRow {
             digest: digest.repeat(64),
             prompt_version: version.to_owned(),

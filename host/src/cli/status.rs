@@ -271,6 +271,7 @@ pub(super) mod tests {
             seconds: 3.25,
             tokens_in: 1800,
             tokens_out: 240,
+            report_key: None,
         }
     }
 

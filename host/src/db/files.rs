@@ -121,6 +121,8 @@ pub struct AttemptRow {
     pub tokens_in: i64,
     /// Tokens of its answers.
     pub tokens_out: i64,
+    /// Where the report is that it made; a rerun may have made another one since.
+    pub report_key: Option<String>,
 }
 
 /// Jobs by status.
@@ -196,7 +198,8 @@ impl Database {
                                        'worker', a.worker, 'outcome', a.outcome, 'code', a.code, 'step', a.step,
                                        'message', a.message,
                                        'seconds', extract(epoch from a.ended_at - a.started_at)::float8,
-                                       'tokens_in', a.tokens_in, 'tokens_out', a.tokens_out)
+                                       'tokens_in', a.tokens_in, 'tokens_out', a.tokens_out,
+                                       'report_key', a.report_key)
                                        order by a.lease_token), '[]')
                               from job_attempts a where a.job_id = j.id) as "history!: Json<Vec<AttemptRow>>"
                       from files f

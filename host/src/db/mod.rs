@@ -12,6 +12,7 @@ mod listener;
 pub mod migrations;
 pub mod queue;
 pub mod releases;
+pub mod rerun;
 pub mod workers;
 
 use std::{future::Future, sync::Arc, time::Duration};

@@ -16,6 +16,8 @@ pub struct LoadedRelease {
     pub schema_version: String,
     /// sha256 of its bytes, lower hex.
     pub digest: String,
+    /// Whether jobs that name no prompt version get it there, in channels without a release of their own.
+    pub is_default: bool,
     /// The channels that it runs there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
