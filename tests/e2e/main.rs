@@ -21,6 +21,7 @@ mod leases;
 mod locks;
 mod migrations;
 mod model_failures;
+mod permissions;
 mod privacy;
 mod producers;
 mod rejections;
