@@ -5,7 +5,7 @@
 
 mod expectation;
 mod outcome;
-mod session;
+pub mod session;
 
 use crate::guests::{self, spinner};
 use crate::stages::Stages;
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<()> {
     stages.run("host", || run::run(&mut run::cargo(&["build", "--package", "assay"])))?;
     let session = stages.run("Postgres, S3 server, model and worker", || {
         let progress = spinner("start; guests that are new here are compiled to machine code");
-        let session = Session::start(&data)?;
+        let session = Session::start(&data, &[])?;
         progress.finish_and_clear();
         println!("{}", session.describe());
         Ok(session)

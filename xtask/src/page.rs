@@ -1,44 +1,85 @@
-//! `cargo xtask page`: follows docs/guests.md word by word, so that what a newcomer reads is what happens.
+//! `cargo xtask page`: follows pages of docs/ word by word, so that what people read is what happens.
 //!
-//! Every block ```` ```console ```` of the page is a dialogue: a line that begins with `$ ` is a command, `> ` continues it, and what
-//! follows is its output. All commands run in one new folder, in the page's order. Numbers and digests may differ; every word must
-//! be the same.
+//! Every block ```` ```console ```` is a dialogue: a line that begins with `$ ` is a command, `> ` continues it, and what follows is its
+//! output. The commands of a page run in one new folder, in the page's order. Numbers and digests may differ; every word must be
+//! the same. docs/guests.md is followed as a whole; in docs/operations.md one section, with the services of `assay dev` beside it.
 
 mod dialogue;
 
-use crate::{guests, paths, run};
+use crate::demo::session::Session;
+use crate::{guests, paths, run, system};
 use anyhow::{Context, Result, ensure};
 use dialogue::{Dialogue, Piece, alike};
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-const PAGE: &str = "docs/guests.md";
+/// A page, or what is followed of it.
+struct Page {
+    path: &'static str,
+    /// The heading of the section that is followed; all of the page without one.
+    section: Option<&'static str>,
+    /// Whether a database, a bucket, a model and a worker stand beside it.
+    services: bool,
+}
+
+const PAGES: [Page; 2] = [
+    Page { path: "docs/guests.md", section: None, services: false },
+    Page { path: "docs/operations.md", section: Some("## The life of a release"), services: true },
+];
+
+/// What the worker beside a page does more often than a deployment's, so that nobody waits for it; and its name, which is the host's
+/// otherwise.
+const BRISK: [(&str, &str); 2] = [("CANARY_CHECK_MS", "500"), ("WORKER_ID", "worker")];
+/// Commands that only look: what they tell may take a moment to come true.
+const LOOKS: [&str; 3] = ["assay release list", "assay release show", "assay status"];
+/// How long such a moment may be: a guest is compiled in it.
+const MOMENT: Duration = Duration::from_secs(90);
+/// How long it is when the page is written for the first time.
+const FIRST: Duration = Duration::from_secs(20);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Options of `cargo xtask page`.
 #[derive(clap::Args, Default)]
 pub struct Args {
-    /// Write what the commands print into the page
+    /// Write what the commands print into the pages
     #[arg(long)]
     write: bool,
+    /// Only this page
+    #[arg(value_name = "PAGE")]
+    page: Option<String>,
 }
 
-/// Runs every command of the page.
+/// Runs every command of the pages.
 ///
 /// # Errors
-/// A command that prints something else than the page says.
+/// A command that prints something else than its page says.
 pub fn run(args: &Args) -> Result<()> {
     run::run(&mut run::cargo(&["build", "--package", "assay"]))?;
-    let page = paths::root().join(PAGE);
-    let text = fs::read_to_string(&page).with_context(|| format!("read {PAGE}"))?;
+    let mut pages = PAGES.iter().filter(|page| args.page.as_ref().is_none_or(|only| page.path == only)).peekable();
+    ensure!(pages.peek().is_some(), "{:?} is no page that is followed", args.page);
+    pages.try_for_each(|page| follow(page, args.write))
+}
+
+fn follow(page: &Page, write: bool) -> Result<()> {
+    let Page { path, section, services } = page;
+    let file = paths::root().join(path);
+    let text = fs::read_to_string(&file).with_context(|| format!("read {path}"))?;
+    let (before, text, after) = divided(&text, *section).with_context(|| format!("find the section in {path}"))?;
     let folder = tempfile::Builder::new().prefix("assay-page-").tempdir().context("make a folder")?;
-    let mut pieces = dialogue::parse(&text);
+    let session = if *services { Some(services_in(folder.path())?) } else { None };
+    let variables = session.as_ref().map_or_else(|| Ok(BTreeMap::new()), Session::variables)?;
+    let mut pieces = dialogue::parse(text);
     let (mut commands, mut differing) = (0, Vec::new());
     for piece in &mut pieces {
         let Piece::Dialogue(Dialogue { command, output }) = piece else { continue };
         let progress = guests::spinner(command.lines().next().unwrap_or_default().to_owned());
-        let printed = answer(command, folder.path())?;
+        let printed = settled(command, output, || answer(command, folder.path(), &variables))?;
         progress.finish_and_clear();
         commands += 1;
         if !alike(output, &printed) {
@@ -46,22 +87,63 @@ pub fn run(args: &Args) -> Result<()> {
             *output = printed;
         }
     }
-    if args.write && !differing.is_empty() {
-        fs::write(&page, dialogue::written(&pieces)).with_context(|| format!("write {PAGE}"))?;
-        println!("{PAGE}: {} of {commands} commands have other output now.", differing.len());
+    if let Some(session) = session {
+        session.stop()?;
+    }
+    if write && !differing.is_empty() {
+        let text = [before, &dialogue::written(&pieces), after].concat();
+        fs::write(&file, text).with_context(|| format!("write {path}"))?;
+        println!("{path}: {} of {commands} commands have other output now.", differing.len());
         return Ok(());
     }
     ensure!(
         differing.is_empty(),
-        "{PAGE} does not say what these print; `cargo xtask page --write` writes it down:\n\n{}",
+        "{path} does not say what these print; `cargo xtask page {path} --write` writes it down:\n\n{}",
         differing.join("\n")
     );
-    println!("{PAGE}: {commands} commands print what it says.");
+    println!("{path}: {commands} commands print what it says.");
     Ok(())
 }
 
+/// What stands before the part that is followed, that part, and what stands behind it.
+fn divided<'a>(text: &'a str, section: Option<&str>) -> Option<(&'a str, &'a str, &'a str)> {
+    let Some(heading) = section else { return Some(("", text, "")) };
+    let begin = text.find(&format!("\n{heading}\n"))? + 1;
+    let length = text[begin..].find("\n## ").map_or(text.len() - begin, |next| next + 1);
+    let (before, rest) = text.split_at(begin);
+    let (part, after) = rest.split_at(length);
+    Some((before, part, after))
+}
+
+/// The services of `assay dev`, with nothing in them.
+fn services_in(folder: &Path) -> Result<Session> {
+    system::ensure_postgres()?;
+    let progress = guests::spinner("start; guests that are new here are compiled to machine code".to_owned());
+    let session = Session::start(&folder.join("services"), &BRISK)?;
+    progress.finish_and_clear();
+    Ok(session)
+}
+
+/// What a command prints. One that only looks is asked until it says what the page says, or for a moment.
+fn settled(command: &str, expected: &str, answer: impl Fn() -> Result<String>) -> Result<String> {
+    let looks = LOOKS.iter().any(|look| command.starts_with(look));
+    if looks && expected.is_empty() {
+        // Nothing is written down yet that could come true.
+        sleep(FIRST);
+        return answer();
+    }
+    let until = Instant::now() + MOMENT;
+    loop {
+        let printed = answer()?;
+        if !looks || alike(expected, &printed) || Instant::now() >= until {
+            return Ok(printed);
+        }
+        sleep(PAUSE);
+    }
+}
+
 /// What a command prints, on both streams. How it ends is part of what the page says, and no error here.
-fn answer(command: &str, folder: &Path) -> Result<String> {
+fn answer(command: &str, folder: &Path, variables: &BTreeMap<String, String>) -> Result<String> {
     let mut path = run::assay().parent().context("assay lies in a folder")?.as_os_str().to_owned();
     path.push(":");
     path.push(env::var_os("PATH").unwrap_or_default());
@@ -76,11 +158,25 @@ fn answer(command: &str, folder: &Path) -> Result<String> {
             shell.env_remove(&*name);
         }
     }
-    let output = shell.output().context("run bash")?;
+    let output = shell.env("USER", "anna").envs(variables).output().context("run bash")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The repository's own, which has the guests' target; a folder elsewhere has none of its own.
 fn toolchain() -> String {
     env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "1.95.0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::divided;
+
+    #[test]
+    fn a_section_ends_where_the_next_one_begins() {
+        let page = "# P\n\n## A\none\n### B\ntwo\n## C\nthree\n";
+        assert_eq!(divided(page, None), Some(("", page, "")));
+        assert_eq!(divided(page, Some("## A")), Some(("# P\n\n", "## A\none\n### B\ntwo\n", "## C\nthree\n")));
+        assert_eq!(divided(page, Some("## C")), Some(("# P\n\n## A\none\n### B\ntwo\n", "## C\nthree\n", "")));
+        assert_eq!(divided(page, Some("## D")), None);
+    }
 }

@@ -5,6 +5,7 @@ use super::outcome::Outcome;
 use crate::run;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -43,16 +44,17 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts the services and waits until a worker is at work.
+    /// Starts the services, with these variables for the worker, and waits until that is at work.
     ///
     /// # Errors
     /// Where they do not come up, with the last lines of their log.
-    pub fn start(data: &Path) -> Result<Self> {
+    pub fn start(data: &Path, variables: &[(&str, &str)]) -> Result<Self> {
         fs::create_dir_all(data).with_context(|| format!("make {}", data.display()))?;
         let log = data.join("log");
         let mut command = assay();
         command.args(["dev", "--json", "--stop-with-stdin", "--data"]).arg(data);
         command.arg("--guests").arg(crate::paths::root().join("guest/dist")).env("ADMIN_ADDR", "127.0.0.1:0");
+        command.envs(variables.iter().copied());
         if !has_model() {
             command.env("JOB_BACKOFF_MS", SHORT_BACKOFF_MS);
         }
@@ -73,6 +75,17 @@ impl Session {
     /// What the services told when they were ready.
     pub fn ready(&self) -> &Ready {
         &self.ready
+    }
+
+    /// What other commands need to know, by name.
+    ///
+    /// # Errors
+    /// Where the services have not written it.
+    pub fn variables(&self) -> Result<BTreeMap<String, String>> {
+        let file = &self.ready.env_file;
+        let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        Ok(pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned())).collect())
     }
 
     /// What runs where, for a person.
