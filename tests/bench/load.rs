@@ -1,35 +1,16 @@
-//! The stage (database, bucket, worker) and the loads that are put on it.
+//! The loads that are put on the stage, and what they cost.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use assay_dev::{Postgres, PostgresOptions};
-use assay_tests::{AssayProcess, Signal};
+use anyhow::ensure;
+use assay_tests::AssayProcess;
 use bytes::Bytes;
-use sqlx::PgPool;
-use uuid::Uuid;
 
 use crate::{
     model::Model,
-    store::Store,
+    stage::{LOOK_EVERY, Stage, stop},
     usage::{cpu_seconds, cpu_seconds_of_children, parent, peak_mb},
 };
-
-/// The guest that is measured.
-pub const VERSION: &str = "meeting-v1";
-const DATABASE: &str = "bench";
-const BUCKET: &str = "bench";
-/// How often the queue is looked at; far apart, because looking costs the database something, too.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// A run that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(300);
-
-/// Database and bucket, shared by all runs.
-pub struct Stage {
-    postgres: Postgres,
-    objects: Store,
-    pool: PgPool,
-}
 
 /// What the throughput run gave.
 pub struct Throughput {
@@ -66,43 +47,25 @@ pub struct Crowd {
 }
 
 impl Stage {
-    /// Starts everything but worker and model.
-    ///
-    /// # Errors
-    /// When a part does not start.
-    pub async fn set_up() -> anyhow::Result<Self> {
-        let options = PostgresOptions { durable: true, ..PostgresOptions::throwaway() }
-            .setting("synchronous_commit", "on")
-            .setting("shared_buffers", "256MB")
-            .setting("max_wal_size", "4GB");
-        let postgres = Postgres::start(options).await?;
-        postgres.ensure_database(DATABASE).await?;
-        let objects = Store::start().await?;
-        let pool = PgPool::connect(&postgres.url(DATABASE)).await?;
-        let stage = Self { postgres, objects, pool };
-        let mut migrate = AssayProcess::spawn(&["migrate"], &stage.env("http://127.0.0.1:9/v1", 1));
-        ensure!(migrate.wait().await.success(), "migrate: {:?}", migrate.stderr());
-        Ok(stage)
-    }
-
     /// Many jobs at once.
     ///
     /// # Errors
     /// When not every job succeeds in time.
     pub async fn throughput(&self, jobs: usize, slots: usize) -> anyhow::Result<Throughput> {
+        let transcript = Bytes::from(transcript());
         let model = Model::start(Duration::ZERO).await?;
         // A warm worker and a warm database: pools filled, plans cached, code paged in.
-        self.add_files(500).await?;
+        self.add_files(500, |_| transcript.clone()).await?;
         let worker = self.worker(&model, slots).await?;
         self.enqueue_all().await?;
-        self.wait_until_quiet().await?;
-        self.add_files(jobs).await?;
+        self.wait_until_done(LOOK_EVERY).await?;
+        self.add_files(jobs, |_| transcript.clone()).await?;
         sqlx::query("checkpoint").execute(&self.pool).await?;
 
         let (commits, wal) = (self.commits().await?, self.wal().await?);
         let (database, servers, cpu) = self.cpu(&worker).await?;
         let life = self.enqueue_all().await?;
-        self.wait_until_quiet().await?;
+        self.wait_until_done(LOOK_EVERY).await?;
         let (database_after, servers_after, cpu_after) = self.cpu(&worker).await?;
         let (commits, wal) = (self.commits().await? - commits, self.wal().await? - wal);
         let seconds: f64 = sqlx::query_scalar(
@@ -130,13 +93,14 @@ impl Stage {
     /// # Errors
     /// When not every job succeeds in time.
     pub async fn pick_up(&self, jobs: usize) -> anyhow::Result<PickUp> {
+        let transcript = Bytes::from(transcript());
         let model = Model::start(Duration::ZERO).await?;
         let worker = self.worker(&model, 64).await?;
-        let files = self.add_files(jobs).await?;
+        let files = self.add_files(jobs, |_| transcript.clone()).await?;
         let mut lags = Vec::with_capacity(jobs);
         for file in files {
             sqlx::query("select assay_enqueue($1)").bind(file).execute(&self.pool).await?;
-            self.wait_until_quiet_with(Duration::from_millis(5)).await?;
+            self.wait_until_done(Duration::from_millis(5)).await?;
             let lag: f64 = sqlx::query_scalar(
                 "select extract(epoch from started_at - queued_at)::float8 from files where id = $1",
             )
@@ -155,11 +119,12 @@ impl Stage {
     /// # Errors
     /// When not every job succeeds in time.
     pub async fn crowd(&self, slots: usize) -> anyhow::Result<Crowd> {
+        let transcript = Bytes::from(transcript());
         let model = Model::start(Duration::from_secs(5)).await?;
         let worker = self.worker(&model, slots).await?;
-        self.add_files(slots * 3).await?;
+        self.add_files(slots * 3, |_| transcript.clone()).await?;
         self.enqueue_all().await?;
-        self.wait_until_quiet().await?;
+        self.wait_until_done(LOOK_EVERY).await?;
         let crowd = Crowd { in_flight: model.most_in_flight(), peak_mb: peak_mb(worker.id())? };
         stop(worker).await?;
         Ok(crowd)
@@ -171,49 +136,6 @@ impl Stage {
         Ok(worker)
     }
 
-    fn env(&self, model: &str, slots: usize) -> BTreeMap<String, String> {
-        let keys = self.objects.keys();
-        let values = [
-            ("DATABASE_URL", self.postgres.url(DATABASE)),
-            ("S3_ENDPOINT", self.objects.endpoint()),
-            ("S3_REGION", "us-east-1".to_owned()),
-            ("S3_BUCKET", BUCKET.to_owned()),
-            ("S3_ACCESS_KEY_ID", keys.access.clone()),
-            ("S3_SECRET_ACCESS_KEY", keys.secret.clone()),
-            ("LLM_PROVIDER", "openai".to_owned()),
-            ("LLM_BASE_URL", model.to_owned()),
-            ("LLM_MODEL", "bench".to_owned()),
-            ("REPORT_PROMPT_VERSION", VERSION.to_owned()),
-            ("GUEST_DIR", assay_tests::guests().display().to_string()),
-            ("WORKER_CONCURRENCY", slots.to_string()),
-            ("ADMIN_ADDR", "127.0.0.1:0".to_owned()),
-            ("LOG_LEVEL", "info".to_owned()),
-        ];
-        values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-    }
-
-    /// Files whose objects are there, with nothing enqueued.
-    async fn add_files(&self, count: usize) -> anyhow::Result<Vec<Uuid>> {
-        let transcript = Bytes::from(transcript());
-        let ids: Vec<Uuid> = (0..count).map(|_| Uuid::new_v4()).collect();
-        let user = Uuid::nil();
-        for id in &ids {
-            self.objects.put(format!("users/{user}/files/{id}/original.txt"), transcript.clone());
-        }
-        sqlx::query(
-            "insert into files (id, user_id, storage_bucket, storage_key_original, extension, mime_type, size_bytes)
-             select id, $2, $3, 'users/' || $2 || '/files/' || id || '/original.txt', 'txt', 'text/plain', $4
-               from unnest($1::uuid[]) as id",
-        )
-        .bind(&ids)
-        .bind(user)
-        .bind(BUCKET)
-        .bind(transcript.len() as i64)
-        .execute(&self.pool)
-        .await?;
-        Ok(ids)
-    }
-
     /// Enqueues every file that was never enqueued, in one transaction; returns its time, by which they are found.
     async fn enqueue_all(&self) -> anyhow::Result<time::OffsetDateTime> {
         let mut transaction = self.pool.begin().await?;
@@ -223,26 +145,8 @@ impl Stage {
         Ok(now)
     }
 
-    async fn wait_until_quiet(&self) -> anyhow::Result<()> {
-        self.wait_until_quiet_with(LOOK_EVERY).await
-    }
-
-    async fn wait_until_quiet_with(&self, every: Duration) -> anyhow::Result<()> {
-        let quiet = async {
-            loop {
-                let live: i64 =
-                    sqlx::query_scalar("select count(*) from processing_jobs where status in ('queued', 'processing')")
-                        .fetch_one(&self.pool)
-                        .await?;
-                if live == 0 {
-                    return anyhow::Ok(());
-                }
-                tokio::time::sleep(every).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, quiet).await.context("the jobs were not done in time")??;
-        let failed: i64 =
-            sqlx::query_scalar("select count(*) from files where status = 'failed'").fetch_one(&self.pool).await?;
+    async fn wait_until_done(&self, every: Duration) -> anyhow::Result<()> {
+        let failed = self.wait_until_quiet(every).await?;
         ensure!(failed == 0, "{failed} jobs failed");
         Ok(())
     }
@@ -268,12 +172,6 @@ impl Stage {
             .fetch_one(&self.pool)
             .await?)
     }
-}
-
-async fn stop(mut worker: AssayProcess) -> anyhow::Result<()> {
-    worker.signal(Signal::TERM);
-    ensure!(worker.wait().await.success(), "the worker: {:?}", worker.stderr());
-    Ok(())
 }
 
 /// 6 KB of talk.

@@ -8,6 +8,8 @@ mod bounds;
 mod load;
 mod machine;
 mod model;
+mod stage;
+#[expect(dead_code, reason = "the bench of releases reads reports, too")]
 mod store;
 mod usage;
 
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use bounds::Bounds;
-use load::Stage;
+use stage::Stage;
 
 /// Jobs of the throughput run; enough for some ten seconds.
 const JOBS: usize = 6000;
@@ -30,7 +32,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     println!("{}", machine::machine());
     println!(
         "one worker, {} guest, 6 KB transcripts, synchronous_commit=on, S3 server (in memory) and model in one other process\n",
-        load::VERSION
+        stage::VERSION
     );
 
     let mut bounds = Bounds::default();

@@ -12,7 +12,7 @@ use s3s::{
     auth::SimpleAuth,
     dto::{
         DeleteObjectInput, DeleteObjectOutput, ETag, GetObjectInput, GetObjectOutput, HeadBucketInput,
-        HeadBucketOutput, PutObjectInput, PutObjectOutput, StreamingBlob,
+        HeadBucketOutput, HeadObjectInput, HeadObjectOutput, PutObjectInput, PutObjectOutput, StreamingBlob,
     },
     s3_error,
     service::S3ServiceBuilder,
@@ -67,12 +67,23 @@ impl Store {
     pub fn put(&self, key: String, bytes: Bytes) {
         self.objects.0.write().insert(key, bytes);
     }
+
+    /// Reads an object, past the protocol.
+    pub fn get(&self, key: &str) -> Option<Bytes> {
+        self.objects.0.read().get(key).cloned()
+    }
 }
 
 #[async_trait::async_trait]
 impl S3 for Objects {
     async fn head_bucket(&self, _: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
         Ok(S3Response::new(HeadBucketOutput::default()))
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let length = self.0.read().get(&request.input.key).map(Bytes::len).ok_or_else(|| s3_error!(NoSuchKey))?;
+        let content_length = i64::try_from(length).ok();
+        Ok(S3Response::new(HeadObjectOutput { content_length, ..Default::default() }))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {

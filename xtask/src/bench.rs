@@ -1,4 +1,4 @@
-//! `cargo xtask bench …`: what a job and what a guest's call cost, measured on optimized builds. No test, and no part of CI.
+//! `cargo xtask bench …`: what a job, a swap of releases and a guest's call cost, measured on optimized builds. No test, and no part of CI.
 
 mod ablation;
 mod ajv;
@@ -20,6 +20,8 @@ pub struct Args {
 enum Subject {
     /// A whole job: CPU, jobs per second, memory, commits, WAL bytes, pick-up latency
     Pipeline,
+    /// Releases that are exchanged under load: no job fails, no call is repeated, and how soon the new one runs
+    Release,
     /// A guest's call: beside native validation and Ajv in Node, and what building and loading take
     Guest {
         /// Build the generic guest in other ways too, and measure them beside the shipped one
@@ -37,7 +39,8 @@ enum Subject {
 /// A stage's own, or a missed bound.
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
-        Subject::Pipeline => pipeline(),
+        Subject::Pipeline => worker("cargo xtask bench pipeline", "pipeline"),
+        Subject::Release => worker("cargo xtask bench release", "release"),
         Subject::Guest { ablation, generic } => guest(*ablation, generic),
     }
 }
@@ -49,12 +52,13 @@ fn named_file(text: &str) -> Result<(String, PathBuf)> {
     Ok((name.to_owned(), path))
 }
 
-fn pipeline() -> Result<()> {
-    let mut stages = Stages::new("cargo xtask bench pipeline", 4);
+/// A bench of the optimized binary.
+fn worker(command: &'static str, bench: &'static str) -> Result<()> {
+    let mut stages = Stages::new(command, 4);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("guests", || guests::run(&guests::Args::default()))?;
     stages.run("host, optimized", || run::run(&mut run::cargo(&["build", "--release", "--package", "assay"])))?;
-    stages.run("bench", || run::run(&mut run::cargo(&["bench", "--package", "assay-tests", "--bench", "pipeline"])))?;
+    stages.run("bench", || run::run(&mut run::cargo(&["bench", "--package", "assay-tests", "--bench", bench])))?;
     Ok(())
 }
 
