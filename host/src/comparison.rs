@@ -61,26 +61,43 @@ impl Difference {
     }
 }
 
+/// Two documents that differ. Content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// The one of the verdict.
+    pub before: Value,
+    /// The candidate's.
+    pub after: Value,
+}
+
 /// Compares a verdict with what a candidate came to. At most `limit` pointers are told.
 pub fn compare(before: &Verdict, after: &Outcome, limit: usize) -> Difference {
+    contrast(before, after, limit).0
+}
+
+/// The same for whoever shows both documents: with them, where they were read for [`Difference::Changed`].
+pub fn contrast(before: &Verdict, after: &Outcome, limit: usize) -> (Difference, Option<Pair>) {
     let after = match after {
-        Outcome::Diverged => return Difference::Diverged,
-        Outcome::Fault(code) => return Difference::Fault(*code),
+        Outcome::Diverged => return (Difference::Diverged, None),
+        Outcome::Fault(code) => return (Difference::Fault(*code), None),
         Outcome::Verdict(verdict) => verdict,
     };
-    match (before, after) {
+    let difference = match (before, after) {
         (Verdict::Rejected, Verdict::Rejected) => Difference::Same,
         (Verdict::Rejected, Verdict::Accepted(_)) => Difference::NewlyAccepted,
         (Verdict::Accepted(_), Verdict::Rejected) => Difference::NewlyRejected,
         (Verdict::Accepted(before), Verdict::Accepted(after)) if before == after => Difference::Same,
         (Verdict::Accepted(before), Verdict::Accepted(after)) => {
             let parse = |bytes: &Bytes| serde_json::from_slice::<Value>(bytes).unwrap_or(Value::Null);
-            match differing(&parse(before), &parse(after), limit) {
-                pointers if pointers.is_empty() => Difference::Same,
-                pointers => Difference::Changed(pointers),
+            let pair = Pair { before: parse(before), after: parse(after) };
+            let pointers = differing(&pair.before, &pair.after, limit);
+            if !pointers.is_empty() {
+                return (Difference::Changed(pointers), Some(pair));
             }
+            Difference::Same
         }
-    }
+    };
+    (difference, None)
 }
 
 /// The innermost places at which two documents differ, at most `limit`. A list is compared place by place.

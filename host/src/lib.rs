@@ -21,6 +21,7 @@ pub mod canaries;
 pub mod pipeline;
 pub mod rehearsal;
 pub mod releases;
+pub mod replay;
 pub mod retention;
 pub mod shadow;
 pub mod submission;

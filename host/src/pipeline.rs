@@ -15,10 +15,11 @@ use std::{future::Future, sync::Arc};
 
 use assay_runtime::{Report, Step as Next, Transcript};
 use bytes::Bytes;
+pub use journal::{StoredAnswer, StoredUsage, read_answer};
 pub use limits::{PipelineConfig, check_prompts, check_report};
 pub use questions::fingerprint;
 use run::{At, Failed};
-pub use run::{Run, reasons};
+pub use run::{Run, Stored, reasons};
 pub use transcript::transcript;
 
 use crate::{

@@ -26,6 +26,7 @@ mod privacy;
 mod producers;
 mod rejections;
 mod releases;
+mod replay;
 mod reports;
 mod rerun;
 mod retention;

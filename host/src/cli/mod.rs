@@ -16,6 +16,7 @@ mod migrate;
 mod output;
 mod reindent;
 mod release;
+mod replay;
 mod report;
 mod rerun;
 mod since;
@@ -78,6 +79,7 @@ enum Command {
     Check(check::Arguments),
     Guest(guest::Arguments),
     Release(release::Arguments),
+    Replay(replay::Arguments),
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
     /// Compile one guest; what the worker starts as a short-lived child
@@ -93,7 +95,12 @@ impl Command {
             Self::Worker(_) => None,
             #[cfg(feature = "dev")]
             Self::Dev(_) => None,
-            Self::Migrate(_) | Self::Submit(_) | Self::Rerun(_) | Self::Release(_) | Self::Compile => Some("warn"),
+            Self::Migrate(_)
+            | Self::Submit(_)
+            | Self::Rerun(_)
+            | Self::Release(_)
+            | Self::Replay(_)
+            | Self::Compile => Some("warn"),
             Self::Status(_) | Self::Report(_) | Self::Check(_) | Self::Guest(_) => Some("error"),
         }
     }
@@ -137,6 +144,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Command::Check(arguments) => check::run(arguments, values).await,
             Command::Guest(arguments) => guest::run(arguments, values).await,
             Command::Release(arguments) => release::run(arguments, values).await,
+            Command::Replay(arguments) => replay::run(arguments, values).await,
             #[cfg(feature = "dev")]
             Command::Dev(arguments) => dev::run(arguments, values).await,
             Command::Compile => unreachable!("handled before the runtime was built"),

@@ -90,7 +90,7 @@ async fn open(values: BTreeMap<String, String>) -> Result<Database, Failure> {
 }
 
 /// The release that an operator means.
-fn find<'a>(releases: &'a [ReleaseRow], meant: &str) -> anyhow::Result<&'a ReleaseRow> {
+pub(super) fn find<'a>(releases: &'a [ReleaseRow], meant: &str) -> anyhow::Result<&'a ReleaseRow> {
     if let Some((version, revision)) = meant.split_once('@') {
         let revision: i32 = revision.parse().with_context(|| format!("{meant:?}: a revision is a number"))?;
         let found = releases.iter().find(|row| row.prompt_version == version && row.revision == revision);
@@ -113,7 +113,7 @@ fn find<'a>(releases: &'a [ReleaseRow], meant: &str) -> anyhow::Result<&'a Relea
 }
 
 /// A release as people know it.
-fn name(row: &ReleaseRow) -> String {
+pub(super) fn name(row: &ReleaseRow) -> String {
     format!("{}@{}", row.prompt_version, row.revision)
 }
 

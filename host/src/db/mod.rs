@@ -6,12 +6,14 @@
 pub mod answers;
 mod config;
 mod error;
+mod facts;
 pub mod files;
 pub mod journal;
 mod listener;
 pub mod migrations;
 pub mod queue;
 pub mod releases;
+pub mod replay;
 pub mod rerun;
 pub mod workers;
 

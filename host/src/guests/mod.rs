@@ -34,6 +34,24 @@ use crate::{
 /// The core module of the generic guest: with a schema injected it is the host's verifier.
 pub static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../guest/dist/core/generic.wasm"));
 
+/// The sandbox in which jobs run, without a guest in it.
+///
+/// # Errors
+/// This machine cannot run guests, or the cache cannot be used.
+pub fn sandbox(config: &GuestsConfig, compiler: Compiler) -> anyhow::Result<Runtime> {
+    let mut options = Options::new(&config.cache, compiler, Bytes::from_static(GENERIC));
+    options.limits = config.limits.sandbox.clone();
+    options.threads = config.threads;
+    options.wasi = config.wasi;
+    Ok(Runtime::new(options)?)
+}
+
+/// The schema of a guest whose image is in this machine's cache; none where it is not, or does not load.
+pub async fn schema_of_cached(runtime: &Runtime, digest: &str) -> Option<String> {
+    let guest = runtime.load_cached(digest.parse().ok()?).await.ok()??;
+    Some(guest.manifest().schema.clone())
+}
+
 /// The releases of this worker. Cheap to clone; a job keeps the release it resolved, whatever happens here meanwhile.
 #[derive(Clone)]
 pub struct Guests {
@@ -57,11 +75,7 @@ impl Guests {
     /// When the sandbox cannot be set up, the directory cannot be read, two files claim one prompt version, or the
     /// default prompt version is in none of them.
     pub async fn open(config: &GuestsConfig, compiler: Compiler) -> anyhow::Result<Self> {
-        let mut options = Options::new(&config.cache, compiler, Bytes::from_static(GENERIC));
-        options.limits = config.limits.sandbox.clone();
-        options.threads = config.threads;
-        options.wasi = config.wasi;
-        let runtime = Runtime::new(options)?;
+        let runtime = sandbox(config, compiler)?;
         let shelf = Shelf::read(&runtime, config).await?;
         Ok(Self { runtime, shelf: Arc::new(RwLock::new(shelf)), limits: config.limits.clone() })
     }

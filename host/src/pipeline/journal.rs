@@ -1,6 +1,6 @@
 //! The journal: an answer's bytes go to the bucket, its row to the database; only then is it *received*.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -20,20 +20,41 @@ use crate::{
 
 /// An answer as it is stored: what a guest sees of it, and what an operator wants to know of it.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct StoredAnswer {
-    pub(super) text: String,
+pub struct StoredAnswer {
+    /// The answer; empty where the model refused or was filtered. Content.
+    pub text: String,
+    /// The model's words for refusing. Content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) refusal: Option<String>,
-    pub(super) model: String,
-    pub(super) finish_reason: String,
+    pub refusal: Option<String>,
+    /// The model as the provider names it.
+    pub model: String,
+    /// Why it stopped, in the provider's word.
+    pub finish_reason: String,
+    /// What it cost, where the provider told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    usage: Option<StoredUsage>,
+    pub usage: Option<StoredUsage>,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct StoredUsage {
-    input_tokens: u64,
-    output_tokens: u64,
+/// The price of an answer, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredUsage {
+    /// Of the question.
+    pub input_tokens: u64,
+    /// Of the answer.
+    pub output_tokens: u64,
+}
+
+/// Sizes instead of texts.
+impl fmt::Debug for StoredAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredAnswer")
+            .field("text_bytes", &self.text.len())
+            .field("refused", &self.refusal.is_some())
+            .field("model", &self.model)
+            .field("finish_reason", &self.finish_reason)
+            .field("usage", &self.usage)
+            .finish()
+    }
 }
 
 impl From<Completion> for StoredAnswer {
@@ -112,30 +133,33 @@ impl Pipeline {
         };
         run.journaling.spawn(write.carry_out());
     }
+}
 
-    /// Reads an answer that was received before, and makes sure that it is the one.
-    pub(super) async fn read_answer(
-        &self,
-        file: &FileFacts,
-        entry: &JournalEntry,
-    ) -> Result<(StoredAnswer, Stored), JobError> {
-        let unreadable =
-            |what: &str| JobError::new(Code::JournalUnreadable, format!("read answer {}: {what}", entry.ordinal));
-        // An answer is JSON text of the model's: escapes and the envelope may make it larger than the model's limit.
-        let bytes = match self.objects.read(&file.bucket, &entry.key, usize::MAX).await {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == Kind::NotFound => return Err(unreadable("the object is gone")),
-            Err(error) => return Err(error.for_read()),
-        };
-        if Sha256::digest(&bytes)[..] != entry.sha256[..] {
-            return Err(unreadable("its bytes are not those that were journaled"));
-        }
-        let answer = serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not a stored answer"))?;
-        let ordinal = usize::try_from(entry.ordinal).unwrap_or(0);
-        let question = entry.prompt_sha256.as_slice().try_into();
-        let question = question.map_err(|_| unreadable("the hash of its question is none"))?;
-        Ok((answer, Stored { ordinal, question, bytes }))
+/// Reads an answer that was received before, and makes sure that it is the one.
+///
+/// # Errors
+/// `journal_unreadable` where the object is gone or is not what was journaled; else the store's own failure.
+pub async fn read_answer(
+    objects: &Objects,
+    file: &FileFacts,
+    entry: &JournalEntry,
+) -> Result<(StoredAnswer, Stored), JobError> {
+    let unreadable =
+        |what: &str| JobError::new(Code::JournalUnreadable, format!("read answer {}: {what}", entry.ordinal));
+    // An answer is JSON text of the model's: escapes and the envelope may make it larger than the model's limit.
+    let bytes = match objects.read(&file.bucket, &entry.key, usize::MAX).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind == Kind::NotFound => return Err(unreadable("the object is gone")),
+        Err(error) => return Err(error.for_read()),
+    };
+    if Sha256::digest(&bytes)[..] != entry.sha256[..] {
+        return Err(unreadable("its bytes are not those that were journaled"));
     }
+    let answer = serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not a stored answer"))?;
+    let ordinal = usize::try_from(entry.ordinal).unwrap_or(0);
+    let question = entry.prompt_sha256.as_slice().try_into();
+    let question = question.map_err(|_| unreadable("the hash of its question is none"))?;
+    Ok((answer, Stored { ordinal, question, bytes }))
 }
 
 impl Write {

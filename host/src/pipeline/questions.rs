@@ -16,7 +16,7 @@ use crate::{
     llm,
     pipeline::{
         Pipeline,
-        journal::StoredAnswer,
+        journal::{StoredAnswer, read_answer},
         limits,
         run::{At, Failed, Run, Stored},
     },
@@ -110,7 +110,7 @@ impl Pipeline {
             let message = format!("replay question {ordinal}: it differs from the one that was answered");
             return Err(Failed::at(Step::Advance, JobError::new(Code::GuestNondeterministic, message)));
         }
-        let (answer, stored) = self.read_answer(&claim.file, entry).await.at(Step::Journal)?;
+        let (answer, stored) = read_answer(&self.objects, &claim.file, entry).await.at(Step::Journal)?;
         Ok(Received { answer, stored, bought: None })
     }
 

@@ -10,6 +10,7 @@ use crate::{
     error::Code,
     pipeline::{
         Pipeline,
+        journal::read_answer,
         run::{Run, Stored},
     },
 };
@@ -92,7 +93,7 @@ impl Pipeline {
             if run.stored.iter().any(in_hand) {
                 continue;
             }
-            match self.read_answer(&run.claim.file, entry).await {
+            match read_answer(&self.objects, &run.claim.file, entry).await {
                 Ok((_, stored)) => run.stored.push(stored),
                 Err(error) => {
                     tracing::warn!(%error, ordinal = entry.ordinal, "collect an answer for the raw output")

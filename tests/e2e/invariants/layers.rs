@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::{code, tokens};
 
 /// Every top-level module of the package `assay` and its layer; docs/architecture.md says what the layers are.
-pub const LAYERS: [(&str, u8); 30] = [
+pub const LAYERS: [(&str, u8); 31] = [
     ("admin", 4),
     ("cli", 4),
     ("config", 4),
@@ -20,6 +20,7 @@ pub const LAYERS: [(&str, u8); 30] = [
     ("pipeline", 2),
     ("rehearsal", 2),
     ("releases", 2),
+    ("replay", 2),
     ("retention", 2),
     ("shadow", 2),
     ("submission", 2),

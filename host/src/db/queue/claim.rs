@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use sqlx::types::Json;
 
 use crate::{
-    db::{Database, DbError},
-    job::{Claim, FileFacts, FileId, JobId, JournalEntry, Lease, LeaseToken, Serving, UserId},
+    db::{
+        Database, DbError,
+        facts::{Entry, attributes, media_type},
+    },
+    job::{Claim, FileFacts, FileId, JobId, Lease, LeaseToken, Serving, UserId},
 };
 
 impl Database {
@@ -163,50 +165,4 @@ impl Channels {
         }
         columns
     }
-}
-
-/// A journal row inside the claim's answer.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    ordinal: i32,
-    prompt_sha256: String,
-    key: String,
-    sha256: String,
-    model: String,
-    finish_reason: String,
-}
-
-impl Entry {
-    fn decode(self) -> Result<JournalEntry, DbError> {
-        let bytes = |text: &str| hex::decode(text).map_err(|_| DbError::Row("a hash in job_answers is not hex"));
-        Ok(JournalEntry {
-            ordinal: self.ordinal,
-            prompt_sha256: bytes(&self.prompt_sha256)?,
-            sha256: bytes(&self.sha256)?,
-            key: self.key,
-            model: self.model,
-            finish_reason: self.finish_reason,
-        })
-    }
-}
-
-/// The contract knows two media types; the CHECK on `files.extension` knows the same two.
-fn media_type(extension: &str) -> &'static str {
-    if extension == "vtt" { "text/vtt" } else { "text/plain" }
-}
-
-/// An object of strings, sorted by name; a value of another type keeps its JSON text.
-fn attributes(value: serde_json::Value) -> Vec<(String, String)> {
-    let serde_json::Value::Object(map) = value else {
-        return Vec::new();
-    };
-    let mut pairs: Vec<_> = map
-        .into_iter()
-        .map(|(name, value)| match value {
-            serde_json::Value::String(text) => (name, text),
-            other => (name, other.to_string()),
-        })
-        .collect();
-    pairs.sort();
-    pairs
 }

@@ -1,0 +1,196 @@
+//! `assay replay`: what would a guest make of the answers that are stored?
+
+mod candidate;
+mod since;
+mod told;
+
+use std::{collections::BTreeMap, future::Future, path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
+
+use anyhow::{Context, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::{
+    candidate::{Candidate, Shop},
+    since::Since,
+    told::Summary,
+};
+use super::{database, exit::Failure, output};
+use crate::{
+    db::{Database, DatabaseConfig, replay::ReplaySelection},
+    guests::GuestsConfig,
+    objects::{Objects, ObjectsConfig},
+    pipeline::PipelineConfig,
+    replay::{Cases, Engine, FORMAT, Header, Replay, Results, Tally, write_page},
+    variables::Variables,
+};
+
+/// Run stored answers through a guest, and tell what it would change.
+///
+/// For every finished job whose answers are kept: the same report, another one (and where), one where there was none, none where
+/// there was one, or other questions. Nothing is written but the folder of the results, which is for your eyes only: it holds
+/// content of documents. The same command again goes on where the last one ended.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay replay --guest minutes-v3 --since 7d
+  assay replay --guest ./minutes-v3 --limit 500 --out before-i-publish
+  assay replay --guest minutes-v3 --against minutes-v2
+  assay replay --guest minutes-v3 --since 24h --json | jq .results")]
+pub struct Arguments {
+    /// The guest: its folder, a component, or a release
+    #[arg(long, value_name = "DIR|FILE|VERSION")]
+    guest: String,
+    /// Compare with what this release makes of the same answers [default: with what is stored]
+    #[arg(long, value_name = "VERSION")]
+    against: Option<String>,
+    /// Only jobs that ended since then: RFC 3339, or a span such as 90min, 24h or 7d
+    #[arg(long, value_name = "T")]
+    since: Option<Since>,
+    /// Only jobs of this channel
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+    /// At most so many jobs, the newest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// The folder of the results [default: replay-VERSION-DIGEST]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that the command needs from outside.
+struct Desk {
+    database: Database,
+    objects: Objects,
+    guests: GuestsConfig,
+    transcript_bytes: usize,
+}
+
+/// Opens everything, runs, tells.
+pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let mut vars = Variables::from_map(values.clone());
+    let (database, objects) = (DatabaseConfig::load(&mut vars), ObjectsConfig::load(&mut vars));
+    let guests = GuestsConfig::load_sandbox(&mut vars);
+    let transcript_bytes = PipelineConfig::load(&mut vars).transcript_bytes;
+    vars.finish()?;
+    let database = database::open(database).await?;
+    let desk = Desk { database, objects: Objects::new(&objects), guests, transcript_bytes };
+
+    let shop = Shop::open(&desk).await?;
+    let candidate = shop.guest(&arguments.guest, values).await?;
+    let against = match &arguments.against {
+        Some(version) => Some(shop.published(version).await?),
+        None => None,
+    };
+    let selection = desk.selection(&arguments).await?;
+    let header = header(&candidate, against.as_ref(), &selection)?;
+    let folder = arguments.out.clone().unwrap_or_else(|| folder(&candidate, against.as_ref()));
+    let mut results = Results::open(&folder, &header, &candidate.release)?;
+    let before = results.tally().files();
+    let replay = desk.replay(&shop, &candidate, against.as_ref(), selection);
+
+    let count = desk.database.replay_count(&replay.selection).await.context("count the finished jobs")?;
+    let bar = bar(count.max(before), before);
+    let ran = replay.run(&mut results, |tally| advance(&bar, tally));
+    let ran = unless_interrupted(ran).await;
+    bar.finish_and_clear();
+    // Also of a part: what is there can be read.
+    write_page(&header, &results)?;
+    ran.with_context(|| stopped(&folder))?;
+
+    let summary = Summary::new(&candidate, against.as_ref(), &results, before, started.elapsed());
+    if arguments.json {
+        output::print_json(&summary)?;
+    } else {
+        output::print(&told::text(&summary))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Desk {
+    async fn selection(&self, arguments: &Arguments) -> anyhow::Result<ReplaySelection> {
+        let since = match &arguments.since {
+            None => None,
+            Some(Since::At(instant)) => Some(*instant),
+            Some(Since::Ago(span)) => {
+                Some(self.database.instant_before_now(*span).await.context("ask the database for its time")?)
+            }
+        };
+        Ok(ReplaySelection { since, channel: arguments.channel.clone(), limit: arguments.limit })
+    }
+
+    fn replay(
+        &self,
+        shop: &Shop<'_>,
+        candidate: &Candidate,
+        against: Option<&Candidate>,
+        selection: ReplaySelection,
+    ) -> Replay {
+        let engine = Engine {
+            candidate: candidate.release.clone(),
+            against: against.map(|against| against.release.clone()),
+            limits: Arc::new(self.guests.limits.clone()),
+            at_once: 2 * shop.threads(),
+        };
+        let (database, objects) = (self.database.clone(), self.objects.clone());
+        let candidate = candidate.release.clone();
+        let cases = Cases::new(database, objects, candidate, shop.runtime().clone(), self.transcript_bytes);
+        Replay { engine, cases, selection }
+    }
+}
+
+fn header(candidate: &Candidate, against: Option<&Candidate>, selection: &ReplaySelection) -> anyhow::Result<Header> {
+    Ok(Header {
+        replay: FORMAT,
+        guest: candidate.release.digest().to_owned(),
+        prompt_version: candidate.release.manifest().prompt_version.clone(),
+        against: against.map(|against| against.release.digest().to_owned()),
+        selection: serde_json::to_value(selection).context("write down which jobs are meant")?,
+    })
+}
+
+/// Of its own for every comparison, so that no two mix.
+fn folder(candidate: &Candidate, against: Option<&Candidate>) -> PathBuf {
+    let name = |of: &Candidate| {
+        let digest = of.release.digest();
+        format!("{}-{}", of.release.manifest().prompt_version, digest.get(..8).unwrap_or(digest))
+    };
+    let beside = against.map(|against| format!("-against-{}", name(against))).unwrap_or_default();
+    PathBuf::from(format!("replay-{}{beside}", name(candidate)))
+}
+
+/// Runs to the end, or to the first signal.
+async fn unless_interrupted(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        done = work => done,
+        _ = int.recv() => Err(anyhow!("interrupted")),
+        _ = term.recv() => Err(anyhow!("interrupted")),
+    }
+}
+
+/// How to go on.
+fn stopped(folder: &std::path::Path) -> String {
+    format!("stopped; what is in {} stays, and the same command goes on behind it", folder.display())
+}
+
+/// indicatif draws on a terminal only.
+fn bar(files: u64, done: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {bar:30} {pos}/{len} files, {per_sec}, {eta} left: {msg}")
+        .expect("a constant template parses");
+    let bar = ProgressBar::new(files).with_style(style).with_position(done);
+    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    bar
+}
+
+fn advance(bar: &ProgressBar, tally: &Tally) {
+    if bar.is_hidden() {
+        return;
+    }
+    bar.set_position(tally.files());
+    let counts = tally.told().map(|(result, count)| format!("{} {}", count.files, result.replace('_', " ")));
+    bar.set_message(counts.collect::<Vec<_>>().join(", "));
+}

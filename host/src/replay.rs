@@ -1,0 +1,89 @@
+//! Stored answers once more: what would a guest make of the answers that finished jobs got? Nothing is written but the folder of
+//! the replay, and the model is asked only where that is wanted and paid for.
+//!
+//! [`Engine`] runs guests over cases and compares; [`Cases`] brings cases from the database and the bucket; [`Results`] keeps
+//! what came of them, so that the next run goes on where this one ended.
+
+mod cases;
+mod detail;
+mod engine;
+mod lines;
+mod page;
+mod price;
+mod results;
+mod tally;
+
+use anyhow::Context;
+use futures::{StreamExt, TryStreamExt};
+
+use self::cases::Read;
+pub use self::{
+    cases::Cases,
+    engine::{Case, Ended, Engine, Evidence, POINTERS, Replayed},
+    page::write as write_page,
+    results::{FORMAT, Header, IN_FULL, Line, Results},
+    tally::{Count, RESULTS, Tally},
+};
+use crate::db::replay::ReplaySelection;
+
+/// Jobs whose objects are read at once.
+const READS: usize = 32;
+
+/// One guest, and the jobs that it is tried on.
+pub struct Replay {
+    /// Runs it.
+    pub engine: Engine,
+    /// Brings the jobs.
+    pub cases: Cases,
+    /// Which they are.
+    pub selection: ReplaySelection,
+}
+
+/// What came of a job.
+enum Done {
+    Replayed(Replayed, Option<u64>),
+    Skipped(Line),
+}
+
+impl Replay {
+    /// Runs every job that has no line yet. `progress` sees the counts after each.
+    ///
+    /// # Errors
+    /// The database, the bucket or the folder fails; what is in the folder stays, and the next run goes on behind it.
+    pub async fn run(&self, results: &mut Results, mut progress: impl FnMut(&Tally)) -> anyhow::Result<()> {
+        let done = results.done().clone();
+        let jobs = self.cases.jobs(&self.selection).try_filter(|job| {
+            let fresh = !done.contains(&job.file.id);
+            async move { fresh }
+        });
+        let reads = jobs.map(async |job| self.cases.spawned(job?).await).buffer_unordered(READS);
+        let runs = reads.map(async |read| self.one(read?).await).buffer_unordered(self.engine.at_once);
+        let mut runs = std::pin::pin!(runs);
+        while let Some(done) = runs.next().await {
+            match done? {
+                Done::Replayed(replayed, expected_tokens) => results.record(&replayed, false, expected_tokens),
+                Done::Skipped(line) => results.keep(line),
+            }
+            .context("keep a result")?;
+            progress(results.tally());
+        }
+        Ok(())
+    }
+
+    async fn one(&self, read: Read) -> anyhow::Result<Done> {
+        let ready = match read {
+            Read::Case(ready) => *ready,
+            Read::Skipped(file, code) => return Ok(Done::Skipped(Line::skipped(file, code))),
+        };
+        // Its place in memory is kept until it has run.
+        let (case, output_tokens, _room) = ready.into_parts();
+        let replayed = self.engine.spawned(case).await;
+        let expected = match &replayed.evidence {
+            Evidence::Questions(prompts) => {
+                Some(prompts.iter().map(|prompt| price::expected(prompt, output_tokens)).sum())
+            }
+            _ => None,
+        };
+        Ok(Done::Replayed(replayed, expected))
+    }
+}
