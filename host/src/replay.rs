@@ -4,10 +4,13 @@
 //! [`Engine`] runs guests over cases and compares; [`Cases`] brings cases from the database and the bucket; [`Results`] keeps
 //! what came of them, so that the next run goes on where this one ended.
 
+mod answers;
+mod budget;
 mod cases;
 mod detail;
 mod engine;
 mod lines;
+mod live;
 mod page;
 mod price;
 mod results;
@@ -20,6 +23,7 @@ use self::cases::Read;
 pub use self::{
     cases::Cases,
     engine::{Case, Ended, Engine, Evidence, POINTERS, Replayed},
+    live::{Live, Price, Spent},
     page::write as write_page,
     results::{FORMAT, Header, IN_FULL, Line, Results},
     tally::{Count, RESULTS, Tally},

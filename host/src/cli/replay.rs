@@ -19,9 +19,10 @@ use super::{database, exit::Failure, output};
 use crate::{
     db::{Database, DatabaseConfig, replay::ReplaySelection},
     guests::GuestsConfig,
+    llm::{LlmConfig, Model},
     objects::{Objects, ObjectsConfig},
     pipeline::PipelineConfig,
-    replay::{Cases, Engine, FORMAT, Header, Replay, Results, Tally, write_page},
+    replay::{Cases, Engine, FORMAT, Header, Live, Price, Replay, Results, Tally, write_page},
     variables::Variables,
 };
 
@@ -35,6 +36,7 @@ use crate::{
   assay replay --guest minutes-v3 --since 7d
   assay replay --guest ./minutes-v3 --limit 500 --out before-i-publish
   assay replay --guest minutes-v3 --against minutes-v2
+  assay replay --guest minutes-v3 --limit 50 --live --budget-tokens 200000
   assay replay --guest minutes-v3 --since 24h --json | jq .results")]
 pub struct Arguments {
     /// The guest: its folder, a component, or a release
@@ -52,6 +54,12 @@ pub struct Arguments {
     /// At most so many jobs, the newest
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Ask the model of LLM_BASE_URL and LLM_MODEL afresh, where the guest asks what nobody has answered
+    #[arg(long, requires = "budget_tokens")]
+    live: bool,
+    /// How much that may take, in tokens of questions and answers; earlier runs into the same folder count
+    #[arg(long, value_name = "N", requires = "live")]
+    budget_tokens: Option<u64>,
     /// The folder of the results [default: replay-VERSION-DIGEST]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -75,7 +83,12 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     let (database, objects) = (DatabaseConfig::load(&mut vars), ObjectsConfig::load(&mut vars));
     let guests = GuestsConfig::load_sandbox(&mut vars);
     let transcript_bytes = PipelineConfig::load(&mut vars).transcript_bytes;
+    let model = arguments.budget_tokens.map(|budget| (LlmConfig::load(&mut vars), budget));
     vars.finish()?;
+    let live = match model {
+        Some((config, budget)) => Some(Live { model: Model::new(config)?, budget }),
+        None => None,
+    };
     let database = database::open(database).await?;
     let desk = Desk { database, objects: Objects::new(&objects), guests, transcript_bytes };
 
@@ -94,14 +107,20 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
 
     let count = desk.database.replay_count(&replay.selection).await.context("count the finished jobs")?;
     let bar = bar(count.max(before), before);
-    let ran = replay.run(&mut results, |tally| advance(&bar, tally));
-    let ran = unless_interrupted(ran).await;
+    let work = async {
+        replay.run(&mut results, |tally| advance(&bar, tally)).await?;
+        let Some(live) = &live else { return Ok(None) };
+        let price = Price::of(&results);
+        bar.suspend(|| eprintln!("{}", told::price(price, live.budget)));
+        replay.ask(live, &mut results, |tally| advance(&bar, tally)).await.map(Some)
+    };
+    let ran = unless_interrupted(work).await;
     bar.finish_and_clear();
     // Also of a part: what is there can be read.
     write_page(&header, &results)?;
-    ran.with_context(|| stopped(&folder))?;
+    let spent = ran.with_context(|| stopped(&folder))?;
 
-    let summary = Summary::new(&candidate, against.as_ref(), &results, before, started.elapsed());
+    let summary = Summary::new(&candidate, against.as_ref(), &results, before, started.elapsed()).asked(spent);
     if arguments.json {
         output::print_json(&summary)?;
     } else {
@@ -163,7 +182,7 @@ fn folder(candidate: &Candidate, against: Option<&Candidate>) -> PathBuf {
 }
 
 /// Runs to the end, or to the first signal.
-async fn unless_interrupted(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
         done = work => done,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::candidate::Candidate;
 use crate::{
     cli::output,
-    replay::{Results, Tally},
+    replay::{Price, RESULTS, Results, Spent, Tally},
 };
 
 /// Places that are told of each result.
@@ -27,6 +27,8 @@ pub struct Summary {
     /// The whole run, loading included.
     seconds: f64,
     results: BTreeMap<&'static str, Count>,
+    /// None where the model was not to be asked.
+    live: Option<Spent>,
 }
 
 /// A guest.
@@ -66,7 +68,14 @@ impl Summary {
             files_of_this_run: tally.files().saturating_sub(before),
             seconds: elapsed.as_secs_f64(),
             results: counts(tally),
+            live: None,
         }
+    }
+
+    /// With what asking the model came to.
+    #[must_use]
+    pub fn asked(self, live: Option<Spent>) -> Self {
+        Self { live, ..self }
     }
 }
 
@@ -101,7 +110,7 @@ pub fn text(summary: &Summary) -> String {
         return text + "No finished job is meant that has answers (RETAIN_ANSWERS, and the filters of the command).\n";
     }
     let of = |result: &&str| summary.results.get_key_value(*result);
-    let rows = crate::replay::RESULTS.iter().filter_map(of).map(|(result, count)| {
+    let rows = RESULTS.iter().filter_map(of).map(|(result, count)| {
         let percent = 100.0 * count.files as f64 / summary.files as f64;
         let live = if count.live > 0 { format!(", {} live", count.live) } else { String::new() };
         let most = count.most.iter().map(|(place, files)| format!("{} ({files})", output::plain(place)));
@@ -119,8 +128,37 @@ pub fn text(summary: &Summary) -> String {
     text += &format!(
         "\n{files_of_this_run} files in {seconds:.1} s{before}
 {folder}/index.html shows the differences, {folder}/results.jsonl has a line for each file.
-Both hold content of documents: keep them as you keep the documents.\n"
+They hold content of documents: keep the folder as you keep the documents.\n"
     );
+    text += &summary.live.map(bill).unwrap_or_default();
+    text
+}
+
+/// What is expected, before the first question.
+pub fn price(price: Price, budget: u64) -> String {
+    let Price { files, tokens } = price;
+    let mut text = format!(
+        "{files} files ask other questions; asking the model afresh takes about {tokens} tokens; the budget is {budget}"
+    );
+    if tokens > budget {
+        text += ", and the run ends there";
+    }
+    text
+}
+
+/// What it came to.
+fn bill(spent: Spent) -> String {
+    let Spent { answers, unanswered, tokens, budget, budget_exhausted } = spent;
+    let mut text = format!("\n{answers} answers were bought in this run; {tokens} of {budget} tokens are spent.\n");
+    if unanswered > 0 {
+        text += &format!(
+            "{unanswered} files the model could not answer just then: the same command asks for them again.\n"
+        );
+    }
+    if budget_exhausted {
+        text +=
+            "The budget ended it: the same command with a larger --budget-tokens goes on, and buys no answer twice.\n";
+    }
     text
 }
 
@@ -146,6 +184,7 @@ mod tests {
             files_of_this_run: files.min(90),
             seconds: 1.25,
             results: results.iter().map(copy).collect(),
+            live: None,
         }
     }
 
@@ -163,6 +202,17 @@ mod tests {
             ("skipped", count(1, 0, &[("transcript_not_found", 1)])),
         ];
         insta::assert_snapshot!(text(&summary(&results, 100)));
+        let spent = Spent { answers: 3, unanswered: 1, tokens: 4800, budget: 5000, budget_exhausted: true };
+        insta::assert_snapshot!(bill(spent), @r"
+        3 answers were bought in this run; 4800 of 5000 tokens are spent.
+        1 files the model could not answer just then: the same command asks for them again.
+        The budget ended it: the same command with a larger --budget-tokens goes on, and buys no answer twice.
+        ");
+        let told = price(Price { files: 9, tokens: 7000 }, 5000);
+        assert_eq!(
+            told,
+            "9 files ask other questions; asking the model afresh takes about 7000 tokens; the budget is 5000, and the run ends there"
+        );
         let nothing = text(&summary(&[], 0));
         assert!(nothing.contains("No finished job is meant"), "{nothing}");
     }
