@@ -1,4 +1,6 @@
-//! Stored answers through a guest before it goes live: what it would change, on which files, and at what price.
+//! Stored answers through a guest before it goes live: what it would change, and on which files.
+
+mod live;
 
 use std::{
     collections::BTreeMap,
@@ -184,6 +186,25 @@ async fn the_table_tells_places_in_the_schemas_words_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_has_not_changed_is_checked_again_where_the_schema_has() {
+    let stage = Stage::new().await;
+    let [file] = stage.finished(&["accepting"]).await[..] else { panic!("one file") };
+    let candidate = asks("x", "What is it about?", |guest| {
+        let report = guest.data.text(REPORT);
+        format!("(i32.const {})", guest.data.accept(report))
+    });
+    let (_, lines) = stage.results("as-before", &candidate, &[]).await;
+    assert_eq!(lines[&file]["result"], "same");
+    let strict = candidate.schema(r#"{"type":"object","required":["overview"]}"#);
+    let (_, lines) = stage.results("strict", &strict, &[]).await;
+    assert_eq!((&lines[&file]["result"], &lines[&file]["code"]), (&"fault".into(), &"report_invalid".into()));
+    let (path, _) = stage.component(&strict);
+    assert!(stage.replay("strict", &["--guest", &path, "--fail-on", "newly_rejected"]).await.is_ok());
+    let failed = stage.replay("strict", &["--guest", &path, "--fail-on", "changed,fault"]).await.unwrap_err();
+    assert!(failed.contains("fault   1 (100.0 %)  report_invalid (1)"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_guests_are_compared_on_the_same_answers() {
     let stage = Stage::new().await;
     let other = r#"{"title":"another plan"}"#;
@@ -256,7 +277,8 @@ async fn time_channel_and_limit_choose_the_jobs_and_the_newest_come_first() {
         .expect("a channel");
     let guest = accepts("x", REPORT);
     let chosen = async |out: &str, arguments: &[&str]| {
-        let (_, lines) = stage.results(out, &guest, arguments).await;
+        let (summary, lines) = stage.results(out, &guest, arguments).await;
+        assert_eq!(summary["jobs"], lines.len(), "{arguments:?}");
         lines.into_keys().collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(chosen("all", &["--since", "24h"]).await.len(), 3);
@@ -355,109 +377,4 @@ async fn what_cannot_be_replayed_is_skipped_with_its_code() {
     sqlx::query("delete from job_answers").execute(stage.world.database.pool()).await.expect("no answers");
     let (summary, _) = stage.results("pruned", &accepts("x", REPORT), &[]).await;
     assert_eq!(summary["files"], 0);
-}
-
-/// The arguments of a run that may spend so much.
-fn within(budget: &str) -> [&str; 3] {
-    ["--live", "--budget-tokens", budget]
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_model_is_asked_afresh_only_where_it_is_wanted_and_priced_first() {
-    let stage = Stage::new().await;
-    let files = stage.finished(&["accepting", "rejecting"]).await;
-    let asked = stage.world.model.calls();
-    let guest = asks_otherwise("curious");
-    let (path, _) = stage.component(&guest);
-    let refused = stage.replay("out", &["--guest", &path, "--live"]).await.unwrap_err();
-    assert!(refused.contains("--budget-tokens"), "{refused}");
-    let without = Stage { env: with(stage.env.clone(), &[("LLM_MODEL", "")]), ..stage };
-    let refused = without.replay("out", &[&["--guest", &path][..], &within("1000")].concat()).await.unwrap_err();
-    assert!(refused.contains("LLM_MODEL: is not set"), "{refused}");
-    without.replay("out", &["--guest", &path]).await.expect("who asks nothing needs no model");
-    assert_eq!(without.world.model.calls(), asked);
-
-    let stage = Stage { env: with(without.env.clone(), &[("LLM_MODEL", "scripted")]), ..without };
-    let out = stage.out("out").display().to_string();
-    let arguments = [&["replay", "--guest", &path, "--out", &out, "--json"], &within("1000")[..]].concat();
-    let mut process = AssayProcess::spawn(&arguments, &stage.env);
-    assert!(process.wait().await.success(), "{:?}", process.stderr());
-    let told = process.stderr().join("\n");
-    assert!(told.contains("2 files ask other questions; asking the model afresh takes about "), "{told}");
-    assert!(told.contains("the budget is 1000"), "{told}");
-    let summary: Value = serde_json::from_str(&process.stdout().join("\n")).expect("JSON");
-    assert_eq!(summary["live"]["answers"], 2);
-    assert_eq!(summary["live"]["tokens"], 320, "as the provider counted: {summary}");
-    assert_eq!(summary["results"].get("diverged"), None, "{summary}");
-    let results = lines(&stage.out("out"));
-    assert_eq!((&results[&files[0]]["result"], &results[&files[0]]["live"]), (&"same".into(), &true.into()));
-    assert_eq!((&results[&files[1]]["result"], &results[&files[1]]["live"]), (&"newly_accepted".into(), &true.into()));
-    let request = stage.world.model.requests().pop().expect("a call");
-    assert!(request.text().contains("Who was there?"), "{}", request.text());
-    let mode = fs::metadata(stage.out("out").join("answers.jsonl")).expect("answers").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-
-    let (summary, _) = stage.results("out", &guest, &within("1000")).await;
-    assert_eq!((stage.world.model.calls(), &summary["live"]["answers"]), (asked + 2, &0.into()), "nothing twice");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn asking_ends_at_the_budget_and_goes_on_with_a_larger_one() {
-    let stage = Stage::new().await;
-    stage.finished(&["accepting", "accepting", "accepting"]).await;
-    let asked = stage.world.model.calls();
-    // A question is expected to take some 60 tokens, and takes 30.
-    stage.world.model.always(Reply::answer("{}").usage(10, 20));
-    let guest = asks_otherwise("curious");
-    let (summary, _) = stage.results("out", &guest, &within("100")).await;
-    assert_eq!(stage.world.model.calls(), asked + 2);
-    assert_eq!((&summary["live"]["tokens"], &summary["live"]["budget_exhausted"]), (&60.into(), &true.into()));
-    assert_eq!((&summary["results"]["same"]["live"], &summary["results"]["diverged"]["files"]), (&2.into(), &1.into()));
-    let (summary, _) = stage.results("out", &guest, &within("100")).await;
-    assert_eq!(stage.world.model.calls(), asked + 2, "what was spent before counts");
-    assert_eq!(summary["live"]["tokens"], 60);
-    let (summary, _) = stage.results("out", &guest, &within("1000")).await;
-    assert_eq!(stage.world.model.calls(), asked + 3);
-    assert_eq!((&summary["live"]["tokens"], &summary["live"]["budget_exhausted"]), (&90.into(), &false.into()));
-    assert_eq!((&summary["files"], &summary["results"]["same"]["live"]), (&3.into(), &3.into()));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_was_received_is_not_bought_again() {
-    let stage = Stage::new().await;
-    let [file] = stage.finished(&["accepting"]).await[..] else { panic!("one file") };
-    let asked = stage.world.model.calls();
-    let guest = asks("thorough", "Who was there?", |guest| {
-        let question = guest.data.text("And who was not?");
-        let prompt = guest.data.prompt(question, Some(SCHEMA));
-        let ask = guest.data.ask(&[prompt]);
-        let report = guest.data.text(REPORT);
-        let accept = guest.data.accept(report);
-        format!("(select (i32.const {ask}) (i32.const {accept}) (i32.eq (local.get $answers_len) (i32.const 1)))")
-    });
-    let (path, _) = stage.component(&guest);
-    stage.world.model.push(Reply::answer("{}"));
-    stage.world.model.push(Reply::error(401, "invalid_request_error", "invalid_api_key"));
-    let arguments = [&["--guest", &path][..], &within("10000")].concat();
-    let told = stage.replay("out", &arguments).await.unwrap_err();
-    assert!(told.contains("ask the model") && told.contains("the same command goes on behind it"), "{told}");
-    assert_eq!(stage.world.model.calls(), asked + 2);
-    let (summary, lines) = stage.results("out", &guest, &within("10000")).await;
-    assert_eq!(stage.world.model.calls(), asked + 3, "the first question has its answer");
-    assert!(stage.world.model.requests().pop().expect("a call").text().contains("And who was not?"));
-    assert_eq!((&lines[&file]["result"], &summary["live"]["tokens"]), (&"same".into(), &320.into()));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_no_guest_may_see_is_a_fault_and_stays_one() {
-    let stage = Stage::new().await;
-    let [file] = stage.finished(&["accepting"]).await[..] else { panic!("one file") };
-    stage.world.model.always(Reply::answer("{").finish_reason("length"));
-    let guest = asks_otherwise("curious");
-    let (_, lines) = stage.results("out", &guest, &within("10000")).await;
-    assert_eq!((&lines[&file]["result"], &lines[&file]["code"]), (&"fault".into(), &"llm_output_truncated".into()));
-    assert_eq!(lines[&file]["live"], true);
-    let asked = stage.world.model.calls();
-    stage.results("out", &guest, &within("10000")).await;
-    assert_eq!(stage.world.model.calls(), asked);
 }

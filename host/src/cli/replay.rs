@@ -22,7 +22,7 @@ use crate::{
     llm::{LlmConfig, Model},
     objects::{Objects, ObjectsConfig},
     pipeline::PipelineConfig,
-    replay::{Cases, Engine, FORMAT, Header, Live, Price, Replay, Results, Tally, write_page},
+    replay::{Cases, Engine, FORMAT, Header, Live, Price, RESULTS, Replay, Results, Tally, write_page},
     variables::Variables,
 };
 
@@ -37,7 +37,8 @@ use crate::{
   assay replay --guest ./minutes-v3 --limit 500 --out before-i-publish
   assay replay --guest minutes-v3 --against minutes-v2
   assay replay --guest minutes-v3 --limit 50 --live --budget-tokens 200000
-  assay replay --guest minutes-v3 --since 24h --json | jq .results")]
+  assay replay --guest minutes-v3 --since 24h --json | jq .results
+  assay replay --guest minutes-v3 --limit 100 --fail-on newly_rejected,fault")]
 pub struct Arguments {
     /// The guest: its folder, a component, or a release
     #[arg(long, value_name = "DIR|FILE|VERSION")]
@@ -63,6 +64,9 @@ pub struct Arguments {
     /// The folder of the results [default: replay-VERSION-DIGEST]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Exit with 1 where a file has one of these results
+    #[arg(long, value_name = "RESULT,...", value_delimiter = ',', value_parser = RESULTS)]
+    fail_on: Vec<String>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -120,13 +124,16 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     write_page(&header, &results)?;
     let spent = ran.with_context(|| stopped(&folder))?;
 
-    let summary = Summary::new(&candidate, against.as_ref(), &results, before, started.elapsed()).asked(spent);
+    let mut summary = Summary::new(&candidate, against.as_ref(), &results, before, started.elapsed());
+    summary.jobs = count;
+    summary.live = spent;
     if arguments.json {
         output::print_json(&summary)?;
     } else {
         output::print(&told::text(&summary))?;
     }
-    Ok(ExitCode::SUCCESS)
+    let fails = arguments.fail_on.iter().any(|result| results.tally().of(result).files > 0);
+    Ok(ExitCode::from(u8::from(fails)))
 }
 
 impl Desk {

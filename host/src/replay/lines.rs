@@ -96,7 +96,7 @@ impl Lines {
         let named = || format!("read {}", self.path.display());
         file.seek(SeekFrom::Start(span.at)).with_context(named)?;
         file.read_exact(&mut line).with_context(named)?;
-        serde_json::from_slice(&line).with_context(named)
+        serde_json::from_slice(&line).ok().context("a line has changed since it was read").with_context(named)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -119,13 +119,15 @@ impl Results {
         let (mut kept, mut first) = (Kept::default(), None::<Header>);
         let mut lines = Lines::open(&folder.join("results.jsonl"), |line, _| {
             if first.is_none() {
-                let found: Header = serde_json::from_slice(line).context("it is no header of a replay")?;
+                let found: Header = serde_json::from_slice(line).map_err(|_| anyhow!("it is no header of a replay"))?;
                 found.check(header, folder)?;
                 first = Some(found);
                 return Ok(());
             }
-            let line: Line = serde_json::from_slice(line).context("it is no result of a replay")?;
-            ensure!(RESULTS.contains(&line.result.as_str()), "{:?} is no result", line.result);
+            // Without the parser's words, which quote the line.
+            let line = serde_json::from_slice::<Line>(line).ok();
+            let line = line.filter(|line| RESULTS.contains(&line.result.as_str()));
+            let line = line.context("it is no result of a replay")?;
             kept.add(line, |pointer| release.shown(pointer));
             Ok(())
         })?;

@@ -20,6 +20,8 @@ pub struct Summary {
     /// None where it was compared with what is stored.
     against: Option<Told>,
     folder: PathBuf,
+    /// Jobs that are meant.
+    pub jobs: u64,
     /// Files with a result, those of earlier runs included.
     files: u64,
     /// Of them, those of this run.
@@ -28,7 +30,7 @@ pub struct Summary {
     seconds: f64,
     results: BTreeMap<&'static str, Count>,
     /// None where the model was not to be asked.
-    live: Option<Spent>,
+    pub live: Option<Spent>,
 }
 
 /// A guest.
@@ -51,7 +53,7 @@ struct Count {
 }
 
 impl Summary {
-    /// Of results, of which `before` are from earlier runs.
+    /// Of results, of which `before` are from earlier runs, without what only the caller knows.
     pub fn new(
         candidate: &Candidate,
         against: Option<&Candidate>,
@@ -68,14 +70,9 @@ impl Summary {
             files_of_this_run: tally.files().saturating_sub(before),
             seconds: elapsed.as_secs_f64(),
             results: counts(tally),
+            jobs: 0,
             live: None,
         }
-    }
-
-    /// With what asking the model came to.
-    #[must_use]
-    pub fn asked(self, live: Option<Spent>) -> Self {
-        Self { live, ..self }
     }
 }
 
@@ -184,6 +181,7 @@ mod tests {
             files_of_this_run: files.min(90),
             seconds: 1.25,
             results: results.iter().map(copy).collect(),
+            jobs: files,
             live: None,
         }
     }
