@@ -1,7 +1,6 @@
 //! `assay replay`: what would a guest make of the answers that are stored?
 
 mod candidate;
-mod since;
 mod told;
 
 use std::{collections::BTreeMap, future::Future, path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
@@ -12,10 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     candidate::{Candidate, Shop},
-    since::Since,
     told::Summary,
 };
-use super::{database, exit::Failure, output};
+use super::{database, exit::Failure, output, since::Since};
 use crate::{
     db::{Database, DatabaseConfig, replay::ReplaySelection},
     guests::GuestsConfig,
@@ -46,7 +44,7 @@ pub struct Arguments {
     /// Compare with what this release makes of the same answers [default: with what is stored]
     #[arg(long, value_name = "VERSION")]
     against: Option<String>,
-    /// Only jobs that ended since then: RFC 3339, or a span such as 90min, 24h or 7d
+    /// Only jobs that ended since then: 2026-03-04T09:30:00Z, 2026-03-04 (UTC), or 24h or 7d before now
     #[arg(long, value_name = "T")]
     since: Option<Since>,
     /// Only jobs of this channel
@@ -140,10 +138,7 @@ impl Desk {
     async fn selection(&self, arguments: &Arguments) -> anyhow::Result<ReplaySelection> {
         let since = match &arguments.since {
             None => None,
-            Some(Since::At(instant)) => Some(*instant),
-            Some(Since::Ago(span)) => {
-                Some(self.database.instant_before_now(*span).await.context("ask the database for its time")?)
-            }
+            Some(since) => Some(since.instant(self.database.clock().await.context("ask the database for its time")?)),
         };
         Ok(ReplaySelection { since, channel: arguments.channel.clone(), limit: arguments.limit })
     }

@@ -4,6 +4,7 @@
 //! while something else is waited for; every statement has a client-side deadline besides the server's own.
 
 pub mod answers;
+mod clock;
 mod config;
 mod error;
 mod facts;

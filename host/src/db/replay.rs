@@ -1,7 +1,5 @@
 //! Finished jobs whose answers can be run through a guest once more.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use sqlx::types::Json;
 use time::{OffsetDateTime, macros::datetime};
@@ -57,19 +55,6 @@ pub struct ReplayJob {
 }
 
 impl Database {
-    /// The instant that lies so long ago, by the database's clock.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub async fn instant_before_now(&self, ago: Duration) -> Result<OffsetDateTime, DbError> {
-        self.run(async |db| {
-            sqlx::query_scalar!(r#"select now() - make_interval(secs => $1) as "instant!""#, ago.as_secs_f64())
-                .fetch_one(db)
-                .await
-        })
-        .await
-    }
-
     /// How many jobs a replay has before it.
     ///
     /// # Errors

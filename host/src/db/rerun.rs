@@ -67,14 +67,6 @@ pub struct Renewed {
 }
 
 impl Database {
-    /// The database's clock: stored instants are compared with no other.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub async fn clock(&self) -> Result<OffsetDateTime, DbError> {
-        self.run(async |db| sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(db).await).await
-    }
-
     /// Looks at files by their ids, in the order asked.
     ///
     /// # Errors
