@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::{
     model::Model,
     stage::{LOOK_EVERY, Stage, stop},
+    talk::transcript,
     usage::{cpu_seconds, cpu_seconds_of_children, parent, peak_mb},
 };
 
@@ -172,18 +173,4 @@ impl Stage {
             .fetch_one(&self.pool)
             .await?)
     }
-}
-
-/// 6 KB of talk.
-fn transcript() -> String {
-    let mut text = String::new();
-    let mut turn = 0;
-    while text.len() < 6 * 1024 {
-        turn += 1;
-        text.push_str(&format!(
-            "Person {}: We come to point {turn}, which is on the way and needs a word from everybody.\n",
-            turn % 5
-        ));
-    }
-    text
 }

@@ -11,6 +11,7 @@ mod model;
 mod stage;
 #[expect(dead_code, reason = "the bench of releases reads reports, too")]
 mod store;
+mod talk;
 mod usage;
 
 use std::process::ExitCode;

@@ -12,6 +12,8 @@ use axum::{Router, body::Bytes, extract::State, http::header::CONTENT_TYPE, resp
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::talk::report;
+
 /// A running model.
 #[derive(Debug)]
 pub struct Model {
@@ -73,19 +75,11 @@ async fn answer(State(counters): State<Arc<Counters>>, _question: Bytes) -> impl
     ([(CONTENT_TYPE, "application/json")], counters.answer.clone())
 }
 
-/// An answer of about 6 KB that both reference guests accept.
+/// The answer as a provider sends it.
 fn completion() -> Bytes {
-    let step = |number: usize| json!({ "owner": format!("Person {number}"), "action": format!("Finish part {number} of the plan, {}", "and tell the others. ".repeat(3)), "due_date": "2026-12-01" });
-    let point = |number: usize| format!("Point {number}: {}", "what was said about it, in some words. ".repeat(3));
-    let report = json!({
-        "overview": "The team goes through its plan and finds most of it on the way. ".repeat(6),
-        "highlights": (0..15).map(point).collect::<Vec<_>>(),
-        "next_steps": (0..20).map(step).collect::<Vec<_>>(),
-        "risk_level": "medium",
-    });
     let completion = json!({
         "id": "bench", "object": "chat.completion", "created": 0, "model": "bench",
-        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": report.to_string() } }],
+        "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": report() } }],
         "usage": { "prompt_tokens": 1600, "completion_tokens": 1500, "total_tokens": 3100 }
     });
     completion.to_string().into()
