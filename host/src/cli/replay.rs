@@ -15,6 +15,7 @@ use self::{
 };
 use super::{database, exit::Failure, output, since::Since};
 use crate::{
+    comparison::Difference,
     db::{Database, DatabaseConfig, replay::ReplaySelection},
     guests::GuestsConfig,
     llm::{LlmConfig, Model},
@@ -110,17 +111,20 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     let count = desk.database.replay_count(&replay.selection).await.context("count the finished jobs")?;
     let bar = bar(count.max(before), before);
     let work = async {
-        replay.run(&mut results, |tally| advance(&bar, tally)).await?;
+        replay.run(&mut results, |tally| advance(&bar, tally.files(), tally)).await?;
         let Some(live) = &live else { return Ok(None) };
         let price = Price::of(&results);
         bar.suspend(|| eprintln!("{}", told::price(price, live.budget)));
-        replay.ask(live, &mut results, |tally| advance(&bar, tally)).await.map(Some)
+        bar.set_length(price.files);
+        let asked = |tally: &Tally| price.files.saturating_sub(tally.of(Difference::Diverged.as_str()).files);
+        replay.ask(live, &mut results, |tally| advance(&bar, asked(tally), tally)).await.map(Some)
     };
     let ran = unless_interrupted(work).await;
     bar.finish_and_clear();
     // Also of a part: what is there can be read.
-    write_page(&header, &results)?;
+    let page = write_page(&header, &results);
     let spent = ran.with_context(|| stopped(&folder))?;
+    page?;
 
     let mut summary = Summary::new(&candidate, against.as_ref(), &results, before, started.elapsed());
     summary.jobs = count;
@@ -207,11 +211,11 @@ fn bar(files: u64, done: u64) -> ProgressBar {
     bar
 }
 
-fn advance(bar: &ProgressBar, tally: &Tally) {
+fn advance(bar: &ProgressBar, files: u64, tally: &Tally) {
     if bar.is_hidden() {
         return;
     }
-    bar.set_position(tally.files());
+    bar.set_position(files);
     let counts = tally.told().map(|(result, count)| format!("{} {}", count.files, result.replace('_', " ")));
     bar.set_message(counts.collect::<Vec<_>>().join(", "));
 }
