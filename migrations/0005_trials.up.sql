@@ -10,6 +10,11 @@ alter table job_attempts
     -- The report of a success: it stays known when a rerun has made the next one.
     add column report_key text;
 
+-- Of a file that is not being run anew, the last success is known.
+update job_attempts a set report_key = f.storage_key_report
+  from processing_jobs j join files f on f.id = j.file_id
+ where j.id = a.job_id and j.status = 'succeeded' and a.life = j.life and a.outcome = 'succeeded';
+
 -- What a canary is judged by: the attempts of two releases since it began.
 create index job_attempts_release on job_attempts (guest_digest, ended_at) where guest_digest is not null;
 -- Answers are pruned by age.

@@ -36,17 +36,26 @@ impl Canaries {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            if let Err(error) = self.look().await {
-                tracing::warn!(%error, "look at the canaries");
+            let look = async {
+                match self.database.channels().await {
+                    Ok(channels) => self.look(&channels).await,
+                    Err(error) => tracing::warn!(%error, "look at the canaries"),
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = look => {}
             }
         }
     }
 
-    async fn look(&self) -> Result<(), DbError> {
-        for channel in self.database.channels().await? {
-            self.judge(&channel).await?;
+    /// One channel after the other: what fails in one keeps no other from being looked at.
+    async fn look(&self, channels: &[ChannelRow]) {
+        for channel in channels {
+            if let Err(error) = self.judge(channel).await {
+                tracing::warn!(%error, channel = channel.name, "look at the canaries");
+            }
         }
-        Ok(())
     }
 
     async fn judge(&self, channel: &ChannelRow) -> Result<(), DbError> {

@@ -18,7 +18,7 @@ pub const REJECTION_POINTS: f64 = 10.0;
 pub struct Figures {
     /// Jobs that ended on it, with a report or without.
     pub jobs: i64,
-    /// Attempts that say something of the release: it made a report, rejected the answers, or is at fault.
+    /// Jobs that say something of the release: it made a report, rejected the answers, or was at fault in an attempt.
     pub results: i64,
     /// Of them: answers that the guest rejected.
     pub rejections: i64,
@@ -52,8 +52,9 @@ fn percent(part: i64, of: i64) -> f64 {
 
 /// Whether a code speaks against the release that the job ran on.
 ///
-/// So do a question that the provider cannot take and an answer that ends before it is whole: the guest writes the question. What
-/// the store, the network and the operator do wrong says nothing of a release.
+/// So do a question that the provider cannot take, a model that nobody knows and an answer that ends before it is whole: the guest
+/// writes the question. What the store, the network and the operator do wrong says nothing of a release; where they do it to
+/// every release, the active one has it too.
 pub const fn is_fault(code: Code) -> bool {
     match code {
         Code::GuestTrap
@@ -64,6 +65,7 @@ pub const fn is_fault(code: Code) -> bool {
         | Code::GuestNondeterministic
         | Code::LlmContextTooLong
         | Code::LlmRequestRejected
+        | Code::LlmModelNotFound
         | Code::LlmAnswerTooLarge
         | Code::LlmOutputTruncated
         | Code::LlmRefused
@@ -85,7 +87,6 @@ pub const fn is_fault(code: Code) -> bool {
         | Code::LlmQuotaExhausted
         | Code::LlmProvider5xx
         | Code::LlmAuthFailed
-        | Code::LlmModelNotFound
         | Code::LlmBadEnvelope
         | Code::JournalUnreadable
         | Code::SchemaValidationFailed

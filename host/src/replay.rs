@@ -16,6 +16,8 @@ mod price;
 mod results;
 mod tally;
 
+use std::collections::HashSet;
+
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 
@@ -28,7 +30,7 @@ pub use self::{
     results::{FORMAT, Header, IN_FULL, Line, Results},
     tally::{Count, RESULTS, Tally},
 };
-use crate::db::replay::ReplaySelection;
+use crate::{db::replay::ReplaySelection, job::FileId};
 
 /// Jobs whose objects are read at once.
 const READS: usize = 32;
@@ -50,28 +52,36 @@ enum Done {
 }
 
 impl Replay {
-    /// Runs every job that has no line yet. `progress` sees the counts after each.
+    /// Runs every job that has no line yet; gives the files of all that are meant. `progress` sees the counts after each.
     ///
     /// # Errors
     /// The database, the bucket or the folder fails; what is in the folder stays, and the next run goes on behind it.
-    pub async fn run(&self, results: &mut Results, mut progress: impl FnMut(&Tally)) -> anyhow::Result<()> {
+    pub async fn run(
+        &self,
+        results: &mut Results,
+        mut progress: impl FnMut(&Tally),
+    ) -> anyhow::Result<HashSet<FileId>> {
+        let mut meant = HashSet::new();
         let done = results.done().clone();
-        let jobs = self.cases.jobs(&self.selection).try_filter(|job| {
-            let fresh = !done.contains(&job.file.id);
-            async move { fresh }
-        });
-        let reads = jobs.map(async |job| self.cases.spawned(job?).await).buffer_unordered(READS);
-        let runs = reads.map(async |read| self.one(read?).await).buffer_unordered(self.engine.at_once);
-        let mut runs = std::pin::pin!(runs);
-        while let Some(done) = runs.next().await {
-            match done? {
-                Done::Replayed(replayed, expected_tokens) => results.record(&replayed, false, expected_tokens),
-                Done::Skipped(line) => results.keep(line),
+        {
+            let jobs = self.cases.jobs(&self.selection).try_filter(|job| {
+                meant.insert(job.file.id);
+                let fresh = !done.contains(&job.file.id);
+                async move { fresh }
+            });
+            let reads = jobs.map(async |job| self.cases.spawned(job?).await).buffer_unordered(READS);
+            let runs = reads.map(async |read| self.one(read?).await).buffer_unordered(self.engine.at_once);
+            let mut runs = std::pin::pin!(runs);
+            while let Some(done) = runs.next().await {
+                match done? {
+                    Done::Replayed(replayed, expected_tokens) => results.record(&replayed, false, expected_tokens),
+                    Done::Skipped(line) => results.keep(line),
+                }
+                .context("keep a result")?;
+                progress(results.tally());
             }
-            .context("keep a result")?;
-            progress(results.tally());
         }
-        Ok(())
+        Ok(meant)
     }
 
     async fn one(&self, read: Read) -> anyhow::Result<Done> {

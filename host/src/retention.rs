@@ -14,6 +14,8 @@ use crate::{
 
 /// Answers per statement.
 const BATCH: usize = 200;
+/// Answers that cannot be deleted, after which a look ends: the bucket does not take it.
+const PATIENCE: usize = 10 * BATCH;
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 8;
 
@@ -80,26 +82,26 @@ impl Retention {
 
     /// Deletes everything that is due. An object that cannot be deleted keeps its row, and is tried again at the next look.
     async fn prune(&self) {
-        let mut pruned = 0;
+        let (mut pruned, mut stuck) = (0, 0);
         loop {
-            let look = self.database.old_answers(self.config.age, self.config.on_failure_only, BATCH);
+            let look = self.database.old_answers(self.config.age, self.config.on_failure_only, stuck, BATCH);
             let old = match look.await {
                 Ok(old) => old,
                 Err(error) => return tracing::warn!(%error, "look for answers to delete"),
             };
             let found = old.len();
             let gone = self.delete(old).await;
-            let all = gone.len() == found;
+            stuck += found - gone.len();
             // The row last: as long as it is there, its object is found again.
-            if let Err(error) = self.database.forget_answers(&gone).await {
-                return tracing::warn!(%error, "forget deleted answers");
+            match self.database.forget_answers(&gone).await {
+                Ok(forgotten) => pruned += forgotten,
+                Err(error) => return tracing::warn!(%error, "forget deleted answers"),
             }
-            pruned += gone.len();
-            self.metrics.answers_pruned.inc_by(gone.len() as u64);
-            if found < BATCH || !all {
+            if found < BATCH || stuck >= PATIENCE {
                 break;
             }
         }
+        self.metrics.answers_pruned.inc_by(pruned);
         if pruned > 0 {
             tracing::info!(answers = pruned, "answers pruned");
         }

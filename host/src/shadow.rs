@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     comparison::{Difference, Verdict, compare},
     db::{Database, releases::ShadowResult},
-    guests::{GuestsLimits, Release},
+    guests::{Guests, GuestsLimits, Release},
     job::FileId,
     metrics::{Metrics, ResultLabels},
     rehearsal::{Recorded, rehearse},
@@ -53,8 +53,8 @@ impl Case {
     }
 }
 
-/// Where cases are left. Cheap to clone.
-#[derive(Clone, Debug)]
+/// Where cases are left.
+#[derive(Debug)]
 pub struct Shadows {
     cases: mpsc::UnboundedSender<(Case, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
@@ -65,16 +65,20 @@ impl Shadows {
     /// Runs candidates until `stop`, one at a time: of the threads for guests a candidate never has more than one.
     pub fn start(
         database: Database,
-        limits: GuestsLimits,
+        guests: Guests,
         metrics: Metrics,
         stop: CancellationToken,
-    ) -> (Self, JoinHandle<()>) {
+    ) -> (Arc<Self>, JoinHandle<()>) {
         let (sender, mut cases) = mpsc::unbounded_channel::<(Case, OwnedSemaphorePermit)>();
         let shadows = Self { cases: sender, room: Arc::new(Semaphore::new(ROOM)), metrics: metrics.clone() };
         let running = tokio::spawn(async move {
             let work = async {
                 while let Some((case, _room)) = cases.recv().await {
-                    run(&database, &limits, &metrics, case).await;
+                    // The operator may have ended it meanwhile.
+                    let wanted = guests.shadow_of(&case.channel, case.beside.digest());
+                    if wanted.is_some_and(|wanted| wanted.digest() == case.candidate.digest()) {
+                        run(&database, guests.limits(), &metrics, case).await;
+                    }
                 }
             };
             tokio::select! {
@@ -82,7 +86,8 @@ impl Shadows {
                 () = work => {}
             }
         });
-        (shadows, running)
+        // Every job in hand holds on to it.
+        (Arc::new(shadows), running)
     }
 
     /// Leaves a case. It waits for nothing: a worker that has too much to do skips it.
@@ -100,6 +105,7 @@ async fn run(database: &Database, limits: &GuestsLimits, metrics: &Metrics, case
     let same_schema = case.candidate.manifest().schema == case.beside.manifest().schema;
     let verified = if let Verdict::Accepted(document) = &case.verdict { Some(document) } else { None };
     let verified = verified.filter(|_| same_schema);
+    tracing::debug!(file.id = %case.file, guest.digest = case.candidate.digest(), "candidate runs in the shadow");
     let rehearsal = rehearse(&case.candidate, &case.transcript, &case.recorded, limits, verified).await;
     let difference = compare(&case.verdict, &rehearsal.outcome.compared(), PLACES);
     let result = ShadowResult {

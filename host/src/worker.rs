@@ -53,7 +53,7 @@ struct Beside<'a> {
     heartbeat: &'a Heartbeat,
     held: &'a HeldClaims,
     listener: &'a Listener,
-    shadows: &'a Shadows,
+    shadows: &'a Arc<Shadows>,
 }
 
 /// What a worker is doing, for `/readyz`.
@@ -152,9 +152,9 @@ impl Worker {
     }
 
     /// Candidates in the shadow of what this worker runs.
-    fn start_shadows(&self, stop: &CancellationToken) -> (Shadows, JoinHandle<()>) {
+    fn start_shadows(&self, stop: &CancellationToken) -> (Arc<Shadows>, JoinHandle<()>) {
         let Pipeline { database, guests, metrics, .. } = &*self.pipeline;
-        Shadows::start(database.clone(), guests.limits().clone(), metrics.clone(), stop.clone())
+        Shadows::start(database.clone(), guests.clone(), metrics.clone(), stop.clone())
     }
 
     /// What any worker does for all: halting canaries, and deleting old answers.
@@ -209,7 +209,7 @@ impl Worker {
                         attempt = claim.attempts,
                         prompt.version = tracing::field::Empty
                     );
-                    jobs.spawn(run(self.pipeline.clone(), claim, held, (*shadows).clone()).instrument(span));
+                    jobs.spawn(run(self.pipeline.clone(), claim, held, Arc::clone(shadows)).instrument(span));
                 }
                 self.show(jobs.len(), false);
             }
@@ -319,7 +319,7 @@ fn fleet_entry(guests: &Guests) -> serde_json::Value {
 }
 
 /// One job in one slot.
-async fn run(pipeline: Arc<Pipeline>, claim: Claim, held: crate::held::Held, shadows: Shadows) {
+async fn run(pipeline: Arc<Pipeline>, claim: Claim, held: crate::held::Held, shadows: Arc<Shadows>) {
     let started = Instant::now();
     tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
     let mut job = Run::new(&claim);

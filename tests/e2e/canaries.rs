@@ -59,7 +59,8 @@ async fn a_canary_that_faults_or_rejects_more_halts_itself_and_the_audit_says_wh
     publish(&world, &env, "picky", &hostile::rejects().prompt_version("picky")).await;
     done(&env, &["activate", "stable"]).await;
     let worker = worker(&env).await;
-    for (canary, what) in [("trap", "faults in 100.0 %"), ("picky", "rejections in 100.0 %")] {
+    let candidates = [("trap", "faults in 100.0 %"), ("picky", "rejections in 100.0 %")];
+    for (before, (canary, what)) in candidates.into_iter().enumerate() {
         done(&env, &["canary", canary, "--percent", "50"]).await;
         world
             .wait_until("a job on the canary", async || {
@@ -80,7 +81,11 @@ async fn a_canary_that_faults_or_rejects_more_halts_itself_and_the_audit_says_wh
         let reason = halt["reason"].as_str().expect("a reason");
         assert!(reason.starts_with(what) && reason.contains("the active release 0.0 %"), "{reason}");
         assert!(halt["actor"].as_str().expect("a worker").contains("-"), "{halt}");
-        worker.wait_for_line("canary_halted").await;
+        world
+            .wait_until("a line that tells it", async || {
+                worker.stderr().iter().filter(|line| line.contains("canary_halted")).count() == before + 1
+            })
+            .await;
         world
             .wait_until("the exchange", async || {
                 let id = enqueue(&world, 1, true).await[0];
@@ -104,12 +109,12 @@ async fn what_a_release_comes_to_is_counted_by_release_and_channel() {
     publish(&world, &env, "canary", &hostile::rejects().prompt_version("canary")).await;
     done(&env, &["activate", "stable"]).await;
     done(&env, &["canary", "canary", "--percent", "50"]).await;
+    // Of another channel, which runs no canary.
+    done(&env, &["activate", "canary", "--channel", "other"]).await;
     world.model.push(Reply::status(500, "{}"));
     let _worker = worker(&with(env.clone(), &[("JOB_BACKOFF_MS", "1")])).await;
     let mut files = enqueue(&world, 3, false).await;
     files.extend(enqueue(&world, 2, true).await);
-    // Of another channel, which runs no canary.
-    done(&env, &["activate", "canary", "--channel", "other"]).await;
     for id in &files {
         world.wait_for_file(*id, |file| file.status == "succeeded" || file.status == "failed").await;
     }

@@ -1,7 +1,7 @@
 //! What docs/operations.md grants is enough: each part works as a role that has these rights and no others.
 
 use assay_runtime::testing::{WatGuest, hostile};
-use assay_tests::World;
+use assay_tests::{AssayProcess, World};
 use sqlx::AssertSqlSafe;
 
 use crate::{
@@ -14,9 +14,7 @@ const PAGE: &str = include_str!("../../docs/operations.md");
 /// Makes a role of the page under a name of its own, with the page's rights, and gives the environment of whoever has it.
 async fn env_as(world: &World, env: &Env, role: &str) -> (Env, String) {
     let name = format!("{role}_{}", world.database.name());
-    let (_, section) = PAGE.split_once("\n## Permissions\n").expect("the section");
-    let section = section.split("\n## ").next().expect("what stands before the next section");
-    let blocks = section.split("```sql\n").skip(1).filter_map(|block| block.split("```").next());
+    let blocks = PAGE.split("```sql\n").skip(1).filter_map(|block| block.split("```").next());
     let grants: String = blocks.filter(|block| block.contains(&format!("to {role};"))).collect();
     assert!(grants.contains("grant "), "the page grants {role} nothing");
     let sql = format!("create role {name}; {}", grants.replace(&format!("to {role};"), &format!("to {name};")));
@@ -30,6 +28,7 @@ async fn env_as(world: &World, env: &Env, role: &str) -> (Env, String) {
 async fn the_rights_that_the_page_grants_are_enough() {
     let (world, env) = world().await;
     let (as_worker, worker_role) = env_as(&world, &env, "assay_worker").await;
+    let (as_replayer, replayer_role) = env_as(&world, &env, "assay_replayer").await;
     let (as_releaser, releaser_role) = env_as(&world, &env, "assay_releaser").await;
     publish(&world, &as_releaser, "stable", &WatGuest::new("stable")).await;
     publish(&world, &as_releaser, "other", &WatGuest::new("other")).await;
@@ -59,10 +58,13 @@ async fn the_rights_that_the_page_grants_are_enough() {
     done(&as_releaser, &["shadow", "--off"]).await;
     done(&as_releaser, &["retire", "trap"]).await;
     done(&as_releaser, &["list"]).await;
+    let out = world.folder().join("replay").display().to_string();
+    let mut replay = AssayProcess::spawn(&["replay", "--guest", "other", "--out", &out], &as_replayer);
+    assert!(replay.wait().await.success(), "{:?}", replay.stderr());
     // Nothing that it tried was refused.
     assert!(!running.stderr().iter().any(|line| line.contains("permission denied")), "{:?}", running.stderr());
     drop(running);
-    for role in [worker_role, releaser_role] {
+    for role in [worker_role, releaser_role, replayer_role] {
         let sql = format!("drop owned by {role}; drop role {role}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database.pool()).await.expect("the role goes");
     }

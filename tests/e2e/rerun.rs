@@ -328,3 +328,28 @@ async fn a_file_that_is_rerun_twice_at_once_gets_one_new_life() {
     let job = world.job(id).await;
     assert_eq!((job.life, job.status.as_str()), (2, "queued"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rerun_that_fails_takes_no_report_away_and_the_history_knows_reports_of_before_the_column() {
+    let (world, env) = world().await;
+    let _worker = worker(&env).await;
+    let id = succeeded(&world, 1).await[0];
+    let old = world.file(id).await;
+    // As a worker of an earlier version has left it.
+    sqlx::query("update job_attempts set report_key = null").execute(world.database.pool()).await.expect("forgotten");
+    world.model.push(Reply::refusal("no"));
+    done(&env, &["rerun", &id.to_string()]).await;
+    let file = world.wait_for_status(id, "failed").await;
+    assert_eq!(file.error_code.as_deref(), Some("llm_refused"));
+    assert_eq!(
+        (&file.storage_key_report, &file.prompt_version, &file.guest_digest),
+        (&old.storage_key_report, &old.prompt_version, &old.guest_digest)
+    );
+    let (code, stdout, stderr) = assay(&env, &["report", &id.to_string()]).await;
+    assert_eq!((code, stdout.as_str()), (Some(0), r#"{"made":"before"}"#));
+    assert!(stderr.contains("this report is of an earlier run: the file is failed now"), "{stderr}");
+    let told = read(&env, &["status", &id.to_string()]).await;
+    let keys: Vec<_> =
+        told["history"].as_array().expect("attempts").iter().map(|row| row["report_key"].clone()).collect();
+    assert_eq!(keys, [json!(old.storage_key_report), Value::Null]);
+}

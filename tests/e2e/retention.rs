@@ -45,14 +45,20 @@ async fn old_answers_go_but_not_those_of_a_live_job_and_not_before_their_object_
     let age = "update job_answers a set received_at = now() - interval '8 days'
                  from processing_jobs j where j.id = a.job_id and j.file_id = any ($1)";
     sqlx::query(age).bind([old, live].as_slice()).execute(world.database.pool()).await.expect("aged");
-    world.objects.fault(Operation::Delete, &format!("{old}/answers/"), Fault::slow_down());
+    world.objects.fault_always(Operation::Delete, &format!("{old}/answers/"), Fault::slow_down());
     let pruner = worker(&with(env(&world), &[("RETAIN_ANSWERS_DAYS", "7"), ("RETENTION_EVERY_MS", "50")])).await;
-    pruner.wait_for_line("answers pruned").await;
-    let kept: Vec<uuid::Uuid> =
+    let kept = async || -> Vec<uuid::Uuid> {
         sqlx::query_scalar("select j.file_id from job_answers a join processing_jobs j on j.id = a.job_id")
             .fetch_all(world.database.pool())
             .await
-            .expect("answers");
+            .expect("answers")
+    };
+    pruner.wait_for_line("delete an old answer").await;
+    assert!(kept().await.contains(&old), "its object is still there");
+    world.objects.clear_faults();
+    world.objects.fault_always(Operation::Put, "report.json", Fault::Stall(gate.clone()));
+    pruner.wait_for_line("answers pruned").await;
+    let kept = kept().await;
     assert!(kept.contains(&young) && kept.contains(&live) && !kept.contains(&old), "{kept:?}");
     let keys = world.objects.list("users/");
     let of = |id| keys.iter().any(|key| key.contains(&format!("{id}/answers/")));

@@ -139,10 +139,13 @@ async fn a_candidate_that_loops_delays_no_job_and_no_stop() {
     done(&env, &["activate", "active"]).await;
     done(&env, &["shadow", "looping"]).await;
     // Longer than any test waits.
-    let mut worker = worker(&with(env.clone(), &[("GUEST_CALL_TIMEOUT_MS", "600000")])).await;
-    for _ in 0..6 {
+    let mut worker = worker(&with(env.clone(), &[("GUEST_CALL_TIMEOUT_MS", "600000"), ("LOG_LEVEL", "debug")])).await;
+    for round in 0..6 {
         let id = world.enqueue(TRANSCRIPT).await;
         world.wait_for_status(id, "succeeded").await;
+        if round == 0 {
+            worker.wait_for_line("candidate runs in the shadow").await;
+        }
     }
     let none: Vec<Value> = Vec::new();
     assert_eq!(tally(&env, "looping").await, none, "it still loops");

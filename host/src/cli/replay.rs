@@ -111,12 +111,14 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     let count = desk.database.replay_count(&replay.selection).await.context("count the finished jobs")?;
     let bar = bar(count.max(before), before);
     let work = async {
-        replay.run(&mut results, |tally| advance(&bar, tally.files(), tally)).await?;
+        let meant = replay.run(&mut results, |tally| advance(&bar, tally.files(), tally)).await?;
         let Some(live) = &live else { return Ok(None) };
-        let price = Price::of(&results);
+        let price = Price::of(&results, &meant);
+        let others = results.diverged().len() as u64 - price.files;
         bar.suspend(|| eprintln!("{}", told::price(price, live.budget)));
         bar.set_length(price.files);
-        let asked = |tally: &Tally| price.files.saturating_sub(tally.of(Difference::Diverged.as_str()).files);
+        let left = |tally: &Tally| tally.of(Difference::Diverged.as_str()).files.saturating_sub(others);
+        let asked = |tally: &Tally| price.files.saturating_sub(left(tally));
         replay.ask(live, &mut results, |tally| advance(&bar, asked(tally), tally)).await.map(Some)
     };
     let ran = unless_interrupted(work).await;

@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         .ok_or_else(|| anyhow!("there is no file {}", arguments.file))?;
     let key = choose(&state, arguments.raw).map_err(|reason| anyhow!(reason))?;
     if !arguments.raw && state.status != "succeeded" {
-        eprintln!("this report is of an earlier run: the file is {} again", state.status);
+        eprintln!("this report is of an earlier run: the file is {} now", state.status);
     }
     let bytes = Objects::new(&objects)
         .read(&state.bucket, key, MAX_BYTES)
@@ -70,7 +70,7 @@ fn choose(state: &FileStatus, raw: bool) -> Result<&str, String> {
             )
         });
     }
-    if state.status == "failed" {
+    if state.status == "failed" && state.report_key.is_none() {
         let code = state.error_code.as_deref().unwrap_or("no code");
         let raw = state.raw_output_key.as_deref().map_or_else(
             || "no answer of the model was received".to_owned(),
@@ -86,17 +86,20 @@ mod tests {
     use super::{super::status::tests::file, *};
 
     #[test]
-    fn a_report_is_printed_also_while_its_file_is_in_work_again() {
+    fn a_report_is_printed_also_while_its_file_is_in_work_again_or_where_that_failed() {
         let mut state = file("succeeded");
         assert_eq!(choose(&state, false), Ok("users/1/files/2/runs/3-1/report.json"));
-        state.status = "queued".to_owned();
-        assert_eq!(choose(&state, false), Ok("users/1/files/2/runs/3-1/report.json"));
+        for status in ["queued", "processing", "failed"] {
+            state.status = status.to_owned();
+            assert_eq!(choose(&state, false), Ok("users/1/files/2/runs/3-1/report.json"));
+        }
     }
 
     #[test]
     fn a_file_without_a_report_says_why() {
         let mut reasons = Vec::new();
         let mut failed = file("failed");
+        failed.report_key = None;
         reasons.push(choose(&failed, false).unwrap_err());
         failed.raw_output_key = None;
         reasons.push(choose(&failed, false).unwrap_err());

@@ -28,7 +28,7 @@ use crate::{
 /// The new life names no prompt version, whatever the file was submitted with: it runs on the active release or the canary of
 /// the file's channel, or where the channel has none, on the default of the workers. The model is asked anew. The old report
 /// stays the file's until the new one is final, and its key stays in the history that `assay status FILE-ID --json` shows;
-/// where the new life fails, the file has failed. A file that waits, runs or failed is refused; it does not stop the others, and
+/// where the new life fails, the file has failed and keeps the old report. A file that waits, runs or failed is refused; it does not stop the others, and
 /// the exit code is 1 then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

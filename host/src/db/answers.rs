@@ -22,8 +22,8 @@ pub struct OldAnswer {
 }
 
 impl Database {
-    /// Answers that are older than `age`, and where `of_successes` those of jobs that succeeded, the oldest first. What a live job
-    /// may come back to is not among them.
+    /// Answers that are older than `age`, and where `of_successes` those of jobs that succeeded, the oldest first but for `stuck`
+    /// ones, which could not be deleted. What a live job may come back to is not among them.
     ///
     /// # Errors
     /// [`DbError`].
@@ -31,6 +31,7 @@ impl Database {
         &self,
         age: Duration,
         of_successes: bool,
+        stuck: usize,
         limit: usize,
     ) -> Result<Vec<OldAnswer>, DbError> {
         self.run(async |db| {
@@ -43,12 +44,14 @@ impl Database {
                   join files f on f.id = j.file_id
                  where (a.received_at < now() - make_interval(secs => $1) or ($2 and j.status = 'succeeded'))
                    and not (j.status in ('queued', 'processing') and a.life = j.life)
-                 order by a.received_at
+                 order by a.received_at, a.job_id, a.life, a.ordinal
+                offset $4
                  limit $3
                 "#,
                 age.as_secs_f64(),
                 of_successes,
                 i64::try_from(limit).unwrap_or(i64::MAX),
+                i64::try_from(stuck).unwrap_or(i64::MAX),
             )
             .fetch_all(db)
             .await
@@ -56,31 +59,32 @@ impl Database {
         .await
     }
 
-    /// Forgets answers whose bytes are gone.
+    /// Forgets answers whose bytes are gone; how many they were, without those that another worker has forgotten.
     ///
     /// # Errors
     /// [`DbError`]; forgetting again is harmless.
-    pub async fn forget_answers(&self, gone: &[OldAnswer]) -> Result<(), DbError> {
+    pub async fn forget_answers(&self, gone: &[OldAnswer]) -> Result<u64, DbError> {
         let jobs: Vec<_> = gone.iter().map(|answer| answer.job).collect();
         let lives: Vec<_> = gone.iter().map(|answer| answer.life).collect();
         let ordinals: Vec<_> = gone.iter().map(|answer| answer.ordinal).collect();
         let keys: Vec<_> = gone.iter().map(|answer| answer.key.clone()).collect();
-        self.run(async |db| {
-            sqlx::query!(
-                r#"
+        let done = self
+            .run(async |db| {
+                sqlx::query!(
+                    r#"
                 delete from job_answers a
                  using unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[]) as gone (job, life, ordinal, key)
                  where a.job_id = gone.job and a.life = gone.life and a.ordinal = gone.ordinal and a.key = gone.key
                 "#,
-                &jobs,
-                &lives,
-                &ordinals,
-                &keys,
-            )
-            .execute(db)
-            .await
-        })
-        .await?;
-        Ok(())
+                    &jobs,
+                    &lives,
+                    &ordinals,
+                    &keys,
+                )
+                .execute(db)
+                .await
+            })
+            .await?;
+        Ok(done.rows_affected())
     }
 }

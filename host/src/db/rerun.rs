@@ -157,7 +157,7 @@ impl Database {
                 with held as (
                     -- Locked job first and file second, as everybody does, and in the order of the jobs' ids. Whoever waited
                     -- for the lock of another rerun looks at the row again, and finds it queued.
-                    select j.file_id, j.channel
+                    select j.id, j.life, j.file_id, j.channel, f.storage_key_report
                       from processing_jobs j
                       join files f on f.id = j.file_id
                      where j.file_id = any ($1::uuid[]) and j.status = 'succeeded'
@@ -165,6 +165,11 @@ impl Database {
                      order by j.id
                        for update of j
                        for no key update of f
+                ), kept as (
+                    -- A worker of an earlier version did not write the key into the history, where it has to stay.
+                    update job_attempts a set report_key = h.storage_key_report
+                      from held h
+                     where a.job_id = h.id and a.life = h.life and a.outcome = 'succeeded' and a.report_key is null
                 ), due as (
                     select h.file_id, h.channel,
                            $2::timestamptz

@@ -23,6 +23,12 @@ pub struct Bought {
     pub answer: StoredAnswer,
 }
 
+/// Tokens of a question whose answer never came, or came as something else.
+#[derive(Debug, Serialize, Deserialize)]
+struct Lost {
+    lost_tokens: u64,
+}
+
 impl Bought {
     /// The answer as a guest may see it.
     ///
@@ -55,6 +61,10 @@ impl Answers {
         let (mut of, mut tokens) = (HashMap::<_, Vec<_>>::new(), 0_u64);
         let lines = Lines::open(&folder.join("answers.jsonl"), |line, span| {
             // Without the parser's words, which quote the line.
+            if let Ok(Lost { lost_tokens }) = serde_json::from_slice(line) {
+                tokens = tokens.saturating_add(lost_tokens);
+                return Ok(());
+            }
             let bought: Bought = serde_json::from_slice(line).ok().context("it is no answer")?;
             of.entry(bought.file_id).or_default().push(span);
             tokens = tokens.saturating_add(bought.tokens);
@@ -74,6 +84,17 @@ impl Answers {
     /// They cannot be read.
     pub fn of(&self, file: FileId) -> anyhow::Result<Vec<Bought>> {
         self.of.get(&file).into_iter().flatten().map(|span| self.lines.read(*span)).collect()
+    }
+
+    /// Keeps what a question may have cost that has no answer.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn lose(&mut self, tokens: u64) -> anyhow::Result<()> {
+        self.lines.append(&Lost { lost_tokens: tokens })?;
+        self.lines.sync()?;
+        self.tokens = self.tokens.saturating_add(tokens);
+        Ok(())
     }
 
     /// Keeps one.

@@ -26,7 +26,8 @@ use crate::{
 
 /// Jobs per statement.
 const PAGE: usize = 1000;
-/// Bytes of originals that may be in memory; others wait. What comes with them, answers and reports, is of their size.
+/// Bytes of originals that may be in memory; others wait. What comes with them, answers and reports, is of their size as a rule; of a
+/// guest that asks a lot about little it may be more.
 const ROOM: usize = 48 << 20;
 /// What a case takes besides its original.
 const BESIDES: usize = 64 << 10;

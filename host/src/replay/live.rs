@@ -104,10 +104,12 @@ enum Unanswered {
 }
 
 impl Price {
-    /// Of the files that have no result but that.
-    pub fn of(results: &Results) -> Self {
-        let files = results.diverged().len() as u64;
-        let tokens = results.diverged().values().filter_map(|line| line.expected_tokens).sum();
+    /// Of those of `meant` that have no result but that.
+    pub fn of(results: &Results, meant: &HashSet<FileId>) -> Self {
+        let diverged = results.diverged().iter().filter(|(file, _)| meant.contains(file));
+        let (files, tokens) = diverged.fold((0, 0_u64), |(files, tokens), (_, line)| {
+            (files + 1, tokens.saturating_add(line.expected_tokens.unwrap_or(0)))
+        });
         Self { files, tokens }
     }
 }
@@ -250,7 +252,13 @@ impl Pass<'_> {
         let answer = match self.complete(prompt).await {
             Ok(completion) => StoredAnswer::from(completion),
             Err(error) => {
-                self.budget.settle(expected, if may_cost(error.code) { expected } else { 0 });
+                if may_cost(error.code) {
+                    self.budget.settle(expected, expected);
+                    // The next run has to know of it.
+                    self.answers.lock().lose(expected).map_err(Unanswered::Stop)?;
+                } else {
+                    self.budget.settle(expected, 0);
+                }
                 return Err(match error.class() {
                     Class::Fail => Unanswered::Refused(error),
                     Class::Retry | Class::Snooze => Unanswered::Later(error),

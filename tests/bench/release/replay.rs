@@ -74,7 +74,7 @@ pub async fn alone() -> anyhow::Result<()> {
         talks.push(Talk::new(number, &release, &limits).await?);
     }
 
-    let engine = Engine { candidate: release.clone(), against: None, limits, at_once: cores * 4 };
+    let engine = Engine { candidate: release.clone(), against: None, limits, at_once: 2 * (cores + 1) };
     let header = Header {
         replay: FORMAT,
         guest: release.digest().to_owned(),

@@ -67,12 +67,12 @@ impl Database {
                            error_code = case when dead.spent then $2 end,
                            error_message = case when dead.spent then $3 end,
                            processed_at = case when dead.spent then now() end, updated_at = now(),
-                           -- Of an earlier life; nothing where the sub-select has no row.
-                           (storage_key_report, storage_key_raw_llm_output, prompt_version, schema_version,
-                            guest_digest) =
-                               (select f.storage_key_report, f.storage_key_raw_llm_output, f.prompt_version,
-                                       f.schema_version, f.guest_digest
-                                 where not dead.spent)
+                           -- Of an earlier life, whose report stays; nothing where the sub-select has no row.
+                           storage_key_raw_llm_output =
+                               case when dead.spent then null else f.storage_key_raw_llm_output end,
+                           (prompt_version, schema_version, guest_digest) =
+                               (select f.prompt_version, f.schema_version, f.guest_digest
+                                 where not dead.spent or f.storage_key_report is not null)
                       from dead
                      where f.id = dead.file_id
                 ), attempt as (
@@ -151,8 +151,11 @@ impl Database {
                     update files f
                        set status = 'failed', error_code = $3, error_message = $4, processed_at = now(),
                            updated_at = now(),
-                           (storage_key_report, storage_key_raw_llm_output, prompt_version, schema_version,
-                            guest_digest) = (null, null, null, null, null)
+                           storage_key_raw_llm_output = null,
+                           -- Of an earlier life, whose report stays.
+                           (prompt_version, schema_version, guest_digest) =
+                               (select f.prompt_version, f.schema_version, f.guest_digest
+                                 where f.storage_key_report is not null)
                       from hopeless
                      where f.id = hopeless.file_id
                 )

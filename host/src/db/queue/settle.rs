@@ -57,12 +57,17 @@ impl Database {
                        set status = $3, processing_attempts = held.attempts - $4,
                            error_code = case when $3 = 'failed' then $7 end,
                            error_message = case when $3 = 'failed' then $9 end,
-                           storage_key_report = case when $3 = 'queued' then f.storage_key_report else $10 end,
+                           -- A life that fails makes no report, and takes none away.
+                           storage_key_report = case when $3 = 'succeeded' then $10 else f.storage_key_report end,
                            storage_key_raw_llm_output =
                                case when $3 = 'queued' then f.storage_key_raw_llm_output else $11 end,
-                           prompt_version = coalesce($12, f.prompt_version),
-                           schema_version = coalesce($13, f.schema_version),
-                           guest_digest = coalesce($14, f.guest_digest),
+                           -- Of the report, where one stays; the attempt has its own.
+                           prompt_version = case when $3 <> 'succeeded' and f.storage_key_report is not null
+                                                 then f.prompt_version else coalesce($12, f.prompt_version) end,
+                           schema_version = case when $3 <> 'succeeded' and f.storage_key_report is not null
+                                                 then f.schema_version else coalesce($13, f.schema_version) end,
+                           guest_digest = case when $3 <> 'succeeded' and f.storage_key_report is not null
+                                               then f.guest_digest else coalesce($14, f.guest_digest) end,
                            processed_at = case when $3 in ('succeeded', 'failed') then now() end,
                            updated_at = now()
                       from held

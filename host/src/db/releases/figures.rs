@@ -24,11 +24,13 @@ impl Database {
                 Figures,
                 r#"
                 select count(*) filter (where a.outcome in ('succeeded', 'failed')) as "jobs!",
-                       count(*) filter (where a.outcome = 'succeeded' or a.code = $4 or a.code = any ($5::text[]))
+                       -- Each life of a job once, however often it was tried.
+                       count(distinct (a.job_id, a.life))
+                           filter (where a.outcome = 'succeeded' or a.code = $4 or a.code = any ($5::text[]))
                            as "results!",
-                       count(*) filter (where a.code = $4) as "rejections!",
-                       count(*) filter (where a.code = any ($5::text[])) as "faults!",
-                       count(*) filter (where a.outcome in ('retried', 'snoozed')) as "retries!",
+                       count(distinct (a.job_id, a.life)) filter (where a.code = $4) as "rejections!",
+                       count(distinct (a.job_id, a.life)) filter (where a.code = any ($5::text[])) as "faults!",
+                       count(*) filter (where a.outcome in ('retried', 'snoozed', 'held')) as "retries!",
                        coalesce(sum(a.tokens_in), 0)::bigint as "tokens_in!",
                        coalesce(sum(a.tokens_out), 0)::bigint as "tokens_out!",
                        coalesce(sum(a.guest_micros), 0)::bigint as "guest_micros!"
