@@ -33,6 +33,7 @@ pub mod llm;
 pub mod objects;
 
 // L0: plain data and pure functions.
+pub mod breaker;
 pub mod channel;
 pub mod comparison;
 pub mod error;

@@ -1,0 +1,142 @@
+//! A breaker on a clock of the test's own.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const WAIT: Duration = Duration::from_secs(30);
+const DOWN: Ended = Ended::Failed(Code::LlmProvider5xx);
+const EXPIRED: Ended = Ended::Fault(Reason::Authentication, Code::LlmAuthFailed);
+const SPENT: Ended = Ended::Fault(Reason::Quota, Code::LlmQuotaExhausted);
+
+/// A breaker, and seconds that pass by themselves.
+struct Bench {
+    breaker: Breaker,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { breaker: Breaker::default(), now: Instant::now() }
+    }
+
+    fn note(&mut self, ended: Ended) -> Changes {
+        self.now += Duration::from_secs(1);
+        self.breaker.note(ended, false, self.now, self.now, WAIT)
+    }
+
+    fn probe(&mut self, ended: Ended) -> Changes {
+        self.now = self.breaker.next_probe().expect("an open breaker is probed");
+        assert!(self.breaker.probe_is_due(self.now));
+        self.breaker.begin_probe(self.now, WAIT);
+        assert!(!self.breaker.probe_is_due(self.now + WAIT), "one probe at a time");
+        let changes = self.breaker.note(ended, true, self.now, self.now, WAIT);
+        self.breaker.end_probe();
+        changes
+    }
+
+    fn reasons(&self) -> Vec<Reason> {
+        self.breaker.faults().iter().map(|fault| fault.reason).collect()
+    }
+}
+
+#[test]
+fn one_fault_of_the_operators_opens_it_and_five_failures_of_ten_do() {
+    let mut bench = Bench::new();
+    assert!(bench.note(EXPIRED).opened.is_some());
+    assert_eq!(bench.note(EXPIRED), Changes::default(), "it is told once");
+    let mut bench = Bench::new();
+    for _ in 0..4 {
+        assert_eq!(bench.note(DOWN), Changes::default());
+        assert_eq!(bench.note(Ended::Answered), Changes::default());
+    }
+    let opened = bench.note(DOWN).opened.expect("the fifth failure of nine calls");
+    assert_eq!((opened.reason, opened.code), (Reason::Failures, Code::LlmProvider5xx));
+}
+
+#[test]
+fn failures_that_ten_calls_have_followed_are_forgotten() {
+    let mut bench = Bench::new();
+    for _ in 0..4 {
+        bench.note(DOWN);
+    }
+    for _ in 0..10 {
+        bench.note(Ended::Answered);
+    }
+    for _ in 0..4 {
+        bench.note(DOWN);
+    }
+    assert!(!bench.breaker.is_open());
+}
+
+#[test]
+fn only_a_probe_closes_it_and_the_next_is_due_after_the_wait() {
+    let mut bench = Bench::new();
+    bench.note(EXPIRED);
+    bench.note(Ended::Answered);
+    assert!(bench.breaker.is_open(), "a call that was under way proves nothing");
+    assert_eq!(bench.breaker.next_probe().map(|due| due - bench.now), Some(WAIT - Duration::from_secs(1)));
+    let before = bench.now;
+    assert_eq!(bench.probe(EXPIRED), Changes::default());
+    assert!(bench.breaker.next_probe().is_some_and(|due| due - before > WAIT));
+    assert_eq!(bench.probe(DOWN), Changes::default(), "a chance failure says nothing about the key");
+    assert_eq!(bench.probe(Ended::Answered).closed.len(), 1);
+    assert!(!bench.breaker.is_open());
+}
+
+#[test]
+fn a_probe_that_meets_another_fault_tells_what_is_wrong_now() {
+    let mut bench = Bench::new();
+    bench.note(EXPIRED);
+    let changes = bench.probe(SPENT);
+    assert_eq!(changes.closed.len(), 1);
+    assert_eq!(bench.reasons(), [Reason::Quota]);
+    assert!(bench.breaker.next_probe().is_some());
+}
+
+#[test]
+fn what_was_begun_before_it_closed_does_not_open_it_again() {
+    let mut bench = Bench::new();
+    let begun = bench.now;
+    bench.note(EXPIRED);
+    bench.probe(Ended::Answered);
+    let late = bench.breaker.note(EXPIRED, false, begun, bench.now, WAIT);
+    assert_eq!(late, Changes::default());
+    assert!(bench.note(EXPIRED).opened.is_some());
+}
+
+fn ended() -> impl Strategy<Value = Ended> {
+    prop_oneof![Just(Ended::Answered), Just(DOWN), Just(EXPIRED), Just(SPENT), Just(Ended::Unsaid)]
+}
+
+proptest! {
+    #[test]
+    fn what_was_opened_and_not_closed_is_what_is_open(calls in prop::collection::vec((ended(), any::<bool>()), 0..60)) {
+        let mut bench = Bench::new();
+        let mut told = std::collections::BTreeSet::new();
+        for (ended, probe) in calls {
+            let changes = if probe && bench.breaker.is_open() { bench.probe(ended) } else { bench.note(ended) };
+            for fault in &changes.closed {
+                prop_assert!(told.remove(&fault.reason), "closed, and never opened");
+            }
+            if let Some(fault) = changes.opened {
+                prop_assert!(told.insert(fault.reason), "opened twice");
+            }
+            prop_assert_eq!(&told, &bench.reasons().into_iter().collect());
+            prop_assert_eq!(bench.breaker.is_open(), bench.breaker.next_probe().is_some());
+        }
+    }
+
+    #[test]
+    fn failures_open_it_exactly_when_five_of_the_last_ten_failed(failed in prop::collection::vec(any::<bool>(), 0..40)) {
+        let mut bench = Bench::new();
+        for (at, _) in failed.iter().enumerate() {
+            let opened = bench.note(if failed[at] { DOWN } else { Ended::Answered }).opened.is_some();
+            let recent = &failed[(at + 1).saturating_sub(10)..=at];
+            prop_assert_eq!(opened, recent.iter().filter(|failed| **failed).count() >= 5);
+            if opened {
+                break;
+            }
+        }
+    }
+}
