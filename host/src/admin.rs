@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{guests::Guests, metrics::Metrics, worker};
+use crate::{breakers::Breakers, guests::Guests, metrics::Metrics, worker};
 
 /// How long claims or beats may fail before the worker calls itself not ready.
 const UNREADY_AFTER: Duration = Duration::from_secs(30);
@@ -20,6 +20,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// What is served.
     pub guests: Guests,
+    /// What is not called at the moment.
+    pub breakers: Breakers,
     /// What the worker does.
     pub worker: Arc<Mutex<worker::State>>,
 }
@@ -59,6 +61,8 @@ impl Admin {
             "busy": state.busy,
             "claims_failing_seconds": failing.map(|time| time.as_secs()),
             "beats_failing_seconds": beatless.map(|time| time.as_secs()),
+            // No reason to call the worker not ready: to start another one would not bring them back.
+            "breakers": self.breakers.open(),
             "guests": loaded,
             "guests_not_loaded": self.guests.not_loaded(),
             "releases_not_loaded": self.guests.refused(),

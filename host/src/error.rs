@@ -190,13 +190,15 @@ pub struct JobError {
     pub message: String,
     /// How long the other side asked us to wait; a floor for the next attempt.
     pub retry_after: Option<Duration>,
+    /// Whether what failed is known to be away, so that the job is held, whatever the class of the code.
+    held: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl JobError {
     /// An error with a one-line message that holds no content.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None, source: None }
+        Self { code, message: message.into(), retry_after: None, held: false, source: None }
     }
 
     /// Keeps the error that caused this one for the chain.
@@ -213,9 +215,16 @@ impl JobError {
         self
     }
 
-    /// The class of the code.
+    /// Holds the job: what failed is known to be away, which is no fault of the file's.
+    #[must_use]
+    pub fn held(mut self) -> Self {
+        self.held = true;
+        self
+    }
+
+    /// The class of the code, but for a job that is held because what it needs is known to be away.
     pub const fn class(&self) -> Class {
-        self.code.class()
+        if self.held { Class::Hold } else { self.code.class() }
     }
 
     /// Message and sources in one line, outermost first; what the rows keep.

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,21 +50,21 @@ impl Heartbeat {
         self,
         database: Database,
         held: HeldClaims,
-        releases: impl Fn() -> Value + Send + 'static,
+        told: impl Fn() -> queue::Told + Send + 'static,
         metrics: Metrics,
         stop: CancellationToken,
     ) -> std::io::Result<thread::JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name("assay-heartbeat".to_owned())
-            .spawn(move || runtime.block_on(self.run(&database, &held, &releases, &metrics, &stop)))
+            .spawn(move || runtime.block_on(self.run(&database, &held, &told, &metrics, &stop)))
     }
 
     async fn run(
         &self,
         database: &Database,
         held: &HeldClaims,
-        releases: &(impl Fn() -> Value + Send),
+        told: &(impl Fn() -> queue::Told + Send),
         metrics: &Metrics,
         stop: &CancellationToken,
     ) {
@@ -86,7 +85,7 @@ impl Heartbeat {
                 () = stop.cancelled() => break,
                 // A beat that hangs must not keep the fence from falling.
                 () = self.fence_in_time(held, metrics) => {}
-                result = self.beat(database, &mut connection, held, releases, metrics) => {
+                result = self.beat(database, &mut connection, held, told, metrics) => {
                     if let Err(error) = result {
                         connection = None;
                         // Sooner than usual: every second counts while leases run out.
@@ -108,7 +107,7 @@ impl Heartbeat {
         database: &Database,
         connection: &mut Option<queue::Heartbeat>,
         held: &HeldClaims,
-        releases: &(impl Fn() -> Value + Send),
+        told: &(impl Fn() -> queue::Told + Send),
         metrics: &Metrics,
     ) -> Result<(), DbError> {
         let connection = match connection {
@@ -121,7 +120,7 @@ impl Heartbeat {
         let lost = held.renewed(&asked, &kept, self.trusted_until(sent));
         report(lost, metrics, "claims were taken over while they were held");
         let slots = i32::try_from(self.slots).unwrap_or(i32::MAX);
-        connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &releases()).await?;
+        connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &told()).await?;
         // Only here: where nothing is held, the announcement is the only statement that was sent.
         held.beat(sent);
         Ok(())

@@ -17,6 +17,7 @@ pub mod shutdown;
 pub mod worker;
 
 // L2: flows over several outside worlds.
+pub mod breakers;
 pub mod canaries;
 pub mod pipeline;
 pub mod rehearsal;

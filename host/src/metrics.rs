@@ -37,6 +37,8 @@ pub struct Metrics {
     pub orphans: Counter,
     /// Releases that are wanted and do not load here.
     pub releases_refused: Gauge,
+    /// Breakers by dependency and reason: 1 while open.
+    pub breakers_open: Family<BreakerLabels, Gauge>,
     /// Answers that were deleted for their age.
     pub answers_pruned: Counter,
     /// Canaries that this worker halted.
@@ -61,6 +63,15 @@ pub struct OutcomeLabels {
 pub struct CodeLabels {
     /// As in docs/errors.md, or `ok`.
     pub code: &'static str,
+}
+
+/// A breaker.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct BreakerLabels {
+    /// `model`, `model:ALIAS`, `bucket` or `database`; the alias is the operator's word.
+    pub dependency: String,
+    /// `authentication`, `quota`, `model`, `bucket` or `failures`.
+    pub reason: &'static str,
 }
 
 /// What a candidate in the shadow came to.
@@ -116,6 +127,7 @@ impl Default for Metrics {
             reaped: Counter::default(),
             orphans: Counter::default(),
             releases_refused: Gauge::default(),
+            breakers_open: Family::default(),
             answers_pruned: Counter::default(),
             canaries_halted: Counter::default(),
             shadows: Family::default(),
@@ -155,6 +167,7 @@ impl Metrics {
             "Releases that are wanted and do not load",
             self.releases_refused.clone(),
         );
+        registry.register("breakers_open", "Breakers that are open", self.breakers_open.clone());
         registry.register("answers_pruned", "Answers deleted for their age", self.answers_pruned.clone());
         registry.register("canaries_halted", "Canaries that this worker halted", self.canaries_halted.clone());
         registry.register("shadows", "Candidates in the shadow by result", self.shadows.clone());

@@ -4,6 +4,7 @@
 //! a second check stands between the guest and the bucket. Nothing here writes job state: a run ends in a
 //! [`Settlement`], which the worker writes under the claim's token. No SQL, S3, HTTP or wasm type appears in this flow.
 
+mod dependencies;
 mod journal;
 mod limits;
 mod questions;
@@ -11,7 +12,13 @@ mod raw_output;
 mod run;
 mod transcript;
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use assay_runtime::{Report, Step as Next, Transcript};
 use bytes::Bytes;
@@ -23,6 +30,8 @@ pub use run::{Run, Stored, reasons};
 pub use transcript::transcript;
 
 use crate::{
+    breaker::Dependency,
+    breakers::Breakers,
     db::Database,
     error::{Code, JobError, Step},
     guests::{Guests, Release},
@@ -44,6 +53,8 @@ pub struct Pipeline {
     pub guests: Guests,
     /// The model.
     pub model: Model,
+    /// What is not called at the moment.
+    pub breakers: Breakers,
     /// What is counted.
     pub metrics: Metrics,
     /// Limits and waits.
@@ -117,8 +128,10 @@ impl Pipeline {
     /// The original, as the guest sees it at every call.
     async fn read(&self, file: &FileFacts) -> Result<Arc<Transcript>, JobError> {
         let limit = self.config.transcript_bytes;
-        let bytes =
-            self.objects.read(&file.bucket, &file.original_key, limit).await.map_err(|error| error.for_read())?;
+        let read = async |objects: &Objects| {
+            objects.read(&file.bucket, &file.original_key, limit).await.map_err(|error| error.for_read())
+        };
+        let bytes = self.bucket().call(&file.bucket, read).await?;
         transcript(file, &bytes).map(Arc::new)
     }
 
@@ -151,13 +164,19 @@ impl Pipeline {
         run.report_key = Some(key.clone());
         let document = Bytes::from(report.document);
         run.accepted(&document);
-        let write = self.objects.write_json(&file.bucket, &key, document);
+        let may_have_written = AtomicBool::new(true);
+        let write = async |objects: &Objects| {
+            objects.write_json(&file.bucket, &key, document).await.map_err(|error| {
+                may_have_written.store(error.may_have_written(), Ordering::Relaxed);
+                error.for_write()
+            })
+        };
         // The journal's writes are under way; the report need not wait for them, only the settlement does.
-        if let Err(error) = write.await {
-            if !error.may_have_written() {
+        if let Err(error) = self.bucket().call(&file.bucket, write).await {
+            if !may_have_written.into_inner() {
                 run.report_key = None;
             }
-            return Err(Failed::at(Step::WriteReport, error.for_write()));
+            return Err(Failed::at(Step::WriteReport, error));
         }
         self.keep_words(run, &report.notes).await;
         Ok(())
@@ -165,6 +184,10 @@ impl Pipeline {
 
     /// Decides what becomes of a failed attempt; where the job ends, its answers are kept first.
     pub async fn failed(&self, run: &mut Run<'_>, step: Step, error: JobError) -> Settlement {
+        let error = match step {
+            Step::Settle => self.breakers.held_where_open(&Dependency::Database, error),
+            _ => error,
+        };
         let tries =
             Tries { attempts: run.claim.attempts, max_attempts: run.claim.max_attempts, snoozes: run.claim.snoozes };
         let failure = Failure { code: error.code, step, message: error.chain() };

@@ -39,13 +39,13 @@ pub async fn settle(
     settlement: Settlement,
     trusted_until: Instant,
 ) -> Option<Settlement> {
-    let (database, lease) = (&pipeline.database, run.claim.lease);
+    let lease = run.claim.lease;
     let outcome = settlement.outcome;
-    let settled = match write(database, lease, &settlement, trusted_until).await {
+    let settled = match write(pipeline, lease, &settlement, trusted_until).await {
         Written::Refused(error) if outcome == Outcome::Succeeded => {
             tracing::error!(%error, outcome = outcome.as_str(), "settle the job");
             let failure = pipeline.failed(run, Step::Settle, error.into()).await;
-            (write(database, lease, &failure, trusted_until).await, failure)
+            (write(pipeline, lease, &failure, trusted_until).await, failure)
         }
         written => (written, settlement),
     };
@@ -71,10 +71,14 @@ pub async fn settle(
 }
 
 /// Writes one settlement, through lost answers and passing faults, as long as the claim can be trusted.
-async fn write(database: &Database, lease: Lease, settlement: &Settlement, trusted_until: Instant) -> Written {
+async fn write(pipeline: &Pipeline, lease: Lease, settlement: &Settlement, trusted_until: Instant) -> Written {
+    let Pipeline { database, breakers, .. } = pipeline;
     let mut in_doubt = false;
     loop {
-        let error = match database.settle(lease, settlement).await {
+        let begun = Instant::now();
+        let settled = database.settle(lease, settlement).await;
+        breakers.note_database(settled.as_ref().is_err_and(DbError::is_outage), false, begun);
+        let error = match settled {
             Ok(Settled::Done) => return Written::Done,
             // An earlier try may have come through after we looked, and left nothing to this one.
             Ok(Settled::Lost) if in_doubt => {

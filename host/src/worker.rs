@@ -1,6 +1,7 @@
 //! The worker: slots and time. It claims as many jobs as it has free slots, runs each through the pipeline, and settles
 //! what comes out; of the pipeline's steps it knows nothing.
 
+mod claiming;
 mod config;
 
 use std::{
@@ -15,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
+    breakers::Probe,
     canaries::Canaries,
-    db::Listener,
+    db::{Listener, queue},
+    error::Class,
     guests::Guests,
     heartbeat::Heartbeat,
     held::HeldClaims,
@@ -84,11 +87,11 @@ impl Worker {
             every: self.config.beat,
             slots: self.config.concurrency,
         };
-        let guests = self.pipeline.guests.clone();
+        let (guests, breakers) = (self.pipeline.guests.clone(), self.pipeline.breakers.clone());
         let beating = heartbeat.clone().start(
             self.pipeline.database.clone(),
             held.clone(),
-            move || fleet_entry(&guests),
+            move || queue::Told { releases: fleet_entry(&guests), breakers: serde_json::json!(breakers.open()) },
             self.pipeline.metrics.clone(),
             background.clone(),
         )?;
@@ -198,9 +201,9 @@ impl Worker {
                 }
                 let sent = Instant::now();
                 looked = Some(sent);
-                let claims = self.claim(free).await;
-                plenty = claims.len() == free;
-                for claim in claims {
+                let taken = self.take(free).await;
+                plenty = taken.len() == free;
+                for (claim, probe) in taken {
                     let held = held.hold(claim.lease, heartbeat.trusted_until(sent));
                     let span = tracing::info_span!(
                         "job",
@@ -209,7 +212,7 @@ impl Worker {
                         attempt = claim.attempts,
                         prompt.version = tracing::field::Empty
                     );
-                    jobs.spawn(run(self.pipeline.clone(), claim, held, Arc::clone(shadows)).instrument(span));
+                    jobs.spawn(run(self.pipeline.clone(), claim, probe, held, Arc::clone(shadows)).instrument(span));
                 }
                 self.show(jobs.len(), false);
             }
@@ -260,32 +263,6 @@ impl Worker {
         regular
     }
 
-    /// One claim; a database that does not answer is told of once, and then asked again at the next poll.
-    async fn claim(&self, slots: usize) -> Vec<Claim> {
-        let serving = self.pipeline.guests.serving();
-        let result = self.pipeline.database.claim(&self.config.id, &serving, slots, self.config.lease).await;
-        let mut state = self.state.lock();
-        match result {
-            Ok(claims) => {
-                if state.claims_failing_since.take().is_some() {
-                    tracing::info!("claiming jobs again");
-                }
-                self.pipeline.metrics.claims.inc_by(claims.len() as u64);
-                for claim in &claims {
-                    self.pipeline.metrics.pickup_lag.observe(claim.lag.as_secs_f64());
-                }
-                claims
-            }
-            Err(error) => {
-                if state.claims_failing_since.is_none() {
-                    tracing::error!(%error, "claim jobs");
-                    state.claims_failing_since = Some(Instant::now());
-                }
-                Vec::new()
-            }
-        }
-    }
-
     /// Lets what is in hand finish within the grace, then gives the rest back.
     async fn drain(&self, held: &HeldClaims, now: &CancellationToken, jobs: &mut JoinSet<()>) {
         self.show(jobs.len(), true);
@@ -319,11 +296,14 @@ fn fleet_entry(guests: &Guests) -> serde_json::Value {
 }
 
 /// One job in one slot.
-async fn run(pipeline: Arc<Pipeline>, claim: Claim, held: crate::held::Held, shadows: Arc<Shadows>) {
+async fn run(pipeline: Arc<Pipeline>, claim: Claim, probe: Option<Probe>, held: crate::held::Held, shadows: Arc<Shadows>) {
     let started = Instant::now();
     tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
     let mut job = Run::new(&claim);
+    job.probes = probe.as_ref().map(|probe| probe.dependency.clone());
     let ending = pipeline.run(&mut job, held.interrupted()).await;
+    // What it had to tell, it has told.
+    drop(probe);
     let trusted_until = held.begin_settlement();
     let Ending::Settle(settlement) = ending else {
         return tracing::warn!("job dropped: its claim is lost");
@@ -352,6 +332,10 @@ fn record(pipeline: &Pipeline, settled: &Settlement, elapsed: Duration) {
     let (step, error) = (failure.step.as_str(), failure.message.as_str());
     let wait_ms = settled.wait.as_millis() as u64;
     match settled.outcome {
+        // Told once, when its breaker opened.
+        crate::job::Outcome::Held if failure.code.class() != Class::Hold => {
+            tracing::warn!(outcome, code, step, error, wait_ms, duration_ms, "job held: what it needs is away");
+        }
         // The operator's fault: nothing else will mend it.
         crate::job::Outcome::Held => {
             tracing::error!(

@@ -8,6 +8,7 @@ mod fixtures;
 mod admin;
 mod authoring;
 mod beats;
+mod breakers;
 mod cache;
 mod canaries;
 mod classes;

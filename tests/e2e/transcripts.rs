@@ -12,7 +12,8 @@ async fn a_failed_s3_read_is_retried_with_backoff_and_jitter() {
     let env = with(env(&world), &[("S3_OPERATION_TIMEOUT_MS", "4000"), ("WORKER_CONCURRENCY", "8")]);
     let faults = [Fault::ResetBefore, Fault::slow_down(), Fault::CutBody(10)];
     let mut files = Vec::new();
-    for fault in faults.iter().chain(&faults) {
+    // One fewer than those that open the breaker of the bucket.
+    for fault in faults.iter().chain(&faults[..1]) {
         let id = world.upload("txt", TRANSCRIPT).await;
         world.objects.fault_always(Operation::Get, &format!("{id}/original"), fault.clone());
         world.enqueue_file(id, None).await;

@@ -142,6 +142,7 @@ impl World {
             ("LLM_MODEL", "scripted".to_owned()),
             ("LLM_API_KEY", "test-key".to_owned()),
             ("WORKER_POLL_MS", "100".to_owned()),
+            ("BREAKER_PROBE_MS", "100".to_owned()),
             ("WORKER_CONCURRENCY", "4".to_owned()),
             ("GUEST_DIR", guests().display().to_string()),
             ("GUEST_CACHE_DIR", self.cache.display().to_string()),

@@ -1,6 +1,6 @@
 //! `assay status`: the queue and its workers, or one file with its attempts.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
@@ -120,7 +120,30 @@ fn render_overview(overview: &Overview) -> String {
             serves.join(", "),
         ]
     });
-    text + &output::table(&header, workers.collect(), &[3, 4])
+    text.push_str(&output::table(&header, workers.collect(), &[3, 4]));
+    text + &render_breakers(&overview.workers)
+}
+
+/// What workers wait for, with the cure; nothing where they wait for nothing.
+fn render_breakers(workers: &[WorkerRow]) -> String {
+    let mut open: BTreeMap<_, (usize, f64)> = BTreeMap::new();
+    for worker in workers {
+        for breaker in &worker.breakers {
+            let key = (&breaker.dependency, &breaker.reason, &breaker.code, &breaker.cure);
+            let (count, longest) = open.entry(key).or_default();
+            *count += 1;
+            *longest = longest.max(breaker.open_seconds as f64 + worker.silent_seconds);
+        }
+    }
+    if open.is_empty() {
+        return String::new();
+    }
+    let header = ["AWAY", "REASON", "CODE", "SINCE", "WORKERS", "CURE"];
+    let rows = open.into_iter().map(|((dependency, reason, code, cure), (count, longest))| {
+        let since = format!("{} ago", output::span(longest));
+        vec![dependency.clone(), reason.clone(), code.clone(), since, count.to_string(), cure.clone()]
+    });
+    format!("\n{}", output::table(&header, rows.collect(), &[3, 4]))
 }
 
 fn render_file(state: &FileStatus) -> String {
@@ -210,9 +233,12 @@ pub(super) mod tests {
     use uuid::uuid;
 
     use super::*;
-    use crate::db::{
-        files::{AttemptRow, JobStatus},
-        workers::LoadedRelease,
+    use crate::{
+        breaker::OpenBreaker,
+        db::{
+            files::{AttemptRow, JobStatus},
+            workers::LoadedRelease,
+        },
     };
 
     const DIGEST: &str = "3fa9c01d5e7b2a8846f10c9d3b7e5a2f1c0d9e8b7a6f5e4d3c2b1a0f9e8d7c6b";
@@ -315,9 +341,36 @@ pub(super) mod tests {
                         ..LoadedRelease::default()
                     })
                     .into(),
+                breakers: Vec::new(),
             }],
         };
         insta::assert_snapshot!("status_of_the_queue", render_overview(&overview));
+    }
+
+    #[test]
+    fn the_overview_shows_what_workers_wait_for_with_the_cure() {
+        let breaker = |code: crate::error::Code, open_seconds| OpenBreaker {
+            dependency: "model".to_owned(),
+            reason: "authentication".to_owned(),
+            code: code.to_string(),
+            open_seconds,
+            next_probe_seconds: 12,
+            cure: crate::breaker::cure(code).to_owned(),
+        };
+        let worker = |id: &str, breakers| WorkerRow {
+            id: id.to_owned(),
+            version: "0.1.0".to_owned(),
+            started_at: datetime!(2026-03-04 08:00:00 UTC),
+            silent_seconds: 2.9,
+            slots: 16,
+            busy: 0,
+            releases: Vec::new(),
+            breakers,
+        };
+        let expired = crate::error::Code::LlmAuthFailed;
+        let workers = ["a", "b"].map(|id| worker(id, vec![breaker(expired, if id == "a" { 130 } else { 20 })]));
+        let overview = Overview { queue: complete(Vec::new()), workers: workers.into() };
+        insta::assert_snapshot!("status_of_a_brown_out", render_overview(&overview));
     }
 
     #[test]

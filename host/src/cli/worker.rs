@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use super::{compile, database, exit::Failure};
 use crate::{
     admin::Admin,
+    breakers::Breakers,
     config::Config,
     guests::Guests,
     llm::Model,
@@ -50,16 +51,18 @@ pub(super) async fn serve(config: Config, admin: TcpListener, shutdown: Shutdown
         );
     }
     let metrics = Metrics::default();
+    let breakers = Breakers::new(config.worker.breaker_probe, metrics.clone());
     let pipeline = Pipeline {
         objects: Objects::new(&config.objects),
         database,
         guests: guests.clone(),
         model: Model::new(config.llm)?,
+        breakers: breakers.clone(),
         metrics: metrics.clone(),
         config: config.pipeline,
     };
     let state = Arc::<parking_lot::Mutex<State>>::default();
-    let endpoint = Admin { metrics, guests, worker: state.clone() };
+    let endpoint = Admin { metrics, guests, breakers, worker: state.clone() };
     tracing::info!(address = %admin.local_addr()?, "serving /livez, /readyz and /metrics");
     let serving = tokio::spawn(endpoint.serve(admin));
     let result = Worker { pipeline: Arc::new(pipeline), config: config.worker, retention: config.retention, state }

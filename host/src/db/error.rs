@@ -33,6 +33,11 @@ impl DbError {
     pub fn is_ambiguous(&self) -> bool {
         matches!(self, Self::Connection(_) | Self::Timeout(_))
     }
+
+    /// Whether the database did not do its work, rather than refuse this statement or hold a wrong row.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Timeout(_) | Self::Transient(_))
+    }
 }
 
 impl From<sqlx::Error> for DbError {

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
-use crate::db::{Database, DbError};
+use crate::{
+    breaker::OpenBreaker,
+    db::{Database, DbError},
+};
 
 /// A release that a worker has loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +47,8 @@ pub struct WorkerRow {
     pub busy: i64,
     /// What it serves.
     pub releases: Vec<LoadedRelease>,
+    /// What it waits for, as of its last beat.
+    pub breakers: Vec<OpenBreaker>,
 }
 
 impl Database {
@@ -57,6 +62,7 @@ impl Database {
                 sqlx::query!(
                     r#"
                 select w.id, w.version, w.started_at, w.slots, w.releases as "releases: Json<Vec<LoadedRelease>>",
+                       w.breakers as "breakers: Json<Vec<OpenBreaker>>",
                        extract(epoch from now() - w.beat_at)::float8 as "silent!",
                        (select count(*) from processing_jobs j
                          where j.status = 'processing' and j.locked_by = w.id) as "busy!"
@@ -79,6 +85,7 @@ impl Database {
                 slots: row.slots,
                 busy: row.busy,
                 releases: row.releases.0,
+                breakers: row.breakers.0,
             })
             .collect())
     }

@@ -20,7 +20,10 @@ use super::{
     exchange::{Answer, exchange, not_sent, rejected},
     wire::{self, ProviderError},
 };
-use crate::error::{Code, JobError};
+use crate::{
+    breaker::Alias,
+    error::{Code, JobError},
+};
 
 /// The model, ready for use. Cheap to clone: clones share connections and what was learnt about the model.
 #[derive(Clone)]
@@ -58,6 +61,15 @@ impl Model {
             memory: Memory::default(),
             config,
         })))
+    }
+
+    /// The model that a prompt asks for, in the operator's words.
+    pub fn alias(&self, prompt: &Prompt) -> Alias {
+        match prompt.model.as_deref() {
+            None => Alias::Default,
+            Some(alias) if self.0.config.resolve(Some(alias)).is_some() => Alias::Named(alias.to_owned()),
+            Some(_) => Alias::Unlisted,
+        }
     }
 
     /// Asks one prompt. Dropping the future hangs up.

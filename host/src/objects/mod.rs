@@ -148,15 +148,33 @@ impl Objects {
             })
         })
         .await?;
+        let (read, deleted) = self.write_and_read().await?;
+        deleted?;
+        read
+    }
+
+    /// Finds out whether the configured bucket does what jobs need of it, where files live: no right is asked for that they do
+    /// not need, so what is written stays behind where this worker may not delete.
+    ///
+    /// # Errors
+    /// Names the operation that did not work.
+    pub async fn try_out(&self) -> Result<(), ObjectsError> {
+        let (read, _left_behind) = self.write_and_read().await?;
+        read
+    }
+
+    /// Writes a small object, and tells how reading and deleting it ended.
+    async fn write_and_read(&self) -> Result<(Result<(), ObjectsError>, Result<(), ObjectsError>), ObjectsError> {
         let key = format!("users/{}/files/{}/probe", Uuid::nil(), Uuid::new_v4());
         let written = Bytes::from_static(b"{}");
         self.write_json(&self.bucket, &key, written.clone()).await?;
         let read = self.read(&self.bucket, &key, written.len()).await;
-        self.delete(&self.bucket, &key).await?;
-        match read? {
-            bytes if bytes == written => Ok(()),
-            _ => Err(ObjectsError::new("read back what was written", Kind::BrokenBody)),
-        }
+        let deleted = self.delete(&self.bucket, &key).await;
+        let read = read.and_then(|bytes| {
+            let same = bytes == written;
+            same.then_some(()).ok_or_else(|| ObjectsError::new("read back what was written", Kind::BrokenBody))
+        });
+        Ok((read, deleted))
     }
 
     async fn read_once(

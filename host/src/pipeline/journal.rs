@@ -1,12 +1,17 @@
 //! The journal: an answer's bytes go to the bucket, its row to the database; only then is it *received*.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    breaker::Dependency,
+    breakers::Breakers,
     db::{Database, DbError, journal::NewEntry},
     error::{Code, JobError, Step},
     job::{FileFacts, Interruption, JournalEntry, Lease, Tokens},
@@ -14,6 +19,7 @@ use crate::{
     objects::{Kind, Objects},
     pipeline::{
         Pipeline,
+        dependencies::Bucket,
         run::{At, Failed, Run, Stored},
     },
 };
@@ -82,7 +88,8 @@ impl StoredAnswer {
 
 /// Everything that one journal write needs, owned, so that it can go on beside the next guest call.
 struct Write {
-    objects: Objects,
+    store: Bucket,
+    breakers: Breakers,
     database: Database,
     bucket: String,
     lease: Lease,
@@ -118,7 +125,8 @@ impl Pipeline {
         }
         let ordinal = i32::try_from(stored.ordinal).unwrap_or(i32::MAX);
         let write = Write {
-            objects: self.objects.clone(),
+            store: self.bucket(),
+            breakers: self.breakers.clone(),
             database: self.database.clone(),
             bucket: run.claim.file.bucket.clone(),
             lease: run.claim.lease,
@@ -164,8 +172,10 @@ pub async fn read_answer(
 
 impl Write {
     async fn carry_out(self) -> Result<(), Failed> {
-        let put = self.objects.write_json(&self.bucket, &self.key, self.bytes.clone());
-        put.await.map_err(|error| error.for_write()).at(Step::Journal)?;
+        let put = self.store.call(&self.bucket, async |objects| {
+            objects.write_json(&self.bucket, &self.key, self.bytes.clone()).await.map_err(|error| error.for_write())
+        });
+        put.await.at(Step::Journal)?;
         let sha256 = Sha256::digest(&self.bytes);
         let entry = NewEntry {
             ordinal: self.ordinal,
@@ -178,7 +188,10 @@ impl Write {
         };
         let deadline = tokio::time::Instant::now() + self.patience;
         loop {
-            match self.database.record_answer(self.lease, &entry).await {
+            let begun = Instant::now();
+            let recorded = self.database.record_answer(self.lease, &entry).await;
+            self.breakers.note_database(recorded.as_ref().is_err_and(DbError::is_outage), false, begun);
+            match recorded {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(Failed::Interrupted(Interruption::Lost)),
                 // Writing the row twice is harmless, losing it costs an answer.
@@ -186,7 +199,10 @@ impl Write {
                     tracing::warn!(%error, ordinal = self.ordinal, "journal an answer: trying again");
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(error) => return Err(Failed::at(Step::Journal, error.into())),
+                Err(error) => {
+                    let error = self.breakers.held_where_open(&Dependency::Database, error.into());
+                    return Err(Failed::at(Step::Journal, error));
+                }
             }
         }
     }

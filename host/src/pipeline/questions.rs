@@ -10,10 +10,12 @@ use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    breaker::Dependency,
     error::{Code, JobError, Step},
     guests::Release,
     job::{Claim, JournalEntry, Tokens},
     llm,
+    objects::Objects,
     pipeline::{
         Pipeline,
         journal::{StoredAnswer, read_answer},
@@ -42,10 +44,13 @@ impl Pipeline {
         let before = run.answers.len();
         limits::check_prompts(&asked, before, self.guests.limits()).at(Step::Advance)?;
 
+        self.breakers.needs(release.digest(), asked.iter().map(|prompt| self.model.alias(prompt)));
         let prompts = release.share(&asked);
         drop(asked);
         let stopped = AtomicBool::new(false);
         let claim = run.claim;
+        let probes = run.probes.clone();
+        let probes = probes.as_ref();
         let mut answers = futures::stream::iter(prompts.into_iter().enumerate())
             .map(|(index, prompt)| {
                 let stopped = &stopped;
@@ -54,7 +59,7 @@ impl Pipeline {
                     if stopped.load(Ordering::Relaxed) {
                         return None;
                     }
-                    let answer = self.answer(claim, before + index, &prompt).await;
+                    let answer = self.answer(claim, probes, before + index, &prompt).await;
                     stopped.fetch_or(answer.is_err(), Ordering::Relaxed);
                     Some(answer)
                 })
@@ -89,12 +94,18 @@ impl Pipeline {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn answer(&self, claim: &Claim, ordinal: usize, prompt: &Prompt) -> Result<Received, Failed> {
+    async fn answer(
+        &self,
+        claim: &Claim,
+        probes: Option<&Dependency>,
+        ordinal: usize,
+        prompt: &Prompt,
+    ) -> Result<Received, Failed> {
         let question = fingerprint(prompt);
         let entry = claim.journal.iter().find(|entry| usize::try_from(entry.ordinal) == Ok(ordinal));
         match entry {
             Some(entry) => self.replay(claim, ordinal, entry, question).await,
-            None => self.buy(ordinal, prompt, question).await,
+            None => self.buy(probes, ordinal, prompt, question).await,
         }
     }
 
@@ -110,16 +121,29 @@ impl Pipeline {
             let message = format!("replay question {ordinal}: it differs from the one that was answered");
             return Err(Failed::at(Step::Advance, JobError::new(Code::GuestNondeterministic, message)));
         }
-        let (answer, stored) = read_answer(&self.objects, &claim.file, entry).await.at(Step::Journal)?;
+        let read = async |objects: &Objects| read_answer(objects, &claim.file, entry).await;
+        let (answer, stored) = self.bucket().call(&claim.file.bucket, read).await.at(Step::Journal)?;
         Ok(Received { answer, stored, bought: None })
     }
 
-    async fn buy(&self, ordinal: usize, prompt: &Prompt, question: [u8; 32]) -> Result<Received, Failed> {
+    /// Asks the model, unless it is known to be away; a job that `probes` it asks all the same.
+    async fn buy(
+        &self,
+        probes: Option<&Dependency>,
+        ordinal: usize,
+        prompt: &Prompt,
+        question: [u8; 32],
+    ) -> Result<Received, Failed> {
+        let model = Dependency::Model(self.model.alias(prompt));
+        let probe = probes == Some(&model);
+        if !probe {
+            self.breakers.admit(&model).at(Step::CallModel)?;
+        }
         let started = Instant::now();
         let completion = self.model.complete(prompt).await;
         let code = completion.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
         self.metrics.model_call(code, started.elapsed());
-        let completion = completion.at(Step::CallModel)?;
+        let completion = self.breakers.note(&model, probe, started, completion).at(Step::CallModel)?;
         let tokens = completion.usage.map(|usage| Tokens {
             input: i64::try_from(usage.input_tokens).unwrap_or(i64::MAX),
             output: i64::try_from(usage.output_tokens).unwrap_or(i64::MAX),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use crate::{
+    breaker::Dependency,
     comparison::Verdict,
     error::{Code, JobError, Step},
     guests::Release,
@@ -72,6 +73,8 @@ struct Observed {
 pub struct Run<'a> {
     /// The job.
     pub claim: &'a Claim,
+    /// What it is the probe of, where it is one.
+    pub probes: Option<Dependency>,
     /// What runs it.
     pub release: Option<Arc<Release>>,
     /// The answers in the guest's order; what the next call of `advance` sees.
@@ -99,6 +102,7 @@ impl<'a> Run<'a> {
     pub fn new(claim: &'a Claim) -> Self {
         Self {
             claim,
+            probes: None,
             release: None,
             answers: Vec::new(),
             stored: Vec::new(),

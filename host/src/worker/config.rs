@@ -23,6 +23,8 @@ pub struct WorkerConfig {
     pub release_poll: Duration,
     /// Time between looks at the canaries.
     pub canary_check: Duration,
+    /// Time between probes of what is away.
+    pub breaker_probe: Duration,
     /// How long no worker may have known a prompt version before jobs for it fail.
     pub version_patience: Duration,
     /// How long jobs in hand may go on after the first signal.
@@ -60,6 +62,11 @@ impl WorkerConfig {
             vars.millis("RELEASE_POLL_MS", Duration::from_secs(10), "time between looks at what channels run, ms");
         let canary_check =
             vars.millis("CANARY_CHECK_MS", Duration::from_secs(5), "time between looks at how canaries do, ms");
+        let breaker_probe = vars.millis(
+            "BREAKER_PROBE_MS",
+            Duration::from_secs(30),
+            "time between probes of a model or bucket that is away, ms",
+        );
         let version_patience = vars.millis(
             "VERSION_PATIENCE_MS",
             Duration::from_secs(900),
@@ -79,6 +86,7 @@ impl WorkerConfig {
             reap,
             release_poll,
             canary_check,
+            breaker_probe,
             version_patience,
             grace,
         }

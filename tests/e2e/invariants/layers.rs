@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::{code, tokens};
 
 /// Every top-level module of the package `assay` and its layer; docs/architecture.md says what the layers are.
-pub const LAYERS: [(&str, u8); 32] = [
+pub const LAYERS: [(&str, u8); 33] = [
     ("admin", 4),
     ("cli", 4),
     ("config", 4),
@@ -16,6 +16,7 @@ pub const LAYERS: [(&str, u8); 32] = [
     ("settlement", 3),
     ("shutdown", 3),
     ("worker", 3),
+    ("breakers", 2),
     ("canaries", 2),
     ("pipeline", 2),
     ("rehearsal", 2),

@@ -260,6 +260,7 @@ mod tests {
             slots: 16,
             busy: 1,
             releases: vec![loaded],
+            breakers: Vec::new(),
         }
     }
 

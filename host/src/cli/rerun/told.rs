@@ -192,6 +192,7 @@ mod tests {
             slots: 4,
             busy: 0,
             releases: default.map(release).into_iter().collect(),
+            breakers: Vec::new(),
         }
     }
 

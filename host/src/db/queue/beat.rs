@@ -17,6 +17,15 @@ pub struct Heartbeat {
     timeout: Duration,
 }
 
+/// What the fleet is told of a worker, as `workers` keeps it.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The releases that it has loaded, and those that do not load.
+    pub releases: Value,
+    /// The breakers that are open.
+    pub breakers: Value,
+}
+
 impl Database {
     /// Opens the connection for a worker's beats, each of which ends within `timeout`: for the server too, which would
     /// otherwise keep the rows of an abandoned beat locked, and the next one waiting.
@@ -75,23 +84,25 @@ impl Heartbeat {
         Ok(rows.into_iter().map(|row| JobId(row.id)).collect())
     }
 
-    /// Tells the fleet that this worker lives, and what it serves.
+    /// Tells the fleet that this worker lives, what it serves, and what it waits for.
     ///
     /// # Errors
     /// [`DbError`]; the next beat tells it again.
-    pub async fn announce(&mut self, worker: &str, version: &str, slots: i32, releases: &Value) -> Result<(), DbError> {
+    pub async fn announce(&mut self, worker: &str, version: &str, slots: i32, told: &Told) -> Result<(), DbError> {
         within(
             self.timeout,
             sqlx::query!(
                 r#"
-                insert into workers (id, version, slots, releases) values ($1, $2, $3, $4)
+                insert into workers (id, version, slots, releases, breakers) values ($1, $2, $3, $4, $5)
                 on conflict (id) do update
-                   set beat_at = now(), slots = excluded.slots, releases = excluded.releases, stopped_at = null
+                   set beat_at = now(), slots = excluded.slots, releases = excluded.releases,
+                       breakers = excluded.breakers, stopped_at = null
                 "#,
                 worker,
                 version,
                 slots,
-                releases
+                told.releases,
+                told.breakers
             )
             .execute(&mut self.connection),
         )

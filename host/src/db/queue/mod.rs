@@ -6,6 +6,6 @@ mod claim;
 mod reap;
 mod settle;
 
-pub use beat::Heartbeat;
+pub use beat::{Heartbeat, Told};
 pub use reap::{BATCH, Reaped, Rescue};
 pub use settle::{Presence, Settled};

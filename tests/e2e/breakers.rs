@@ -1,0 +1,273 @@
+//! Brown-outs: what a dependency that is away does to jobs, which is nothing, and what operators are told of it.
+
+use std::time::{Duration, Instant};
+
+use assay_runtime::testing::WatGuest;
+use assay_tests::{AssayProcess, Fault, Operation, Reply, World};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::fixtures::{Env, TRANSCRIPT, admin, answer, env, env_with_guests, with, worker};
+
+/// An hour: no probe within a test.
+const NEVER: &str = "3600000";
+
+fn expired() -> Reply {
+    Reply::error(401, "invalid_request_error", "invalid_api_key")
+}
+
+async fn readiness(worker: &AssayProcess) -> Value {
+    let response = reqwest::get(format!("{}/readyz", admin(worker).await)).await.expect("the endpoint answers");
+    assert_eq!(response.status().as_u16(), 200, "starting anew would bring nothing back");
+    response.json().await.expect("JSON")
+}
+
+async fn metrics(worker: &AssayProcess) -> String {
+    let page = reqwest::get(format!("{}/metrics", admin(worker).await)).await.expect("the endpoint answers");
+    page.text().await.expect("a body")
+}
+
+async fn status(env: &Env, arguments: &[&str]) -> String {
+    let mut process = AssayProcess::spawn(&[&["status"], arguments].concat(), env);
+    assert!(process.wait().await.success(), "{:?}", process.stderr());
+    process.stdout().join("\n")
+}
+
+async fn enqueue(world: &World, files: usize) -> Vec<Uuid> {
+    let mut ids = Vec::new();
+    for _ in 0..files {
+        ids.push(world.enqueue(TRANSCRIPT).await);
+    }
+    ids
+}
+
+/// Every job due now, in place of waiting for its hold.
+async fn all_due(world: &World) {
+    sqlx::query("UPDATE processing_jobs SET next_run_at = now() WHERE status = 'queued'")
+        .execute(world.database.pool())
+        .await
+        .expect("an update of the jobs");
+}
+
+/// They succeed, each in its first attempt.
+async fn all_succeed_at_once(world: &World, files: &[Uuid]) {
+    for id in files {
+        world.wait_for_status(*id, "succeeded").await;
+        assert_eq!(world.job(*id).await.attempts, 1, "what was held gave its attempt back");
+    }
+}
+
+/// How many jobs were claimed so far, which settling does not take back.
+async fn claims(world: &World) -> i64 {
+    sqlx::query_scalar("SELECT coalesce(sum(lease_token), 0)::bigint FROM processing_jobs")
+        .fetch_one(world.database.pool())
+        .await
+        .expect("a sum")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_key_at_twenty_slots_fails_no_file_and_is_asked_a_few_times() {
+    let world = World::start().await;
+    world.model.always(expired());
+    // Held jobs come back at once: without breakers each of them would ask again and again.
+    let changes = [("WORKER_CONCURRENCY", "5"), ("JOB_HOLD_MS", "20"), ("BREAKER_PROBE_MS", "2000")];
+    let env = with(env(&world), &changes);
+    let files = enqueue(&world, 40).await;
+    let begun = Instant::now();
+    let mut workers = Vec::new();
+    for _ in 0..4 {
+        workers.push(worker(&env).await);
+    }
+    for worker in &workers {
+        worker.wait_for_line("breaker_opened").await;
+    }
+    // So long that each worker has probed.
+    let asked = world.model.calls();
+    world.model.wait_for_calls(asked + 4).await;
+    // A jittered probe comes after 1.6 s at the soonest.
+    let probes = begun.elapsed().div_duration_f64(Duration::from_millis(1600)).ceil() as usize;
+    let calls = world.model.calls();
+    assert!(calls <= 4 * (5 + probes), "{calls} calls, and at most {probes} probes of each worker");
+    for id in &files {
+        let file = world.file(*id).await;
+        assert!(["queued", "processing"].contains(&file.status.as_str()), "{file:?}");
+    }
+    world.model.always(Reply::json(&answer()));
+    all_succeed_at_once(&world, &files).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spent_quota_is_shown_with_its_cure_until_a_probe_succeeds() {
+    let world = World::start().await;
+    world.model.always(Reply::error(429, "insufficient_quota", "insufficient_quota"));
+    let env = with(env(&world), &[("WORKER_LEASE_MS", "2000"), ("WORKER_BEAT_MS", "200"), ("JOB_HOLD_MS", "20")]);
+    let worker = worker(&env).await;
+    let files = enqueue(&world, 1).await;
+    worker.wait_for_line("breaker_opened").await;
+
+    let open = &readiness(&worker).await["breakers"][0];
+    let told = ["dependency", "reason", "code", "cure"].map(|name| open[name].as_str().unwrap_or_default());
+    let cure = "Top up the account. Held jobs go on within two minutes.";
+    assert_eq!(told, ["model", "quota", "llm_quota_exhausted", cure]);
+    let line = "assay_breakers_open{dependency=\"model\",reason=\"quota\"}";
+    assert!(metrics(&worker).await.contains(&format!("{line} 1")));
+    world.wait_until("the beat that tells it", async || status(&env, &[]).await.contains(cure)).await;
+    let overview: Value = serde_json::from_str(&status(&env, &["--json"]).await).expect("JSON");
+    assert_eq!(overview["workers"][0]["breakers"][0]["reason"], "quota");
+
+    world.model.always(Reply::json(&answer()));
+    all_succeed_at_once(&world, &files).await;
+    worker.wait_for_line("breaker closed").await;
+    assert_eq!(readiness(&worker).await["breakers"], serde_json::json!([]));
+    assert!(metrics(&worker).await.contains(&format!("{line} 0")));
+    world.wait_until("the beat that takes it back", async || !status(&env, &[]).await.contains(cure)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_failures_of_ten_hold_what_is_in_hand_and_nothing_more_is_claimed() {
+    let world = World::start().await;
+    let gate = assay_tests::Gate::new();
+    world.model.always(Reply::status(500, "{}").held(&gate));
+    let changes = [("BREAKER_PROBE_MS", NEVER), ("WORKER_CONCURRENCY", "6"), ("JOB_HOLD_MS", "20")];
+    let first = worker(&with(env(&world), &changes)).await;
+    let files = enqueue(&world, 8).await;
+    // All six are with the model when it fails.
+    world.model.wait_for_calls(6).await;
+    gate.release();
+    first.wait_for_line("breaker_opened").await;
+    let settled = async || {
+        let mut outcomes = Vec::new();
+        for id in &files {
+            outcomes.extend(world.attempts(*id).await.into_iter().map(|attempt| attempt.outcome));
+        }
+        outcomes.sort();
+        outcomes
+    };
+    world.wait_until("six outcomes", async || settled().await.len() == 6).await;
+    assert_eq!(settled().await, ["held", "held", "retried", "retried", "retried", "retried"]);
+    // Everything is due, and the worker, which looks ten times a second, has its slots free.
+    all_due(&world).await;
+    let busy = async || readiness(&first).await["busy"] == 0;
+    world.wait_until("slots that are free", busy).await;
+    assert_eq!((claims(&world).await, world.model.calls()), (6, 6));
+
+    // Another worker has no bad news yet.
+    world.model.always(Reply::json(&answer()));
+    let _second = worker(&with(env(&world), &changes)).await;
+    for id in &files {
+        world.wait_for_status(*id, "succeeded").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_refuses_the_keys_stops_claims_until_its_own_probe_comes_through() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let denied = Fault::Status { status: 403, code: "AccessDenied" };
+    // Keys without the right to look at the bucket itself do all work, so it is not looked at.
+    for operation in [Operation::Bucket, Operation::Delete, Operation::Get, Operation::Put] {
+        world.objects.fault_always(operation, "", denied.clone());
+    }
+    let worker = worker(&with(env(&world), &[("JOB_HOLD_MS", "20"), ("WORKER_CONCURRENCY", "2")])).await;
+    let files = enqueue(&world, 6).await;
+    let line = worker.wait_for_line("breaker_opened").await;
+    assert!(line.contains("s3_access_denied") && line.contains("S3_SECRET_ACCESS_KEY"), "{line}");
+    // Claims stand while the bucket is probed again and again.
+    let probed = world.objects.count(Operation::Put, "/probe");
+    world.objects.wait_for(Operation::Put, "/probe", probed + 3).await;
+    let claimed = claims(&world).await;
+    world.objects.wait_for(Operation::Put, "/probe", probed + 6).await;
+    assert_eq!(claims(&world).await, claimed);
+    assert_eq!(world.model.calls(), 0);
+    assert_eq!(readiness(&worker).await["breakers"][0]["dependency"], "bucket");
+
+    world.objects.clear_faults();
+    for operation in [Operation::Bucket, Operation::Delete] {
+        world.objects.fault_always(operation, "", denied.clone());
+    }
+    all_succeed_at_once(&world, &files).await;
+    worker.wait_for_line("breaker closed").await;
+}
+
+/// A guest that asks a model by the operator's name.
+fn asks(alias: &str) -> WatGuest {
+    let mut guest = WatGuest::new(alias);
+    let question = guest.data.text("What is it about?");
+    let (at, length) = guest.data.text(alias);
+    let mut prompt = guest.data.prompt(question, None);
+    prompt[5..8].copy_from_slice(&[1, at, length]);
+    let ask = guest.data.ask(&[prompt]);
+    let document = guest.data.text("{}");
+    let accept = guest.data.accept(document);
+    guest.advance(format!("(select (i32.const {accept}) (i32.const {ask}) (local.get $answers_len))"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_goes_on_while_another_one_is_away() {
+    let world = World::start().await;
+    world.model.respond(|call| match call.body["model"].as_str() {
+        Some("tiny") => expired(),
+        _ => Reply::answer("{}"),
+    });
+    let env = env_with_guests(&world, &[asks("small"), asks("large")]);
+    let changes = [
+        ("LLM_MODELS", "small=tiny,large=huge"),
+        ("REPORT_PROMPT_VERSION", "large"),
+        ("JOB_HOLD_MS", "20"),
+        ("WORKER_CONCURRENCY", "2"),
+    ];
+    let worker = worker(&with(env, &changes)).await;
+    let named = async |version| {
+        let file = world.upload("txt", TRANSCRIPT).await;
+        world.enqueue_file(file, Some(version)).await;
+        file
+    };
+    let waiting = [named("small").await, named("small").await];
+    let line = worker.wait_for_line("breaker_opened").await;
+    assert!(line.contains("model:small"), "{line}");
+    // Jobs of the other release are not behind those that wait, although these are due and older.
+    for _ in 0..5 {
+        let file = named("large").await;
+        world.wait_for_status(file, "succeeded").await;
+    }
+    assert_eq!(readiness(&worker).await["breakers"].as_array().map(Vec::len), Some(1));
+    world.model.always(Reply::answer("{}"));
+    all_succeed_at_once(&world, &waiting).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_that_no_operator_named_holds_its_release_and_is_told_nowhere() {
+    let world = World::start().await;
+    world.model.always(Reply::answer("{}"));
+    let env = env_with_guests(&world, &[asks("MARKERALIAS"), asks("large")]);
+    let changes = [("LLM_MODELS", "large=huge"), ("REPORT_PROMPT_VERSION", "large")];
+    // Its prompt version is an operator's word, and appears; as an alias it is the guest's.
+    let worker = worker(&with(env, &changes)).await;
+    let file = world.upload("txt", TRANSCRIPT).await;
+    world.enqueue_file(file, Some("MARKERALIAS")).await;
+    let line = worker.wait_for_line("breaker_opened").await;
+    assert!(line.contains("model:?") && line.contains("llm_model_not_found"), "{line}");
+    assert!(!metrics(&worker).await.contains("model:MARKERALIAS"));
+    let open = readiness(&worker).await["breakers"].to_string();
+    assert!(!open.contains("MARKERALIAS"), "{open}");
+    let other = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(other, "succeeded").await;
+    assert_eq!(world.job(file).await.attempts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_away_is_told_and_claims_go_on_when_it_is_back() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let proxy = assay_tests::Proxy::before(world.database.url()).await;
+    let env = with(env(&world), &[("DATABASE_URL", &proxy.url_of(world.database.url())), ("BREAKER_PROBE_MS", NEVER)]);
+    let worker = worker(&env).await;
+    proxy.refuse();
+    proxy.cut_all();
+    let line = worker.wait_for_line("breaker_opened").await;
+    assert!(line.contains("database") && line.contains("failures"), "{line}");
+    proxy.forward();
+    worker.wait_for_line("breaker closed").await;
+    let file = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(file, "succeeded").await;
+}
