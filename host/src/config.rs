@@ -29,7 +29,7 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Slots and times.
     pub worker: WorkerConfig,
-    /// How long answers are kept.
+    /// How long answers and history are kept.
     pub retention: RetentionConfig,
     /// Where health and metrics are served.
     pub admin: SocketAddr,

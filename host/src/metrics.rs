@@ -41,6 +41,8 @@ pub struct Metrics {
     pub breakers_open: Family<BreakerLabels, Gauge>,
     /// Answers that were deleted for their age.
     pub answers_pruned: Counter,
+    /// Attempts and results of shadows that were deleted for their age.
+    pub history_pruned: Counter,
     /// Canaries that this worker halted.
     pub canaries_halted: Counter,
     /// What candidates in the shadow came to, by result; `skipped` where there was no time for one.
@@ -129,6 +131,7 @@ impl Default for Metrics {
             releases_refused: Gauge::default(),
             breakers_open: Family::default(),
             answers_pruned: Counter::default(),
+            history_pruned: Counter::default(),
             canaries_halted: Counter::default(),
             shadows: Family::default(),
             slots: Family::default(),
@@ -169,6 +172,7 @@ impl Metrics {
         );
         registry.register("breakers_open", "Breakers that are open", self.breakers_open.clone());
         registry.register("answers_pruned", "Answers deleted for their age", self.answers_pruned.clone());
+        registry.register("history_pruned", "Rows of history deleted for their age", self.history_pruned.clone());
         registry.register("canaries_halted", "Canaries that this worker halted", self.canaries_halted.clone());
         registry.register("shadows", "Candidates in the shadow by result", self.shadows.clone());
         registry.register("slots", "Slots of this worker", self.slots.clone());

@@ -1,12 +1,17 @@
-//! Forgetting answers: what nobody may come back to is deleted from the bucket and then from the journal, in batches.
+//! Forgetting: answers that nobody may come back to are deleted from the bucket and then from the journal, old history from
+//! the database, in batches.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{Database, answers::OldAnswer},
+    db::{
+        Database,
+        answers::OldAnswer,
+        history::{HistoryLook, HistoryPlace},
+    },
     metrics::Metrics,
     objects::Objects,
     variables::Variables,
@@ -18,14 +23,22 @@ const BATCH: usize = 200;
 const PATIENCE: usize = 10 * BATCH;
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 8;
+/// Rows of history per statement.
+const HISTORY_BATCH: usize = 1000;
+/// What stays of the history is not looked at again for so long: it was the last of its job, and seldom ceases to be.
+const HISTORY_ANEW: Duration = Duration::from_secs(24 * 3600);
+/// A day, in seconds.
+const DAY: u64 = 24 * 3600;
 
-/// How long answers are kept.
+/// How long answers and history are kept.
 #[derive(Clone, Debug)]
 pub struct RetentionConfig {
     /// Whether the answers of a success go as soon as it is final.
     pub on_failure_only: bool,
     /// Age at which all others go.
     pub age: Duration,
+    /// Age at which attempts of ended lives and results of shadows go.
+    pub history: Duration,
     /// Time between two looks, jittered by a fifth.
     pub every: Duration,
 }
@@ -39,16 +52,30 @@ impl RetentionConfig {
             vars.fault("RETAIN_ANSWERS", format!("is {what:?}, but must be always or on_failure"));
         }
         let days: u32 = vars.number("RETAIN_ANSWERS_DAYS", 30, 1..=36_500, "days after which an answer is deleted");
+        let history: u32 = vars.number(
+            "RETAIN_HISTORY_DAYS",
+            90,
+            1..=36_500,
+            "days after which attempts of ended lives and results of shadows are deleted; the last of each job stay",
+        );
         Self {
             on_failure_only: what == "on_failure",
-            age: Duration::from_secs(u64::from(days) * 24 * 3600),
+            age: Duration::from_secs(u64::from(days) * DAY),
+            history: Duration::from_secs(u64::from(history) * DAY),
             every: vars.millis(
                 "RETENTION_EVERY_MS",
                 Duration::from_secs(60),
-                "time between looks for answers that are to be deleted, ms",
+                "time between looks for answers and history that are to be deleted, ms",
             ),
         }
     }
+}
+
+/// How far the history was looked through.
+struct History {
+    place: HistoryPlace,
+    /// When the looking began, so that it begins anew some day.
+    began: Instant,
 }
 
 /// What deletes them.
@@ -67,6 +94,7 @@ pub struct Retention {
 impl Retention {
     /// Prunes until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        let mut history = History { place: HistoryPlace::START, began: Instant::now() };
         loop {
             let pause = self.config.every.mul_f64(rand::random_range(0.8..1.2));
             tokio::select! {
@@ -77,6 +105,43 @@ impl Retention {
                 () = stop.cancelled() => return,
                 () = self.prune() => {}
             }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.forget(&mut history) => {}
+            }
+        }
+    }
+
+    /// Deletes all history that is due and that it has not passed over.
+    async fn forget(&self, history: &mut History) {
+        if history.began.elapsed() >= HISTORY_ANEW {
+            *history = History { place: HistoryPlace::START, began: Instant::now() };
+        }
+        let (mut attempts, mut shadows) = (0, 0);
+        loop {
+            match self.database.forget_attempts(self.config.history, &history.place, HISTORY_BATCH).await {
+                Ok(HistoryLook { forgotten, next }) => {
+                    attempts += forgotten;
+                    let Some(next) = next else { break };
+                    history.place = next;
+                }
+                Err(error) => return tracing::warn!(%error, "forget old attempts"),
+            }
+        }
+        loop {
+            match self.database.forget_shadows(self.config.history, HISTORY_BATCH).await {
+                Ok(forgotten) => {
+                    shadows += forgotten;
+                    if forgotten < HISTORY_BATCH as u64 {
+                        break;
+                    }
+                }
+                Err(error) => return tracing::warn!(%error, "forget old results of shadows"),
+            }
+        }
+        self.metrics.history_pruned.inc_by(attempts + shadows);
+        if attempts + shadows > 0 {
+            tracing::info!(attempts, shadows, "history pruned");
         }
     }
 

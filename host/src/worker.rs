@@ -45,7 +45,7 @@ pub struct Worker {
     pub pipeline: Arc<Pipeline>,
     /// Slots and times.
     pub config: WorkerConfig,
-    /// How long answers are kept.
+    /// How long answers and history are kept.
     pub retention: RetentionConfig,
     /// What the admin endpoint shows.
     pub state: Arc<Mutex<State>>,
@@ -160,7 +160,7 @@ impl Worker {
         Shadows::start(database.clone(), guests.clone(), metrics.clone(), stop.clone())
     }
 
-    /// What any worker does for all: halting canaries, and deleting old answers.
+    /// What any worker does for all: halting canaries, and deleting old answers and history.
     fn watch(&self, stop: &CancellationToken) -> JoinHandle<()> {
         let Pipeline { database, objects, metrics, .. } = &*self.pipeline;
         let (database, metrics) = (database.clone(), metrics.clone());

@@ -1,4 +1,4 @@
-//! How long answers are kept.
+//! How long answers and history are kept.
 
 use assay_tests::{Fault, Gate, Operation, Reply};
 
@@ -67,4 +67,69 @@ async fn old_answers_go_but_not_those_of_a_live_job_and_not_before_their_object_
     gate.release();
     world.wait_for_status(live, "succeeded").await;
     drop(first_worker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_attempts_go_and_the_last_one_the_last_error_and_the_last_report_stay() {
+    let world = assay_tests::World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let mut first = worker(&env(&world)).await;
+    let (ended, live) = (world.enqueue(TRANSCRIPT).await, world.enqueue(TRANSCRIPT).await);
+    for id in [ended, live] {
+        world.wait_for_status(id, "succeeded").await;
+    }
+    first.signal(assay_tests::Signal::TERM);
+    assert!(first.wait().await.success());
+    // Three lives, told by their attempts: errors, a report, an error, a report, and the success of the life at hand.
+    let history = "insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, ended_at, outcome, code, report_key)
+        select j.id, t.token, t.life, 1, 'w', now() - interval '100 days', now() - t.days * interval '1 day', t.outcome, t.code, t.report
+          from processing_jobs j,
+               (values (-9, -1, 99, 'retried', 'llm_timeout', null), (-8, -1, 98, 'succeeded', null, 'old/report.json'),
+                       (-7, 0, 97, 'retried', 'worker_lost', null), (-6, 0, 96, 'succeeded', null, 'last/report.json'),
+                       (-5, 1, 95, 'released', null, null), (-4, 1, 10, 'released', null, null))
+               as t (token, life, days, outcome, code, report)
+         where j.file_id = any ($1)";
+    sqlx::query(history).bind([ended, live].as_slice()).execute(world.database.pool()).await.expect("a history");
+    // The success at hand has no report of its own in this story, so that an earlier one is the last.
+    let plain =
+        "update job_attempts set report_key = null, ended_at = now() - interval '91 days' where lease_token > 0";
+    sqlx::query(plain).execute(world.database.pool()).await.expect("an old end");
+    let alive =
+        "update processing_jobs set status = 'queued', next_run_at = now() + interval '1 day' where file_id = $1";
+    sqlx::query(alive).bind(live).execute(world.database.pool()).await.expect("a live job");
+
+    let pruner = worker(&with(env(&world), &[("RETAIN_HISTORY_DAYS", "90"), ("RETENTION_EVERY_MS", "50")])).await;
+    pruner.wait_for_line("history pruned").await;
+    let kept = async |id| world.attempts(id).await.into_iter().map(|attempt| attempt.lease_token).collect::<Vec<_>>();
+    assert_eq!(kept(ended).await, [-7, -6, -4, 1], "the last error, the last report, what is young, the last attempt");
+    assert_eq!(kept(live).await, [-7, -6, -5, -4, 1], "and what belongs to a life that is not over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_results_of_shadows_go_and_the_changes_of_releases_stay() {
+    let world = assay_tests::World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let (old, young) = (world.upload("txt", TRANSCRIPT).await, world.upload("txt", TRANSCRIPT).await);
+    let digest = "0".repeat(64);
+    let release = "insert into guest_releases (digest, prompt_version, revision, schema_version, size_bytes, published_by, retired_at)
+                   values ($1, 'gone', 1, 'gone', 1, 'test', now())";
+    sqlx::query(release).bind(&digest).execute(world.database.pool()).await.expect("a release");
+    let change =
+        "insert into release_changes (at, actor, action) values (now() - interval '1 year', 'test', 'publish')";
+    sqlx::query(change).execute(world.database.pool()).await.expect("a change");
+    let result = "insert into release_shadows (digest, file_id, beside, channel, result, at)
+                  select $1, id, $1, 'default', 'same', now() - case when id = $2 then 91 else 89 end * interval '1 day' from files";
+    sqlx::query(result).bind(&digest).bind(old).execute(world.database.pool()).await.expect("results");
+    let pruner = worker(&with(env(&world), &[("RETENTION_EVERY_MS", "50")])).await;
+    pruner.wait_for_line("history pruned").await;
+    let left: Vec<uuid::Uuid> = sqlx::query_scalar("select file_id from release_shadows")
+        .fetch_all(world.database.pool())
+        .await
+        .expect("results");
+    assert_eq!(left, [young]);
+    let changes: i64 = sqlx::query_scalar("select count(*) from release_changes")
+        .fetch_one(world.database.pool())
+        .await
+        .expect("changes");
+    assert_eq!(changes, 1);
 }

@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod facts;
 pub mod files;
+pub mod history;
 pub mod journal;
 mod listener;
 pub mod migrations;

@@ -1,0 +1,3 @@
+drop index release_shadows_at;
+drop index files_original;
+drop table installation;
