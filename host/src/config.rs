@@ -9,6 +9,7 @@ use crate::{
     objects::ObjectsConfig,
     pipeline::PipelineConfig,
     retention::RetentionConfig,
+    sweep::SweepConfig,
     telemetry::TelemetryConfig,
     variables::{Declared, Fault, Variables},
     worker::WorkerConfig,
@@ -31,6 +32,8 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// How long answers and history are kept.
     pub retention: RetentionConfig,
+    /// Whether workers delete what no row points at.
+    pub sweep: SweepConfig,
     /// Where health and metrics are served.
     pub admin: SocketAddr,
 }
@@ -66,8 +69,9 @@ impl Config {
         // A row that is not written when the claim runs out cannot be written any more.
         pipeline.journal_patience = worker.lease;
         let retention = RetentionConfig::load(vars);
+        let sweep = SweepConfig::load(vars);
         let admin = admin_address(vars);
-        Self { database, objects, llm, guests, pipeline, worker, retention, admin }
+        Self { database, objects, llm, guests, pipeline, worker, retention, sweep, admin }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod replay;
 pub mod retention;
 pub mod shadow;
 pub mod submission;
+pub mod sweep;
 
 // L1: one outside world each.
 pub mod db;

@@ -47,6 +47,10 @@ pub struct Metrics {
     pub canaries_halted: Counter,
     /// What candidates in the shadow came to, by result; `skipped` where there was no time for one.
     pub shadows: Family<ResultLabels, Counter>,
+    /// Objects that no row pointed at and a sweep of this worker deleted.
+    pub swept: Counter,
+    /// Objects that no row pointed at when this worker last swept.
+    pub unpointed: Gauge,
     /// Slots by state.
     pub slots: Family<StateLabels, Gauge>,
 }
@@ -134,6 +138,8 @@ impl Default for Metrics {
             history_pruned: Counter::default(),
             canaries_halted: Counter::default(),
             shadows: Family::default(),
+            swept: Counter::default(),
+            unpointed: Gauge::default(),
             slots: Family::default(),
         };
         metrics.register();
@@ -175,6 +181,8 @@ impl Metrics {
         registry.register("history_pruned", "Rows of history deleted for their age", self.history_pruned.clone());
         registry.register("canaries_halted", "Canaries that this worker halted", self.canaries_halted.clone());
         registry.register("shadows", "Candidates in the shadow by result", self.shadows.clone());
+        registry.register("swept_objects", "Objects that no row pointed at, deleted", self.swept.clone());
+        registry.register("unpointed_objects", "Objects that no row points at", self.unpointed.clone());
         registry.register("slots", "Slots of this worker", self.slots.clone());
         *self.registry.write() = registry;
     }

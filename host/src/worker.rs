@@ -32,6 +32,7 @@ use crate::{
     settlement,
     shadow::Shadows,
     shutdown::Shutdown,
+    sweep::{Daily, Plan, Sweep, SweepConfig},
 };
 
 /// While jobs are plenty, freed slots are filled together: one claim for several jobs saves commits.
@@ -47,6 +48,8 @@ pub struct Worker {
     pub config: WorkerConfig,
     /// How long answers and history are kept.
     pub retention: RetentionConfig,
+    /// Whether objects that no row points at are deleted.
+    pub sweep: SweepConfig,
     /// What the admin endpoint shows.
     pub state: Arc<Mutex<State>>,
 }
@@ -160,7 +163,7 @@ impl Worker {
         Shadows::start(database.clone(), guests.clone(), metrics.clone(), stop.clone())
     }
 
-    /// What any worker does for all: halting canaries, and deleting old answers and history.
+    /// What any worker does for all: halting canaries, deleting old answers and history, and sweeping.
     fn watch(&self, stop: &CancellationToken) -> JoinHandle<()> {
         let Pipeline { database, objects, metrics, .. } = &*self.pipeline;
         let (database, metrics) = (database.clone(), metrics.clone());
@@ -170,10 +173,18 @@ impl Worker {
             metrics: metrics.clone(),
             config: self.retention.clone(),
         };
+        let sweep = Sweep {
+            database: database.clone(),
+            objects: objects.clone(),
+            metrics: metrics.clone(),
+            plan: Plan::default(),
+        };
+        let daily = Daily { sweep, worker: self.config.id.clone(), config: self.sweep.clone() };
         let canaries = Canaries { database, metrics, actor: self.config.id.clone(), every: self.config.canary_check };
-        let (for_canaries, for_retention) = (stop.clone(), stop.clone());
+        let stops = [stop.clone(), stop.clone(), stop.clone()];
         tokio::spawn(async move {
-            tokio::join!(canaries.run(for_canaries), retention.run(for_retention));
+            let [for_canaries, for_retention, for_sweeps] = stops;
+            tokio::join!(canaries.run(for_canaries), retention.run(for_retention), daily.run(for_sweeps));
         })
     }
 

@@ -34,5 +34,6 @@ mod retention;
 mod shadows;
 mod signals;
 mod submitting;
+mod sweep;
 mod transcripts;
 mod wasi;

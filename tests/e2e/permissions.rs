@@ -29,14 +29,27 @@ async fn the_rights_that_the_page_grants_are_enough() {
     let (world, env) = world().await;
     let (as_worker, worker_role) = env_as(&world, &env, "assay_worker").await;
     let (as_replayer, replayer_role) = env_as(&world, &env, "assay_replayer").await;
+    let (as_sweeper, sweeper_role) = env_as(&world, &env, "assay_sweeper").await;
+    for arguments in [&["sweep", "--mark"][..], &["sweep", "--delete"]] {
+        let mut process = AssayProcess::spawn(arguments, &as_sweeper);
+        assert!(process.wait().await.success(), "{:?}", process.stderr());
+    }
     let (as_releaser, releaser_role) = env_as(&world, &env, "assay_releaser").await;
     publish(&world, &as_releaser, "stable", &WatGuest::new("stable")).await;
     publish(&world, &as_releaser, "other", &WatGuest::new("other")).await;
     publish(&world, &as_releaser, "trap", &hostile::rejects().prompt_version("trap").advance("(unreachable)")).await;
     done(&as_releaser, &["activate", "stable"]).await;
     done(&as_releaser, &["shadow", "other"]).await;
-    let as_worker =
-        with(as_worker, &[("CANARY_CHECK_MS", "100"), ("RETAIN_ANSWERS", "on_failure"), ("RETENTION_EVERY_MS", "50")]);
+    let as_worker = with(
+        as_worker,
+        &[
+            ("CANARY_CHECK_MS", "100"),
+            ("RETAIN_ANSWERS", "on_failure"),
+            ("RETENTION_EVERY_MS", "50"),
+            ("SWEEP", "delete"),
+            ("SWEEP_EVERY_MS", "50"),
+        ],
+    );
     let running = worker(&as_worker).await;
     let id = world.enqueue(TRANSCRIPT).await;
     world.wait_for_status(id, "succeeded").await;
@@ -46,6 +59,7 @@ async fn the_rights_that_the_page_grants_are_enough() {
         })
         .await;
     running.wait_for_line("answers pruned").await;
+    running.wait_for_line("bucket swept").await;
     done(&as_releaser, &["canary", "trap", "--percent", "99"]).await;
     world
         .wait_until("the halt", async || {
@@ -68,7 +82,7 @@ async fn the_rights_that_the_page_grants_are_enough() {
         running.stderr()
     );
     drop(running);
-    for role in [worker_role, releaser_role, replayer_role] {
+    for role in [worker_role, releaser_role, replayer_role, sweeper_role] {
         let sql = format!("drop owned by {role}; drop role {role}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database.pool()).await.expect("the role goes");
     }

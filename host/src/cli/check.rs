@@ -25,6 +25,7 @@ use crate::{
     guests::{Guests, GuestsConfig},
     llm::{LlmConfig, Model, Probe},
     objects::{Kind, Objects, ObjectsConfig},
+    sweep::{SweepConfig, SweepError, SweepMode, marker::Marker},
     telemetry::TelemetryConfig,
     variables::{Fault, Variables},
 };
@@ -58,15 +59,21 @@ pub async fn run(arguments: Arguments, values: Values) -> Result<ExitCode, Failu
     let mut vars = Variables::from_map(values.clone());
     TelemetryConfig::load(&mut vars);
     let faults = Config::load(vars).err().unwrap_or_default();
-    let (database, bucket, model, guests) = tokio::join!(
+    let (database, bucket, sweep, model, guests) = tokio::join!(
         check_database(part(&values, DatabaseConfig::load)),
         check_bucket(part(&values, ObjectsConfig::load)),
+        check_sweep(
+            part(&values, DatabaseConfig::load),
+            part(&values, ObjectsConfig::load),
+            part(&values, SweepConfig::load),
+        ),
         check_model(part(&values, LlmConfig::load)),
         check_guests(part(&values, GuestsConfig::load)),
     );
     let mut checks = check_configuration(&faults);
     checks.extend(database);
     checks.push(bucket);
+    checks.push(sweep);
     checks.push(model);
     checks.extend(guests);
     let good = |check: &Check| matches!(check.verdict, Verdict::Ok | Verdict::Warning);
@@ -168,6 +175,58 @@ async fn check_bucket(config: Option<ObjectsConfig>) -> Check {
         }
     };
     Check::failed(name, error.to_string(), cure)
+}
+
+/// Whose bucket it is. Where nobody wants to sweep, a bucket without a marker is as it should be.
+async fn check_sweep(
+    database: Option<DatabaseConfig>,
+    objects: Option<ObjectsConfig>,
+    sweep: Option<SweepConfig>,
+) -> Check {
+    let name = "sweep";
+    let (Some(database), Some(objects), Some(sweep)) = (database, objects, sweep) else {
+        return Check::skipped(name);
+    };
+    let database = match Database::new(database).installation().await {
+        Ok(database) => database,
+        // A worker that does not sweep never asks.
+        Err(error @ DbError::Refused(_)) => {
+            let cure = "run `assay migrate`, or grant the user of DATABASE_URL its rights on the table installation";
+            return Check::warning(name, error.to_string(), cure);
+        }
+        Err(_) => return Check { detail: "the database did not say its name".to_owned(), ..Check::skipped(name) },
+    };
+    match Marker::read(&Objects::new(&objects)).await {
+        Ok(Some(marker)) if marker.database == database => {
+            Check::ok(name, format!("{} is marked as the bucket of this database, {database}", objects.bucket))
+        }
+        Ok(Some(marker)) => {
+            let detail = format!("{} is marked as the bucket of the database {}", objects.bucket, marker.database);
+            let cure = "correct S3_BUCKET or DATABASE_URL; or, where this database has taken the other's place, delete \
+                        assay/database.json and run `assay sweep --mark`";
+            Check::warning(name, detail, cure)
+        }
+        Ok(None) if sweep.mode == SweepMode::Off => {
+            Check::ok(name, "nothing is swept: SWEEP is off, and the bucket is not marked")
+        }
+        Ok(None) => {
+            let detail = format!("nothing is swept, because {} is not marked", objects.bucket);
+            Check::warning(name, detail, "where its objects are those of this database, run `assay sweep --mark`")
+        }
+        Err(SweepError::Objects(error)) if error.kind == Kind::AccessDenied => Check::warning(
+            name,
+            error.to_string(),
+            "let S3_ACCESS_KEY_ID read assay/database.json, if you want to sweep",
+        ),
+        Err(SweepError::Objects(error)) => {
+            Check { detail: format!("the marker was not read: {error}"), ..Check::skipped(name) }
+        }
+        Err(error) => Check::warning(
+            name,
+            error.to_string(),
+            "delete assay/database.json; where the bucket is this database's, run `assay sweep --mark`",
+        ),
+    }
 }
 
 async fn check_model(config: Option<LlmConfig>) -> Check {
@@ -312,6 +371,14 @@ mod tests {
         ]);
         let mut checks = check_database(part(&values, DatabaseConfig::load)).await;
         checks.push(check_bucket(part(&values, ObjectsConfig::load)).await);
+        checks.push(
+            check_sweep(
+                part(&values, DatabaseConfig::load),
+                part(&values, ObjectsConfig::load),
+                part(&values, SweepConfig::load),
+            )
+            .await,
+        );
         checks.push(check_model(part(&values, LlmConfig::load)).await);
         checks.extend(check_guests(part(&values, GuestsConfig::load)).await);
         let cured: Vec<_> =
@@ -322,6 +389,7 @@ mod tests {
                 ("database", Verdict::Failed, true),
                 ("notifications", Verdict::Skipped, false),
                 ("bucket", Verdict::Failed, true),
+                ("sweep", Verdict::Skipped, false),
                 ("model", Verdict::Failed, true),
                 ("guests", Verdict::Failed, true),
             ]

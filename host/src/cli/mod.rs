@@ -22,6 +22,7 @@ mod rerun;
 mod since;
 mod status;
 mod submit;
+mod sweep;
 mod verdict;
 mod wait;
 mod worker;
@@ -80,6 +81,7 @@ enum Command {
     Guest(guest::Arguments),
     Release(release::Arguments),
     Replay(replay::Arguments),
+    Sweep(sweep::Arguments),
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
     /// Compile one guest; what the worker starts as a short-lived child
@@ -93,6 +95,8 @@ impl Command {
     fn log_level(&self) -> Option<&'static str> {
         match self {
             Self::Worker(_) => None,
+            // Each deletion is told, as a worker tells it.
+            Self::Sweep(_) => None,
             #[cfg(feature = "dev")]
             Self::Dev(_) => None,
             Self::Migrate(_)
@@ -145,6 +149,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Command::Guest(arguments) => guest::run(arguments, values).await,
             Command::Release(arguments) => release::run(arguments, values).await,
             Command::Replay(arguments) => replay::run(arguments, values).await,
+            Command::Sweep(arguments) => sweep::run(arguments, vars).await,
             #[cfg(feature = "dev")]
             Command::Dev(arguments) => dev::run(arguments, values).await,
             Command::Compile => unreachable!("handled before the runtime was built"),

@@ -43,7 +43,7 @@ impl FromStr for Since {
 }
 
 /// Whole units, up to a century: more is a slip of the finger.
-fn span(text: &str) -> Option<Duration> {
+pub(super) fn span(text: &str) -> Option<Duration> {
     let (number, seconds) = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let total = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(*seconds)?;

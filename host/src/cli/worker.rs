@@ -65,9 +65,15 @@ pub(super) async fn serve(config: Config, admin: TcpListener, shutdown: Shutdown
     let endpoint = Admin { metrics, guests, breakers, worker: state.clone() };
     tracing::info!(address = %admin.local_addr()?, "serving /livez, /readyz and /metrics");
     let serving = tokio::spawn(endpoint.serve(admin));
-    let result = Worker { pipeline: Arc::new(pipeline), config: config.worker, retention: config.retention, state }
-        .run(shutdown)
-        .await;
+    let result = Worker {
+        pipeline: Arc::new(pipeline),
+        config: config.worker,
+        retention: config.retention,
+        sweep: config.sweep,
+        state,
+    }
+    .run(shutdown)
+    .await;
     serving.abort();
     result
 }

@@ -17,6 +17,7 @@ pub mod queue;
 pub mod releases;
 pub mod replay;
 pub mod rerun;
+pub mod sweep;
 pub mod workers;
 
 use std::{future::Future, sync::Arc, time::Duration};

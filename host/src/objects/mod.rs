@@ -6,6 +6,7 @@
 mod client;
 mod config;
 mod error;
+mod listing;
 mod sdk_error;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 pub use self::{
     config::ObjectsConfig,
     error::{Kind, ObjectsError, classify},
+    listing::{Listed, PAGE, Page},
 };
 
 /// GETs per read, the first included, where bodies break off. The deadline usually ends a bad hour sooner.

@@ -245,6 +245,44 @@ async fn deleting_what_is_not_there_is_success_and_a_missing_bucket_is_not() {
     assert_eq!(error.to_string(), "delete an object: 404 NoSuchBucket");
 }
 
+/// A page of a listing.
+fn listing(keys: &[&str], rest: &str) -> Reply {
+    let objects: String = keys
+        .iter()
+        .map(|key| {
+            format!("<Contents><Key>{key}</Key><LastModified>2026-03-04T09:30:00.000Z</LastModified><Size>1</Size></Contents>")
+        })
+        .collect();
+    response(200, &[], &format!("<ListBucketResult>{objects}{rest}</ListBucketResult>"))
+}
+
+#[tokio::test]
+async fn a_listing_goes_on_where_the_page_before_ended() {
+    let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t/1</NextContinuationToken>";
+    let (server, objects) =
+        scripted([listing(&["a", "b"], more), listing(&["c"], "<IsTruncated>false</IsTruncated>")]).await;
+    let first = objects.list("files", "users/", None).await.unwrap();
+    let keys: Vec<_> = first.objects.iter().map(|object| object.key.as_str()).collect();
+    assert_eq!((keys, first.next.as_deref()), (vec!["a", "b"], Some("t/1")));
+    let at = time::macros::datetime!(2026-03-04 09:30:00 UTC);
+    assert_eq!(first.objects[0].written_at, Some(at));
+    let second = objects.list("files", "users/", first.next.as_deref()).await.unwrap();
+    assert_eq!((second.objects.len(), second.next), (1, None));
+    let asked: Vec<_> = server.received().into_iter().map(|request| request.head).collect();
+    assert!(asked[0].starts_with("get /files/?list-type=2&prefix=users%2f "), "{}", asked[0]);
+    assert!(asked[1].contains("continuation-token=t%2f1"), "{}", asked[1]);
+}
+
+#[tokio::test]
+async fn half_a_listing_is_none() {
+    let endless = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
+    for (rest, next) in [("<IsTruncated>true</IsTruncated>", None), (endless, Some("t"))] {
+        let (_server, objects) = scripted([listing(&["a"], rest)]).await;
+        let error = objects.list("files", "users/", next).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Rejected, "{rest}");
+    }
+}
+
 #[test]
 fn a_wrong_clock_and_an_expired_token_are_transient() {
     for (status, code) in [(403, "RequestTimeTooSkewed"), (400, "ExpiredToken"), (400, "RequestTimeout")] {
@@ -277,7 +315,7 @@ fn every_http_status_of_the_object_store_has_one_class() {
 mod real {
     use assay_dev::{Keys, ObjectStore};
 
-    use super::*;
+    use super::{super::PAGE, *};
 
     async fn store(folder: &tempfile::TempDir) -> (ObjectStore, ObjectsConfig) {
         let store = ObjectStore::start(folder.path(), "files", Keys::random(), 0).await.unwrap();
@@ -304,6 +342,27 @@ mod real {
         objects.delete("files", "users/1/a b.txt").await.unwrap();
         objects.delete("files", "users/1/a b.txt").await.unwrap();
         assert_eq!(objects.read("files", "users/1/a b.txt", 1).await.unwrap_err().kind, Kind::NotFound);
+        store.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_listing_of_more_than_a_page_has_every_key_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, config) = store(&folder).await;
+        let written: Vec<_> = (0..PAGE + 2).map(|number| format!("users/{number:04}")).collect();
+        for key in &written {
+            let path = store.bucket().path(key);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        store.bucket().put("guests/none-of-these", "x").await.unwrap();
+        let objects = Objects::new(&config);
+        let first = objects.list("files", "users/", None).await.unwrap();
+        assert_eq!(first.objects.len(), PAGE);
+        let second = objects.list("files", "users/", first.next.as_deref()).await.unwrap();
+        assert_eq!(second.next, None);
+        let listed: Vec<_> = first.objects.into_iter().chain(second.objects).map(|object| object.key).collect();
+        assert_eq!(listed, written);
         store.stop().await;
     }
 

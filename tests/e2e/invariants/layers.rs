@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::source::{code, tokens};
 
 /// Every top-level module of the package `assay` and its layer; docs/architecture.md says what the layers are.
-pub const LAYERS: [(&str, u8); 33] = [
+pub const LAYERS: [(&str, u8); 34] = [
     ("admin", 4),
     ("cli", 4),
     ("config", 4),
@@ -25,6 +25,7 @@ pub const LAYERS: [(&str, u8); 33] = [
     ("retention", 2),
     ("shadow", 2),
     ("submission", 2),
+    ("sweep", 2),
     ("db", 1),
     ("guests", 1),
     ("llm", 1),
