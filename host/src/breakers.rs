@@ -17,7 +17,13 @@ use crate::{
 /// Every breaker of this worker. Cheap to clone; shared by the claim loop, the slots and the endpoints.
 #[derive(Clone, Debug)]
 pub struct Breakers {
-    state: Arc<Mutex<State>>,
+    // One pointer: every job in hand holds on to it.
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
     every: Duration,
     metrics: Metrics,
 }
@@ -55,12 +61,12 @@ impl Drop for Probe {
 impl Breakers {
     /// Closed breakers, which are probed `every` so often while they are open, jittered by a fifth.
     pub fn new(every: Duration, metrics: Metrics) -> Self {
-        Self { state: Arc::default(), every, metrics }
+        Self { shared: Arc::new(Shared { state: Mutex::default(), every, metrics }) }
     }
 
     /// Remembers that the guest of a digest asks for these models.
     pub fn needs(&self, digest: &str, models: impl IntoIterator<Item = Alias>) {
-        let mut state = self.state.lock();
+        let mut state = self.shared.state.lock();
         let known = state.needs.entry(digest.to_owned()).or_default();
         known.extend(models.into_iter().map(Dependency::Model));
     }
@@ -69,7 +75,7 @@ impl Breakers {
     /// forgotten. A release whose guest has asked for nothing yet counts as needing the default model.
     pub fn offer(&self, digests: &[String]) -> Offer {
         let now = Instant::now();
-        let mut state = self.state.lock();
+        let mut state = self.shared.state.lock();
         state.needs.retain(|digest, _| digests.contains(digest));
         let open: Vec<_> = state.breakers.iter().filter(|(_, breaker)| breaker.is_open()).collect();
         if open.iter().any(|(dependency, _)| **dependency == Dependency::Bucket) {
@@ -100,12 +106,12 @@ impl Breakers {
 
     /// Whether the dependency is not to be called.
     pub fn is_open(&self, dependency: &Dependency) -> bool {
-        self.state.lock().breakers.get(dependency).is_some_and(Breaker::is_open)
+        self.shared.state.lock().breakers.get(dependency).is_some_and(Breaker::is_open)
     }
 
     /// Whether a probe of the dependency is due.
     pub fn probe_is_due(&self, dependency: &Dependency) -> bool {
-        self.state.lock().breakers.get(dependency).is_some_and(|breaker| breaker.probe_is_due(Instant::now()))
+        self.shared.state.lock().breakers.get(dependency).is_some_and(|breaker| breaker.probe_is_due(Instant::now()))
     }
 
     /// Begins a probe.
@@ -120,7 +126,7 @@ impl Breakers {
     /// # Errors
     /// With the code that opened the breaker; the job is held, whatever the class of the code.
     pub fn admit(&self, dependency: &Dependency) -> Result<(), JobError> {
-        let state = self.state.lock();
+        let state = self.shared.state.lock();
         let Some(fault) = state.breakers.get(dependency).and_then(|breaker| breaker.faults().first()) else {
             return Ok(());
         };
@@ -156,7 +162,7 @@ impl Breakers {
     /// What is open, as operators see it.
     pub fn open(&self) -> Vec<OpenBreaker> {
         let now = Instant::now();
-        let state = self.state.lock();
+        let state = self.shared.state.lock();
         let open = state.breakers.iter().flat_map(|(dependency, breaker)| {
             let next = breaker.next_probe().map_or(0, |due| due.saturating_duration_since(now).as_secs());
             breaker.faults().iter().map(move |fault| OpenBreaker {
@@ -205,17 +211,17 @@ impl Breakers {
 
     fn show(&self, dependency: &str, reason: Reason, open: bool) {
         let labels = BreakerLabels { dependency: dependency.to_owned(), reason: reason.as_str() };
-        self.metrics.breakers_open.get_or_create(&labels).set(i64::from(open));
+        self.shared.metrics.breakers_open.get_or_create(&labels).set(i64::from(open));
     }
 
     fn with<T>(&self, dependency: &Dependency, change: impl FnOnce(&mut Breaker) -> T) -> T {
-        let mut state = self.state.lock();
+        let mut state = self.shared.state.lock();
         change(state.breakers.entry(dependency.clone()).or_default())
     }
 
     /// Workers that met the same outage are not to probe as one.
     fn wait(&self) -> Duration {
-        self.every.mul_f64(rand::random_range(0.8..1.2))
+        self.shared.every.mul_f64(rand::random_range(0.8..1.2))
     }
 }
 

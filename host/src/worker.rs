@@ -307,7 +307,13 @@ fn fleet_entry(guests: &Guests) -> serde_json::Value {
 }
 
 /// One job in one slot.
-async fn run(pipeline: Arc<Pipeline>, claim: Claim, probe: Option<Probe>, held: crate::held::Held, shadows: Arc<Shadows>) {
+async fn run(
+    pipeline: Arc<Pipeline>,
+    claim: Claim,
+    probe: Option<Probe>,
+    held: crate::held::Held,
+    shadows: Arc<Shadows>,
+) {
     let started = Instant::now();
     tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
     let mut job = Run::new(&claim);
