@@ -134,6 +134,8 @@ codes! {
     DbUpdateFailed = "db_update_failed", Retry;
     /// The worker died with the job in hand, as often as the job has attempts.
     WorkerLost = "worker_lost", Fail;
+    /// Somebody asked for the job's end.
+    Cancelled = "cancelled", Fail;
 }
 
 impl fmt::Display for Code {
@@ -161,6 +163,8 @@ pub enum Step {
     WriteReport,
     /// The transaction that finalizes file and job.
     Settle,
+    /// Cut short by a request to cancel, wherever the run was.
+    Cancel,
 }
 
 impl Step {
@@ -175,6 +179,7 @@ impl Step {
             Self::Verify => "verify",
             Self::WriteReport => "write_report",
             Self::Settle => "settle",
+            Self::Cancel => "cancel",
         }
     }
 }

@@ -92,7 +92,8 @@ pub const fn is_fault(code: Code) -> bool {
         | Code::SchemaValidationFailed
         | Code::S3WriteFailed
         | Code::DbUpdateFailed
-        | Code::WorkerLost => false,
+        | Code::WorkerLost
+        | Code::Cancelled => false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{Database, DbError, queue},
+    db::{Database, DbError, Listener, queue},
     held::HeldClaims,
     metrics::Metrics,
 };
@@ -42,7 +42,8 @@ impl Heartbeat {
         last_beat.elapsed() < self.every * 2
     }
 
-    /// Starts the thread. It beats until `stop`, then tells the fleet that the worker is gone.
+    /// Starts the thread. It beats until `stop`, then tells the fleet that the worker is gone. Where `listener` hears of a request to
+    /// cancel, it beats at once: the beat brings the request back, also one that was not heard of.
     ///
     /// # Errors
     /// When the operating system gives no thread.
@@ -52,12 +53,13 @@ impl Heartbeat {
         held: HeldClaims,
         told: impl Fn() -> queue::Told + Send + 'static,
         metrics: Metrics,
+        listener: Listener,
         stop: CancellationToken,
     ) -> std::io::Result<thread::JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name("assay-heartbeat".to_owned())
-            .spawn(move || runtime.block_on(self.run(&database, &held, &told, &metrics, &stop)))
+            .spawn(move || runtime.block_on(self.run(&database, &held, &told, &metrics, &listener, &stop)))
     }
 
     async fn run(
@@ -66,15 +68,26 @@ impl Heartbeat {
         held: &HeldClaims,
         told: &(impl Fn() -> queue::Told + Send),
         metrics: &Metrics,
+        listener: &Listener,
         stop: &CancellationToken,
     ) {
         let mut connection = None;
         let mut next_beat = Instant::now();
+        // Interest first, beat second: a request that is heard of during a beat brings about the next one.
+        let mut requested = std::pin::pin!(listener.cancel_requested());
+        requested.as_mut().enable();
         loop {
             let wake = held.next_fence().map_or(next_beat, |fence| fence.min(next_beat));
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep_until(wake.into()) => {}
+                () = &mut requested => {
+                    requested.set(listener.cancel_requested());
+                    requested.as_mut().enable();
+                    if !held.leases().is_empty() {
+                        next_beat = Instant::now();
+                    }
+                }
             }
             fence(held, metrics);
             if Instant::now() < next_beat {

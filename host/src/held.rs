@@ -1,10 +1,6 @@
 //! The claims that this worker holds: what the heartbeat renews, and how a run learns that it must stop.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -65,19 +61,23 @@ impl HeldClaims {
         *self.beat.lock() = Some(sent);
     }
 
-    /// Takes over the answer of a beat: `kept` are renewed, the rest of `asked` is lost. Tells how many were lost.
-    pub fn renewed(&self, asked: &[Lease], kept: &HashSet<JobId>, trusted_until: Instant) -> usize {
+    /// Takes over the answer of a beat: `kept` are renewed, and where somebody has asked for it, cancelled; the rest of `asked` is
+    /// lost. Tells how many were lost.
+    pub fn renewed(&self, asked: &[Lease], kept: &HashMap<JobId, bool>, trusted_until: Instant) -> usize {
         let mut claims = self.claims.lock();
         let mut lost = 0;
         for lease in asked {
             let Some(entry) = claims.get_mut(&lease.job).filter(|entry| entry.lease == *lease) else {
                 continue;
             };
-            if kept.contains(&lease.job) {
-                entry.trusted_until = trusted_until;
-            } else {
+            let Some(cancel) = kept.get(&lease.job) else {
                 lost += 1;
                 entry.interrupt.send_replace(Some(Interruption::Lost));
+                continue;
+            };
+            entry.trusted_until = trusted_until;
+            if *cancel {
+                entry.interrupt_first(Interruption::Cancelled);
             }
         }
         lost
@@ -105,12 +105,19 @@ impl HeldClaims {
     /// Tells every run to stop, because the worker does.
     pub fn interrupt_all(&self) {
         for entry in self.claims.lock().values() {
-            entry.interrupt.send_if_modified(|reason| {
-                let first = reason.is_none();
-                reason.get_or_insert(Interruption::Stopping);
-                first
-            });
+            entry.interrupt_first(Interruption::Stopping);
         }
+    }
+}
+
+impl Entry {
+    /// Tells the run to stop, unless it was told so before.
+    fn interrupt_first(&self, why: Interruption) {
+        self.interrupt.send_if_modified(|reason| {
+            let first = reason.is_none();
+            reason.get_or_insert(why);
+            first
+        });
     }
 }
 
@@ -156,9 +163,22 @@ mod tests {
         let (mine, theirs) = (lease(), lease());
         let until = Instant::now() + Duration::from_secs(30);
         let (kept, gone) = (claims.hold(mine, until), claims.hold(theirs, until));
-        assert_eq!(claims.renewed(&[mine, theirs], &HashSet::from([mine.job]), until), 1);
+        assert_eq!(claims.renewed(&[mine, theirs], &HashMap::from([(mine.job, false)]), until), 1);
         assert_eq!(gone.interrupted().await, Interruption::Lost);
         assert!(kept.interrupted.borrow().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_a_beat_brings_back_with_a_request_to_cancel_is_cancelled_and_its_lease_renewed() {
+        let claims = HeldClaims::default();
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(30));
+        let lease = lease();
+        let held = claims.hold(lease, now);
+        assert_eq!(claims.renewed(&[lease], &HashMap::from([(lease.job, true)]), later), 0);
+        assert_eq!(held.interrupted().await, Interruption::Cancelled);
+        claims.interrupt_all();
+        assert_eq!(held.interrupted().await, Interruption::Cancelled, "a stop changes nothing about it");
+        assert_eq!(held.begin_settlement(), later);
     }
 
     #[tokio::test]

@@ -301,4 +301,6 @@ pub enum Interruption {
     Lost,
     /// The worker stops: the claim is given back.
     Stopping,
+    /// Somebody asked for the job's end: it fails.
+    Cancelled,
 }

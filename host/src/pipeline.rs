@@ -85,6 +85,9 @@ impl Pipeline {
         match result {
             Ok(()) => Ending::Settle(Settlement::succeeded(run.finished(), run.spent).into()),
             Err(Failed::Interrupted(Interruption::Stopping)) => Ending::Settle(Settlement::released(run.spent).into()),
+            Err(Failed::Interrupted(Interruption::Cancelled)) => {
+                Ending::Settle(Box::pin(self.cancelled(run)).await.into())
+            }
             Err(Failed::Interrupted(Interruption::Lost)) => Ending::Lost,
             Err(Failed::Job { step, error }) => Ending::Settle(Box::pin(self.failed(run, step, error)).await.into()),
         }
@@ -201,6 +204,12 @@ impl Pipeline {
                 Settlement::failed(failure, result, run.spent)
             }
         }
+    }
+
+    /// The end of a job that somebody asked for; its answers are kept as at any other end.
+    pub async fn cancelled(&self, run: &mut Run<'_>) -> Settlement {
+        let error = JobError::new(Code::Cancelled, "cancel the job: somebody asked for its end");
+        self.failed(run, Step::Cancel, error).await
     }
 
     /// Deletes the report of a run that was settled as anything but a success, so that no row can come to point at it.

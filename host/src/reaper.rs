@@ -38,6 +38,7 @@ impl Reaper {
             }
             // A worker may die with more jobs than one statement takes.
             while settle(database.reap_expired().await, &metrics) >= BATCH {}
+            while settle(database.reap_cancelled().await, &metrics) >= BATCH {}
             // A fleet that was just started does not know yet what it will serve.
             // And a version whose file is there but does not load waits for the operator.
             if started.elapsed() >= self.version_patience && guests.not_loaded().is_empty() {
@@ -74,6 +75,9 @@ fn settle(reaped: Result<Vec<Reaped>, DbError>, metrics: &Metrics) -> usize {
                 code = "worker_lost",
                 "ended a job that lost its worker at every attempt"
             ),
+            Rescue::Cancelled => {
+                tracing::warn!(job.id = job, file.id = file, code = "cancelled", "ended a job that was to be cancelled")
+            }
             Rescue::VersionUnknown => tracing::error!(
                 job.id = job,
                 file.id = file,

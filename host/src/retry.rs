@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Class;
+use crate::error::{Class, Code};
 
 /// The times between attempts. Source of the defaults: docs/adr/0003-retry-policy-and-hold.md.
 #[derive(Clone, Debug)]
@@ -86,6 +86,58 @@ impl RetryPolicy {
         let spread = wait.mul_f64(1.0 + self.jitter * (2.0 * dice - 1.0));
         spread.max(floor.mul_f64(1.0 + self.jitter * dice))
     }
+}
+
+/// Whether a job that failed with this code begins its next life without its answers, and on what its channel runs then.
+///
+/// These are rejections: what the answers are, or what the guest makes of them, was refused, and with the same answers on the same
+/// guest it would be refused again. Whatever else ended a job is no fault of its answers; they were paid for, and they stay.
+pub const fn starts_afresh(code: Code) -> bool {
+    match code {
+        Code::SchemaValidationFailed
+        | Code::ReportInvalid
+        | Code::GuestTrap
+        | Code::GuestBadOutput
+        | Code::GuestNondeterministic
+        | Code::LlmOutputTruncated
+        | Code::LlmRefused
+        | Code::LlmContentFiltered => true,
+        // A limit, a key, a model or a file can be changed, and then the job goes on where it stopped.
+        Code::VersionNotAvailable
+        | Code::GuestLoadFailed
+        | Code::S3ReadFailed
+        | Code::S3AccessDenied
+        | Code::S3ConfigError
+        | Code::TranscriptNotFound
+        | Code::TranscriptEmpty
+        | Code::TranscriptInvalidEncoding
+        | Code::TranscriptTooLarge
+        | Code::GuestTimeout
+        | Code::GuestOutOfMemory
+        | Code::GuestLimitExceeded
+        | Code::LlmNetworkError
+        | Code::LlmTimeout
+        | Code::LlmConflict
+        | Code::LlmRateLimited
+        | Code::LlmQuotaExhausted
+        | Code::LlmProvider5xx
+        | Code::LlmAuthFailed
+        | Code::LlmModelNotFound
+        | Code::LlmContextTooLong
+        | Code::LlmRequestRejected
+        | Code::LlmBadEnvelope
+        | Code::LlmAnswerTooLarge
+        | Code::JournalUnreadable
+        | Code::S3WriteFailed
+        | Code::DbUpdateFailed
+        | Code::WorkerLost
+        | Code::Cancelled => false,
+    }
+}
+
+/// The codes of [`starts_afresh`], as they are stored.
+pub fn afresh_codes() -> Vec<String> {
+    Code::ALL.iter().filter(|code| starts_afresh(**code)).map(|code| code.as_str().to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ enum Written {
     Done,
     /// The claim was lost before.
     Lost,
+    /// The job must not wait for another run: somebody has asked for its end.
+    CancelRequested,
     /// The database will not take it.
     Refused(DbError),
     /// There was no answer until the claim could not be trusted any more.
@@ -31,8 +33,8 @@ enum Written {
 /// Settles a claim and tells which outcome was written; nothing where the claim was lost or the answer never came.
 ///
 /// Ambiguous answers are resolved by reading back. Where a success is refused, the failure is settled under the same
-/// token. Only when a settlement that is no success touched its row can a success not commit any more, and only then is
-/// the report deleted.
+/// token; where somebody has asked for the job's end, it ends instead of waiting. Only when a settlement that is no success touched
+/// its row can a success not commit any more, and only then is the report deleted.
 pub async fn settle(
     pipeline: &Pipeline,
     run: &mut Run<'_>,
@@ -41,7 +43,7 @@ pub async fn settle(
 ) -> Option<Settlement> {
     let lease = run.claim.lease;
     let outcome = settlement.outcome;
-    let settled = match write(pipeline, lease, &settlement, trusted_until).await {
+    let mut settled = match write(pipeline, lease, &settlement, trusted_until).await {
         Written::Refused(error) if outcome == Outcome::Succeeded => {
             tracing::error!(%error, outcome = outcome.as_str(), "settle the job");
             let failure = pipeline.failed(run, Step::Settle, error.into()).await;
@@ -49,6 +51,10 @@ pub async fn settle(
         }
         written => (written, settlement),
     };
+    if matches!(settled.0, Written::CancelRequested) {
+        let cancelled = pipeline.cancelled(run).await;
+        settled = (write(pipeline, lease, &cancelled, trusted_until).await, cancelled);
+    }
     match settled {
         (Written::Done, settlement) => {
             if settlement.outcome != Outcome::Succeeded {
@@ -56,7 +62,8 @@ pub async fn settle(
             }
             Some(settlement)
         }
-        (Written::Lost, settlement) => {
+        // An end is written whoever asks for another one, so there is no second request.
+        (Written::Lost | Written::CancelRequested, settlement) => {
             pipeline.metrics.lost_leases.inc();
             let outcome = settlement.outcome.as_str();
             tracing::warn!(outcome, "the job was not settled: its claim is lost");
@@ -89,6 +96,7 @@ async fn write(pipeline: &Pipeline, lease: Lease, settlement: &Settlement, trust
                 };
             }
             Ok(Settled::Lost) => return Written::Lost,
+            Ok(Settled::CancelRequested) => return Written::CancelRequested,
             Err(error @ (DbError::Refused(_) | DbError::Row(_) | DbError::Migration(_))) => {
                 return Written::Refused(error);
             }

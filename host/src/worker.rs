@@ -19,7 +19,7 @@ use crate::{
     breakers::Probe,
     canaries::Canaries,
     db::{Listener, queue},
-    error::Class,
+    error::{Class, Code},
     guests::Guests,
     heartbeat::Heartbeat,
     held::HeldClaims,
@@ -91,14 +91,15 @@ impl Worker {
             slots: self.config.concurrency,
         };
         let (guests, breakers) = (self.pipeline.guests.clone(), self.pipeline.breakers.clone());
+        let (listener, listening) = Listener::start(self.pipeline.database.clone(), background.clone());
         let beating = heartbeat.clone().start(
             self.pipeline.database.clone(),
             held.clone(),
             move || queue::Told { releases: fleet_entry(&guests), breakers: serde_json::json!(breakers.open()) },
             self.pipeline.metrics.clone(),
+            listener.clone(),
             background.clone(),
         )?;
-        let (listener, listening) = Listener::start(self.pipeline.database.clone(), background.clone());
         let reaper = Reaper { every: self.config.reap, version_patience: self.config.version_patience };
         let reaping = tokio::spawn(reaper.run(
             self.pipeline.database.clone(),
@@ -364,6 +365,10 @@ fn record(pipeline: &Pipeline, settled: &Settlement, elapsed: Duration) {
                 duration_ms,
                 "job held: the operator has to act, see docs/errors.md"
             );
+        }
+        // Somebody asked for it.
+        crate::job::Outcome::Failed if failure.code == Code::Cancelled => {
+            tracing::warn!(outcome, code, step, error, duration_ms, "job settled")
         }
         crate::job::Outcome::Failed => {
             tracing::error!(outcome, code, step, error, duration_ms, "job settled")

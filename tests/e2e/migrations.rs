@@ -45,8 +45,8 @@ async fn migrations_go_up_down_and_up_again_from_empty() {
 async fn migrations_go_down_and_up_again_one_by_one() {
     let database = TestDatabase::empty().await;
     migrate(&database, &[]).await;
-    let mut shapes = vec![(6, shape(&database).await)];
-    for version in (1..6).rev() {
+    let mut shapes = vec![(7, shape(&database).await)];
+    for version in (1..7).rev() {
         migrate(&database, &["--to", &version.to_string()]).await;
         shapes.push((version, shape(&database).await));
     }

@@ -24,6 +24,12 @@ async fn env_as(world: &World, env: &Env, role: &str) -> (Env, String) {
     (with(env.clone(), &[("DATABASE_URL", &format!("{url}{and}options[role]={name}"))]), name)
 }
 
+/// Runs `assay …`, which has to succeed.
+async fn operate(env: &Env, arguments: &[&str]) {
+    let mut process = AssayProcess::spawn(arguments, env);
+    assert!(process.wait().await.success(), "{arguments:?}: {:?}", process.stderr());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rights_that_the_page_grants_are_enough() {
     let (world, env) = world().await;
@@ -35,6 +41,7 @@ async fn the_rights_that_the_page_grants_are_enough() {
         assert!(process.wait().await.success(), "{:?}", process.stderr());
     }
     let (as_releaser, releaser_role) = env_as(&world, &env, "assay_releaser").await;
+    let (as_operator, operator_role) = env_as(&world, &env, "assay_operator").await;
     publish(&world, &as_releaser, "stable", &WatGuest::new("stable")).await;
     publish(&world, &as_releaser, "other", &WatGuest::new("other")).await;
     publish(&world, &as_releaser, "trap", &hostile::rejects().prompt_version("trap").advance("(unreachable)")).await;
@@ -51,7 +58,12 @@ async fn the_rights_that_the_page_grants_are_enough() {
         ],
     );
     let running = worker(&as_worker).await;
+    operate(&as_operator, &["queue", "pause"]).await;
     let id = world.enqueue(TRANSCRIPT).await;
+    let cancelled = world.enqueue(TRANSCRIPT).await;
+    operate(&as_operator, &["jobs", "cancel", &cancelled.to_string()]).await;
+    operate(&as_operator, &["jobs", "retry", &cancelled.to_string()]).await;
+    operate(&as_operator, &["queue", "resume"]).await;
     world.wait_for_status(id, "succeeded").await;
     world
         .wait_until("the shadow", async || {
@@ -82,7 +94,7 @@ async fn the_rights_that_the_page_grants_are_enough() {
         running.stderr()
     );
     drop(running);
-    for role in [worker_role, releaser_role, replayer_role, sweeper_role] {
+    for role in [worker_role, releaser_role, replayer_role, sweeper_role, operator_role] {
         let sql = format!("drop owned by {role}; drop role {role}");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database.pool()).await.expect("the role goes");
     }

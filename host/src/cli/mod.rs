@@ -1,5 +1,6 @@
 //! The command line: parses, builds every concrete thing, runs. One file per command.
 
+mod audit;
 mod check;
 mod compile;
 mod database;
@@ -12,8 +13,12 @@ mod exit;
 mod guest;
 #[cfg(test)]
 mod help;
+mod ids;
+mod jobs;
 mod migrate;
 mod output;
+mod queue;
+mod rate;
 mod reindent;
 mod release;
 mod replay;
@@ -77,6 +82,8 @@ enum Command {
     Status(status::Arguments),
     Report(report::Arguments),
     Rerun(rerun::Arguments),
+    Jobs(jobs::Arguments),
+    Queue(queue::Arguments),
     Check(check::Arguments),
     Guest(guest::Arguments),
     Release(release::Arguments),
@@ -102,6 +109,8 @@ impl Command {
             Self::Migrate(_)
             | Self::Submit(_)
             | Self::Rerun(_)
+            | Self::Jobs(_)
+            | Self::Queue(_)
             | Self::Release(_)
             | Self::Replay(_)
             | Self::Compile => Some("warn"),
@@ -145,6 +154,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Command::Status(arguments) => status::run(arguments, vars).await,
             Command::Report(arguments) => report::run(arguments, vars).await,
             Command::Rerun(arguments) => rerun::run(arguments, vars).await,
+            Command::Jobs(arguments) => jobs::run(arguments, vars).await,
+            Command::Queue(arguments) => queue::run(arguments, values).await,
             Command::Check(arguments) => check::run(arguments, values).await,
             Command::Guest(arguments) => guest::run(arguments, values).await,
             Command::Release(arguments) => release::run(arguments, values).await,

@@ -1,8 +1,12 @@
 //! What commands print: tables, times, and text that came from elsewhere.
 
-use std::io::{ErrorKind, Write};
+use std::{
+    io::{ErrorKind, Write},
+    time::Duration,
+};
 
 use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use time::{OffsetDateTime, macros::format_description};
 
@@ -62,6 +66,14 @@ pub(super) fn instant(at: OffsetDateTime) -> String {
     at.to_offset(time::UtcOffset::UTC)
         .format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC"))
         .unwrap_or_default()
+}
+
+/// How far a long command is, on a terminal only.
+pub(super) fn bar(template: &str, length: Option<u64>) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("a constant template parses");
+    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }
 
 #[cfg(test)]

@@ -1,19 +1,23 @@
 //! `assay rerun`: files that succeeded get a new life on what their channel runs now.
 
 mod choice;
-mod rate;
 mod told;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use choice::{Choice, Named};
-use indicatif::{ProgressBar, ProgressStyle};
-use rate::Rate;
+use choice::Choice;
 use time::OffsetDateTime;
 use told::{Fleet, Outcome, Refused, Tally};
 
-use super::{database, exit::Failure, output, since::Since};
+use super::{
+    database,
+    exit::Failure,
+    ids::{self, Named},
+    output::{self, bar},
+    rate::Rate,
+    since::Since,
+};
 use crate::{
     db::{
         Database, DatabaseConfig, DbError,
@@ -68,14 +72,14 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let config = DatabaseConfig::load(&mut vars);
     vars.finish()?;
-    let named = Choice::read(&arguments.files, std::io::stdin().lock())?;
+    let named = ids::read(&arguments.files, std::io::stdin().lock())?;
     let database = database::open(config).await?;
     let began = database.clock().await.context("ask the database for its time")?;
     let choice = if arguments.files.is_empty() {
         let since = arguments.since.map(|since| since.instant(began));
         Choice::Selected(Selection { prompt_version: arguments.prompt_version.clone(), since })
     } else {
-        named
+        Choice::Files(named.into_iter().map(FileId).collect())
     };
     let mut rerun = Rerun { database, choice, began, gap: arguments.rate.map_or(0.0, |rate| rate.gap) };
 
@@ -173,9 +177,12 @@ impl Rerun {
                 break;
             }
             let batch: Vec<_> = files.iter().map(|candidate| FileId(candidate.file)).collect();
-            let pace = Pace { began: self.began, gap: self.gap, before: outcome.files, priority };
-            let renewed =
-                self.database.renew(&batch, &pace).await.map_err(|error| interrupted(error, outcome.files))?;
+            let pace = Pace { began: self.began, gap: self.gap, before: outcome.files };
+            let renewed = self
+                .database
+                .renew(&batch, &pace, priority)
+                .await
+                .map_err(|error| interrupted(error, outcome.files))?;
             self.left(&batch, &renewed, outcome).await?;
             outcome.files += renewed.len() as u64;
             outcome.last_begins_at = renewed.iter().map(|one| one.begins_at).chain(outcome.last_begins_at).max();
@@ -208,12 +215,4 @@ fn interrupted(error: DbError, renewed: u64) -> anyhow::Error {
     anyhow!(error).context(format!(
         "{renewed} files got a new life, and {batch}; run it again, what waits or runs already is left as it is"
     ))
-}
-
-/// indicatif draws on a terminal only.
-fn bar(template: &str, length: Option<u64>) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).expect("a constant template parses");
-    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(120));
-    bar
 }

@@ -1,15 +1,16 @@
-//! `assay status`: the queue and its workers, or one file with its attempts.
+//! `assay status`: the queue, what is paused of it and its workers, or one file with its attempts.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 
-use super::{database, exit::Failure, output};
+use super::{database, exit::Failure, output, queue};
 use crate::{
     db::{
         DatabaseConfig,
         files::{FileStatus, QueueDepth},
+        pauses::Pause,
         workers::WorkerRow,
     },
     job::FileId,
@@ -34,10 +35,11 @@ pub struct Arguments {
     json: bool,
 }
 
-/// The queue and who works on it.
+/// The queue, what is held back, and who works on it.
 #[derive(Debug, Serialize)]
 struct Overview {
     queue: Vec<QueueDepth>,
+    paused: Vec<Pause>,
     workers: Vec<WorkerRow>,
 }
 
@@ -61,6 +63,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     }
     let overview = Overview {
         queue: complete(database.queue_depth().await.context("look at the queue")?),
+        paused: database.pauses().await.context("look at what is paused")?,
         workers: database.live_workers().await.context("look at the workers")?,
     };
     if arguments.json {
@@ -99,6 +102,10 @@ fn render_overview(overview: &Overview) -> String {
     });
     let mut text = output::table(&["QUEUE", "JOBS", "DUE", "OLDEST DUE"], queue.collect(), &[1, 2, 3]);
     text.push('\n');
+    if !overview.paused.is_empty() {
+        text += &queue::table(&overview.paused);
+        text.push('\n');
+    }
     if overview.workers.is_empty() {
         text.push_str("no worker has been heard of within the last minute\n");
         return text;
@@ -319,13 +326,23 @@ pub(super) mod tests {
         insta::assert_snapshot!("status_of_a_file_that_waits", render_file(&state));
     }
 
+    fn pause(channel: Option<&str>, reason: &str) -> Pause {
+        Pause {
+            channel: channel.map(str::to_owned),
+            paused_at: datetime!(2026-03-04 09:00:00 UTC),
+            actor: "anna".to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
     #[test]
-    fn the_overview_shows_every_state_and_what_each_worker_serves() {
+    fn the_overview_shows_every_state_what_is_paused_and_what_each_worker_serves() {
         let overview = Overview {
             queue: complete(vec![
                 QueueDepth { status: "succeeded".to_owned(), jobs: 1200, due: 0, oldest_due_seconds: None },
                 QueueDepth { status: "queued".to_owned(), jobs: 12, due: 3, oldest_due_seconds: Some(250.0) },
             ]),
+            paused: vec![pause(None, "the provider is down"), pause(Some("batch"), "")],
             workers: vec![WorkerRow {
                 id: "host-7-af".to_owned(),
                 version: "0.1.0".to_owned(),
@@ -369,13 +386,13 @@ pub(super) mod tests {
         };
         let expired = crate::error::Code::LlmAuthFailed;
         let workers = ["a", "b"].map(|id| worker(id, vec![breaker(expired, if id == "a" { 130 } else { 20 })]));
-        let overview = Overview { queue: complete(Vec::new()), workers: workers.into() };
+        let overview = Overview { queue: complete(Vec::new()), paused: Vec::new(), workers: workers.into() };
         insta::assert_snapshot!("status_of_a_brown_out", render_overview(&overview));
     }
 
     #[test]
     fn an_overview_without_a_worker_says_so() {
-        let overview = Overview { queue: complete(Vec::new()), workers: Vec::new() };
+        let overview = Overview { queue: complete(Vec::new()), paused: Vec::new(), workers: Vec::new() };
         insta::assert_snapshot!("status_without_a_worker", render_overview(&overview));
     }
 }

@@ -11,10 +11,6 @@ use crate::db::{Database, DbError};
 pub struct OldAnswer {
     /// Its job.
     pub job: Uuid,
-    /// The life of the job that received it.
-    pub life: i32,
-    /// Its place among the answers of that life.
-    pub ordinal: i32,
     /// Where its bytes are.
     pub bucket: String,
     /// Their key.
@@ -23,7 +19,8 @@ pub struct OldAnswer {
 
 impl Database {
     /// Answers that are older than `age`, and where `of_successes` those of jobs that succeeded, the oldest first but for `stuck`
-    /// ones, which could not be deleted. What a live job may come back to is not among them.
+    /// ones, which could not be deleted. What a live job may come back to is not among them: its own answers, and those that it has
+    /// from the life before, under whose key two rows stand.
     ///
     /// # Errors
     /// [`DbError`].
@@ -38,12 +35,14 @@ impl Database {
             sqlx::query_as!(
                 OldAnswer,
                 r#"
-                select a.job_id as job, a.life, a.ordinal, f.storage_bucket as bucket, a.key
+                select a.job_id as job, f.storage_bucket as bucket, a.key
                   from job_answers a
                   join processing_jobs j on j.id = a.job_id
                   join files f on f.id = j.file_id
                  where (a.received_at < now() - make_interval(secs => $1) or ($2 and j.status = 'succeeded'))
-                   and not (j.status in ('queued', 'processing') and a.life = j.life)
+                   and not (j.status in ('queued', 'processing')
+                            and exists (select from job_answers live
+                                         where live.job_id = a.job_id and live.life = j.life and live.key = a.key))
                  order by a.received_at, a.job_id, a.life, a.ordinal
                 offset $4
                  limit $3
@@ -59,26 +58,23 @@ impl Database {
         .await
     }
 
-    /// Forgets answers whose bytes are gone; how many they were, without those that another worker has forgotten.
+    /// Forgets answers whose bytes are gone, in every life that has them: one that began meanwhile asks again. Gives how many rows they
+    /// were, without those that another worker has forgotten.
     ///
     /// # Errors
     /// [`DbError`]; forgetting again is harmless.
     pub async fn forget_answers(&self, gone: &[OldAnswer]) -> Result<u64, DbError> {
         let jobs: Vec<_> = gone.iter().map(|answer| answer.job).collect();
-        let lives: Vec<_> = gone.iter().map(|answer| answer.life).collect();
-        let ordinals: Vec<_> = gone.iter().map(|answer| answer.ordinal).collect();
         let keys: Vec<_> = gone.iter().map(|answer| answer.key.clone()).collect();
         let done = self
             .run(async |db| {
                 sqlx::query!(
                     r#"
                 delete from job_answers a
-                 using unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[]) as gone (job, life, ordinal, key)
-                 where a.job_id = gone.job and a.life = gone.life and a.ordinal = gone.ordinal and a.key = gone.key
+                 using unnest($1::uuid[], $2::text[]) as gone (job, key)
+                 where a.job_id = gone.job and a.key = gone.key
                 "#,
                     &jobs,
-                    &lives,
-                    &ordinals,
                     &keys,
                 )
                 .execute(db)

@@ -10,6 +10,7 @@ use crate::db::{Database, DbError, within};
 
 const JOBS: &str = "assay_jobs";
 const RELEASES: &str = "assay_releases";
+const CANCELS: &str = "assay_cancels";
 /// What the listener sends itself to learn whether notifications arrive. Workers of a fleet ignore each other's.
 const PROBE: &str = "assay_probe";
 /// A half-open connection or a pooler that swallows LISTEN is found out within this time.
@@ -28,6 +29,7 @@ pub struct Listener {
 struct Wake {
     jobs: Notify,
     releases: Notify,
+    cancels: Notify,
 }
 
 impl Wake {
@@ -35,6 +37,7 @@ impl Wake {
         match channel {
             JOBS => self.jobs.notify_waiters(),
             RELEASES => self.releases.notify_waiters(),
+            CANCELS => self.cancels.notify_waiters(),
             _ => {}
         }
     }
@@ -63,6 +66,11 @@ impl Listener {
     pub fn releases_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wake.releases.notified()
     }
+
+    /// As [`Self::woken`], when somebody has asked for the end of a job that is in hand somewhere.
+    pub fn cancel_requested(&self) -> tokio::sync::futures::Notified<'_> {
+        self.wake.cancels.notified()
+    }
 }
 
 async fn listen(database: Database, wake: Arc<Wake>, stop: CancellationToken) {
@@ -87,10 +95,11 @@ async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result
     let mut prober = database.connect().await?;
     let mut listener = database.listener().await?;
     let probe = format!("{:032x}", rand::random::<u128>());
-    within(database.config.timeout, listener.listen_all([JOBS, RELEASES, PROBE])).await?;
+    within(database.config.timeout, listener.listen_all([JOBS, RELEASES, CANCELS, PROBE])).await?;
     // Whatever arrived while nobody listened is found by looking.
     wake.heard(JOBS);
     wake.heard(RELEASES);
+    wake.heard(CANCELS);
     let mut heard_once = false;
     loop {
         match timeout(PROBE_EVERY, listener.try_recv()).await {

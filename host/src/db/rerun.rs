@@ -44,17 +44,15 @@ pub struct Page {
     pub last: Option<FileId>,
 }
 
-/// When new lives begin, and what they yield to.
+/// When new lives begin.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// When the rerun began: what was finished later stays, so that no command renews a file twice.
+    /// When the command began: what has ended later stays, so that no command gives a file two of them.
     pub began: OffsetDateTime,
     /// Seconds between the beginnings of two lives.
     pub gap: f64,
     /// Lives that this command has begun already.
     pub before: u64,
-    /// The greater, the sooner.
-    pub priority: i32,
 }
 
 /// A file whose job begins anew.
@@ -144,11 +142,12 @@ impl Database {
     }
 
     /// Gives each of the files a new life that succeeded, with its job, and is nobody else's by now; the others stay as they
-    /// are. It keeps its channel and names no prompt version. One statement: all of them, or none.
+    /// are. It keeps its channel and names no prompt version; the greater its `priority`, the sooner it is claimed. One statement: all
+    /// of them, or none.
     ///
     /// # Errors
     /// [`DbError`]; doing it again is safe, because who has a new life is left as it is.
-    pub async fn renew(&self, files: &[FileId], pace: &Pace) -> Result<Vec<Renewed>, DbError> {
+    pub async fn renew(&self, files: &[FileId], pace: &Pace, priority: i32) -> Result<Vec<Renewed>, DbError> {
         let ids: Vec<Uuid> = files.iter().map(|file| file.0).collect();
         self.run(async |db| {
             sqlx::query_as!(
@@ -185,7 +184,7 @@ impl Database {
                 pace.began,
                 pace.gap,
                 i64::try_from(pace.before).unwrap_or(i64::MAX),
-                pace.priority,
+                priority,
             )
             .fetch_all(db)
             .await

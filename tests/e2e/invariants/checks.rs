@@ -52,8 +52,9 @@ pub fn writes_state(sql: &str) -> bool {
 
 /// Whether a write expects a status: as a condition, for setting one is no fence.
 pub fn is_fenced(sql: &str) -> bool {
-    conditions(sql)
-        .any(|condition| condition.contains("status = 'processing'") || condition.contains("status = 'queued'"))
+    conditions(sql).any(|condition| {
+        ["processing", "queued", "failed"].iter().any(|it| condition.contains(&format!("status = '{it}'")))
+    })
 }
 
 /// Whether a write of a claim names the claim's token, as a condition.

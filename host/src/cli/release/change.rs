@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 
-use super::{Audit, find, name, open, runs};
+use super::{find, name, open, runs};
 use crate::{
     channel::{self, Change, Refusal},
-    cli::{exit::Failure, output},
+    cli::{audit::Audit, exit::Failure, output},
     db::{
         Database, DbError,
         releases::{By, Changed, ReleaseRow},

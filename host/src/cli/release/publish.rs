@@ -7,9 +7,9 @@ use assay_runtime::build::{Stamp, toolchain};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Audit, open, short};
+use super::{open, short};
 use crate::{
-    cli::{exit::Failure, guest, output},
+    cli::{audit::Audit, exit::Failure, guest, output},
     db::{
         DatabaseConfig,
         releases::{By, NewRelease},

@@ -46,7 +46,7 @@ impl Refused {
             (Some("queued"), _) => "it waits to run already",
             (Some("processing"), _) => "it runs already",
             (Some("failed"), _) => {
-                "it failed; a rerun is for files that succeeded, and assay_enqueue gives any file a new life"
+                "it failed; a rerun is for files that succeeded, and `assay jobs retry` for those that failed"
             }
             (Some("succeeded"), _) if candidate.eligible => "somebody else was changing it; name it again",
             (Some("succeeded"), _) => "its report was made after this command began",
@@ -273,7 +273,7 @@ mod tests {
         it was never enqueued; a rerun is for files that succeeded
         it waits to run already
         it runs already
-        it failed; a rerun is for files that succeeded, and assay_enqueue gives any file a new life
+        it failed; a rerun is for files that succeeded, and `assay jobs retry` for those that failed
         its report was made after this command began
         somebody else was changing it; name it again
         ");

@@ -1,6 +1,6 @@
 //! Keeping claims alive: one batched statement per worker and beat, on a connection of its own.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
@@ -45,15 +45,16 @@ impl Database {
 }
 
 impl Heartbeat {
-    /// Renews the leases of `held` and tells which of them are still ours: a job that is not among them is lost.
+    /// Renews the leases of `held` and tells which of them are still ours: a job that is not among them is lost. Of each of ours
+    /// it tells whether somebody has asked for its end: in the same answer, so that no request is lost.
     ///
     /// Rows are locked in the order of their ids, as everybody does who locks several.
     ///
     /// # Errors
     /// [`DbError`]; the leases may or may not have been renewed.
-    pub async fn beat(&mut self, held: &[Lease]) -> Result<HashSet<JobId>, DbError> {
+    pub async fn beat(&mut self, held: &[Lease]) -> Result<HashMap<JobId, bool>, DbError> {
         if held.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(HashMap::new());
         }
         let (ids, tokens): (Vec<_>, Vec<_>) = held.iter().map(|lease| (lease.job.0, lease.token.0)).unzip();
         let rows = within(
@@ -73,7 +74,7 @@ impl Heartbeat {
                    set heartbeat_at = clock_timestamp()
                   from mine
                  where j.id = mine.id
-                returning j.id
+                returning j.id, j.cancel_requested_at is not null as "cancel!"
                 "#,
                 &ids,
                 &tokens
@@ -81,7 +82,7 @@ impl Heartbeat {
             .fetch_all(&mut self.connection),
         )
         .await?;
-        Ok(rows.into_iter().map(|row| JobId(row.id)).collect())
+        Ok(rows.into_iter().map(|row| (JobId(row.id), row.cancel)).collect())
     }
 
     /// Tells the fleet that this worker lives, what it serves, and what it waits for.

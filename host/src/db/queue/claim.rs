@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl Database {
-    /// Claims at most `slots` due jobs that `serving` can run, and moves their files to `processing`.
+    /// Claims at most `slots` due jobs that `serving` can run and whose channel is not paused, and moves their files to
+    /// `processing`.
     ///
     /// The statement pins the digest that serves a job now, unless an earlier claim of this life did, and brings back
     /// the answers that earlier claims received. `lease` is in whole seconds.
@@ -61,6 +62,11 @@ impl Database {
                    -- A CASE, of which the planner expects that half of the rows pass: of the bare comparison it expects that hardly
                    -- one does, and then it sorts all that is due instead of following the index up to the limit.
                    and case when chosen.digest = any ($4::text[]) then true else false end
+                   -- Neither names a row of the join: the first is looked at before any job is, the second's list is made once.
+                   and not exists (select from queue_pauses p where p.channel = '*')
+                   and case when j.channel = any (array(select p.channel from queue_pauses p)) then false
+                            -- The reaper ends it.
+                            when j.cancel_requested_at is not null then false else true end
                  order by j.priority desc, j.next_run_at, j.id
                  limit $5
                    for update of j skip locked

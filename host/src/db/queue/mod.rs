@@ -2,10 +2,14 @@
 //! that the claim is lost. Locks are always taken job first, file second, several jobs in the order of their ids.
 
 mod beat;
+mod cancel;
 mod claim;
 mod reap;
+mod retry;
 mod settle;
 
 pub use beat::{Heartbeat, Told};
+pub use cancel::{Cancel, Cancelled};
 pub use reap::{BATCH, Reaped, Rescue};
+pub use retry::Retried;
 pub use settle::{Presence, Settled};

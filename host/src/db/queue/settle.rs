@@ -14,6 +14,8 @@ pub enum Settled {
     Done,
     /// The claim was no longer ours: nothing was written.
     Lost,
+    /// The job was to wait for another run, and somebody has asked for its end: nothing was written, and the claim is still ours.
+    CancelRequested,
 }
 
 /// What a second look at the row tells about a settlement whose answer was lost.
@@ -30,19 +32,25 @@ pub enum Presence {
 impl Database {
     /// Writes how a claim ended. Zero rows touched is [`Settled::Lost`], and then nothing at all was written.
     ///
+    /// A job whose end somebody has asked for does not go back into the queue: that is [`Settled::CancelRequested`]. One that has
+    /// come to its own end has ended, and the request came too late.
+    ///
     /// # Errors
     /// [`DbError`]; where [`DbError::is_ambiguous`], ask [`Self::presence`] before doing anything else.
     pub async fn settle(&self, lease: Lease, settlement: &Settlement) -> Result<Settled, DbError> {
         let row = Row::of(settlement);
-        let touched = self
+        let written = self
             .run(async |db| {
-                sqlx::query_scalar!(
+                sqlx::query!(
                     r#"
-                with held as (
-                    select id, file_id, lease_token, life, attempts, locked_by, locked_at, guest_digest, channel
+                with claim as (
+                    select id, file_id, lease_token, life, attempts, locked_by, locked_at, guest_digest, channel,
+                           $3 = 'queued' and cancel_requested_at is not null as cancelled
                       from processing_jobs
                      where id = $1 and lease_token = $2 and status = 'processing'
                        for update
+                ), held as (
+                    select * from claim where not cancelled
                 ), job as (
                     update processing_jobs j
                        set status = $3, attempts = j.attempts - $4, snoozes = j.snoozes + $5,
@@ -83,7 +91,8 @@ impl Database {
                     -- A released job can run elsewhere at once.
                     select pg_notify('assay_jobs', '') from held where $15 = 'released'
                 )
-                select (select count(*) from held) + 0 * (select count(*) from wake) as "touched!"
+                select (select count(*) from held) + 0 * (select count(*) from wake) as "touched!",
+                       exists (select from claim where cancelled) as "cancelled!"
                 "#,
                     lease.job.0,
                     lease.token.0,
@@ -108,7 +117,11 @@ impl Database {
                 .await
             })
             .await?;
-        Ok(if touched == 1 { Settled::Done } else { Settled::Lost })
+        Ok(match (written.touched, written.cancelled) {
+            (1, _) => Settled::Done,
+            (_, true) => Settled::CancelRequested,
+            (_, false) => Settled::Lost,
+        })
     }
 
     /// Finds out what became of a settlement with `outcome` whose answer was lost: on a new connection, and under the

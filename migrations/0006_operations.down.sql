@@ -1,0 +1,3 @@
+drop index processing_jobs_failed;
+drop index processing_jobs_cancelled;
+drop table queue_pauses;

@@ -1,0 +1,186 @@
+//! Cancelling: a job ends wherever it is, and no request is lost.
+
+use assay_tests::{AssayProcess, Fault, Gate, Operation, Reply, Signal, World};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::fixtures::{Env, TRANSCRIPT, answer, die, env, object, outcomes, short_leases, with, worker};
+
+/// Runs `assay jobs cancel …` and returns its exit code and what it wrote to standard output and standard error.
+async fn cancel(env: &Env, ids: &[Uuid]) -> (Option<i32>, String, String) {
+    let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+    let arguments: Vec<&str> = ["jobs", "cancel"].into_iter().chain(ids.iter().map(String::as_str)).collect();
+    let mut process = AssayProcess::spawn(&arguments, env);
+    let code = process.wait().await.code();
+    (code, process.stdout().join("\n"), process.stderr().join("\n"))
+}
+
+/// Asks for the end of a file's job, and tells nobody: as if the notification was lost.
+async fn request_unheard(world: &World, file: Uuid) {
+    let sql = "UPDATE processing_jobs SET cancel_requested_at = now() WHERE file_id = $1";
+    sqlx::query(sql).bind(file).execute(world.database.pool()).await.expect("a request");
+}
+
+/// Seconds from the request to the end, by the database's clock.
+async fn took(world: &World, file: Uuid) -> f64 {
+    let sql = "SELECT extract(epoch FROM f.processed_at - j.cancel_requested_at)::float8
+                 FROM files f JOIN processing_jobs j ON j.file_id = f.id WHERE f.id = $1";
+    sqlx::query_scalar(sql).bind(file).fetch_one(world.database.pool()).await.expect("two instants")
+}
+
+/// File, job and the last attempt agree that it was cancelled.
+async fn is_cancelled(world: &World, file: Uuid) {
+    let row = world.wait_for_status(file, "failed").await;
+    assert_eq!(row.error_code.as_deref(), Some("cancelled"));
+    let job = world.job(file).await;
+    assert_eq!((job.status.as_str(), job.last_error_code.as_deref()), ("failed", Some("cancelled")));
+    assert_eq!((job.locked_by, job.heartbeat_at), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_for_the_model_is_ended_at_once_by_its_worker() {
+    let world = World::start().await;
+    let never = Gate::new();
+    world.model.push(Reply::json(&answer()).held(&never));
+    world.model.always(Reply::json(&answer()));
+    let env = with(env(&world), &[("WORKER_CONCURRENCY", "1")]);
+    let worker = worker(&env).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    never.reached().await;
+    let (code, told, _) = cancel(&env, &[id]).await;
+    assert_eq!((code, told), (Some(0), format!("{id}  runs; its worker ends it with its next beat")));
+    is_cancelled(&world, id).await;
+    assert!(took(&world, id).await < 8.0, "the notification brings the next beat about");
+    let attempts = world.attempts(id).await;
+    let (outcome, step) = (attempts[0].outcome.as_str(), attempts[0].step.as_deref());
+    assert_eq!((attempts.len(), outcome, step), (1, "failed", Some("cancel")));
+    // Its slot is free, although the model has not answered.
+    let next = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(next, "succeeded").await;
+    assert_eq!(world.file(id).await.storage_key_raw_llm_output, None, "no answer was received");
+    drop(worker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_nobody_heard_of_is_brought_back_by_the_next_beat() {
+    let world = World::start().await;
+    let never = Gate::new();
+    world.model.push(Reply::json(&answer()).held(&never));
+    let _worker = worker(&short_leases(env(&world))).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    never.reached().await;
+    request_unheard(&world, id).await;
+    is_cancelled(&world, id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_a_cancelled_job_has_received_are_kept() {
+    let world = World::start().await;
+    let stalled = Gate::new();
+    world.model.push(Reply::json(&answer()));
+    world.objects.fault_always(Operation::Put, "report.json", Fault::Stall(stalled.clone()));
+    let env = env(&world);
+    let _worker = worker(&env).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    stalled.reached().await;
+    assert_eq!(cancel(&env, &[world.job(id).await.id]).await.0, Some(0), "a job's own id names it too");
+    is_cancelled(&world, id).await;
+    let key = world.file(id).await.storage_key_raw_llm_output.expect("the raw output");
+    let raw = object(&world, &key).await;
+    assert_eq!(raw["code"], "cancelled");
+    assert_eq!(raw["answers"].as_array().map(Vec::len), Some(1), "{raw}");
+    assert_eq!(world.file(id).await.storage_key_report, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_in_the_queue_ends_at_once_without_any_worker() {
+    let world = World::start().await;
+    let env = env(&world);
+    let (id, other) = (world.enqueue(TRANSCRIPT).await, world.enqueue(TRANSCRIPT).await);
+    let (code, told, _) = cancel(&env, &[id]).await;
+    assert_eq!((code, told), (Some(0), format!("{id}  cancelled")));
+    is_cancelled(&world, id).await;
+    assert_eq!(world.file(other).await.status, "queued");
+
+    let unknown = Uuid::new_v4();
+    let (code, told, errors) = cancel(&env, &[id, other, unknown]).await;
+    assert_eq!((code, told), (Some(1), format!("{other}  cancelled")));
+    assert!(errors.contains(&format!("error: {id}: it has ended already")), "{errors}");
+    assert!(errors.contains(&format!("error: {unknown}: there is no such job")), "{errors}");
+    let mut process = AssayProcess::spawn(&["jobs", "cancel", "--json", &id.to_string()], &env);
+    assert_eq!(process.wait().await.code(), Some(1));
+    let told: Value = serde_json::from_str(&process.stdout().join("\n")).expect("JSON");
+    assert_eq!((&told[0]["result"], &told[0]["file_id"]), (&"too_late".into(), &id.to_string().into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_worker_dies_before_it_has_ended_it_is_ended_by_the_reaper() {
+    let world = World::start().await;
+    let never = Gate::new();
+    world.model.push(Reply::json(&answer()).held(&never));
+    let env = short_leases(env(&world));
+    let mut first = worker(&env).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    never.reached().await;
+    first.signal(Signal::STOP);
+    assert_eq!(cancel(&env, &[id]).await.0, Some(0));
+    die(&mut first).await;
+    let second = worker(&env).await;
+    second.wait_for_line("ended a job that was to be cancelled").await;
+    is_cancelled(&world, id).await;
+    assert_eq!(outcomes(&world, id).await, [(1, "lost".to_owned())]);
+    assert_eq!(world.attempts(id).await[0].code.as_deref(), Some("worker_lost"), "what became of the attempt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_to_wait_for_another_attempt_ends_instead() {
+    let world = World::start().await;
+    let gate = Gate::new();
+    world.model.push(Reply::status(500, "{}").held(&gate));
+    let _worker = worker(&env(&world)).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    gate.reached().await;
+    request_unheard(&world, id).await;
+    gate.release();
+    is_cancelled(&world, id).await;
+    assert_eq!(outcomes(&world, id).await, [(1, "failed".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stops_ends_what_was_to_be_cancelled_instead_of_giving_it_back() {
+    let world = World::start().await;
+    let never = Gate::new();
+    world.model.push(Reply::json(&answer()).held(&never));
+    let mut worker = worker(&with(env(&world), &[("STOP_GRACE_MS", "100")])).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    never.reached().await;
+    request_unheard(&world, id).await;
+    worker.signal(Signal::TERM);
+    assert!(worker.wait().await.success());
+    is_cancelled(&world, id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_an_older_worker_put_back_with_a_request_is_not_claimed_and_ends() {
+    let world = World::start().await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    request_unheard(&world, id).await;
+    let worker = worker(&with(env(&world), &[("REAPER_EVERY_MS", "200")])).await;
+    worker.wait_for_line("ended a job that was to be cancelled").await;
+    is_cancelled(&world, id).await;
+    assert_eq!(world.job(id).await.lease_token, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_for_the_life_that_it_met() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let env = env(&world);
+    let id = world.enqueue(TRANSCRIPT).await;
+    cancel(&env, &[id]).await;
+    is_cancelled(&world, id).await;
+    world.enqueue_file(id, None).await;
+    let _worker = worker(&env).await;
+    world.wait_for_status(id, "succeeded").await;
+    assert_eq!(world.job(id).await.life, 2);
+}
