@@ -371,6 +371,7 @@ mod real {
         let folder = tempfile::tempdir().unwrap();
         let (store, config) = store(&folder).await;
         Objects::new(&config).probe().await.unwrap();
+        Objects::new(&config).try_out().await.unwrap();
         assert_eq!(store.bucket().keys("").unwrap(), Vec::<String>::new());
 
         let missing = Objects::new(&ObjectsConfig { bucket: "other".to_owned(), ..config.clone() });
@@ -379,6 +380,8 @@ mod real {
 
         let wrong = Objects::new(&ObjectsConfig { secret_key: "wrong".into(), ..config });
         assert_eq!(wrong.probe().await.unwrap_err().kind, Kind::AccessDenied);
+        let error = wrong.try_out().await.unwrap_err();
+        assert_eq!((error.operation, error.kind), ("write an object", Kind::AccessDenied));
         store.stop().await;
     }
 }
