@@ -18,6 +18,7 @@ mod database_failures;
 mod examples;
 mod guests;
 mod invariants;
+mod jobs;
 mod journal;
 mod leases;
 mod locks;

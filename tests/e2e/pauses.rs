@@ -108,3 +108,20 @@ async fn the_job_of_a_dead_worker_is_taken_back_in_a_paused_channel_and_claimed_
     world.wait_for_status(id, "succeeded").await;
     assert_eq!(outcomes(&world, id).await, [(1, "lost".to_owned()), (2, "succeeded".to_owned())]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_paused_channel_waits_although_no_worker_knows_its_prompt_version() {
+    let world = World::start().await;
+    let env = env(&world);
+    let (paused, other) = (enqueue(&world, "batch").await, enqueue(&world, "default").await);
+    let sql = "UPDATE processing_jobs SET prompt_version = 'unknown', next_run_at = now() - interval '1 hour',
+                      updated_at = now() - interval '1 hour'";
+    sqlx::query(sql).execute(world.database.pool()).await.expect("an update");
+    queue(&env, &["pause", "--channel", "batch"]).await;
+    let _worker = worker(&with(env.clone(), &[("VERSION_PATIENCE_MS", "500"), ("REAPER_EVERY_MS", "200")])).await;
+    let file = world.wait_for_status(other, "failed").await;
+    assert_eq!(file.error_code.as_deref(), Some("version_not_available"));
+    assert_eq!(world.file(paused).await.status, "queued");
+    queue(&env, &["resume", "--channel", "batch"]).await;
+    world.wait_for_status(paused, "failed").await;
+}

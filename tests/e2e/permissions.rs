@@ -63,6 +63,8 @@ async fn the_rights_that_the_page_grants_are_enough() {
     let cancelled = world.enqueue(TRANSCRIPT).await;
     operate(&as_operator, &["jobs", "cancel", &cancelled.to_string()]).await;
     operate(&as_operator, &["jobs", "retry", &cancelled.to_string()]).await;
+    operate(&as_operator, &["jobs", "list", "--since", "1h"]).await;
+    operate(&as_operator, &["jobs", "show", &cancelled.to_string()]).await;
     operate(&as_operator, &["queue", "resume"]).await;
     world.wait_for_status(id, "succeeded").await;
     world

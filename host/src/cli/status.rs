@@ -184,7 +184,7 @@ fn render_file(state: &FileStatus) -> String {
             rows.add("last error", job.last_error.clone());
         }
     }
-    let mut text = output::table(&[], rows.0, &[]);
+    let mut text = rows.table();
     if !state.history.is_empty() {
         text.push('\n');
         text.push_str(&render_history(state));
@@ -219,13 +219,18 @@ fn render_history(state: &FileStatus) -> String {
 
 /// Names and values, without those that are absent.
 #[derive(Default)]
-struct Rows(Vec<Vec<String>>);
+pub(super) struct Rows(Vec<Vec<String>>);
 
 impl Rows {
-    fn add(&mut self, name: &str, value: Option<String>) {
+    pub(super) fn add(&mut self, name: &str, value: Option<String>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.0.push(vec![name.to_owned(), value]);
         }
+    }
+
+    /// The names in a column, and the values in another.
+    pub(super) fn table(self) -> String {
+        output::table(&[], self.0, &[])
     }
 }
 

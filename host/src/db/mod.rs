@@ -11,6 +11,7 @@ mod facts;
 pub mod failures;
 pub mod files;
 pub mod history;
+pub mod jobs;
 pub mod journal;
 mod listener;
 pub mod migrations;

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay jobs cancel 0c9d…
-  assay jobs cancel 0c9d… 51c2… --json | jq -r .[].result")]
+  assay jobs cancel 0c9d… 51c2… --json | jq -r '.[].result'")]
 pub struct Arguments {
     /// Jobs, by their own ids or those of their files
     #[arg(required = true, value_name = "ID")]

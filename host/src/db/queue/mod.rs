@@ -1,5 +1,5 @@
-//! The queue: the one writer of a job's state. Every write names (id, lease token, status); zero rows touched means
-//! that the claim is lost. Locks are always taken job first, file second, several jobs in the order of their ids.
+//! The queue: the one writer of a job's state. Every write of a claim names (id, lease token, status); zero rows touched means
+//! that the claim is lost. Every other write names the status that it expects. Locks are always taken job first, file second, several jobs in the order of their ids.
 
 mod beat;
 mod cancel;

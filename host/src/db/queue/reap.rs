@@ -181,7 +181,7 @@ impl Database {
     }
 
     /// Fails due jobs whose prompt version no live worker has known for `patience`. A job that has pinned a digest waits
-    /// for it, as for any release that does not load.
+    /// for it, as for any release that does not load; and so does one whose channel is paused.
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.
@@ -206,6 +206,8 @@ impl Database {
                        -- What is published can be had; where it does not load, its jobs wait.
                        and not exists (select from guest_releases r
                                         where r.prompt_version = j.prompt_version and r.retired_at is null)
+                       -- No worker may run it now, whatever it knows.
+                       and not exists (select from queue_pauses p where p.channel in (j.channel, '*'))
                      order by j.id
                      limit $1
                        for update of j skip locked
