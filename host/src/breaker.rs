@@ -52,6 +52,8 @@ pub struct Breaker {
     closed_at: Option<Instant>,
     next_probe: Option<Instant>,
     probing: bool,
+    /// Whether the probe under way has come to a call.
+    told: bool,
 }
 
 impl Breaker {
@@ -75,14 +77,22 @@ impl Breaker {
         !self.probing && self.next_probe().is_some_and(|due| due <= now)
     }
 
-    /// Begins a probe; the next one is due `wait` from now, should this one say nothing.
+    /// Whether one is under way.
+    pub fn is_probing(&self) -> bool {
+        self.probing
+    }
+
+    /// Begins a probe; should it fail, the next one is due `wait` from now.
     pub fn begin_probe(&mut self, now: Instant, wait: Duration) {
-        self.probing = true;
+        (self.probing, self.told) = (true, false);
         self.next_probe = Some(now + wait);
     }
 
-    /// Ends a probe, whatever it said.
-    pub fn end_probe(&mut self) {
+    /// Ends a probe. One that has told nothing, because its job came to no call, is followed by the next at once.
+    pub fn end_probe(&mut self, now: Instant) {
+        if self.probing && !self.told && self.is_open() {
+            self.next_probe = Some(now);
+        }
         self.probing = false;
     }
 
@@ -93,6 +103,7 @@ impl Breaker {
         if self.closed_at.is_some_and(|closed| begun < closed) {
             return Changes::default();
         }
+        self.told |= probe;
         let (reason, code) = match ended {
             Ended::Unsaid => return Changes::default(),
             Ended::Answered if probe && self.is_open() => return self.close(now),

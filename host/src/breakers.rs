@@ -40,8 +40,8 @@ struct State {
 pub struct Offer {
     /// Those that need nothing whose breaker is open.
     pub digests: Vec<String>,
-    /// Dependencies whose probe is due, with the digests of which one job can be the probe.
-    pub probes: Vec<(Dependency, Vec<String>)>,
+    /// What is to be tried, with the digests of which one job can be the probe.
+    pub probes: Vec<(Vec<Dependency>, Vec<String>)>,
 }
 
 /// A probe under way. Dropping it ends it, whatever it said.
@@ -49,12 +49,15 @@ pub struct Offer {
 pub struct Probe {
     breakers: Breakers,
     /// What it tries.
-    pub dependency: Dependency,
+    pub dependencies: Vec<Dependency>,
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        self.breakers.with(&self.dependency, Breaker::end_probe);
+        let now = Instant::now();
+        for dependency in &self.dependencies {
+            self.breakers.with(dependency, |breaker| breaker.end_probe(now));
+        }
     }
 }
 
@@ -68,7 +71,8 @@ impl Breakers {
     pub fn needs(&self, digest: &str, models: impl IntoIterator<Item = Alias>) {
         let mut state = self.shared.state.lock();
         let known = state.needs.entry(digest.to_owned()).or_default();
-        known.extend(models.into_iter().map(Dependency::Model));
+        // A model that nobody knows is one document's affair as long as the release asks for others too.
+        known.extend(models.into_iter().filter(|model| *model != Alias::Unlisted).map(Dependency::Model));
     }
 
     /// Which of `digests` may be claimed; nothing while the bucket is away, which every job needs. What is not among them is
@@ -93,12 +97,25 @@ impl Breakers {
                 waiting.push((digest, missing));
             }
         }
-        for (dependency, _) in open.iter().filter(|(_, breaker)| breaker.probe_is_due(now)) {
-            // A job that needs something else besides which is away tells nothing of this one.
+        let due: Vec<_> = open.iter().filter(|(_, breaker)| breaker.probe_is_due(now)).map(|(due, _)| *due).collect();
+        for dependency in &due {
+            // A job that needs something else besides which is away tells little of this one.
             let alone = waiting.iter().filter(|(_, missing)| missing.len() == 1 && missing[0].0 == *dependency);
             let digests: Vec<_> = alone.map(|(digest, _)| (*digest).clone()).collect();
             if !digests.is_empty() {
-                offer.probes.push(((*dependency).clone(), digests));
+                offer.probes.push((vec![(*dependency).clone()], digests));
+            }
+        }
+        for dependency in &due {
+            // Where there is no other, one tries everything that its release waits for, unless a part of that is being tried.
+            let tried = |other: &Dependency| offer.probes.iter().any(|(tried, _)| tried.contains(other));
+            let free = |missing: &[_]| {
+                missing.iter().all(|(other, breaker): &&(&Dependency, &Breaker)| !breaker.is_probing() && !tried(other))
+            };
+            let needs = |missing: &[_]| missing.iter().any(|(other, _): &&(&Dependency, &Breaker)| other == dependency);
+            if let Some((digest, missing)) = waiting.iter().find(|(_, missing)| needs(missing) && free(missing)) {
+                let dependencies = missing.iter().map(|(dependency, _)| (**dependency).clone()).collect();
+                offer.probes.push((dependencies, vec![(*digest).clone()]));
             }
         }
         offer
@@ -115,10 +132,12 @@ impl Breakers {
     }
 
     /// Begins a probe.
-    pub fn begin_probe(&self, dependency: Dependency) -> Probe {
+    pub fn begin_probe(&self, dependencies: Vec<Dependency>) -> Probe {
         let wait = self.wait();
-        self.with(&dependency, |breaker| breaker.begin_probe(Instant::now(), wait));
-        Probe { breakers: self.clone(), dependency }
+        for dependency in &dependencies {
+            self.with(dependency, |breaker| breaker.begin_probe(Instant::now(), wait));
+        }
+        Probe { breakers: self.clone(), dependencies }
     }
 
     /// Refuses a call of what is known to be away.
@@ -270,12 +289,34 @@ mod tests {
         fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmAuthFailed);
         let all = digests(&["small", "both"]);
         let offer = breakers.offer(&all);
-        assert_eq!(offer.probes, [(model("small"), digests(&["small"]))]);
-        let probe = breakers.begin_probe(model("small"));
+        assert_eq!(offer.probes, [(vec![model("small")], digests(&["small"]))]);
+        let probe = breakers.begin_probe(vec![model("small")]);
         assert_eq!(breakers.offer(&all).probes, [], "one at a time");
         breakers.note(&model("small"), true, Instant::now(), Ok(())).expect("a success stays one");
         drop(probe);
         assert_eq!(breakers.offer(&all).digests, ["small"]);
+    }
+
+    #[test]
+    fn a_release_that_alone_needs_two_models_tries_both_with_one_job() {
+        let breakers = breakers(Duration::ZERO);
+        breakers.needs("both", [Alias::Named("small".to_owned()), Alias::Default]);
+        let needed = [Dependency::Model(Alias::Default), model("small")];
+        for dependency in &needed {
+            fail(&breakers, dependency, Code::LlmAuthFailed);
+        }
+        let all = digests(&["both"]);
+        let offer = breakers.offer(&all);
+        assert_eq!(offer.probes.len(), 1);
+        let (tried, by) = offer.probes[0].clone();
+        assert_eq!((tried.len(), by), (2, all.clone()));
+        let probe = breakers.begin_probe(tried);
+        assert_eq!(breakers.offer(&all).probes, [], "one at a time");
+        for dependency in &needed {
+            breakers.note(dependency, true, Instant::now(), Ok(())).expect("a success stays one");
+        }
+        drop(probe);
+        assert_eq!(breakers.offer(&all).digests, all);
     }
 
     #[test]

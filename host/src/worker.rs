@@ -318,7 +318,7 @@ async fn run(
     let started = Instant::now();
     tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
     let mut job = Run::new(&claim);
-    job.probes = probe.as_ref().map(|probe| probe.dependency.clone());
+    job.probes = probe.as_ref().map(|probe| probe.dependencies.clone()).unwrap_or_default();
     let ending = pipeline.run(&mut job, held.interrupted()).await;
     // What it had to tell, it has told.
     drop(probe);

@@ -1,10 +1,13 @@
 //! Cancelling: a job ends wherever it is, and no request is lost.
 
+use assay_runtime::testing::hostile;
 use assay_tests::{AssayProcess, Fault, Gate, Operation, Reply, Signal, World};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::fixtures::{Env, TRANSCRIPT, answer, die, env, object, outcomes, short_leases, with, worker};
+use crate::fixtures::{
+    Env, TRANSCRIPT, answer, die, env, env_with_guests, object, outcomes, short_leases, with, worker,
+};
 
 /// Runs `assay jobs cancel …` and returns its exit code and what it wrote to standard output and standard error.
 async fn cancel(env: &Env, ids: &[Uuid]) -> (Option<i32>, String, String) {
@@ -177,4 +180,82 @@ async fn a_request_is_for_the_life_that_it_met() {
     let _worker = worker(&env).await;
     world.wait_for_status(id, "succeeded").await;
     assert_eq!(world.job(id).await.life, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_the_round_in_which_a_job_is_cancelled_are_kept() {
+    let world = World::start().await;
+    let never = Gate::new();
+    world.model.push(Reply::answer("the first"));
+    world.model.always(Reply::answer("never seen").held(&never));
+    let env = env_with_guests(&world, &[hostile::asks_many(2)]);
+    let _worker = worker(&env).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    never.reached().await;
+    world
+        .wait_until("the first answer in the journal", async || {
+            let kept: i64 = sqlx::query_scalar("select count(*) from job_answers")
+                .fetch_one(world.database.pool())
+                .await
+                .expect("a count");
+            kept == 1
+        })
+        .await;
+    assert_eq!(cancel(&env, &[id]).await.0, Some(0));
+    is_cancelled(&world, id).await;
+    let raw = object(&world, &world.file(id).await.storage_key_raw_llm_output.expect("the raw output")).await;
+    assert_eq!(raw["answers"].as_array().map(Vec::len), Some(1), "{raw}");
+    assert_eq!(raw["answers"][0]["answer"]["text"], "the first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_meets_a_claim_or_its_end_sees_the_job_as_it_is_afterwards() {
+    let world = World::start().await;
+    let claimed = "update processing_jobs set status = 'processing', attempts = 1, lease_token = 1, locked_by = 'w',
+                          locked_at = now(), heartbeat_at = now() where file_id = $1";
+    let requeued =
+        "update processing_jobs set status = 'queued', locked_by = null, locked_at = null, heartbeat_at = null
+                     where file_id = $1";
+    let shown = "update files set status = (select status from processing_jobs where file_id = $1) where id = $1";
+    for (before, meanwhile, told, ends) in [
+        (None, claimed, "runs; its worker ends it with its next beat", "processing"),
+        (Some(claimed), requeued, "cancelled", "failed"),
+    ] {
+        let id = world.enqueue(TRANSCRIPT).await;
+        for sql in before.into_iter().chain([shown]) {
+            sqlx::query(sql).bind(id).execute(world.database.pool()).await.expect("a change");
+        }
+        let mut other = world.database.pool().begin().await.expect("a transaction");
+        for sql in [meanwhile, shown] {
+            sqlx::query(sql).bind(id).execute(&mut *other).await.expect("a change");
+        }
+        let (env, ids) = (env(&world), [id]);
+        let request = cancel(&env, &ids);
+        let commit = async {
+            world
+                .wait_until("the request waits for the row", async || {
+                    let waiting: i64 = sqlx::query_scalar(
+                        "select count(*) from pg_stat_activity
+                          where datname = current_database() and wait_event_type = 'Lock'",
+                    )
+                    .fetch_one(world.database.pool())
+                    .await
+                    .expect("a count");
+                    waiting == 1
+                })
+                .await;
+            other.commit().await.expect("the end of the transaction");
+        };
+        let ((_, line, error), ()) = tokio::join!(request, commit);
+        assert!(line.contains(told), "{line}{error}");
+        let (job, file) = (world.job(id).await, world.file(id).await);
+        assert_eq!((job.status.as_str(), file.status.as_str()), (ends, ends));
+        let asked: bool =
+            sqlx::query_scalar("select cancel_requested_at is not null from processing_jobs where file_id = $1")
+                .bind(id)
+                .fetch_one(world.database.pool())
+                .await
+                .expect("a look");
+        assert!(asked, "the row says so");
+    }
 }

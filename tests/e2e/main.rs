@@ -37,6 +37,7 @@ mod retention;
 mod retries;
 mod shadows;
 mod signals;
+mod state_machine;
 mod submitting;
 mod sweep;
 mod transcripts;

@@ -35,7 +35,7 @@ enum Command {
     Bench(bench::Args),
     /// Build the guests into guest/dist, and make their target available first
     Guests(guests::Args),
-    /// Follow docs/guests.md word by word, and compare what it says with what happens
+    /// Follow pages of docs/ word by word, and compare what it says with what happens
     Page(page::Args),
 }
 

@@ -48,7 +48,7 @@ pub fn run() -> Result<()> {
         }
         Ok(())
     })?;
-    stages.run("docs/guests.md, word by word", || {
+    stages.run("pages, word by word", || {
         page::run(&page::Args::default()).context("to run it again: cargo xtask page")
     })?;
     stages.run("cargo component", cargo_component::prove)?;

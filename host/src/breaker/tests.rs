@@ -31,7 +31,7 @@ impl Bench {
         self.breaker.begin_probe(self.now, WAIT);
         assert!(!self.breaker.probe_is_due(self.now + WAIT), "one probe at a time");
         let changes = self.breaker.note(ended, true, self.now, self.now, WAIT);
-        self.breaker.end_probe();
+        self.breaker.end_probe(self.now);
         changes
     }
 
@@ -92,6 +92,18 @@ fn a_probe_that_meets_another_fault_tells_what_is_wrong_now() {
     assert_eq!(changes.closed.len(), 1);
     assert_eq!(bench.reasons(), [Reason::Quota]);
     assert!(bench.breaker.next_probe().is_some());
+}
+
+#[test]
+fn a_probe_whose_job_came_to_no_call_is_followed_by_the_next_at_once() {
+    let mut bench = Bench::new();
+    bench.note(EXPIRED);
+    let due = bench.breaker.next_probe().expect("an open breaker is probed");
+    bench.breaker.begin_probe(due, WAIT);
+    bench.breaker.end_probe(due);
+    assert!(bench.breaker.probe_is_due(due));
+    bench.probe(Ended::Unsaid);
+    assert!(!bench.breaker.probe_is_due(bench.now), "the model asks us to come more slowly");
 }
 
 #[test]

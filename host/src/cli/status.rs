@@ -1,4 +1,5 @@
-//! `assay status`: the queue, what is paused of it and its workers, or one file with its attempts.
+//! `assay status`: the queue, what is paused of it and its workers, or one file with its attempts. Over 400 lines with its tests,
+//! because they show whole screens.
 
 use std::{collections::BTreeMap, process::ExitCode};
 

@@ -39,7 +39,12 @@ impl Database {
                   from job_answers a
                   join processing_jobs j on j.id = a.job_id
                   join files f on f.id = j.file_id
-                 where (a.received_at < now() - make_interval(secs => $1) or ($2 and j.status = 'succeeded'))
+                 where ((a.received_at < now() - make_interval(secs => $1)
+                         -- A life's answers go together: what is asked in its second round hangs on the first.
+                         and not exists (select from job_answers younger
+                                          where younger.job_id = a.job_id and younger.life = a.life
+                                            and younger.received_at >= now() - make_interval(secs => $1)))
+                        or ($2 and j.status = 'succeeded'))
                    and not (j.status in ('queued', 'processing')
                             and exists (select from job_answers live
                                          where live.job_id = a.job_id and live.life = j.life and live.key = a.key))

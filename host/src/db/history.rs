@@ -65,11 +65,13 @@ impl Database {
                                         where b.job_id = a.job_id and b.lease_token > a.lease_token)
                            and (a.code is null or exists (
                                 select from job_attempts b
-                                 where b.job_id = a.job_id and b.lease_token > a.lease_token and b.code is not null))
+                                 where b.job_id = a.job_id and b.lease_token > a.lease_token and b.code is not null
+                                   and b.ended_at < now() - make_interval(secs => $1)))
+                           -- A report that a rerun has replaced stays known as long after that.
                            and (a.report_key is null or exists (
                                 select from job_attempts b
                                  where b.job_id = a.job_id and b.lease_token > a.lease_token
-                                   and b.report_key is not null))
+                                   and b.report_key is not null and b.ended_at < now() - make_interval(secs => $1)))
                         returning a.job_id
                     )
                     select (select count(*) from forgotten) as "forgotten!", count(*) over () as "looked!",

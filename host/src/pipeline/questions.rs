@@ -50,7 +50,7 @@ impl Pipeline {
         let stopped = AtomicBool::new(false);
         let claim = run.claim;
         let probes = run.probes.clone();
-        let probes = probes.as_ref();
+        let probes = probes.as_slice();
         let mut answers = futures::stream::iter(prompts.into_iter().enumerate())
             .map(|(index, prompt)| {
                 let stopped = &stopped;
@@ -72,7 +72,9 @@ impl Pipeline {
             match answer {
                 Some(Ok(answer)) => {
                     self.journal(run, &answer.stored, &answer.answer, answer.bought);
-                    received.push(answer);
+                    received.push((answer.stored.ordinal, answer.answer));
+                    // At once: a run that is cut short here keeps what it has.
+                    run.stored.push(answer.stored);
                 }
                 Some(Err(error)) => failed = failed.or(Some(error)),
                 None => {}
@@ -80,13 +82,13 @@ impl Pipeline {
         }
         drop(answers);
 
-        received.sort_by_key(|answer| answer.stored.ordinal);
+        received.sort_by_key(|(ordinal, _)| *ordinal);
+        run.stored.sort_by_key(|stored| stored.ordinal);
         let mut unusable = None;
-        for answer in received {
+        for (_, answer) in received {
             // Truncated, refused and filtered answers end the job before a guest sees them, and are kept all the same.
-            unusable = unusable.or(llm::usable(&answer.answer.finish_reason, answer.answer.refusal.is_some()).err());
-            run.stored.push(answer.stored);
-            run.answers.push(Answer { text: answer.answer.text, model: answer.answer.model });
+            unusable = unusable.or(llm::usable(&answer.finish_reason, answer.refusal.is_some()).err());
+            run.answers.push(Answer { text: answer.text, model: answer.model });
         }
         if let Some(error) = unusable {
             return Err(Failed::at(Step::CallModel, error));
@@ -97,7 +99,7 @@ impl Pipeline {
     async fn answer(
         &self,
         claim: &Claim,
-        probes: Option<&Dependency>,
+        probes: &[Dependency],
         ordinal: usize,
         prompt: &Prompt,
     ) -> Result<Received, Failed> {
@@ -129,13 +131,13 @@ impl Pipeline {
     /// Asks the model, unless it is known to be away; a job that `probes` it asks all the same.
     async fn buy(
         &self,
-        probes: Option<&Dependency>,
+        probes: &[Dependency],
         ordinal: usize,
         prompt: &Prompt,
         question: [u8; 32],
     ) -> Result<Received, Failed> {
         let model = Dependency::Model(self.model.alias(prompt));
-        let probe = probes == Some(&model);
+        let probe = probes.contains(&model);
         if !probe {
             self.breakers.admit(&model).at(Step::CallModel)?;
         }

@@ -74,7 +74,7 @@ pub struct Run<'a> {
     /// The job.
     pub claim: &'a Claim,
     /// What it is the probe of, where it is one.
-    pub probes: Option<Dependency>,
+    pub probes: Vec<Dependency>,
     /// What runs it.
     pub release: Option<Arc<Release>>,
     /// The answers in the guest's order; what the next call of `advance` sees.
@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
     pub fn new(claim: &'a Claim) -> Self {
         Self {
             claim,
-            probes: None,
+            probes: Vec::new(),
             release: None,
             answers: Vec::new(),
             stored: Vec::new(),

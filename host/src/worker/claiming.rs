@@ -20,17 +20,19 @@ impl Worker {
         // While the database is away, the claim is its probe.
         let free = if breakers.is_open(&Dependency::Database) { free.min(1) } else { free };
         let mut taken = Vec::new();
-        if !offer.digests.is_empty() {
-            let serving = Serving { digests: offer.digests, ..serving.clone() };
-            taken.extend(self.claim(&serving, free).await.into_iter().map(|claim| (claim, None)));
-        }
-        for (dependency, digests) in offer.probes {
+        // Probes first: what other releases have waiting would take every slot.
+        for (dependencies, digests) in offer.probes {
             if taken.len() == free {
                 break;
             }
             let serving = Serving { digests, ..serving.clone() };
             let claims = self.claim(&serving, 1).await;
-            taken.extend(claims.into_iter().map(|claim| (claim, Some(breakers.begin_probe(dependency.clone())))));
+            taken.extend(claims.into_iter().map(|claim| (claim, Some(breakers.begin_probe(dependencies.clone())))));
+        }
+        let left = free - taken.len();
+        if left > 0 && !offer.digests.is_empty() {
+            let serving = Serving { digests: offer.digests, ..serving };
+            taken.extend(self.claim(&serving, left).await.into_iter().map(|claim| (claim, None)));
         }
         taken
     }
@@ -41,12 +43,13 @@ impl Worker {
         if !breakers.probe_is_due(&Dependency::Bucket) {
             return;
         }
-        let probe = breakers.begin_probe(Dependency::Bucket);
+        let probe = breakers.begin_probe(vec![Dependency::Bucket]);
         let (breakers, objects) = (breakers.clone(), self.pipeline.objects.clone());
         tokio::spawn(async move {
             let begun = Instant::now();
+            let _until_told = probe;
             let result = objects.try_out().await.map_err(|error| error.for_write());
-            if let Err(error) = breakers.note(&probe.dependency, true, begun, result) {
+            if let Err(error) = breakers.note(&Dependency::Bucket, true, begun, result) {
                 let error = error.chain();
                 tracing::warn!(error, "the bucket is still away");
             }

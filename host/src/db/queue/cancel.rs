@@ -1,5 +1,6 @@
 //! Cancelling: what waits ends at once, what is in hand is asked to end, in a column that its worker's beat brings back.
 
+use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::{
@@ -34,7 +35,7 @@ pub struct Cancelled {
 }
 
 impl Database {
-    /// Asks for the end of jobs, each named by its own id or by its file's, in the order asked. One statement: all of them, or none.
+    /// Asks for the end of jobs, each named by its own id or by its file's, in the order asked. One transaction: all of them, or none.
     ///
     /// The request is a column of the job, so nobody has to hear of it: the worker's next beat brings it back, its settlement and the
     /// reaper honour it. The notification only makes that beat come sooner. A new life of the job knows nothing of it.
@@ -44,7 +45,23 @@ impl Database {
     pub async fn cancel(&self, named: &[Uuid]) -> Result<Vec<Cancelled>, DbError> {
         let rows = self
             .run(async |db| {
+                let mut transaction = db.begin().await?;
+                // A statement of its own: who has waited for a lock looks at the rows as they are by then only with the next one.
                 sqlx::query!(
+                    r#"
+                select j.id
+                  from processing_jobs j
+                  join files f on f.id = j.file_id
+                 where j.id = any ($1::uuid[]) or j.file_id = any ($1::uuid[])
+                 order by j.id
+                   for update of j
+                   for no key update of f
+                "#,
+                    named,
+                )
+                .fetch_all(&mut *transaction)
+                .await?;
+                let rows = sqlx::query!(
                     r#"
                 with held as (
                     select j.id, j.file_id, j.status
@@ -90,8 +107,10 @@ impl Database {
                     Code::Cancelled.as_str(),
                     "somebody asked for its end before it began to run",
                 )
-                .fetch_all(db)
-                .await
+                .fetch_all(&mut *transaction)
+                .await?;
+                transaction.commit().await?;
+                Ok(rows)
             })
             .await?;
         Ok(rows
