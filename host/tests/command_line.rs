@@ -192,12 +192,12 @@ fn check_gives_each_part_a_verdict_and_a_cure() {
         });
         (output.status.code(), told.collect::<Vec<_>>().join(", "))
     };
-    assert_eq!(verdicts("S3_BUCKET=missing\n"), (Some(1), "bucket failed".to_owned()));
-    assert_eq!(verdicts("S3_SECRET_ACCESS_KEY=wrong\n"), (Some(1), "bucket failed".to_owned()));
+    assert_eq!(verdicts("S3_BUCKET=missing\n"), (Some(1), "bucket failed, sweep skipped".to_owned()));
+    assert_eq!(verdicts("S3_SECRET_ACCESS_KEY=wrong\n"), (Some(1), "bucket failed, sweep skipped".to_owned()));
     assert_eq!(verdicts("LLM_MODEL=other\n"), (Some(0), "model warning".to_owned()));
     assert_eq!(verdicts("REPORT_PROMPT_VERSION=\n"), (Some(0), "guests warning".to_owned()));
     assert_eq!(verdicts("REPORT_PROMPT_VERSION=v0\n"), (Some(1), "guests failed".to_owned()));
     // What does not hang on the wrong variable is checked all the same.
-    let faulty = "database skipped, notifications skipped";
+    let faulty = "database skipped, notifications skipped, sweep skipped";
     assert_eq!(verdicts("DATABASE_URL=\n"), (Some(64), format!("configuration failed, {faulty}")));
 }

@@ -245,3 +245,36 @@ async fn old_answers_that_a_new_life_has_taken_over_are_not_deleted_before_it_en
     world.wait_until("the end of the journal", async || journal(&world, id).await.is_empty()).await;
     assert_eq!(answers(id), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_application_changes_while_a_retry_waits_for_its_file_stays_changed() {
+    let world = World::start().await;
+    let env = env(&world);
+    let id = world.enqueue(TRANSCRIPT).await;
+    fail(&world, &[id], "llm_timeout", "0").await;
+    let mut application = world.database.pool().begin().await.expect("a transaction");
+    let rename = "UPDATE files SET original_filename = 'renamed.txt' WHERE id = $1";
+    sqlx::query(rename).bind(id).execute(&mut *application).await.expect("a change");
+    let ids = id.to_string();
+    let arguments = ["jobs", "retry", ids.as_str()];
+    let retry = done(&env, &arguments);
+    let commit = async {
+        world
+            .wait_until("the retry waits for the row", async || {
+                let sql = "SELECT count(*) FROM pg_stat_activity
+                            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+                let waiting: i64 = sqlx::query_scalar(sql).fetch_one(world.database.pool()).await.expect("a count");
+                waiting == 1
+            })
+            .await;
+        application.commit().await.expect("the end of the transaction");
+    };
+    tokio::join!(retry, commit);
+    assert_eq!(lives(&world, &[id]).await, [2]);
+    let (status, name): (String, String) = sqlx::query_as("SELECT status, original_filename FROM files WHERE id = $1")
+        .bind(id)
+        .fetch_one(world.database.pool())
+        .await
+        .expect("a file");
+    assert_eq!((status.as_str(), name.as_str()), ("queued", "renamed.txt"));
+}

@@ -72,8 +72,11 @@ pub async fn run(arguments: Arguments, values: Values) -> Result<ExitCode, Failu
     );
     let mut checks = check_configuration(&faults);
     checks.extend(database);
+    // Of a bucket that cannot be used its marker says nothing.
+    let unread = matches!(bucket.verdict, Verdict::Failed)
+        .then(|| Check { detail: "the bucket cannot be used".to_owned(), ..Check::skipped("sweep") });
     checks.push(bucket);
-    checks.push(sweep);
+    checks.push(unread.unwrap_or(sweep));
     checks.push(model);
     checks.extend(guests);
     let good = |check: &Check| matches!(check.verdict, Verdict::Ok | Verdict::Warning);

@@ -1,5 +1,6 @@
 //! New lives for failed jobs, with the answers that they have or without.
 
+use sqlx::Connection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub struct Retried {
 
 impl Database {
     /// Gives each of the jobs a new life that failed, with its file, and is nobody else's by now; the others stay as they are. It
-    /// keeps its channel, its priority and the prompt version that it was enqueued with. One statement: all of them, or none.
+    /// keeps its channel, its priority and the prompt version that it was enqueued with. One transaction: all of them, or none.
     ///
     /// After a rejection ([`crate::retry::starts_afresh`]) journal and pin are fresh. After anything else the new life has the pin of the
     /// old one and copies of its answers' rows, which name the same objects: whoever deletes an object looks at all lives.
@@ -28,7 +29,24 @@ impl Database {
     /// [`DbError`]; doing it again is safe, because who has a new life is left as it is.
     pub async fn retry(&self, jobs: &[Uuid], pace: &Pace) -> Result<Vec<Retried>, DbError> {
         self.run(async |db| {
-            sqlx::query_as!(
+            let mut transaction = db.begin().await?;
+            // A statement of its own: who has waited for a lock looks at the rows as they are by then only with the next one, and would
+            // write back what somebody else has changed meanwhile.
+            sqlx::query!(
+                r#"
+                select j.id
+                  from processing_jobs j
+                  join files f on f.id = j.file_id
+                 where j.id = any ($1::uuid[]) and j.status = 'failed'
+                 order by j.id
+                   for update of j
+                   for no key update of f
+                "#,
+                jobs,
+            )
+            .fetch_all(&mut *transaction)
+            .await?;
+            let retried = sqlx::query_as!(
                 Retried,
                 r#"
                 with held as (
@@ -83,8 +101,10 @@ impl Database {
                 i64::try_from(pace.before).unwrap_or(i64::MAX),
                 &afresh_codes(),
             )
-            .fetch_all(db)
-            .await
+            .fetch_all(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(retried)
         })
         .await
     }
