@@ -72,11 +72,10 @@ pub async fn run(arguments: Arguments, values: Values) -> Result<ExitCode, Failu
     );
     let mut checks = check_configuration(&faults);
     checks.extend(database);
-    // Of a bucket that cannot be used its marker says nothing.
-    let unread = matches!(bucket.verdict, Verdict::Failed)
-        .then(|| Check { detail: "the bucket cannot be used".to_owned(), ..Check::skipped("sweep") });
+    // The marker of a bucket that cannot be used says nothing.
+    let sweep = if matches!(bucket.verdict, Verdict::Failed) { Check::skipped("sweep") } else { sweep };
     checks.push(bucket);
-    checks.push(unread.unwrap_or(sweep));
+    checks.push(sweep);
     checks.push(model);
     checks.extend(guests);
     let good = |check: &Check| matches!(check.verdict, Verdict::Ok | Verdict::Warning);
