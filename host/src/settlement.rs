@@ -97,7 +97,7 @@ async fn write(pipeline: &Pipeline, lease: Lease, settlement: &Settlement, trust
             }
             Ok(Settled::Lost) => return Written::Lost,
             Ok(Settled::CancelRequested) => return Written::CancelRequested,
-            Err(error @ (DbError::Refused(_) | DbError::Row(_) | DbError::Migration(_))) => {
+            Err(error @ (DbError::Refused(_) | DbError::Row(_) | DbError::Migration(_) | DbError::Unadoptable(_))) => {
                 return Written::Refused(error);
             }
             Err(error) => error,

@@ -139,8 +139,10 @@ fn only_the_queue_writes_the_state_of_a_job_or_a_file() {
             found.extend(writes.map(|sql| format!("{}: {sql}", file.path)));
         }
     }
-    // In a migration, a function may: it runs in its caller's transaction. A migration itself may not.
-    for file in files(&["migrations"], "sql") {
+    // In a migration, a function may: it runs in its caller's transaction. A migration itself may not, but for the one that
+    // hands the queue back to the program that it belongs to.
+    const HANDS_BACK: &str = "migrations/adopted/0008_shared_queue.down.sql";
+    for file in files(&["migrations"], "sql").into_iter().filter(|file| file.path != HANDS_BACK) {
         let outside: String = file.text.split("$$").step_by(2).collect();
         if writes_state(&flat(&outside)) {
             found.push(format!("{} writes state outside of a function", file.path));

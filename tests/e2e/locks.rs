@@ -154,7 +154,10 @@ async fn a_job_that_the_reaper_took_back_is_not_taken_for_settled() {
     looking.reached().await;
 
     // Nobody has claimed it since: the token is still the one that settles.
-    change(&world, "UPDATE processing_jobs SET heartbeat_at = now() - interval '1 hour' WHERE file_id = $1", id).await;
+    let silent =
+        "UPDATE processing_jobs SET locked_at = now() - interval '1 hour', heartbeat_at = now() - interval '1 hour'
+                   WHERE file_id = $1";
+    change(&world, silent, id).await;
     database(&world).reap_expired().await.expect("a round of the reaper");
     let job = world.wait_for_job(id, |job| job.status == "queued").await;
     assert_eq!(job.lease_token, 1);
@@ -218,8 +221,8 @@ async fn a_lost_attempt_counts_its_tokens_and_a_failed_file_keeps_the_report_of_
     let (spent, fresh) = (with_an_earlier_life(&world, None).await, with_an_earlier_life(&world, None).await);
     for id in [spent, fresh] {
         let claim = "UPDATE processing_jobs
-                        SET status = 'processing', attempts = 2, lease_token = 3, locked_by = 'gone', locked_at = now(),
-                            heartbeat_at = now() - interval '1 hour' WHERE file_id = $1";
+                        SET status = 'processing', attempts = 2, lease_token = 3, locked_by = 'gone',
+                            locked_at = now() - interval '1 hour', heartbeat_at = now() - interval '1 hour' WHERE file_id = $1";
         change(&world, claim, id).await;
         // The second is of an earlier claim; of the third the provider has counted nothing.
         let answers = "INSERT INTO job_answers (job_id, life, ordinal, lease_token, prompt_sha256, key, sha256, model,

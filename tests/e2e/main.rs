@@ -6,6 +6,7 @@
 mod fixtures;
 
 mod admin;
+mod adopt;
 mod authoring;
 mod beats;
 mod breakers;
@@ -36,6 +37,7 @@ mod rerun;
 mod retention;
 mod retries;
 mod shadows;
+mod shared_queue;
 mod signals;
 mod state_machine;
 mod submitting;

@@ -278,7 +278,8 @@ impl Real {
                 prop_assert_eq!(settled, model.settle(lease.token.0, end));
             }
             Op::Crash => {
-                let silent = "update processing_jobs set heartbeat_at = now() - interval '1 day'
+                let silent = "update processing_jobs
+                                 set locked_at = now() - interval '1 day', heartbeat_at = now() - interval '1 day'
                                where file_id = $1 and status = 'processing'";
                 self.run(silent, file).await;
                 model.expired |= model.phase == Phase::Processing;

@@ -5,6 +5,7 @@
 //! - [`TestObjects`]: an S3 server whose requests fail as told.
 //! - [`ScriptedModel`]: a model that answers as told and counts its calls.
 //! - [`Proxy`]: a TCP connection that can be cut, stalled, or held at one statement.
+//! - [`old`]: another program that had the queue before, and still works on it.
 //! - [`AssayProcess`]: the real binary; [`worker`]: the same as a worker that claims.
 //! - [`Gate`]: the signal that tests wait for instead of sleeping.
 //!
@@ -14,6 +15,7 @@ mod front;
 mod gate;
 mod model;
 mod objects;
+pub mod old;
 mod postgres;
 mod process;
 mod proxy;

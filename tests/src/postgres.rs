@@ -6,7 +6,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use assay::db::migrations::{self, Target};
+use assay::db::migrations::{self, Origin, Target};
 use assay::db::{Database, DatabaseConfig};
 use assay_dev::{Postgres, PostgresOptions};
 use sqlx::postgres::PgPoolOptions;
@@ -138,7 +138,7 @@ impl Drop for TestDatabase {
 async fn make_template() -> String {
     let cluster = Cluster::get().await;
     let mut hasher = DefaultHasher::new();
-    for step in migrations::plan(&[].into(), Target::Latest) {
+    for step in migrations::plan(Origin::Own, &[].into(), Target::Latest) {
         (step.version, step.sql).hash(&mut hasher);
     }
     let name = format!("assay_template_{:016x}", hasher.finish());

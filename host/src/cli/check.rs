@@ -151,7 +151,7 @@ fn database_cure(error: &DbError) -> &'static str {
         },
         DbError::Transient(_) => "try again in a moment: the server is starting, stopping or full",
         DbError::Connection(_) | DbError::Timeout(_) => "start the server, or correct host and port in DATABASE_URL",
-        DbError::Row(_) | DbError::Migration(_) => "restore the schema: run `assay migrate`",
+        DbError::Row(_) | DbError::Migration(_) | DbError::Unadoptable(_) => "restore the schema: run `assay migrate`",
     }
 }
 

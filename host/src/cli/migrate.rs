@@ -13,7 +13,8 @@ use crate::{
 
 /// Bring the database's schema up, or down.
 ///
-/// Each step runs in a transaction of its own, and only one migration runs at a time.
+/// Each step runs in a transaction of its own, and only one migration runs at a time. A database whose `files` and
+/// `processing_jobs` another program made is adopted: its columns, constraints and rows stay as they are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay migrate                 bring the database up to this version of Assay
@@ -24,7 +25,7 @@ pub struct Arguments {
     /// The version to migrate to, up or down
     #[arg(long, value_name = "N", conflicts_with = "down")]
     to: Option<i64>,
-    /// Undo every migration: tables and rows are gone
+    /// Undo every migration: tables and rows are gone, but for those that another program had made
     #[arg(long)]
     down: bool,
     /// Print the SQL that would be run, and run nothing
@@ -44,7 +45,8 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     };
     if arguments.print_sql {
         let state = database.check().await?;
-        for step in plan(&state.applied, target) {
+        database.adoptable(&state, target).await?;
+        for step in plan(state.origin, &state.applied, target) {
             let direction = if step.down { "down" } else { "up" };
             println!("-- {:04} {} ({direction})\n{}", step.version, step.name, step.sql);
         }

@@ -26,6 +26,12 @@ pub enum DbError {
     /// The migrations could not be applied.
     #[error("the migrations were not applied: {0}")]
     Migration(String),
+    /// Another program's tables are not such as Assay can serve: what stands in the way, by column.
+    #[error(
+        "the tables `files` and `processing_jobs` of another program cannot be adopted, and nothing was changed:\n  {}",
+        .0.join("\n  ")
+    )]
+    Unadoptable(Vec<String>),
 }
 
 impl DbError {

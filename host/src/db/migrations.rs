@@ -1,6 +1,13 @@
 //! The schema: embedded pairs of SQL files, and where a database stands among them.
+//!
+//! A database whose `files` and `processing_jobs` another program made is adopted: some of the scripts are others there
+//! (docs/adr/0016-adoption.md), and the rest is the same.
 
-use std::collections::BTreeSet;
+mod adoption;
+mod names;
+mod shape;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{
     Executor, PgConnection,
@@ -12,9 +19,20 @@ use crate::db::{Database, DbError};
 /// An own table, because a database that Assay adopts may keep another program's migrations in the usual one.
 const TABLE: &str = "_assay_migrations";
 
+/// Who made the tables of files and jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Assay.
+    Own,
+    /// Another program, which may serve the same queue.
+    Adopted,
+}
+
 /// Where a database stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
+    /// Who made its tables.
+    pub origin: Origin,
     /// Versions that are applied.
     pub applied: BTreeSet<i64>,
     /// Versions that this binary has and the database has not.
@@ -45,23 +63,38 @@ pub struct Script {
     pub sql: String,
 }
 
-fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("../migrations");
+/// The scripts for a database of this origin. Those of an adopted one stand in the place of ours with the same version, or between them.
+fn migrator(origin: Origin) -> Migrator {
+    let mut steps = BTreeMap::new();
+    let adopted = match origin {
+        Origin::Own => None,
+        Origin::Adopted => Some(sqlx::migrate!("../migrations/adopted")),
+    };
+    for migrator in [Some(sqlx::migrate!("../migrations")), adopted].into_iter().flatten() {
+        for step in migrator.iter() {
+            steps.insert((step.version, is_down(step.migration_type)), step.clone());
+        }
+    }
+    let mut migrator = Migrator::with_migrations(steps.into_values().collect());
     migrator.dangerous_set_table_name(TABLE);
     migrator
 }
 
+fn is_down(kind: MigrationType) -> bool {
+    matches!(kind, MigrationType::ReversibleDown)
+}
+
 /// The scripts that lead from `applied` to `target`, in order.
-pub fn plan(applied: &BTreeSet<i64>, target: Target) -> Vec<Script> {
+pub fn plan(origin: Origin, applied: &BTreeSet<i64>, target: Target) -> Vec<Script> {
     let goal = match target {
         Target::Latest => i64::MAX,
         Target::Version(version) => version,
         Target::Nothing => 0,
     };
     let scripts = |down: bool| -> Vec<Script> {
-        migrator()
+        migrator(origin)
             .iter()
-            .filter(|step| matches!(step.migration_type, MigrationType::ReversibleDown) == down)
+            .filter(|step| is_down(step.migration_type) == down)
             .map(|step| Script {
                 version: step.version,
                 name: step.description.to_string(),
@@ -82,34 +115,55 @@ pub(super) async fn state(connection: &mut PgConnection) -> sqlx::Result<State> 
     let exists = sqlx::query_scalar!(r#"select to_regclass('_assay_migrations') is not null as "exists!""#)
         .fetch_one(&mut *connection)
         .await?;
-    let applied: BTreeSet<i64> = if exists {
+    let applied: BTreeMap<i64, Vec<u8>> = if exists {
         connection
             .list_applied_migrations(TABLE)
             .await
             .map_err(|error| sqlx::Error::Protocol(error.to_string()))?
             .into_iter()
-            .map(|migration| migration.version)
+            .map(|migration| (migration.version, migration.checksum.into_owned()))
             .collect()
     } else {
-        BTreeSet::new()
+        BTreeMap::new()
     };
-    let pending = plan(&applied, Target::Latest).into_iter().map(|step| step.version).collect();
-    Ok(State { applied, pending })
+    let origin = match applied.first_key_value() {
+        Some((version, checksum)) => origin_of(*version, checksum),
+        // Nothing is ours yet; whose are these?
+        None if adoption::tables_exist(connection).await? => Origin::Adopted,
+        None => Origin::Own,
+    };
+    let applied: BTreeSet<i64> = applied.into_keys().collect();
+    let pending = plan(origin, &applied, Target::Latest).into_iter().map(|step| step.version).collect();
+    Ok(State { origin, applied, pending })
+}
+
+/// The first migration is another one in an adopted database.
+fn origin_of(version: i64, checksum: &[u8]) -> Origin {
+    let adopted = sqlx::migrate!("../migrations/adopted");
+    if adopted.iter().any(|step| step.version == version && *step.checksum == *checksum) {
+        Origin::Adopted
+    } else {
+        Origin::Own
+    }
 }
 
 impl Database {
     /// Migrates to `target`, each step in a transaction, under an advisory lock that lets one migration run at a time.
     /// Tells the steps that were taken.
     ///
+    /// A database with tables of another program is adopted, where Assay can serve it.
+    ///
     /// # Errors
     /// [`DbError::Migration`] names the step that could not be applied; those before it are kept.
+    /// [`DbError::Unadoptable`] says what stands in the way of adopting it; nothing was changed.
     pub async fn migrate(&self, target: Target) -> Result<Vec<Script>, DbError> {
         let mut connection = self.connect().await?;
         // A migration takes as long as it takes: it waits for locks, and it rewrites tables.
         connection.execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0").await?;
         let before = state(&mut connection).await?;
-        let steps = plan(&before.applied, target);
-        let migrator = migrator();
+        let steps = plan(before.origin, &before.applied, target);
+        self.refuse_unadoptable(&mut connection, &before, target).await?;
+        let migrator = migrator(before.origin);
         let goal = match target {
             Target::Latest => None,
             Target::Version(version) => Some(version),
@@ -127,5 +181,24 @@ impl Database {
             migrator.run(&mut connection).await.map_err(failed)?;
         }
         Ok(steps)
+    }
+    /// Whether the database's tables are such as Assay can serve, where it is to be adopted.
+    ///
+    /// # Errors
+    /// [`DbError::Unadoptable`]; [`DbError`] as for any statement.
+    pub async fn adoptable(&self, state: &State, target: Target) -> Result<(), DbError> {
+        let mut connection = self.connect().await?;
+        self.refuse_unadoptable(&mut connection, state, target).await
+    }
+
+    async fn refuse_unadoptable(&self, db: &mut PgConnection, state: &State, target: Target) -> Result<(), DbError> {
+        let first = state.origin == Origin::Adopted && state.applied.is_empty() && target != Target::Nothing;
+        if !first {
+            return Ok(());
+        }
+        let mut obstacles = adoption::obstacles(db).await?;
+        let scripts = plan(state.origin, &state.applied, Target::Latest);
+        obstacles.extend(names::taken(db, &scripts).await?);
+        if obstacles.is_empty() { Ok(()) } else { Err(DbError::Unadoptable(obstacles)) }
     }
 }

@@ -140,6 +140,8 @@ pub fn is_drawer(path: &str) -> bool {
 }
 
 /// Migrations without their other half, and gaps in their numbers.
+///
+/// Adopted databases have some of their own, in a folder below: in the place of the first one, or at numbers that all others leave out.
 pub fn odd_migrations(names: &[String]) -> Vec<String> {
     let ups: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".up.sql")).collect();
     let downs: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".down.sql")).collect();
@@ -147,10 +149,13 @@ pub fn odd_migrations(names: &[String]) -> Vec<String> {
     if ups != downs || ups.len() + downs.len() != names.len() {
         found.push(format!("not every migration has an up and a down: {names:?}"));
     }
-    for (index, up) in ups.iter().enumerate() {
-        let number = format!("{:04}_", index + 1);
-        if !up.trim_start_matches("migrations/").starts_with(&number) {
-            found.push(format!("{up} should be number {number}"));
+    let number = |up: &str| up.rsplit('/').next().and_then(|name| name.get(..4)?.parse::<usize>().ok());
+    let (adopted, own): (Vec<_>, Vec<_>) = ups.into_iter().partition(|up| up.contains("/adopted/"));
+    let left_out: Vec<_> = adopted.iter().filter_map(|up| number(up)).filter(|number| *number != 1).collect();
+    let expected = (1..).filter(|number| !left_out.contains(number));
+    for (up, expected) in own.iter().zip(expected) {
+        if number(up) != Some(expected) {
+            found.push(format!("{up} should be number {expected:04}_"));
         }
     }
     found
@@ -265,6 +270,11 @@ fn a_migration_without_a_way_back_or_out_of_order_is_seen() {
     assert!(!odd_migrations(&names(&["0001_a.up.sql"])).is_empty());
     assert!(!odd_migrations(&names(&["0002_a.down.sql", "0002_a.up.sql"])).is_empty());
     assert!(!odd_migrations(&names(&["0001_a.sql"])).is_empty());
+    let pairs = |ups: &[&str]| -> Vec<String> {
+        ["down", "up"].iter().flat_map(|way| ups.iter().map(move |up| format!("migrations/{up}.{way}.sql"))).collect()
+    };
+    assert!(odd_migrations(&pairs(&["0001_a", "0003_b", "adopted/0001_c", "adopted/0002_d"])).is_empty());
+    assert!(!odd_migrations(&pairs(&["0001_a", "0002_b", "adopted/0001_c", "adopted/0002_d"])).is_empty());
 }
 
 #[test]

@@ -88,7 +88,9 @@ impl Database {
             )
             select c.id, c.lease_token, c.attempts, c.max_attempts, c.snoozes, c.life, c.channel, c.prompt_version,
                    c.guest_digest as "guest_digest!",
-                   extract(epoch from now() - c.next_run_at)::float8 as "lag!",
+                   -- Another program may say -infinity for "at once".
+                   case when isfinite(c.next_run_at) then extract(epoch from now() - c.next_run_at) else 0 end::float8
+                       as "lag!",
                    f.id as file_id, f.user_id, f.storage_bucket, f.storage_key_original, f.original_filename,
                    f.extension, f.attributes,
                    to_char(f.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "received_at!",

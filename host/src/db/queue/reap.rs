@@ -47,13 +47,16 @@ impl Database {
                 sqlx::query!(
                     r#"
                 with expired as (
-                    select j.id, j.file_id, j.lease_token, j.life, j.attempts, j.locked_by, j.locked_at,
-                           j.guest_digest, j.channel, j.attempts >= j.max_attempts as spent,
+                    -- Another program that serves the queue too may leave columns of its locks empty.
+                    select j.id, j.file_id, j.lease_token, j.life, j.attempts, coalesce(j.locked_by, '') as locked_by,
+                           coalesce(j.locked_at, j.updated_at) as locked_at, j.guest_digest, j.channel,
+                           j.attempts >= j.max_attempts as spent,
                            j.cancel_requested_at is not null as cancelled
                       from processing_jobs j
                       join files f on f.id = j.file_id
                      where j.status = 'processing'
-                       and j.heartbeat_at + make_interval(secs => j.lock_ttl_seconds) < now()
+                       and coalesce(greatest(j.heartbeat_at, j.locked_at), j.updated_at)
+                           + make_interval(secs => j.lock_ttl_seconds) < now()
                      order by j.id
                      limit $1
                        for update of j skip locked

@@ -1,0 +1,187 @@
+//! Whether Assay can serve the tables of another program: everything that stands in the way, each by its column.
+
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::shape::{self, Column, Nulls};
+
+/// The tables and the columns that they must have.
+const TABLES: [(&str, &[Column]); 2] = [("files", &shape::FILES), ("processing_jobs", &shape::JOBS)];
+
+/// The states of a row that Assay knows, by table.
+const STATUSES: [(&str, &[&str]); 2] = [
+    ("files", &["uploaded", "queued", "processing", "succeeded", "failed"]),
+    ("processing_jobs", &["queued", "processing", "succeeded", "failed"]),
+];
+
+/// A column as the catalogue has it.
+struct Found {
+    named: String,
+    not_null: bool,
+    has_default: bool,
+    generated: bool,
+}
+
+/// Whether one of the two tables is there.
+pub(super) async fn tables_exist(db: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select coalesce(to_regclass('files'), to_regclass('processing_jobs')) is not null as "exist!""#
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What stands in the way of serving the tables; nothing where they will do.
+pub(super) async fn obstacles(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    let mut obstacles = Vec::new();
+    for (table, columns) in TABLES {
+        match kind_of(db, table).await?.as_deref() {
+            Some("r") => obstacles.extend(of_columns(table, columns, &columns_of(db, table).await?)),
+            Some(_) => obstacles.push(format!("{table}: is no ordinary table")),
+            None => obstacles.push(format!("{table}: is missing, and the other table is there")),
+        }
+    }
+    if !obstacles.is_empty() {
+        // What follows reads these columns.
+        return Ok(obstacles);
+    }
+    for (table, column) in [("files", "id"), ("processing_jobs", "id"), ("processing_jobs", "file_id")] {
+        if !is_unique(db, table, column).await? {
+            obstacles.push(format!("{table}.{column}: is not unique by itself"));
+        }
+    }
+    for (table, known) in STATUSES {
+        for status in other_statuses(db, table, known).await? {
+            obstacles.push(format!("{table}.status: a row says {status:?}, which Assay does not know"));
+        }
+    }
+    obstacles.extend(refusing_checks(db).await?);
+    Ok(obstacles)
+}
+
+async fn kind_of(db: &mut PgConnection, table: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(r#"select relkind::text as "kind!" from pg_class where oid = to_regclass($1)"#, table)
+        .fetch_optional(db)
+        .await
+}
+
+async fn columns_of(db: &mut PgConnection, table: &str) -> sqlx::Result<BTreeMap<String, Found>> {
+    let rows = sqlx::query!(
+        r#"
+        select attname::text as "name!", format_type(atttypid, atttypmod) as "named!", attnotnull as not_null,
+               atthasdef or attidentity <> '' as "has_default!", attgenerated <> '' or attidentity = 'a' as "generated!"
+          from pg_attribute
+         where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
+        "#,
+        table
+    )
+    .fetch_all(db)
+    .await?;
+    let found = rows.into_iter().map(|row| {
+        let found =
+            Found { named: row.named, not_null: row.not_null, has_default: row.has_default, generated: row.generated };
+        (row.name, found)
+    });
+    Ok(found.collect())
+}
+
+fn of_columns(table: &str, columns: &[Column], found: &BTreeMap<String, Found>) -> Vec<String> {
+    let mut obstacles = Vec::new();
+    let mut say = |column: &str, what: &str| obstacles.push(format!("{table}.{column}: {what}"));
+    for column in columns.iter().chain([&shape::CHANGED]) {
+        let Some(there) = found.get(column.name) else {
+            say(column.name, "is missing");
+            continue;
+        };
+        if !column.kind.takes(&there.named) {
+            say(column.name, &format!("is {}, and must be {}", there.named, column.kind.wanted()));
+        }
+        if there.generated {
+            say(column.name, "is generated, and Assay writes it");
+        }
+        match column.nulls {
+            Nulls::Needed if there.not_null => say(column.name, "is NOT NULL, and Assay writes NULL"),
+            Nulls::Refused if !there.not_null => say(column.name, "may be NULL, and must be NOT NULL"),
+            _ => {}
+        }
+    }
+    for column in shape::ADDED.iter().filter(|(of, _)| *of == table).flat_map(|(_, added)| *added) {
+        if found.contains_key(*column) {
+            say(column, "is there already, and Assay would add it");
+        }
+    }
+    if table == "processing_jobs" {
+        if found.get("lock_ttl_seconds").is_some_and(|there| !there.has_default) {
+            say("lock_ttl_seconds", "has no default, and must say how long the other program waits for a beat");
+        }
+        // The file comes from the application, the job from `assay_enqueue` too.
+        for (column, there) in found {
+            let unknown = columns.iter().all(|known| known.name != column) && !shape::FILLED.contains(&column.as_str());
+            if unknown && there.not_null && !there.has_default {
+                say(column, "is NOT NULL without a default, and Assay does not know it");
+            }
+        }
+    }
+    obstacles
+}
+
+async fn is_unique(db: &mut PgConnection, table: &str, column: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from pg_index i
+              join pg_attribute a on a.attrelid = i.indrelid and a.attname = $2
+             where i.indrelid = to_regclass($1) and i.indisunique and i.indimmediate and i.indisvalid
+               and i.indnkeyatts = 1 and i.indkey[0] = a.attnum and i.indpred is null
+        ) as "unique!"
+        "#,
+        table,
+        column
+    )
+    .fetch_one(db)
+    .await
+}
+
+async fn other_statuses(db: &mut PgConnection, table: &str, known: &[&str]) -> sqlx::Result<Vec<String>> {
+    // A name from the list above.
+    let sql = format!("select distinct status::text from {table} where status <> all ($1) order by 1 limit 5");
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(known).fetch_all(db).await
+}
+
+/// CHECKs that are false for a row as Assay leaves it. Each is asked itself, with the columns that Assay knows set and the others NULL.
+async fn refusing_checks(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    let checks = sqlx::query!(
+        r#"
+        select conrelid = to_regclass('files') as "of_files!", conname::text as "name!",
+               pg_get_expr(conbin, conrelid) as "expression!"
+          from pg_constraint
+         where conrelid in (to_regclass('files'), to_regclass('processing_jobs')) and contype = 'c'
+         order by conname
+        "#
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut refusing = Vec::new();
+    for check in checks {
+        let table = if check.of_files { "files" } else { "processing_jobs" };
+        for (_, row) in shape::STATES.iter().filter(|(of, _)| *of == table) {
+            // The expression is the catalogue's own text of a constraint.
+            let sql = format!(
+                "select ({}) is not false from jsonb_populate_record(null::{table}, $1::text::jsonb) as {table}",
+                check.expression
+            );
+            if !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql)).bind(row).fetch_one(&mut *db).await? {
+                let status: String = serde_json::from_str::<serde_json::Value>(row)
+                    .ok()
+                    .and_then(|row| row["status"].as_str().map(str::to_owned))
+                    .unwrap_or_default();
+                refusing.push(format!(
+                    "{table}.status: the constraint {} refuses {status:?} as Assay writes it",
+                    check.name
+                ));
+            }
+        }
+    }
+    Ok(refusing)
+}

@@ -1,0 +1,165 @@
+//! The columns that another program's tables must have, and what Assay does with each.
+
+/// What a column must be like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) nulls: Nulls,
+}
+
+/// A type, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Uuid,
+    /// Text that is read: of any length.
+    Read,
+    /// Text that is written: without a limit.
+    Written,
+    Integer,
+    /// Only written, so that it may be a smaller one.
+    Size,
+    Instant,
+}
+
+/// Whether a column may hold NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nulls {
+    /// It is written.
+    Needed,
+    /// It would be read.
+    Refused,
+    Either,
+}
+
+impl Kind {
+    /// Whether a column of this type, as `format_type` names it, will do.
+    pub(super) fn takes(self, named: &str) -> bool {
+        match self {
+            Self::Uuid => named == "uuid",
+            Self::Read => named == "text" || named.starts_with("character varying"),
+            Self::Written => named == "text" || named == "character varying",
+            Self::Integer => named == "integer",
+            Self::Size => named == "bigint" || named == "integer",
+            Self::Instant => named == "timestamp with time zone",
+        }
+    }
+
+    /// What is asked for, in words.
+    pub(super) fn wanted(self) -> &'static str {
+        match self {
+            Self::Uuid => "uuid",
+            Self::Read => "text or character varying",
+            Self::Written => "text or character varying without a length",
+            Self::Integer => "integer",
+            Self::Size => "bigint or integer",
+            Self::Instant => "timestamp with time zone",
+        }
+    }
+}
+
+const fn column(name: &'static str, kind: Kind, nulls: Nulls) -> Column {
+    Column { name, kind, nulls }
+}
+
+/// Columns of `files`.
+pub(super) const FILES: [Column; 20] = [
+    column("id", Kind::Uuid, Nulls::Refused),
+    column("user_id", Kind::Uuid, Nulls::Refused),
+    column("storage_bucket", Kind::Read, Nulls::Refused),
+    column("storage_key_original", Kind::Read, Nulls::Refused),
+    column("original_filename", Kind::Read, Nulls::Refused),
+    column("extension", Kind::Read, Nulls::Refused),
+    column("mime_type", Kind::Read, Nulls::Either),
+    column("size_bytes", Kind::Size, Nulls::Either),
+    column("status", Kind::Written, Nulls::Refused),
+    column("error_code", Kind::Written, Nulls::Needed),
+    column("error_message", Kind::Written, Nulls::Needed),
+    column("storage_key_report", Kind::Written, Nulls::Needed),
+    column("storage_key_raw_llm_output", Kind::Written, Nulls::Needed),
+    column("prompt_version", Kind::Written, Nulls::Needed),
+    column("schema_version", Kind::Written, Nulls::Needed),
+    column("processing_attempts", Kind::Integer, Nulls::Refused),
+    column("queued_at", Kind::Instant, Nulls::Needed),
+    column("started_at", Kind::Instant, Nulls::Needed),
+    column("processed_at", Kind::Instant, Nulls::Needed),
+    column("created_at", Kind::Instant, Nulls::Refused),
+];
+
+/// Columns of `processing_jobs`.
+pub(super) const JOBS: [Column; 13] = [
+    column("id", Kind::Uuid, Nulls::Refused),
+    column("file_id", Kind::Uuid, Nulls::Refused),
+    column("status", Kind::Written, Nulls::Refused),
+    column("attempts", Kind::Integer, Nulls::Refused),
+    column("max_attempts", Kind::Integer, Nulls::Refused),
+    column("next_run_at", Kind::Instant, Nulls::Refused),
+    column("locked_by", Kind::Written, Nulls::Needed),
+    column("locked_at", Kind::Instant, Nulls::Needed),
+    column("heartbeat_at", Kind::Instant, Nulls::Needed),
+    column("lock_ttl_seconds", Kind::Integer, Nulls::Refused),
+    column("last_error_code", Kind::Written, Nulls::Needed),
+    column("last_error_message", Kind::Written, Nulls::Needed),
+    column("created_at", Kind::Instant, Nulls::Refused),
+];
+
+/// Written in both tables with each change.
+pub(super) const CHANGED: Column = column("updated_at", Kind::Instant, Nulls::Refused);
+
+/// What adopting adds, by table.
+pub(super) const ADDED: [(&str, &[&str]); 2] = [
+    ("files", &["attributes", "guest_digest"]),
+    (
+        "processing_jobs",
+        &[
+            "channel",
+            "priority",
+            "lease_token",
+            "prompt_version",
+            "guest_digest",
+            "snoozes",
+            "cancel_requested_at",
+            "life",
+            "last_error_step",
+        ],
+    ),
+];
+
+/// Columns of `processing_jobs` that have a value in each row that Assay inserts, be there a default or not (`assay_fill_job`).
+pub(super) const FILLED: [&str; 8] =
+    ["id", "file_id", "status", "attempts", "max_attempts", "next_run_at", "created_at", "updated_at"];
+
+/// The states in which Assay leaves rows, as the other program's CHECKs see them: a table, and what is set in it.
+pub(super) const STATES: [(&str, &str); 9] = [
+    ("files", r#"{"status": "uploaded"}"#),
+    ("files", r#"{"status": "queued", "queued_at": "2026-01-01T00:00:00Z", "processing_attempts": 0}"#),
+    ("files", r#"{"status": "processing", "started_at": "2026-01-01T00:00:00Z", "processing_attempts": 1}"#),
+    (
+        "files",
+        r#"{"status": "succeeded", "storage_key_report": "users/u/files/f/runs/j-1/report.json", "prompt_version": "v", "schema_version": "1",
+            "processing_attempts": 1, "processed_at": "2026-01-01T00:00:00Z"}"#,
+    ),
+    (
+        "files",
+        r#"{"status": "failed", "error_code": "schema_validation_failed", "error_message": "m", "processing_attempts": 1,
+            "storage_key_raw_llm_output": "users/u/files/f/runs/j-1/raw_llm_output.json", "processed_at": "2026-01-01T00:00:00Z"}"#,
+    ),
+    (
+        "processing_jobs",
+        r#"{"status": "queued", "attempts": 0, "max_attempts": 4, "next_run_at": "2026-01-01T00:00:00Z", "lock_ttl_seconds": 300}"#,
+    ),
+    (
+        "processing_jobs",
+        r#"{"status": "processing", "attempts": 1, "max_attempts": 4, "next_run_at": "2026-01-01T00:00:00Z", "lock_ttl_seconds": 30,
+            "locked_by": "w", "locked_at": "2026-01-01T00:00:00Z", "heartbeat_at": "2026-01-01T00:00:00Z"}"#,
+    ),
+    (
+        "processing_jobs",
+        r#"{"status": "succeeded", "attempts": 1, "max_attempts": 4, "next_run_at": "2026-01-01T00:00:00Z", "lock_ttl_seconds": 300}"#,
+    ),
+    (
+        "processing_jobs",
+        r#"{"status": "failed", "attempts": 1, "max_attempts": 4, "next_run_at": "2026-01-01T00:00:00Z", "lock_ttl_seconds": 300,
+            "last_error_code": "schema_validation_failed", "last_error_message": "m"}"#,
+    ),
+];
