@@ -9,7 +9,7 @@ use crate::{
         Database, DbError,
         facts::{Entry, attributes, media_type},
     },
-    job::{Claim, FileFacts, FileId, JobId, Lease, LeaseToken, Serving, UserId},
+    job::{Claim, FileFacts, FileId, JobId, Lease, LeaseToken, ServedChannel, Serving, UserId},
 };
 
 impl Database {
@@ -29,7 +29,7 @@ impl Database {
         lease: Duration,
     ) -> Result<Vec<Claim>, DbError> {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
-        let channels = Channels::of(serving);
+        let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
         // The CTE and the repeated status predicate keep the planner from taking more rows than the limit, and a row
         // that moved between snapshot and lock. The file is locked here too: a job whose file somebody holds is left for
         // the next look, instead of keeping the whole batch waiting.
@@ -62,6 +62,12 @@ impl Database {
                    -- A CASE, of which the planner expects that half of the rows pass: of the bare comparison it expects that hardly
                    -- one does, and then it sorts all that is due instead of following the index up to the limit.
                    and case when chosen.digest = any ($4::text[]) then true else false end
+                   -- What that would refuse, as far as the job alone tells: before its file is looked at, so that the backlog
+                   -- of a release that nobody may call now is walked past quickly.
+                   and case when j.guest_digest is not null then j.guest_digest = any ($4)
+                            when j.prompt_version is not null then j.prompt_version = any ($14::text[])
+                            when j.channel = any ($8) then j.channel = any ($13::text[])
+                            else coalesce($3 = any ($4), false) end
                    -- Neither names a row of the join: the first is looked at before any job is, the second's list is made once.
                    and not exists (select from queue_pauses p where p.channel = '*')
                    and case when j.channel = any (array(select p.channel from queue_pauses p)) then false
@@ -115,6 +121,8 @@ impl Database {
                     &channels.versions as &[Option<String>],
                     &channels.canaries as &[Option<String>],
                     &channels.percents as &[Option<i32>],
+                    &runnable.channels,
+                    &runnable.versions,
                 )
                 .fetch_all(db)
                 .await
@@ -172,5 +180,56 @@ impl Channels {
             columns.percents.push(percent);
         }
         columns
+    }
+}
+
+/// Names of which at least some jobs can be claimed; of all others none can.
+#[derive(Debug, PartialEq, Eq)]
+struct Runnable {
+    channels: Vec<String>,
+    versions: Vec<String>,
+}
+
+impl Runnable {
+    fn of(serving: &Serving) -> Self {
+        let runs = |digest: &String| serving.digests.contains(digest);
+        let active = |channel: &&ServedChannel| channel.active.as_ref().is_some_and(runs);
+        let canary = |channel: &&ServedChannel| channel.canary.as_ref().is_some_and(|(digest, _)| runs(digest));
+        let channels = serving.channels.iter().filter(|channel| active(channel) || canary(channel));
+        // What a channel runs, its jobs get by the version's name; jobs of other channels get what serves the version everywhere.
+        let of_channels = serving.channels.iter().filter(active).filter_map(|channel| channel.version.clone());
+        let everywhere = serving.versions.iter().filter(|(_, digest)| runs(digest)).map(|(version, _)| version.clone());
+        Self {
+            channels: channels.map(|channel| channel.name.clone()).collect(),
+            versions: everywhere.chain(of_channels).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_nowhere_is_walked_past_and_what_runs_somewhere_is_not() {
+        let channel = |name: &str, active: &str, canary: Option<&str>| ServedChannel {
+            name: name.to_owned(),
+            active: Some(active.to_owned()),
+            version: Some(format!("version-of-{active}")),
+            canary: canary.map(|digest| (digest.to_owned(), 10)),
+        };
+        let serving = Serving {
+            versions: vec![("v1".to_owned(), "runs".to_owned()), ("v2".to_owned(), "waits".to_owned())],
+            default: None,
+            channels: vec![
+                channel("one", "runs", None),
+                channel("two", "waits", None),
+                channel("three", "waits", Some("runs")),
+            ],
+            digests: vec!["runs".to_owned()],
+        };
+        let runnable = Runnable::of(&serving);
+        assert_eq!(runnable.channels, ["one", "three"], "one side of a canary is enough");
+        assert_eq!(runnable.versions, ["v1", "version-of-runs"]);
     }
 }
