@@ -76,11 +76,13 @@ impl Breakers {
     }
 
     /// Which of `digests` may be claimed; nothing while the bucket is away, which every job needs. What is not among them is
-    /// forgotten. A release whose guest has asked for nothing yet counts as needing the default model.
+    /// forgotten, and so is the breaker of a model that only such releases needed: nobody would probe it. A release whose guest has asked
+    /// for nothing yet counts as needing the default model.
     pub fn offer(&self, digests: &[String]) -> Offer {
         let now = Instant::now();
         let mut state = self.shared.state.lock();
         state.needs.retain(|digest, _| digests.contains(digest));
+        self.forget_unneeded(&mut state, digests);
         let open: Vec<_> = state.breakers.iter().filter(|(_, breaker)| breaker.is_open()).collect();
         if open.iter().any(|(dependency, _)| **dependency == Dependency::Bucket) {
             return Offer::default();
@@ -119,6 +121,28 @@ impl Breakers {
             }
         }
         offer
+    }
+
+    fn forget_unneeded(&self, state: &mut State, digests: &[String]) {
+        let State { breakers, needs } = state;
+        let needed = |dependency: &Dependency| match dependency {
+            Dependency::Model(Alias::Named(_)) => needs.values().any(|needs| needs.contains(dependency)),
+            Dependency::Model(Alias::Default) => {
+                digests.iter().any(|digest| needs.get(digest).is_none_or(|needs| needs.contains(dependency)))
+            }
+            Dependency::Model(Alias::Unlisted) | Dependency::Bucket | Dependency::Database => true,
+        };
+        breakers.retain(|dependency, breaker| {
+            let stays = !breaker.is_open() || needed(dependency);
+            if !stays {
+                let name = dependency.to_string();
+                for fault in breaker.faults() {
+                    self.show(&name, fault.reason, false);
+                }
+                tracing::info!(dependency = name, "no release needs it any more: its breaker is forgotten");
+            }
+            stays
+        });
     }
 
     /// Whether the dependency is not to be called.
@@ -317,6 +341,19 @@ mod tests {
         }
         drop(probe);
         assert_eq!(breakers.offer(&all).digests, all);
+    }
+
+    #[test]
+    fn the_breaker_of_a_model_that_no_release_needs_any_more_is_forgotten() {
+        let breakers = breakers(Duration::from_secs(30));
+        breakers.needs("old", [Alias::Named("small".to_owned())]);
+        fail(&breakers, &model("small"), Code::LlmAuthFailed);
+        fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmAuthFailed);
+        breakers.offer(&digests(&["old", "new"]));
+        assert_eq!(breakers.open().len(), 2);
+        breakers.offer(&digests(&["new"]));
+        let open: Vec<_> = breakers.open().into_iter().map(|open| open.dependency).collect();
+        assert_eq!(open, ["model"], "a release that has asked for nothing yet may ask the default model");
     }
 
     #[test]

@@ -236,6 +236,42 @@ async fn a_model_goes_on_while_another_one_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_probe_finds_a_slot_although_what_other_releases_have_waiting_would_take_every_one() {
+    let world = World::start().await;
+    world.model.respond(|call| match call.body["model"].as_str() {
+        Some("tiny") => expired(),
+        _ => Reply::answer("{}"),
+    });
+    let env = env_with_guests(&world, &[asks("small"), asks("large")]);
+    let changes = [
+        ("LLM_MODELS", "small=tiny,large=huge"),
+        ("REPORT_PROMPT_VERSION", "large"),
+        ("JOB_HOLD_MS", "20"),
+        ("WORKER_CONCURRENCY", "1"),
+    ];
+    let worker = worker(&with(env, &changes)).await;
+    let waiting = world.upload("txt", TRANSCRIPT).await;
+    world.enqueue_file(waiting, Some("small")).await;
+    worker.wait_for_line("breaker_opened").await;
+    // They come first wherever both may be claimed, and one slot is busy with them for long.
+    let first = world.file(world.upload("txt", TRANSCRIPT).await).await;
+    let crowd = "WITH crowd AS (
+        INSERT INTO files (user_id, storage_bucket, storage_key_original, extension, mime_type, size_bytes)
+        SELECT f.user_id, f.storage_bucket, f.storage_key_original, f.extension, f.mime_type, f.size_bytes
+          FROM files f, generate_series(1, 5000) WHERE f.id = $1
+        RETURNING id
+    ) SELECT count(assay_enqueue(id, 'large', priority => 9)) FROM crowd";
+    sqlx::query(crowd).bind(first.id).execute(world.database.pool()).await.expect("jobs");
+    world.model.always(Reply::answer("{}"));
+    all_succeed_at_once(&world, &[waiting]).await;
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM processing_jobs WHERE status = 'queued'")
+        .fetch_one(world.database.pool())
+        .await
+        .expect("a count");
+    assert!(left > 0, "the slot was free for it only because the crowd was gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alias_that_no_operator_named_holds_its_release_and_is_told_nowhere() {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
