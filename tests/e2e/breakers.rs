@@ -66,28 +66,26 @@ async fn claims(world: &World) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_key_at_twenty_slots_fails_no_file_and_is_asked_a_few_times() {
+async fn an_expired_key_at_twenty_workers_fails_no_file_and_is_asked_a_few_times() {
+    const WORKERS: usize = 20;
     let world = World::start().await;
     world.model.always(expired());
     // Held jobs come back at once: without breakers each of them would ask again and again.
-    let changes = [("WORKER_CONCURRENCY", "5"), ("JOB_HOLD_MS", "20"), ("BREAKER_PROBE_MS", "2000")];
+    let changes = [("WORKER_CONCURRENCY", "2"), ("JOB_HOLD_MS", "20"), ("BREAKER_PROBE_MS", "2000")];
     let env = with(env(&world), &changes);
-    let files = enqueue(&world, 40).await;
+    let files = enqueue(&world, 3 * WORKERS).await;
     let begun = Instant::now();
-    let mut workers = Vec::new();
-    for _ in 0..4 {
-        workers.push(worker(&env).await);
-    }
+    let workers = futures::future::join_all((0..WORKERS).map(|_| worker(&env))).await;
     for worker in &workers {
         worker.wait_for_line("breaker_opened").await;
     }
     // So long that each worker has probed.
     let asked = world.model.calls();
-    world.model.wait_for_calls(asked + 4).await;
+    world.model.wait_for_calls(asked + WORKERS).await;
     // A jittered probe comes after 1.6 s at the soonest.
     let probes = begun.elapsed().div_duration_f64(Duration::from_millis(1600)).ceil() as usize;
     let calls = world.model.calls();
-    assert!(calls <= 4 * (5 + probes), "{calls} calls, and at most {probes} probes of each worker");
+    assert!(calls <= WORKERS * (2 + probes), "{calls} calls, and at most {probes} probes of each worker");
     for id in &files {
         let file = world.file(*id).await;
         assert!(["queued", "processing"].contains(&file.status.as_str()), "{file:?}");
