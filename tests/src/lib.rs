@@ -30,8 +30,10 @@ pub use objects::{Fault, Operation, TestObjects};
 pub use postgres::TestDatabase;
 pub use process::{AssayProcess, Signal, binary};
 pub use proxy::{Direction, Hold, Proxy};
-pub use worker::{Env, TRANSCRIPT, admin, compile, die, env_with_guests, examples, folder_of, with, worker};
-pub use world::{Attempt, FileRow, JobRow, World, guests};
+pub use worker::{
+    Env, TRANSCRIPT, admin, compile, compile_folder, die, env_with_guests, examples, folder_of, with, worker,
+};
+pub use world::{Attempt, FileRow, JobRow, World, compiled, guests};
 
 /// The longest that a test waits for anything: far more than a slow machine needs, far less than a runner's patience.
 pub const DEADLINE: Duration = Duration::from_secs(60);

@@ -23,11 +23,17 @@ pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("ASSAY_BIN") {
         return path.into();
     }
-    let test = std::env::current_exe().expect("the path of this test");
-    // target/debug/deps/e2e-… → target/debug/assay
-    let path = test.parent().and_then(|deps| deps.parent()).expect("a test lies in deps").join("assay");
+    let path = built().join("assay");
     assert!(path.is_file(), "{} is missing: run `cargo build -p assay --features wasi` first", path.display());
     path
+}
+
+/// Where cargo puts what it builds: target/debug, be this a test, which lies in its folder deps, or a binary.
+pub(crate) fn built() -> PathBuf {
+    let program = std::env::current_exe().expect("the path of this program");
+    let folder = program.parent().expect("a program lies in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("deps lies in a folder") } else { folder };
+    folder.to_owned()
 }
 
 /// A running `assay`. Dropping it kills it.

@@ -68,8 +68,8 @@ async fn compile_once(env: &Env) {
     static COMPILED: OnceCell<()> = OnceCell::const_new();
     COMPILED
         .get_or_init(|| async {
-            open(env, &crate::guests()).await;
-            open(env, &examples()).await;
+            compile_folder(env, &crate::guests()).await;
+            compile_folder(env, &examples()).await;
             compile(env, &[WatGuest::new("plain"), hostile::breaks_its_own_schema(), hostile::accepts_nested(1)]).await;
         })
         .await;
@@ -87,10 +87,14 @@ pub async fn compile(env: &Env, guests: &[WatGuest]) {
         let file = folder.path().join(&version).with_extension("wasm");
         std::fs::write(file, guest.clone().prompt_version(&version).build()).expect("a guest on disk");
     }
-    open(env, folder.path()).await;
+    compile_folder(env, folder.path()).await;
 }
 
-async fn open(env: &Env, guests: &Path) {
+/// Compiles the guests of a folder into the cache that `env` names, without a deadline.
+///
+/// # Panics
+/// Where one does not load.
+pub async fn compile_folder(env: &Env, guests: &Path) {
     let mut vars = Variables::from_map(with(env.clone(), &[("GUEST_DIR", &guests.display().to_string())]));
     let config = GuestsConfig { default_version: None, ..GuestsConfig::load(&mut vars) };
     let compiler = Compiler::Child { program: binary(), args: vec!["compile-guest".into()] };

@@ -10,6 +10,7 @@ use sqlx::types::{JsonValue, Uuid};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
+use crate::process::built;
 use crate::{DEADLINE, ScriptedModel, TestDatabase, TestObjects};
 
 /// How often a row is looked at while a test waits for it. Rows change in other processes and without a notification that a test could
@@ -25,7 +26,7 @@ pub struct World {
     pub objects: TestObjects,
     /// Who answers.
     pub model: ScriptedModel,
-    /// Compiled guests are shared by all tests of a machine: compiling takes seconds.
+    /// As [`compiled`] says.
     cache: PathBuf,
     /// For files of the test.
     folder: TempDir,
@@ -114,6 +115,11 @@ pub fn guests() -> PathBuf {
     folder
 }
 
+/// Where compiled guests lie. All tests of a machine share them: compiling takes seconds.
+pub fn compiled() -> PathBuf {
+    built().join("assay-test-guests")
+}
+
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the repository")
 }
@@ -123,7 +129,7 @@ impl World {
     pub async fn start() -> Self {
         let (database, objects, model) =
             tokio::join!(TestDatabase::new(), TestObjects::start(), ScriptedModel::start());
-        let cache = binary_folder().join("assay-test-guests");
+        let cache = compiled();
         Self { database, objects, model, cache, folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
@@ -311,12 +317,6 @@ impl World {
             .expect("an update of the job");
         sqlx::query("SELECT pg_notify('assay_jobs', '')").execute(self.database.pool()).await.expect("a notification");
     }
-}
-
-/// Where cargo puts what it builds.
-fn binary_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    test.parent().and_then(Path::parent).expect("a test lies in deps").to_owned()
 }
 
 #[cfg(test)]

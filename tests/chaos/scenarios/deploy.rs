@@ -1,0 +1,28 @@
+//! `deploy`: all workers are exchanged, one after the other, under load; sometimes with the time that they want, sometimes without.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use super::WORKERS;
+use crate::plan::{Action, Drain, Step};
+use crate::times::Times;
+
+/// Its plan: rounds through all workers. Every kind of end is met in the first rounds, in another order for each worker.
+pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
+    const DRAINS: [Drain; 3] = [Drain::Whole, Drain::GiveBack, Drain::Cut];
+    let mut at = times.blow / 2;
+    let mut steps = Vec::new();
+    let first = dice.random_range(0..DRAINS.len());
+    let mut round = 0;
+    while at < duration {
+        for slot in 1..=WORKERS {
+            let drain = DRAINS[(first + round + slot) % DRAINS.len()];
+            steps.push(Step { at, lasts: Duration::ZERO, action: Action::Restart(slot, drain) });
+            at += times.blow.mul_f64(dice.random_range(0.5..1.0));
+        }
+        round += 1;
+    }
+    steps
+}

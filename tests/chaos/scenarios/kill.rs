@@ -1,0 +1,21 @@
+//! `kill`: a random worker dies every 2 s, as by a crash or the kernel's out-of-memory killer.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use super::WORKERS;
+use crate::plan::{Action, Step};
+use crate::times::Times;
+
+/// Its plan: one death per blow, and a new worker before the next one.
+pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
+    let blows = u32::try_from(duration.as_millis() / times.blow.as_millis()).unwrap_or(u32::MAX);
+    let step = |blow| Step {
+        at: times.blow * blow,
+        lasts: times.blow.mul_f64(dice.random_range(0.1..0.7)),
+        action: Action::Kill(dice.random_range(1..=WORKERS)),
+    };
+    (1..=blows).map(step).collect()
+}

@@ -1,0 +1,68 @@
+//! The scenarios: what each breaks, and how often.
+
+mod deploy;
+mod kill;
+mod llm;
+mod postgres;
+mod s3;
+mod swarm;
+mod zombie;
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+
+use crate::plan::Step;
+use crate::times::Times;
+
+/// Workers of every scenario but the swarm.
+pub const WORKERS: usize = 3;
+
+/// A scenario. They share nothing, so several can run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Scenario {
+    /// SIGKILL a random worker every 2 s
+    Kill,
+    /// SIGSTOP past the lease, wait for the re-claim, SIGCONT
+    Zombie,
+    /// Restarts, terminated backends, refused and half-open connections, ambiguous commits
+    Postgres,
+    /// Errors, resets, cut bodies, stalls, writes whose answer is lost, deletes that fail
+    S3,
+    /// Rate limits, errors, resets, slow, huge and odd answers
+    Llm,
+    /// Rolling restarts of all workers, with and without time to drain
+    Deploy,
+    /// Many workers on many jobs, beside many more that wait in the future
+    Swarm,
+    // The place of `Old`: an old worker beside Assay. Its module is scenarios/old.rs.
+}
+
+impl Scenario {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied()
+    }
+
+    /// Its plan.
+    pub fn steps(self, dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
+        match self {
+            Self::Kill => kill::steps(dice, duration, times),
+            Self::Zombie => zombie::steps(dice, duration, times),
+            Self::Postgres => postgres::steps(dice, duration, times),
+            Self::S3 => s3::steps(dice, duration, times),
+            Self::Llm => llm::steps(dice, duration, times),
+            Self::Deploy => deploy::steps(dice, duration, times),
+            Self::Swarm => swarm::steps(dice, duration, times),
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}

@@ -1,0 +1,13 @@
+//! `swarm`: many workers on many jobs; nothing is broken but the database's horizon.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+
+use crate::plan::Step;
+use crate::times::Times;
+
+/// Its plan.
+pub fn steps(_: &mut StdRng, _: Duration, _: &Times) -> Vec<Step> {
+    Vec::new()
+}

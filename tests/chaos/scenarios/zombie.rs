@@ -1,0 +1,23 @@
+//! `zombie`: a worker is stopped for longer than its lease, others take its jobs, and then it goes on as if nothing had happened.
+
+use std::time::Duration;
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use super::WORKERS;
+use crate::plan::{Action, Step};
+use crate::times::Times;
+
+/// Its plan: one worker after the other, so that there is always somebody who claims.
+pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
+    let mut at = times.answer;
+    let mut steps = Vec::new();
+    while at < duration {
+        // Beyond the lease by at least a round of the reaper, so that it is taken back.
+        let lasts = times.lease + times.reap + times.lease.mul_f64(dice.random_range(0.0..0.5));
+        steps.push(Step { at, lasts, action: Action::Stop(dice.random_range(1..=WORKERS)) });
+        at += lasts + times.answer.mul_f64(dice.random_range(0.5..2.0));
+    }
+    steps
+}

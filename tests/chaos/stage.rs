@@ -1,0 +1,158 @@
+//! The stage of one scenario: a Postgres cluster of its own, a bucket, a stand-in model, and workers, each behind a proxy of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use assay_dev::{Postgres, PostgresOptions};
+use assay_tests::{AssayProcess, DEADLINE, Proxy, ScriptedModel, TestObjects, with};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Executor, PgPool};
+use tokio::time::Instant;
+
+use crate::fleet::Fleet;
+use crate::plan::Slot;
+use crate::talk;
+use crate::times::Times;
+
+const DATABASE: &str = "chaos";
+/// Jobs that a worker has in hand at once.
+const CONCURRENCY: usize = 8;
+/// Between two tries of what the run itself wants of a database that may be away.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// The environment of a process.
+pub type Env = BTreeMap<String, String>;
+
+/// Everything that a scenario breaks.
+#[derive(Debug)]
+pub struct Stage {
+    /// Its times.
+    pub times: Times,
+    /// The cluster; it can be restarted in place.
+    pub postgres: Postgres,
+    /// The run's own connections, which no fault of a proxy touches; a restart does. See [`patiently`].
+    pub pool: PgPool,
+    /// The bucket.
+    pub objects: TestObjects,
+    /// Who answers.
+    pub model: ScriptedModel,
+    /// One per worker before the database, in their order.
+    pub proxies: Vec<Proxy>,
+    /// The workers.
+    pub fleet: Fleet,
+    /// Where the guests lie.
+    guests: PathBuf,
+}
+
+impl Stage {
+    /// Starts everything but the workers. Logs are kept in `folder`.
+    ///
+    /// # Errors
+    /// Where a part does not start.
+    pub async fn set_up(folder: &Path, workers: usize, times: Times) -> anyhow::Result<Self> {
+        // What was committed must survive the end of the server, though not that of the machine.
+        let options =
+            PostgresOptions::throwaway().setting("max_connections", "500").setting("synchronous_commit", "on");
+        let (postgres, objects, model) =
+            tokio::join!(Postgres::start(options), TestObjects::start(), ScriptedModel::start());
+        let postgres = postgres.context("start Postgres")?;
+        postgres.ensure_database(DATABASE).await?;
+        let url = postgres.url(DATABASE);
+        let pool = PgPoolOptions::new().max_connections(8).connect(&url).await?;
+        let mut proxies = Vec::new();
+        for _ in 0..workers {
+            proxies.push(Proxy::before(&url).await);
+        }
+        let fleet = Fleet::new(folder.join("logs"), workers)?;
+        let guests = folder.join("guests");
+        collect_guests(&guests)?;
+        let stage = Self { times, postgres, pool, objects, model, proxies, fleet, guests };
+        assay_tests::compile_folder(&stage.operator(), &stage.guests).await;
+        stage.prepare_database(workers).await?;
+        stage.model.respond(talk::answer);
+        Ok(stage)
+    }
+
+    /// The environment of an operator's command: straight to the database.
+    pub fn operator(&self) -> Env {
+        let keys = self.objects.credentials();
+        let values = [
+            ("DATABASE_URL", self.postgres.url(DATABASE)),
+            ("S3_ENDPOINT", self.objects.endpoint()),
+            ("S3_BUCKET", self.objects.bucket_name().to_owned()),
+            ("S3_ACCESS_KEY_ID", keys.access.clone()),
+            ("S3_SECRET_ACCESS_KEY", keys.secret.clone()),
+            ("LLM_BASE_URL", self.model.base_url()),
+            ("LLM_MODEL", "scripted".to_owned()),
+            ("LLM_API_KEY", "test-key".to_owned()),
+            ("GUEST_DIR", self.guests.display().to_string()),
+            ("GUEST_CACHE_DIR", assay_tests::compiled().display().to_string()),
+            ("REPORT_PROMPT_VERSION", talk::VERSION.to_owned()),
+        ];
+        values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The environment of a worker: a role, a proxy and a path to the model of its own.
+    pub fn worker(&self, slot: Slot) -> Env {
+        let url = self.proxies[slot - 1].url_of(&self.postgres.url(DATABASE));
+        let model = self.model.base_url().replace("/v1", &format!("/w{slot}/v1"));
+        let concurrency = CONCURRENCY.to_string();
+        let id = format!("w{slot}");
+        let own = [
+            ("DATABASE_URL", url.replacen("//assay:", &format!("//{id}:"), 1)),
+            ("LLM_BASE_URL", model),
+            ("WORKER_ID", id),
+            ("WORKER_CONCURRENCY", concurrency),
+            // Debug builds on a busy machine: a guest is not what is being tried here.
+            ("GUEST_CALL_TIMEOUT_MS", "20000".to_owned()),
+            ("ADMIN_ADDR", "127.0.0.1:0".to_owned()),
+            ("LOG_LEVEL", "debug".to_owned()),
+        ];
+        let own: Vec<_> = own.iter().chain(&self.times.variables()).cloned().collect();
+        with(self.operator(), &own.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())
+    }
+
+    /// The answer that the database gives in the end: a statement that fails because it is away is tried again.
+    ///
+    /// # Errors
+    /// The last one, at the deadline.
+    pub async fn patiently<T>(&self, what: &str, ask: impl AsyncFn(&PgPool) -> sqlx::Result<T>) -> anyhow::Result<T> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match ask(&self.pool).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if Instant::now() > deadline => return Err(error).with_context(|| what.to_owned()),
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    }
+
+    async fn prepare_database(&self, workers: usize) -> anyhow::Result<()> {
+        for arguments in [&["migrate"][..], &["sweep", "--mark"]] {
+            let mut process = AssayProcess::spawn(arguments, &self.operator());
+            ensure!(process.wait().await.success(), "assay {arguments:?}: {:?}", process.stderr());
+        }
+        self.pool.execute(include_str!("audit.sql")).await.context("the audit")?;
+        let url = self.postgres.url(DATABASE);
+        let password = url.split_once("//assay:").and_then(|(_, rest)| rest.split_once('@')).context("a password")?.0;
+        for slot in 1..=workers {
+            let role = format!("create role w{slot} login superuser password '{password}'");
+            self.pool.execute(AssertSqlSafe(role)).await.context("a role")?;
+        }
+        Ok(())
+    }
+}
+
+/// Links the guests that a run needs into one folder.
+fn collect_guests(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let built = [assay_tests::guests().join("meeting-v1.wasm")];
+    let examples = ["repair.wasm", "map-reduce.wasm"].map(|name| assay_tests::examples().join(name));
+    for guest in built.iter().chain(&examples) {
+        let name = guest.file_name().context("a guest has a name")?;
+        std::os::unix::fs::symlink(guest, folder.join(name)).with_context(|| guest.display().to_string())?;
+    }
+    Ok(())
+}
