@@ -22,6 +22,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Gate;
 
+/// Of a body whose length is not told.
+const PIECE: usize = 64 * 1024;
+
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What a handler decides.
@@ -40,6 +43,8 @@ pub(crate) enum Sending {
     CutAfter(usize),
     /// This many bytes, then the gate, then the rest.
     StallAfter(usize, Gate),
+    /// Whole, in pieces whose sum nobody knows before.
+    Pieces,
     /// Chunks of this many bytes, one per interval.
     Drip(usize, Duration),
 }
@@ -121,7 +126,7 @@ impl std::fmt::Display for Reset {
 
 impl std::error::Error for Reset {}
 
-/// A body of known length, sent as told.
+/// A body, sent as told.
 pub(crate) fn body(bytes: Bytes, sending: Sending) -> Body {
     let stream: BoxStream<'static, io::Result<Bytes>> = match sending {
         Sending::Whole => return http_body_util::Full::new(bytes).map_err(never).boxed_unsync(),
@@ -143,13 +148,10 @@ pub(crate) fn body(bytes: Bytes, sending: Sending) -> Body {
             });
             stream::iter([Ok(start)]).chain(later).boxed()
         }
+        Sending::Pieces => stream::iter(pieces(bytes, PIECE).map(Ok)).boxed(),
         Sending::Drip(size, every) => {
-            let chunks: Vec<Bytes> = (0..bytes.len())
-                .step_by(size.max(1))
-                .map(|i| bytes.slice(i..(i + size.max(1)).min(bytes.len())))
-                .collect();
             // The pace is what is being tested, not a wait for anything.
-            stream::iter(chunks)
+            stream::iter(pieces(bytes, size.max(1)))
                 .then(move |chunk| async move {
                     tokio::time::sleep(every).await;
                     Ok(chunk)
@@ -158,6 +160,10 @@ pub(crate) fn body(bytes: Bytes, sending: Sending) -> Body {
         }
     };
     StreamBody::new(stream.map(|chunk| chunk.map(Frame::data))).boxed_unsync()
+}
+
+fn pieces(bytes: Bytes, size: usize) -> impl Iterator<Item = Bytes> {
+    (0..bytes.len()).step_by(size).map(move |at| bytes.slice(at..(at + size).min(bytes.len())))
 }
 
 /// Sets the length that a broken body still announces.

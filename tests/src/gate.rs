@@ -1,6 +1,7 @@
 //! A gate: one side waits at it, the other sees that somebody does, and opens it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -16,6 +17,8 @@ pub struct Gate {
 struct Sides {
     arrived: watch::Sender<usize>,
     open: watch::Sender<bool>,
+    /// Who has waited so long passes, though the gate is closed.
+    patience: Option<Duration>,
 }
 
 impl Default for Gate {
@@ -27,7 +30,17 @@ impl Default for Gate {
 impl Gate {
     /// A closed gate.
     pub fn new() -> Self {
-        Self { sides: Arc::new(Sides { arrived: watch::Sender::new(0), open: watch::Sender::new(false) }) }
+        Self::with(None)
+    }
+
+    /// A gate that lets everybody pass after this time, and all at once when it is released: for stalls that nobody ends.
+    pub fn opening_after(time: Duration) -> Self {
+        Self::with(Some(time))
+    }
+
+    fn with(patience: Option<Duration>) -> Self {
+        let sides = Sides { arrived: watch::Sender::new(0), open: watch::Sender::new(false), patience };
+        Self { sides: Arc::new(sides) }
     }
 
     /// Arrives at the gate and waits until it is open, without a deadline: whoever waits here is the one being tested.
@@ -35,7 +48,11 @@ impl Gate {
         self.sides.arrived.send_modify(|count| *count += 1);
         let mut open = self.sides.open.subscribe();
         // The sender lives in `self`, so this cannot fail.
-        let _ = open.wait_for(|open| *open).await;
+        let opened = open.wait_for(|open| *open);
+        match self.sides.patience {
+            None => drop(opened.await),
+            Some(time) => drop(tokio::time::timeout(time, opened).await),
+        }
     }
 
     /// Waits until somebody has arrived.
@@ -75,5 +92,20 @@ mod tests {
         assert!(!passed.is_finished());
         gate.release();
         within("the passage", passed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_gate_with_a_time_lets_everybody_pass_after_it_and_at_once_when_it_is_released() {
+        let time = Duration::from_millis(5);
+        let gate = Gate::opening_after(time);
+        for _ in 0..2 {
+            let begun = std::time::Instant::now();
+            gate.pass().await;
+            assert!(begun.elapsed() >= time, "each waits for itself");
+        }
+        let gate = Gate::opening_after(Duration::MAX);
+        gate.release();
+        within("the passage", gate.pass()).await;
+        assert_eq!(gate.arrived(), 1);
     }
 }

@@ -25,11 +25,11 @@ mod world;
 use std::time::Duration;
 
 pub use gate::Gate;
-pub use model::{Call, Reply, ScriptedModel};
-pub use objects::{Fault, Operation, TestObjects};
+pub use model::{Call, Oddity, Reply, ScriptedModel};
+pub use objects::{Asked, Fault, Operation, TestObjects};
 pub use postgres::TestDatabase;
 pub use process::{AssayProcess, Signal, binary};
-pub use proxy::{Direction, Hold, Proxy};
+pub use proxy::{Delay, Direction, Fate, Hold, Proxy};
 pub use worker::{
     Env, TRANSCRIPT, admin, compile, compile_folder, die, env_with_guests, examples, folder_of, with, worker,
 };

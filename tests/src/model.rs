@@ -1,29 +1,39 @@
 //! A model that answers as told: OpenAI's wire format, every way to break it, and a record of what was asked.
 
+mod odd;
+mod reply;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::front::{Body, Front, Sending, Verdict, announce, body};
-use crate::{Gate, within};
+use crate::front::{Front, Verdict};
+use crate::within;
+
+pub use odd::Oddity;
+pub use reply::Reply;
 
 /// The name of the model in answers that name none.
 const MODEL: &str = "scripted";
+
+/// Where completions are asked for, behind whatever prefix.
+const COMPLETIONS: &str = "/v1/chat/completions";
 
 /// A chat completion that was asked for.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// From 1, in the order of arrival.
     pub number: usize,
+    /// What stands before `/v1` in the path: who asks, where workers were told addresses of their own.
+    pub prefix: String,
     /// The request's headers.
     pub headers: HeaderMap,
     /// The request's body; `null` where it was no JSON.
@@ -50,178 +60,9 @@ impl Call {
     }
 }
 
-/// How a call is answered.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    status: StatusCode,
-    headers: Vec<(String, String)>,
-    content: Content,
-    gate: Option<Gate>,
-    reset: bool,
-    sending: Sending,
-}
-
-#[derive(Debug, Clone)]
-enum Content {
-    Completion(Value),
-    Raw(Bytes),
-}
-
-impl Reply {
-    /// A complete answer with this text.
-    pub fn answer(text: impl Into<String>) -> Self {
-        let usage = json!({ "prompt_tokens": 120, "completion_tokens": 40, "total_tokens": 160 });
-        let message = json!({ "role": "assistant", "content": text.into(), "refusal": null });
-        let choice = json!({ "index": 0, "message": message, "finish_reason": "stop", "logprobs": null });
-        Self::new(
-            StatusCode::OK,
-            Content::Completion(
-                json!({ "object": "chat.completion", "model": MODEL, "choices": [choice], "usage": usage }),
-            ),
-        )
-    }
-
-    /// A complete answer with this JSON document.
-    pub fn json(document: &Value) -> Self {
-        Self::answer(document.to_string())
-    }
-
-    /// A refusal: no content, the reason beside it.
-    pub fn refusal(reason: &str) -> Self {
-        Self::answer("").edit(|completion| {
-            completion["choices"][0]["message"]["content"] = Value::Null;
-            completion["choices"][0]["message"]["refusal"] = json!(reason);
-        })
-    }
-
-    /// A status with a body as it is.
-    pub fn status(status: u16, body: impl Into<Bytes>) -> Self {
-        Self::new(StatusCode::from_u16(status).expect("an HTTP status"), Content::Raw(body.into()))
-    }
-
-    /// An error in OpenAI's shape.
-    pub fn error(status: u16, kind: &str, code: &str) -> Self {
-        Self::status(
-            status,
-            json!({ "error": { "message": "As told.", "type": kind, "param": null, "code": code } }).to_string(),
-        )
-    }
-
-    /// 429 in OpenAI's shape, with `Retry-After` as written.
-    pub fn rate_limited(retry_after: &str) -> Self {
-        Self::error(429, "requests", "rate_limit_exceeded").header("retry-after", retry_after)
-    }
-
-    /// 200 with a page of HTML, as a proxy in between gives.
-    pub fn html() -> Self {
-        Self::status(200, "<!doctype html><html><body>Please sign in.</body></html>")
-            .header("content-type", "text/html")
-    }
-
-    /// 200 with a completion whose text has this many bytes.
-    pub fn huge(bytes: usize) -> Self {
-        Self::answer("x".repeat(bytes))
-    }
-
-    /// No answer: the connection is reset after the request was read.
-    pub fn reset() -> Self {
-        Self { reset: true, ..Self::answer("") }
-    }
-
-    /// Sets `finish_reason`.
-    #[must_use]
-    pub fn finish_reason(self, reason: &str) -> Self {
-        self.edit(|completion| completion["choices"][0]["finish_reason"] = json!(reason))
-    }
-
-    /// Sets the usage.
-    #[must_use]
-    pub fn usage(self, tokens_in: u64, tokens_out: u64) -> Self {
-        self.edit(|completion| {
-            completion["usage"] = json!({ "prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out });
-        })
-    }
-
-    /// Changes the completion's JSON in any way.
-    ///
-    /// # Panics
-    /// Where the reply is no completion.
-    #[must_use]
-    pub fn edit(mut self, change: impl FnOnce(&mut Value)) -> Self {
-        match &mut self.content {
-            Content::Completion(completion) => change(completion),
-            Content::Raw(_) => panic!("only a completion can be edited"),
-        }
-        self
-    }
-
-    /// Adds a header.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Holds the answer, or the reset, until the gate is released.
-    #[must_use]
-    pub fn held(mut self, gate: &Gate) -> Self {
-        self.gate = Some(gate.clone());
-        self
-    }
-
-    /// Ends the connection after this many bytes of the body.
-    #[must_use]
-    pub fn cut_after(mut self, bytes: usize) -> Self {
-        self.sending = Sending::CutAfter(bytes);
-        self
-    }
-
-    /// Sends this many bytes of the body, and the rest when the gate is released.
-    #[must_use]
-    pub fn stalled_after(mut self, bytes: usize, gate: &Gate) -> Self {
-        self.sending = Sending::StallAfter(bytes, gate.clone());
-        self
-    }
-
-    /// Sends the body in pieces of `bytes`, one per interval.
-    #[must_use]
-    pub fn dripping(mut self, bytes: usize, every: Duration) -> Self {
-        self.sending = Sending::Drip(bytes, every);
-        self
-    }
-
-    fn new(status: StatusCode, content: Content) -> Self {
-        Self { status, headers: Vec::new(), content, gate: None, reset: false, sending: Sending::Whole }
-    }
-
-    async fn send(self, call: usize) -> Verdict {
-        if let Some(gate) = &self.gate {
-            gate.pass().await;
-        }
-        if self.reset {
-            return Verdict::Reset;
-        }
-        let bytes = match self.content {
-            Content::Raw(bytes) => bytes,
-            Content::Completion(mut completion) => {
-                completion["id"] = json!(format!("chatcmpl-scripted-{call}"));
-                completion.to_string().into()
-            }
-        };
-        let length = bytes.len();
-        let mut response: Response<Body> = Response::new(body(bytes, self.sending));
-        *response.status_mut() = self.status;
-        announce(&mut response, length);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in &self.headers {
-            let name = HeaderName::try_from(name.as_str()).expect("a header's name");
-            response.headers_mut().insert(name, HeaderValue::try_from(value.as_str()).expect("a header's value"));
-        }
-        Verdict::Answer(response)
-    }
-}
-
 type Respond = Arc<dyn Fn(&Call) -> Reply + Send + Sync>;
+type Spoil = Arc<dyn Fn(&Call, Reply) -> Reply + Send + Sync>;
+type TurnAway = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A model under the test's control. A call for which nothing is scripted gets 501, which no retry cures.
 #[derive(Debug)]
@@ -234,6 +75,9 @@ pub struct ScriptedModel {
 struct Script {
     queue: Mutex<VecDeque<Reply>>,
     otherwise: Mutex<Option<Respond>>,
+    spoil: Mutex<Option<Spoil>>,
+    turn_away: Mutex<Option<TurnAway>>,
+    turned_away: watch::Sender<usize>,
     calls: Mutex<Vec<Call>>,
     count: watch::Sender<usize>,
 }
@@ -279,6 +123,28 @@ impl ScriptedModel {
         *self.script.otherwise.lock() = Some(Arc::new(respond));
     }
 
+    /// Changes every reply, whoever made it: for faults that come over a model which answers as ever.
+    pub fn spoil(&self, spoil: impl Fn(&Call, Reply) -> Reply + Send + Sync + 'static) {
+        *self.script.spoil.lock() = Some(Arc::new(spoil));
+    }
+
+    /// Spoils and turns away nothing more.
+    pub fn spare(&self) {
+        *self.script.spoil.lock() = None;
+        *self.script.turn_away.lock() = None;
+    }
+
+    /// Asks before each call is read whether its connection is reset at once. Such a call is none: it is not counted, and nobody
+    /// knows what it would have asked.
+    pub fn turn_away(&self, decide: impl Fn() -> bool + Send + Sync + 'static) {
+        *self.script.turn_away.lock() = Some(Arc::new(decide));
+    }
+
+    /// How many calls were turned away so far.
+    pub fn turned_away(&self) -> usize {
+        *self.script.turned_away.borrow()
+    }
+
     /// How many completions were asked for so far.
     pub fn calls(&self) -> usize {
         *self.script.count.borrow()
@@ -298,19 +164,25 @@ impl ScriptedModel {
 
 impl Script {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Verdict {
-        if (request.method(), request.uri().path()) == (&Method::GET, "/v1/models") {
+        if request.method() == Method::GET && request.uri().path().ends_with("/v1/models") {
             let models = json!({ "object": "list", "data": [{ "id": MODEL, "object": "model", "owned_by": "tests" }] });
             return Reply::status(200, models.to_string()).send(0).await;
         }
-        if (request.method(), request.uri().path()) != (&Method::POST, "/v1/chat/completions") {
+        let prefix = request.uri().path().strip_suffix(COMPLETIONS).map(str::to_owned);
+        let Some(prefix) = prefix.filter(|_| request.method() == Method::POST) else {
             return Reply::error(404, "invalid_request_error", "unknown_url").send(0).await;
+        };
+        let turn_away = self.turn_away.lock().clone();
+        if turn_away.is_some_and(|decide| decide()) {
+            self.turned_away.send_modify(|count| *count += 1);
+            return Verdict::Reset;
         }
         let (head, body) = request.into_parts();
         let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let call = {
             let mut calls = self.calls.lock();
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            let call = Call { number: calls.len() + 1, headers: head.headers, body, at: Instant::now() };
+            let call = Call { number: calls.len() + 1, prefix, headers: head.headers, body, at: Instant::now() };
             calls.push(call.clone());
             self.count.send_replace(call.number);
             call
@@ -320,7 +192,13 @@ impl Script {
             let otherwise = self.otherwise.lock().clone();
             otherwise.map(|respond| respond(&call))
         });
-        reply.unwrap_or_else(|| Reply::error(501, "invalid_request_error", "nothing_scripted")).send(call.number).await
+        let reply = reply.unwrap_or_else(|| Reply::error(501, "invalid_request_error", "nothing_scripted"));
+        let spoil = self.spoil.lock().clone();
+        let reply = match spoil {
+            Some(spoil) => spoil(&call, reply),
+            None => reply,
+        };
+        reply.send(call.number).await
     }
 }
 

@@ -76,6 +76,19 @@ impl Fault {
     }
 }
 
+/// A request that has arrived.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// From 1, in the order of arrival.
+    pub number: usize,
+    /// What it does.
+    pub operation: Operation,
+    /// The object's key; empty where it is about the bucket.
+    pub key: String,
+}
+
+type Policy = Arc<dyn Fn(&Asked) -> Option<Fault> + Send + Sync>;
+
 #[derive(Debug)]
 struct Rule {
     operation: Operation,
@@ -94,12 +107,21 @@ pub struct TestObjects {
     _folder: TempDir,
 }
 
-#[derive(Debug)]
 struct State {
     bucket: Bucket,
     rules: Mutex<Vec<Rule>>,
+    policy: Mutex<Option<Policy>>,
     requests: Mutex<Vec<(Operation, String)>>,
     changed: watch::Sender<usize>,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("rules", &*self.rules.lock())
+            .field("requests", &*self.changed.borrow())
+            .finish_non_exhaustive()
+    }
 }
 
 impl TestObjects {
@@ -111,6 +133,7 @@ impl TestObjects {
         let state = Arc::new(State {
             bucket: bucket.clone(),
             rules: Mutex::default(),
+            policy: Mutex::default(),
             requests: Mutex::default(),
             changed: watch::Sender::new(0),
         });
@@ -177,9 +200,15 @@ impl TestObjects {
         self.fault_times(usize::MAX, operation, key, fault);
     }
 
-    /// Lets everything work again.
+    /// Asks `policy` about every request that no rule is about: for faults that are drawn by lot.
+    pub fn decide(&self, policy: impl Fn(&Asked) -> Option<Fault> + Send + Sync + 'static) {
+        *self.state.policy.lock() = Some(Arc::new(policy));
+    }
+
+    /// Lets everything work again. What is stalled already stays so until its gate opens.
     pub fn clear_faults(&self) {
         self.state.rules.lock().clear();
+        *self.state.policy.lock() = None;
     }
 
     /// How many such requests have arrived, retries included.
@@ -204,9 +233,14 @@ impl State {
         // Path style: /bucket/key.
         let key = request.uri().path().trim_start_matches('/').split_once('/').map_or("", |(_, key)| key).to_owned();
         let operation = Operation::of(&request, &key);
-        self.requests.lock().push((operation, key.clone()));
+        let number = {
+            let mut requests = self.requests.lock();
+            requests.push((operation, key.clone()));
+            requests.len()
+        };
         self.changed.send_modify(|count| *count += 1);
-        let Some(fault) = self.fault(operation, &key) else { return self.pass_on(request, None).await };
+        let fault = self.fault(&Asked { number, operation, key });
+        let Some(fault) = fault else { return self.pass_on(request, None).await };
         match fault {
             Fault::Status { status, code } => {
                 // Read what was sent, or the client may see a reset instead of the answer.
@@ -233,14 +267,17 @@ impl State {
         }
     }
 
-    fn fault(&self, operation: Operation, key: &str) -> Option<Fault> {
-        let mut rules = self.rules.lock();
-        let rule =
-            rules.iter_mut().find(|rule| rule.left > 0 && rule.operation == operation && key.contains(&rule.key))?;
-        if rule.left != usize::MAX {
-            rule.left -= 1;
+    fn fault(&self, asked: &Asked) -> Option<Fault> {
+        let about =
+            |rule: &&mut Rule| rule.left > 0 && rule.operation == asked.operation && asked.key.contains(&rule.key);
+        if let Some(rule) = self.rules.lock().iter_mut().find(about) {
+            if rule.left != usize::MAX {
+                rule.left -= 1;
+            }
+            return Some(rule.fault.clone());
         }
-        Some(rule.fault.clone())
+        let policy = self.policy.lock().clone();
+        policy.and_then(|policy| policy(asked))
     }
 
     /// Lets the store answer.

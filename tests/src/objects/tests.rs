@@ -106,3 +106,22 @@ async fn a_stalled_answer_comes_after_its_gate_was_released() {
     body.release();
     assert_eq!(within("the read", read).await.unwrap(), Ok(10));
 }
+
+#[tokio::test]
+async fn a_policy_is_asked_about_every_request_that_no_rule_is_about() {
+    let objects = TestObjects::start().await;
+    let client = client(&objects);
+    objects.put("a/one", "0123456789").await;
+    objects.fault(Operation::Get, "a/", Fault::ResetBefore);
+    objects.decide(|asked| {
+        (asked.number == 2 && asked.operation == Operation::Get && asked.key == "a/one").then(Fault::slow_down)
+    });
+    assert_eq!(get(&client, "a/one").await, Err("no answer".to_owned()), "by the rule");
+    assert_eq!(get(&client, "a/one").await, Err("SlowDown".to_owned()), "by the policy");
+    assert_eq!(get(&client, "a/one").await, Ok(10));
+    objects.decide(|_| Some(Fault::Stall(Gate::opening_after(std::time::Duration::from_millis(5)))));
+    assert_eq!(get(&client, "a/one").await, Ok(10), "late, but whole");
+    objects.decide(|_| Some(Fault::ResetBefore));
+    objects.clear_faults();
+    assert_eq!(get(&client, "a/one").await, Ok(10));
+}

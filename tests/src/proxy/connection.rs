@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::postgres_messages::is_ready;
 use super::trigger::{Passage, Trigger, Watcher};
-use super::{Armed, Mode, Shared};
+use super::{Armed, Delay, Fate, Mode, Shared};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -31,6 +31,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             let _ = socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO));
         } else {
             let link = Link {
+                number: *shared.accepted.borrow() + 1,
                 mode: shared.mode.subscribe(),
                 cuts: shared.cuts.subscribe(),
                 shared: Arc::clone(&shared),
@@ -44,6 +45,8 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 struct Link {
+    /// From 1, in the order of their beginning.
+    number: usize,
     shared: Arc<Shared>,
     mode: watch::Receiver<Mode>,
     cuts: watch::Receiver<u64>,
@@ -67,25 +70,34 @@ impl Link {
         let (mut up, mut down) = (vec![0; BUFFER], vec![0; BUFFER]);
         loop {
             let mode = *self.mode.borrow_and_update();
+            let half_open = self.number < mode.half_open_below;
             tokio::select! {
                 changed = self.mode.changed() => if changed.is_err() { return Ok(()) },
-                read = client.read(&mut up), if !mode.stall_to_server => {
+                read = client.read(&mut up), if !(mode.stall_to_server || half_open) => {
                     let count = read?;
                     if count == 0 {
                         return server.shutdown().await;
                     }
                     match self.look(&up[..count]) {
                         (bytes, None) => server.write_all(&bytes).await?,
-                        (before, Some((held, armed))) => {
+                        (before, Some((held, stop))) => {
                             server.write_all(&before).await?;
-                            match hold(client, &mut server, held, armed).await? {
+                            let still_there = match stop {
+                                Stop::Hold(armed) => hold(client, &mut server, held, armed).await?,
+                                Stop::Delay(told) => {
+                                    let client = delay(client, &mut server, held, told).await?;
+                                    self.shared.delayed.send_modify(|count| *count += 1);
+                                    client
+                                }
+                            };
+                            match still_there {
                                 Some(still_there) => client = still_there,
                                 None => return Ok(()),
                             }
                         }
                     }
                 }
-                read = server.read(&mut down), if !mode.stall_to_client => {
+                read = server.read(&mut down), if !(mode.stall_to_client || half_open) => {
                     let count = read?;
                     if count == 0 {
                         return client.shutdown().await;
@@ -96,14 +108,59 @@ impl Link {
         }
     }
 
-    /// What may pass, and what is held by which hold.
-    fn look(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<(Vec<u8>, Armed)>) {
+    /// What may pass, and what is stopped, by a hold or else by a rule.
+    fn look(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<(Vec<u8>, Stop)>) {
         let mut holds = self.shared.holds.lock();
-        match self.watcher.look(bytes, holds.iter().map(|armed| &armed.trigger)) {
+        let rules = self.shared.rules.lock();
+        let triggers = holds.iter().map(|armed| &armed.trigger).chain(rules.iter().map(|rule| &rule.trigger));
+        match self.watcher.look(bytes, triggers) {
             Passage::Pass(bytes) => (bytes, None),
-            Passage::Hold(before, held, index) => (before, Some((held, holds.remove(index)))),
+            Passage::Hold(before, held, index) if index < holds.len() => {
+                (before, Some((held, Stop::Hold(holds.remove(index)))))
+            }
+            Passage::Hold(before, held, index) => match (rules[index - holds.len()].decide)() {
+                Some(told) => (before, Some((held, Stop::Delay(told)))),
+                None => ([before, held].concat(), None),
+            },
         }
     }
+}
+
+/// Why a message does not pass.
+enum Stop {
+    Hold(Armed),
+    Delay(Delay),
+}
+
+/// Keeps a statement back for its time, then lets the server carry it out. Returns the client where it goes on.
+async fn delay(
+    client: TcpStream,
+    server: &mut TcpStream,
+    mut held: Vec<u8>,
+    told: Delay,
+) -> io::Result<Option<TcpStream>> {
+    let mut client = Some(client).filter(|_| told.client != Fate::Cut);
+    let (mut buffer, mut down) = (vec![0; BUFFER], vec![0; BUFFER]);
+    let time = tokio::time::sleep(told.by);
+    tokio::pin!(time);
+    loop {
+        tokio::select! {
+            () = &mut time => break,
+            read = server.read(&mut down) => match (read?, client.as_mut()) {
+                (0, _) => return Ok(None),
+                (count, Some(client)) => client.write_all(&down[..count]).await?,
+                (_, None) => {}
+            },
+            count = read(&mut client, &mut buffer) => match count {
+                0 => client = None,
+                count => held.extend_from_slice(&buffer[..count]),
+            },
+        }
+    }
+    server.write_all(&held).await?;
+    let hearer = client.as_mut().filter(|_| told.client == Fate::Answered);
+    answer(hearer, server, true, held.len()).await?;
+    Ok(client.filter(|_| told.client == Fate::Answered))
 }
 
 /// Keeps a message back until told. Returns the client where it is still there when the server has answered.
@@ -134,7 +191,8 @@ async fn hold(
                 }
                 Some(Command::Forward(done)) => {
                     server.write_all(&held).await?;
-                    answer(client.as_mut(), server, &armed.trigger, held.len()).await?;
+                    let statement = matches!(armed.trigger, Trigger::Statement(_));
+                    answer(client.as_mut(), server, statement, held.len()).await?;
                     let _ = done.send(());
                     return Ok(client);
                 }
@@ -160,7 +218,7 @@ async fn read(client: &mut Option<TcpStream>, buffer: &mut [u8]) -> usize {
 async fn answer(
     mut client: Option<&mut TcpStream>,
     server: &mut TcpStream,
-    trigger: &Trigger,
+    statement: bool,
     sent: usize,
 ) -> io::Result<()> {
     if sent == 0 {
@@ -176,9 +234,8 @@ async fn answer(
             // It may go away at any moment; the server's answer is what is waited for.
             let _ = client.write_all(&buffer[..count]).await;
         }
-        match trigger {
-            Trigger::Statement(_) if !is_ready(&mut pending, &buffer[..count]) => {}
-            _ => return Ok(()),
+        if !statement || is_ready(&mut pending, &buffer[..count]) {
+            return Ok(());
         }
     }
 }

@@ -6,8 +6,10 @@ mod postgres_messages;
 mod tests;
 mod trigger;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -33,6 +35,28 @@ struct Mode {
     refuse: bool,
     stall_to_server: bool,
     stall_to_client: bool,
+    /// Connections with a lower number are stalled in both directions.
+    half_open_below: usize,
+}
+
+/// What a rule does with a statement that it delays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delay {
+    /// How long the statement is kept before the server gets it.
+    pub by: Duration,
+    /// What its client sees.
+    pub client: Fate,
+}
+
+/// What becomes of a client whose statement is delayed. The server carries the statement out in every case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Gets the answer, late, where it is still there.
+    Answered,
+    /// Waits in silence, until it loses patience or the answer, which it does not get, is there.
+    Unanswered,
+    /// Is cut at once.
+    Cut,
 }
 
 /// A running proxy. Dropping it cuts every connection.
@@ -51,6 +75,23 @@ struct Shared {
     cuts: watch::Sender<u64>,
     accepted: watch::Sender<usize>,
     holds: Mutex<Vec<Armed>>,
+    rules: Mutex<Vec<Rule>>,
+    /// Statements that rules have delayed and the server has answered.
+    delayed: watch::Sender<usize>,
+}
+
+type Decide = Arc<dyn Fn() -> Option<Delay> + Send + Sync>;
+
+/// A rule that looks at every statement with its fragment.
+struct Rule {
+    trigger: Trigger,
+    decide: Decide,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").field("trigger", &self.trigger).finish_non_exhaustive()
+    }
 }
 
 /// A hold that waits for its message.
@@ -72,6 +113,8 @@ impl Proxy {
             cuts: watch::Sender::default(),
             accepted: watch::Sender::default(),
             holds: Mutex::default(),
+            rules: Mutex::default(),
+            delayed: watch::Sender::default(),
         });
         let accepting = tokio::spawn(connection::accept(listener, Arc::clone(&shared)));
         Self { address, shared, accepting }
@@ -129,9 +172,35 @@ impl Proxy {
         });
     }
 
-    /// Forwards everything again, what was stalled first.
+    /// Lets no byte through on the connections that exist now, in either direction, while new ones work: sockets whose peer was
+    /// replaced without a word.
+    pub fn half_open(&self) {
+        let below = self.accepted() + 1;
+        self.shared.mode.send_modify(|mode| mode.half_open_below = below);
+    }
+
+    /// Forwards everything again, what was stalled first. Rules end; what they have delayed already takes its time.
     pub fn forward(&self) {
+        self.shared.rules.lock().clear();
         self.shared.mode.send_replace(Mode::default());
+    }
+
+    /// Asks `decide` about every execution of a Postgres statement that contains `fragment` (letter case aside): it is delayed as told, or
+    /// passes.
+    pub fn delay_statements(&self, fragment: &str, decide: impl Fn() -> Option<Delay> + Send + Sync + 'static) {
+        let trigger = Trigger::Statement(fragment.to_lowercase());
+        self.shared.rules.lock().push(Rule { trigger, decide: Arc::new(decide) });
+    }
+
+    /// How many delayed statements the server has answered.
+    pub fn delayed(&self) -> usize {
+        *self.shared.delayed.borrow()
+    }
+
+    /// Waits until the server has answered `count` delayed statements.
+    pub async fn wait_for_delayed(&self, count: usize) {
+        let mut delayed = self.shared.delayed.subscribe();
+        let _ = within(&format!("delayed statement {count}"), delayed.wait_for(|delayed| *delayed >= count)).await;
     }
 
     /// Holds the first connection whose client sends these bytes, from these bytes on.

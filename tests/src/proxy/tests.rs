@@ -120,3 +120,75 @@ async fn a_held_commit_lets_its_client_go_on_after_it_was_forwarded() {
     hold.forward().await;
     assert_eq!(within("the client", client).await.unwrap().unwrap(), 1);
 }
+
+#[tokio::test]
+async fn half_open_connections_are_silent_while_new_ones_work() {
+    let proxy = Proxy::start(echo().await).await;
+    let mut old = TcpStream::connect(proxy.address()).await.unwrap();
+    assert_eq!(say(&mut old, b"one").await, b"one");
+    proxy.half_open();
+    let mut new = TcpStream::connect(proxy.address()).await.unwrap();
+    old.write_all(b"two").await.unwrap();
+    assert_eq!(say(&mut new, b"three").await, b"three");
+    assert_eq!(old.try_read(&mut [0; 8]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    proxy.forward();
+    let mut back = [0; 3];
+    within("the echo", old.read_exact(&mut back)).await.unwrap();
+    assert_eq!(&back, b"two");
+}
+
+/// Inserts a mark by way of a proxy whose rule delays it for a moment; what the client was told.
+async fn delayed_insert(client: Fate) -> (sqlx::Result<()>, i64) {
+    let database = TestDatabase::empty().await;
+    sqlx::query("CREATE TABLE marks (mark int)").execute(database.pool()).await.unwrap();
+    let proxy = Proxy::before(database.url()).await;
+    let url = proxy.url_of(database.url());
+    proxy.delay_statements("INSERT INTO marks", move || Some(Delay { by: Duration::from_millis(20), client }));
+    let inserted = async {
+        let mut connection = PgConnection::connect(&url).await?;
+        sqlx::query("INSERT INTO marks VALUES ($1)").bind(7).execute(&mut connection).await?;
+        // The connection goes on, and the rule is about the one statement.
+        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM marks").fetch_one(&mut connection).await.map(|_| ())
+    };
+    let inserted = within("the client's answer", inserted).await;
+    proxy.wait_for_delayed(1).await;
+    let count = sqlx::query_scalar("SELECT count(*) FROM marks").fetch_one(database.pool()).await.unwrap();
+    (inserted, count)
+}
+
+#[tokio::test]
+async fn a_delayed_statement_is_carried_out_whatever_its_client_sees() {
+    for (fate, is_told) in [(Fate::Answered, true), (Fate::Unanswered, false), (Fate::Cut, false)] {
+        let (told, marks) = delayed_insert(fate).await;
+        assert_eq!((told.is_ok(), marks), (is_told, 1), "{fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_loses_patience_does_not_keep_its_statement_from_being_carried_out() {
+    let database = TestDatabase::empty().await;
+    sqlx::query("CREATE TABLE marks (mark int)").execute(database.pool()).await.unwrap();
+    let proxy = Proxy::before(database.url()).await;
+    let delay = Delay { by: Duration::from_millis(300), client: Fate::Answered };
+    proxy.delay_statements("insert into marks", move || Some(delay));
+    let mut connection = PgConnection::connect(&proxy.url_of(database.url())).await.unwrap();
+    let insert = sqlx::query("INSERT INTO marks VALUES (7)").execute(&mut connection);
+    assert!(tokio::time::timeout(Duration::from_millis(20), insert).await.is_err());
+    drop(connection);
+    proxy.wait_for_delayed(1).await;
+    let marks: i64 = sqlx::query_scalar("SELECT count(*) FROM marks").fetch_one(database.pool()).await.unwrap();
+    assert_eq!(marks, 1);
+}
+
+#[tokio::test]
+async fn a_rule_may_let_a_statement_pass_and_ends_with_the_faults() {
+    let database = TestDatabase::empty().await;
+    let proxy = Proxy::before(database.url()).await;
+    let mut connection = PgConnection::connect(&proxy.url_of(database.url())).await.unwrap();
+    proxy.delay_statements("select 1", || None);
+    sqlx::query("SELECT 1").execute(&mut connection).await.unwrap();
+    proxy.delay_statements("select 2", || Some(Delay { by: Duration::ZERO, client: Fate::Cut }));
+    proxy.forward();
+    sqlx::query("SELECT 2").execute(&mut connection).await.unwrap();
+    assert_eq!(proxy.delayed(), 0);
+}
