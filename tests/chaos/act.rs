@@ -40,21 +40,9 @@ async fn one(step: &Step, stage: &Stage) -> anyhow::Result<()> {
             }
         }
         Action::Restart(slot, drain) => stage.fleet.restart(slot, drain, stage).await?,
-        Action::Database(fault) => {
-            fault.begin(stage).await?;
-            lasts().await;
-            fault.end(stage).await?;
-        }
-        Action::Bucket(fault) => {
-            fault.begin(stage).await?;
-            lasts().await;
-            fault.end(stage).await?;
-        }
-        Action::Model(fault) => {
-            fault.begin(stage).await?;
-            lasts().await;
-            fault.end(stage).await?;
-        }
+        Action::Database(fault) => fault.strike(stage, step.lasts).await?,
+        Action::Bucket(fault) => fault.strike(stage, step.lasts).await,
+        Action::Model(fault) => fault.strike(stage, step.lasts).await,
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 use tokio::time::Instant;
 
+use crate::faults::Met;
 use crate::fleet::Fleet;
 use crate::plan::Slot;
 use crate::talk;
@@ -42,6 +43,8 @@ pub struct Stage {
     pub proxies: Vec<Proxy>,
     /// The workers.
     pub fleet: Fleet,
+    /// What the faults came to.
+    pub met: Met,
     /// Where the guests lie.
     guests: PathBuf,
 }
@@ -68,7 +71,7 @@ impl Stage {
         let fleet = Fleet::new(folder.join("logs"), workers)?;
         let guests = folder.join("guests");
         collect_guests(&guests)?;
-        let stage = Self { times, postgres, pool, objects, model, proxies, fleet, guests };
+        let stage = Self { times, postgres, pool, objects, model, proxies, fleet, met: Met::default(), guests };
         assay_tests::compile_folder(&stage.operator(), &stage.guests).await;
         stage.prepare_database(workers).await?;
         stage.model.respond(talk::answer);

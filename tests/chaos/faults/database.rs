@@ -1,27 +1,196 @@
-//! Faults of the database.
+//! Faults of the database, and of the way to it.
 
 use std::fmt;
+use std::time::Duration;
 
+use assay_tests::{Delay, Fate, Proxy};
+use parking_lot::Mutex;
+use rand::Rng;
+use tokio::time::Instant;
+
+use super::Deck;
+use crate::plan::Slot;
 use crate::stage::Stage;
+
+/// Settling a claim: the statement commits by itself, so keeping it back is keeping back its COMMIT.
+const SETTLE: &str = "storage_key_raw_llm_output =";
+/// Writing an answer into the journal.
+const JOURNAL: &str = "insert into job_answers";
+/// Claiming jobs.
+const CLAIM: &str = "set status = 'processing', attempts = j.attempts + 1";
+
+/// Between two rounds of terminated backends.
+const TERMINATE_EVERY: Duration = Duration::from_secs(1);
 
 /// A fault of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DatabaseFault {}
+pub enum DatabaseFault {
+    /// The server ends as in a crash and starts again.
+    Restart,
+    /// All backends of the workers are terminated, once a second.
+    Terminate,
+    /// Connections end, and new ones are refused.
+    Refuse(Reach),
+    /// Connections fall silent while new ones work; in the end what they swallowed arrives.
+    HalfOpen(Reach),
+    /// Statements that commit are carried out after their client has lost patience. The number is a seed.
+    Late(u64),
+    /// Statements that commit are carried out, and the connection ends instead of an answer. The number is a seed.
+    AnswerLost(u64),
+}
+
+/// Whom it hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Every worker.
+    All,
+    /// One.
+    One(Slot),
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all workers"),
+            Self::One(slot) => write!(f, "w{slot}"),
+        }
+    }
+}
 
 impl fmt::Display for DatabaseFault {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {}
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Restart => f.write_str("immediate restart"),
+            Self::Terminate => f.write_str("pg_terminate_backend once a second"),
+            Self::Refuse(reach) => write!(f, "connections of {reach} refused"),
+            Self::HalfOpen(reach) => write!(f, "half-open sockets of {reach}"),
+            Self::Late(_) => f.write_str("COMMIT after the client's patience"),
+            Self::AnswerLost(_) => f.write_str("COMMIT whose answer is lost"),
+        }
     }
 }
 
 impl DatabaseFault {
-    /// Begins it.
-    pub async fn begin(self, _: &Stage) -> anyhow::Result<()> {
-        match self {}
+    /// Begins it, lets it last, and ends it.
+    ///
+    /// # Errors
+    /// Where the server does not come back.
+    pub async fn strike(self, stage: &Stage, lasts: Duration) -> anyhow::Result<()> {
+        let over = tokio::time::sleep(lasts);
+        let met = match self {
+            Self::Restart => {
+                stage.postgres.restart_immediate().await?;
+                over.await;
+                1
+            }
+            Self::Terminate => terminate(stage, Instant::now() + lasts).await?,
+            Self::Refuse(reach) => {
+                let proxies = reach.proxies(stage);
+                let before = accepted(proxies);
+                for proxy in proxies {
+                    proxy.refuse();
+                    proxy.cut_all();
+                }
+                over.await;
+                proxies.iter().for_each(Proxy::forward);
+                accepted(proxies) - before
+            }
+            Self::HalfOpen(reach) => {
+                let proxies = reach.proxies(stage);
+                let before = accepted(proxies);
+                proxies.iter().for_each(Proxy::half_open);
+                over.await;
+                proxies.iter().for_each(Proxy::forward);
+                accepted(proxies) - before
+            }
+            Self::Late(seed) => {
+                // The longest is one and a half times what a client waits, so that some come long after it has looked again.
+                let patience = stage.times.database;
+                let late = move |deck: &mut Deck<Card>| Delay {
+                    by: patience.mul_f64(deck.dice().random_range(1.05..1.5)),
+                    client: Fate::Answered,
+                };
+                delay(stage, seed, late, over).await
+            }
+            Self::AnswerLost(seed) => {
+                let lost = |deck: &mut Deck<Card>| Delay {
+                    by: Duration::from_millis(deck.dice().random_range(0..100)),
+                    client: if deck.dice().random() { Fate::Cut } else { Fate::Unanswered },
+                };
+                delay(stage, seed, lost, over).await
+            }
+        };
+        stage.met.count(&self, met);
+        Ok(())
     }
+}
 
-    /// Ends it.
-    pub async fn end(self, _: &Stage) -> anyhow::Result<()> {
-        match self {}
+impl Reach {
+    fn proxies(self, stage: &Stage) -> &[Proxy] {
+        match self {
+            Self::All => &stage.proxies,
+            Self::One(slot) => &stage.proxies[slot - 1..slot],
+        }
+    }
+}
+
+/// Connections that were tried.
+fn accepted(proxies: &[Proxy]) -> usize {
+    proxies.iter().map(Proxy::accepted).sum()
+}
+
+/// Terminates every backend of the workers, whose roles are their own, until the time is over.
+async fn terminate(stage: &Stage, until: Instant) -> anyhow::Result<usize> {
+    let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename ~ '^w[0-9]+$'";
+    let mut terminated = 0;
+    loop {
+        let ask = async |pool: &sqlx::PgPool| sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await;
+        terminated += usize::try_from(stage.patiently("terminate the workers' backends", ask).await?)?;
+        if Instant::now() + TERMINATE_EVERY > until {
+            tokio::time::sleep_until(until).await;
+            return Ok(terminated);
+        }
+        tokio::time::sleep(TERMINATE_EVERY).await;
+    }
+}
+
+/// Whether a statement is delayed.
+type Card = bool;
+
+/// Delays half of the settlements and journal entries and a quarter of the claims: some must come through, or nothing would be left to settle.
+async fn delay(
+    stage: &Stage,
+    seed: u64,
+    draw: impl Fn(&mut Deck<Card>) -> Delay + Copy + Send + Sync + 'static,
+    over: tokio::time::Sleep,
+) -> usize {
+    let delayed = || stage.proxies.iter().map(Proxy::delayed).sum::<usize>();
+    let before = delayed();
+    let shares = [(SETTLE, vec![true, false]), (JOURNAL, vec![true, false]), (CLAIM, vec![true, false, false, false])];
+    let mut seed = seed;
+    for proxy in &stage.proxies {
+        for (fragment, cards) in &shares {
+            let deck = Mutex::new(Deck::new(cards.clone(), seed));
+            seed = seed.wrapping_add(1);
+            proxy.delay_statements(fragment, move || {
+                let mut deck = deck.lock();
+                deck.deal().filter(|delayed| *delayed).map(|_| draw(&mut deck))
+            });
+        }
+    }
+    over.await;
+    stage.proxies.iter().for_each(Proxy::forward);
+    delayed() - before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statements_that_are_delayed_are_the_workers_own() {
+        assert!(include_str!("../../../host/src/db/queue/settle.rs").contains(SETTLE));
+        assert!(include_str!("../../../host/src/db/journal.rs").contains(JOURNAL));
+        assert!(include_str!("../../../host/src/db/queue/claim.rs").contains(CLAIM));
     }
 }

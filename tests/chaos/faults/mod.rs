@@ -1,9 +1,13 @@
-//! What can go wrong between a worker and what it depends on. Each fault knows how it begins and how it ends.
+//! What can go wrong between a worker and what it depends on. Each fault begins, lasts, and ends; what is drawn by lot comes from the plan.
 
 mod bucket;
 mod database;
+mod deck;
+mod met;
 mod model;
 
-pub use bucket::BucketFault;
-pub use database::DatabaseFault;
-pub use model::ModelFault;
+pub use bucket::{BucketFault, BucketTrouble};
+pub use database::{DatabaseFault, Reach};
+use deck::Deck;
+pub use met::Met;
+pub use model::{Hand, ModelFault};

@@ -6,6 +6,7 @@ mod llm;
 mod postgres;
 mod s3;
 mod swarm;
+mod turns;
 mod zombie;
 
 use std::fmt;
@@ -65,4 +66,16 @@ impl fmt::Display for Scenario {
         let value = self.to_possible_value();
         f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs of every length.
+    pub const RUNS: [(Duration, Times); 3] = [
+        (Duration::from_secs(8), Times::SHORT),
+        (Duration::from_secs(60), Times::LONG),
+        (Duration::from_secs(600), Times::LONG),
+    ];
 }
