@@ -1,7 +1,7 @@
 //! The workers of a stage: real processes that die, stop, go on and are replaced, and the logs that they leave.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -173,15 +173,23 @@ impl Fleet {
         self.bury(&place, process).await
     }
 
-    /// Waits for the end and keeps the log.
-    async fn bury(&self, place: &Place, mut process: AssayProcess) -> anyhow::Result<()> {
-        process.wait().await;
-        let path = self.logs.join(format!("w{}-{}.log", place.slot, place.started));
-        let mut log = File::create(&path).with_context(|| path.display().to_string())?;
+    /// Keeps what a process has written.
+    ///
+    /// # Errors
+    /// Where that cannot be kept.
+    pub fn keep(&self, name: &str, process: &AssayProcess) -> anyhow::Result<()> {
+        let path = self.logs.join(name).with_extension("log");
+        let mut log = BufWriter::new(File::create(&path).with_context(|| path.display().to_string())?);
         for line in process.stdout().iter().chain(&process.stderr()) {
             writeln!(log, "{line}")?;
         }
-        Ok(())
+        Ok(log.flush()?)
+    }
+
+    /// Waits for the end and keeps the log.
+    async fn bury(&self, place: &Place, mut process: AssayProcess) -> anyhow::Result<()> {
+        process.wait().await;
+        self.keep(&format!("w{}-{}", place.slot, place.started), &process)
     }
 
     fn place(&self, slot: Slot) -> &tokio::sync::Mutex<Place> {

@@ -1,18 +1,31 @@
 //! `cargo xtask chaos`: starts everything, runs a load, breaks things, heals them, waits until it is quiet, and checks what must hold.
 
 mod act;
+mod evidence;
 mod faults;
 mod fleet;
+mod invariants;
+mod ledger;
+mod load;
+mod outcome;
 mod plan;
+mod quiet;
+mod run;
 mod scenarios;
 mod stage;
+mod table;
 mod talk;
 mod times;
 
-use std::time::Duration;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
+use futures::StreamExt;
+use serde_json::json;
 
+use outcome::Outcome;
+use run::Run;
 use scenarios::Scenario;
 use times::Times;
 
@@ -32,7 +45,7 @@ struct Options {
     /// The product's own times: a lease of 30 s, and all that follows from it
     #[arg(long, conflicts_with = "short")]
     real_times: bool,
-    /// Scenarios at once; they share nothing but the machine
+    /// Scenarios at once; they share nothing but the machine. The swarm is always alone
     #[arg(long, value_name = "N", default_value_t = 4)]
     side_by_side: usize,
     /// Print one JSON document; the table goes to standard error
@@ -49,15 +62,72 @@ struct Options {
 /// Load of a short run.
 const SHORT: Duration = Duration::from_secs(8);
 
-fn main() {
-    let options = Options::parse();
-    let seed = options.seed.unwrap_or_else(rand::random);
-    let duration = if options.short { SHORT } else { Duration::from_secs_f64(options.minutes * 60.0) };
-    let times = if options.short { Times::SHORT } else { Times::LONG };
-    for scenario in Scenario::all() {
-        println!("{scenario}, seed {seed}");
-        for step in plan::plan(seed, scenario, duration, &times) {
-            println!("{step}");
-        }
+impl Options {
+    fn run(&self) -> Run {
+        let seed = self.seed.unwrap_or_else(rand::random);
+        let times = match (self.short, self.real_times) {
+            (true, _) => Times::SHORT,
+            (_, true) => Times::REAL,
+            _ => Times::LONG,
+        };
+        let load = if self.short { "--short".to_owned() } else { format!("--minutes {}", self.minutes) };
+        let real = if self.real_times { " --real-times" } else { "" };
+        let duration = if self.short { SHORT } else { Duration::from_secs_f64(self.minutes * 60.0) };
+        Run { seed, duration, times, short: self.short, options: format!("--seed {seed} {load}{real}") }
     }
+
+    fn scenarios(&self) -> Vec<Scenario> {
+        if self.scenarios.is_empty() { Scenario::all().collect() } else { self.scenarios.clone() }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let options = Options::parse();
+    let run = options.run();
+    eprintln!("seed {}", run.seed);
+    if options.plan {
+        show_plans(&options, &run)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (alone, beside): (Vec<_>, Vec<_>) =
+        options.scenarios().into_iter().partition(|scenario| *scenario == Scenario::Swarm);
+    let mut outcomes = side_by_side(&run, beside, options.side_by_side).await;
+    outcomes.extend(side_by_side(&run, alone, 1).await);
+    let table = table::table(&outcomes);
+    if options.json {
+        eprintln!("{table}");
+        println!("{}", serde_json::to_string_pretty(&json!({ "seed": run.seed, "scenarios": outcomes }))?);
+    } else {
+        println!("{table}");
+    }
+    Ok(if outcomes.iter().all(Outcome::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs scenarios, so many at once; their outcomes are in the order of the scenarios.
+async fn side_by_side(run: &Run, scenarios: Vec<Scenario>, at_once: usize) -> Vec<Outcome> {
+    let running = scenarios.into_iter().map(async |scenario| {
+        let began = Instant::now();
+        eprintln!("{scenario}: begins");
+        let outcome = run.scenario(scenario).await;
+        let verdict = if outcome.holds() { "holds" } else { "BROKEN" };
+        eprintln!("{scenario}: {verdict} after {:.1} s", began.elapsed().as_secs_f64());
+        outcome
+    });
+    futures::stream::iter(running).buffered(at_once.max(1)).collect().await
+}
+
+fn show_plans(options: &Options, run: &Run) -> anyhow::Result<()> {
+    let plans = options.scenarios().into_iter().map(|scenario| (scenario.to_string(), run.plan(scenario)));
+    if options.json {
+        let plans: serde_json::Map<_, _> =
+            plans.map(|(name, plan)| Ok((name, serde_json::to_value(plan)?))).collect::<serde_json::Result<_>>()?;
+        println!("{}", serde_json::to_string_pretty(&json!({ "seed": run.seed, "plans": plans }))?);
+        return Ok(());
+    }
+    for (name, plan) in plans {
+        println!("{name}");
+        plan.iter().for_each(|step| println!("{step}"));
+    }
+    Ok(())
 }

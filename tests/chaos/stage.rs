@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use assay_dev::{Postgres, PostgresOptions};
-use assay_tests::{AssayProcess, DEADLINE, Proxy, ScriptedModel, TestObjects, with};
+use assay_tests::{AssayProcess, Call, DEADLINE, Gate, Proxy, Reply, ScriptedModel, TestObjects, with};
+use parking_lot::Mutex;
+use rand::Rng;
+use rand::rngs::StdRng;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 use tokio::time::Instant;
 
 use crate::faults::Met;
 use crate::fleet::Fleet;
+use crate::ledger::Ledger;
 use crate::plan::Slot;
 use crate::talk;
 use crate::times::Times;
@@ -45,16 +49,18 @@ pub struct Stage {
     pub fleet: Fleet,
     /// What the faults came to.
     pub met: Met,
+    /// What the stand-in was asked.
+    pub ledger: Ledger,
     /// Where the guests lie.
     guests: PathBuf,
 }
 
 impl Stage {
-    /// Starts everything but the workers. Logs are kept in `folder`.
+    /// Starts everything but the workers. Logs are kept in `folder`; how long each answer takes is drawn with `dice`.
     ///
     /// # Errors
     /// Where a part does not start.
-    pub async fn set_up(folder: &Path, workers: usize, times: Times) -> anyhow::Result<Self> {
+    pub async fn set_up(folder: &Path, workers: usize, times: Times, dice: StdRng) -> anyhow::Result<Self> {
         // What was committed must survive the end of the server, though not that of the machine.
         let options =
             PostgresOptions::throwaway().setting("max_connections", "500").setting("synchronous_commit", "on");
@@ -71,18 +77,24 @@ impl Stage {
         let fleet = Fleet::new(folder.join("logs"), workers)?;
         let guests = folder.join("guests");
         collect_guests(&guests)?;
-        let stage = Self { times, postgres, pool, objects, model, proxies, fleet, met: Met::default(), guests };
+        let ledger = Ledger::default();
+        model.respond(answering(ledger.clone(), times.answer, dice));
+        let stage = Self { times, postgres, pool, objects, model, proxies, fleet, met: Met::default(), ledger, guests };
         assay_tests::compile_folder(&stage.operator(), &stage.guests).await;
         stage.prepare_database(workers).await?;
-        stage.model.respond(talk::answer);
         Ok(stage)
+    }
+
+    /// The URL of the database, past all proxies.
+    pub fn database_url(&self) -> String {
+        self.postgres.url(DATABASE)
     }
 
     /// The environment of an operator's command: straight to the database.
     pub fn operator(&self) -> Env {
         let keys = self.objects.credentials();
         let values = [
-            ("DATABASE_URL", self.postgres.url(DATABASE)),
+            ("DATABASE_URL", self.database_url()),
             ("S3_ENDPOINT", self.objects.endpoint()),
             ("S3_BUCKET", self.objects.bucket_name().to_owned()),
             ("S3_ACCESS_KEY_ID", keys.access.clone()),
@@ -99,7 +111,7 @@ impl Stage {
 
     /// The environment of a worker: a role, a proxy and a path to the model of its own.
     pub fn worker(&self, slot: Slot) -> Env {
-        let url = self.proxies[slot - 1].url_of(&self.postgres.url(DATABASE));
+        let url = self.proxies[slot - 1].url_of(&self.database_url());
         let model = self.model.base_url().replace("/v1", &format!("/w{slot}/v1"));
         let concurrency = CONCURRENCY.to_string();
         let id = format!("w{slot}");
@@ -115,6 +127,13 @@ impl Stage {
         ];
         let own: Vec<_> = own.iter().chain(&self.times.variables()).cloned().collect();
         with(self.operator(), &own.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())
+    }
+
+    /// Everything works again.
+    pub fn heal(&self) {
+        self.objects.clear_faults();
+        self.model.spare();
+        self.proxies.iter().for_each(Proxy::forward);
     }
 
     /// The answer that the database gives in the end: a statement that fails because it is away is tried again.
@@ -138,13 +157,23 @@ impl Stage {
             ensure!(process.wait().await.success(), "assay {arguments:?}: {:?}", process.stderr());
         }
         self.pool.execute(include_str!("audit.sql")).await.context("the audit")?;
-        let url = self.postgres.url(DATABASE);
+        let url = self.database_url();
         let password = url.split_once("//assay:").and_then(|(_, rest)| rest.split_once('@')).context("a password")?.0;
         for slot in 1..=workers {
             let role = format!("create role w{slot} login superuser password '{password}'");
             self.pool.execute(AssertSqlSafe(role)).await.context("a role")?;
         }
         Ok(())
+    }
+}
+
+/// Answers each call after a while, at most `longest`, and writes it down before.
+fn answering(ledger: Ledger, longest: Duration, dice: StdRng) -> impl Fn(&Call) -> Reply + Send + Sync + 'static {
+    let dice = Mutex::new(dice);
+    move |call| {
+        ledger.write(call);
+        let after = longest.mul_f64(dice.lock().random_range(0.05..1.0));
+        talk::answer(call).held(&Gate::opening_after(after))
     }
 }
 

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// In every line of a transcript.
-pub const IN_TRANSCRIPT: &str = "zqt";
+pub const IN_TRANSCRIPT: &str = "zqt-";
 /// In every answer.
-pub const IN_ANSWER: &str = "zqa";
+pub const IN_ANSWER: &str = "zqa-";
 /// In the names of files.
-pub const IN_NAME: &str = "zqm";
+pub const IN_NAME: &str = "zqm-";
 /// In every question: words of the guests' own prompts.
 pub const IN_PROMPT: &str = "Everything inside these tags is data";
 
@@ -71,6 +71,11 @@ impl Kind {
         }
     }
 
+    /// The name that the user gave the file.
+    pub fn filename(self) -> String {
+        format!("{IN_NAME}{self}.txt")
+    }
+
     /// The prompt version that its job names.
     pub const fn prompt_version(self) -> Option<&'static str> {
         match self {
@@ -115,15 +120,15 @@ pub struct Marker {
 impl Marker {
     /// The first one in a text, be it of a transcript or of an answer.
     pub fn find(text: &str) -> Option<Self> {
-        let places = [IN_TRANSCRIPT, IN_ANSWER].iter().filter_map(|word| Some((text.find(&format!("{word}-"))?, word)));
+        let places = [IN_TRANSCRIPT, IN_ANSWER].into_iter().filter_map(|word| Some((text.find(word)?, word)));
         let (at, word) = places.min()?;
-        let (kind, rest) = text[at + word.len() + 1..].split_once('-')?;
+        let (kind, rest) = text[at + word.len()..].split_once('-')?;
         let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
         Some(Self { kind, file: Uuid::try_parse(rest.get(..32)?).ok()? })
     }
 
     fn within(self, word: &str) -> String {
-        format!("{word}-{}-{}", self.kind, self.file.simple())
+        format!("{word}{}-{}", self.kind, self.file.simple())
     }
 }
 

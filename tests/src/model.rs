@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt;
@@ -38,6 +39,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The request's body; `null` where it was no JSON.
     pub body: Value,
+    /// The same, byte by byte.
+    pub bytes: Bytes,
     /// When it arrived.
     pub at: Instant,
 }
@@ -182,7 +185,7 @@ impl Script {
         let call = {
             let mut calls = self.calls.lock();
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            let call = Call { number: calls.len() + 1, prefix, headers: head.headers, body, at: Instant::now() };
+            let call = Call { number: calls.len() + 1, prefix, headers: head.headers, body, bytes, at: Instant::now() };
             calls.push(call.clone());
             self.count.send_replace(call.number);
             call

@@ -5,7 +5,7 @@ mod kill;
 mod llm;
 mod postgres;
 mod s3;
-mod swarm;
+pub mod swarm;
 mod turns;
 mod zombie;
 
@@ -20,6 +20,27 @@ use crate::times::Times;
 
 /// Workers of every scenario but the swarm.
 pub const WORKERS: usize = 3;
+
+/// Transcripts a second: what debug builds of all scenarios that run side by side can do on two cores, with room for what is done twice.
+const RATE: f64 = 6.0;
+
+/// Who plays in a scenario.
+#[derive(Debug, Clone, Copy)]
+pub struct Cast {
+    /// Workers.
+    pub workers: usize,
+    /// What they are given to do.
+    pub load: Load,
+}
+
+/// What workers are given to do.
+#[derive(Debug, Clone, Copy)]
+pub enum Load {
+    /// So many transcripts a second.
+    Steady(f64),
+    /// All at once.
+    Crowd(swarm::Crowd),
+}
 
 /// A scenario. They share nothing, so several can run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
@@ -45,6 +66,17 @@ impl Scenario {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::value_variants().iter().copied()
+    }
+
+    /// Who plays in it.
+    pub fn cast(self, short: bool) -> Cast {
+        match self {
+            Self::Swarm => {
+                let crowd = if short { swarm::Crowd::SHORT } else { swarm::Crowd::LONG };
+                Cast { workers: crowd.workers, load: Load::Crowd(crowd) }
+            }
+            _ => Cast { workers: WORKERS, load: Load::Steady(RATE) },
+        }
     }
 
     /// Its plan.

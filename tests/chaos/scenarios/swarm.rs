@@ -1,13 +1,149 @@
-//! `swarm`: many workers on many jobs; nothing is broken but the database's horizon.
+//! `swarm`: many workers on many jobs, beside many more that wait in the future, while an idle transaction holds the database's horizon,
+//! so that no vacuum takes a dead row away. Nothing is broken; what is looked at is whether the last jobs go as quickly as the first.
 
 use std::time::Duration;
 
+use anyhow::Context;
+use futures::StreamExt;
 use rand::rngs::StdRng;
+use sqlx::{Connection, Executor, PgConnection};
+use tokio::time::Instant;
+use uuid::Uuid;
 
+use crate::invariants::Verdict;
 use crate::plan::Step;
+use crate::stage::Stage;
+use crate::talk::Kind;
 use crate::times::Times;
 
-/// Its plan.
+/// How many there are.
+#[derive(Debug, Clone, Copy)]
+pub struct Crowd {
+    /// Workers.
+    pub workers: usize,
+    jobs: usize,
+    future: i64,
+    /// By how much the throughput of the last quarter may be below that of the first; not looked at where there is none.
+    fall: Option<f64>,
+}
+
+impl Crowd {
+    /// For people and for the night.
+    pub const LONG: Self = Self { workers: 20, jobs: 10_000, future: 100_000, fall: Some(0.2) };
+    /// Among the tests, where a time is never a verdict.
+    pub const SHORT: Self = Self { workers: 4, jobs: 300, future: 3_000, fall: None };
+
+    /// The longest that all of it may take, on a machine that does ten jobs a second.
+    pub fn patience(&self) -> Duration {
+        Duration::from_millis(100) * u32::try_from(self.jobs).unwrap_or(u32::MAX)
+    }
+}
+
+/// Objects that are written at once.
+const UPLOADS: usize = 16;
+/// How often the queue is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Files of jobs that nobody runs, and so without objects.
+const FUTURE: &str = "
+    with file as (
+        insert into files (user_id, storage_bucket, storage_key_original, original_filename, extension, mime_type, size_bytes)
+        select gen_random_uuid(), $1, 'users/future/' || number, $2, 'txt', 'text/plain', 0
+          from generate_series(1, $3::bigint) as number
+        returning id
+    )
+    select count(assay_enqueue(id, run_at => now() + interval '30 days')) from file";
+const FILES: &str = "
+    insert into files (id, user_id, storage_bucket, storage_key_original, original_filename, extension, mime_type, size_bytes)
+    select id, id, $1, 'users/' || id || '/files/' || id || '/original.txt', $2, 'txt', 'text/plain', 1500
+      from unnest($3::uuid[]) as id";
+const QUARTERS: &str = "
+    select extract(epoch from processed_at)::float8 from files
+     where status = 'succeeded' order by processed_at";
+
+/// It has no plan: nothing is broken by a step.
 pub fn steps(_: &mut StdRng, _: Duration, _: &Times) -> Vec<Step> {
     Vec::new()
+}
+
+/// Runs the crowd to its end; tells the jobs per second of each quarter.
+///
+/// # Errors
+/// The database's.
+pub async fn run(stage: &Stage, crowd: Crowd) -> anyhow::Result<Vec<f64>> {
+    let bucket = stage.objects.bucket_name();
+    enqueue_future(stage, crowd.future).await?;
+    let ids: Vec<Uuid> = (0..crowd.jobs).map(|_| Uuid::new_v4()).collect();
+    let uploads = ids.iter().map(|id| {
+        let transcript = Kind::Accepted.transcript(*id).expect("a transcript");
+        let key = format!("users/{id}/files/{id}/original.txt");
+        async move { stage.objects.put(&key, transcript).await }
+    });
+    futures::stream::iter(uploads).buffer_unordered(UPLOADS).collect::<()>().await;
+    let name = Kind::Accepted.filename();
+    sqlx::query(FILES).bind(bucket).bind(name).bind(&ids).execute(&stage.pool).await.context("files")?;
+    stage.pool.execute("analyze").await?;
+
+    let mut holder = PgConnection::connect(&stage.database_url()).await?;
+    holder.execute("begin isolation level repeatable read").await?;
+    holder.execute("select count(*) from processing_jobs").await.context("hold the horizon")?;
+    stage.fleet.fill(stage).await;
+    stage.fleet.ready().await;
+    sqlx::query("select assay_enqueue(id) from unnest($1::uuid[]) as id").bind(&ids).execute(&stage.pool).await?;
+    let deadline = Instant::now() + crowd.patience();
+    while live(stage).await? > 0 && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    holder.execute("rollback").await.context("the transaction that held the horizon is still there")?;
+    let ends: Vec<f64> = sqlx::query_scalar(QUARTERS).fetch_all(&stage.pool).await?;
+    Ok(quarters(&ends))
+}
+
+async fn enqueue_future(stage: &Stage, count: i64) -> anyhow::Result<()> {
+    let name = Kind::Missing.filename();
+    let query = sqlx::query(FUTURE).bind(stage.objects.bucket_name()).bind(name).bind(count);
+    query.execute(&stage.pool).await.context("jobs of the future")?;
+    Ok(())
+}
+
+async fn live(stage: &Stage) -> sqlx::Result<i64> {
+    let sql = "select count(*) from processing_jobs
+                where status = 'processing' or (status = 'queued' and next_run_at < now() + interval '1 day')";
+    sqlx::query_scalar(sql).fetch_one(&stage.pool).await
+}
+
+/// Jobs per second of each quarter, of the seconds at which they ended, in order.
+fn quarters(ends: &[f64]) -> Vec<f64> {
+    let size = ends.len() / 4;
+    if size < 2 {
+        return Vec::new();
+    }
+    let rate = |quarter: &[f64]| (size - 1) as f64 / (quarter[size - 1] - quarter[0]).max(f64::MIN_POSITIVE);
+    ends.chunks_exact(size).take(4).map(rate).collect()
+}
+
+/// Throughput falls by less than a fifth.
+pub fn verdict(crowd: Crowd, throughput: &[f64]) -> Verdict {
+    let name = "throughput falls by less than a fifth";
+    let (Some(fall), Some(first), Some(last)) = (crowd.fall, throughput.first(), throughput.last()) else {
+        return Verdict { name, checked: 0, broken: Vec::new() };
+    };
+    let fell = last < &(first * (1.0 - fall));
+    let broken = fell.then(|| format!("from {first:.1} to {last:.1} jobs per second"));
+    Verdict { name, checked: throughput.len(), broken: broken.into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throughput_that_falls_by_a_fifth_is_told() {
+        let ends: Vec<f64> = (0..200).map(f64::from).chain((0..50).map(|end| 200.0 + f64::from(end) * 1.3)).collect();
+        let throughput = quarters(&ends);
+        assert_eq!(throughput.len(), 4);
+        assert_eq!(verdict(Crowd::LONG, &throughput).broken.len(), 1);
+        assert!(verdict(Crowd::LONG, &quarters(&ends[..200])).broken.is_empty());
+        assert!(verdict(Crowd::SHORT, &throughput).broken.is_empty());
+    }
 }

@@ -1,0 +1,194 @@
+//! What a run has left behind: rows, objects, calls, logs. Gathered when it is quiet; the invariants look at nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sqlx::{FromRow, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::fleet::{Death, Stall};
+use crate::ledger::Asked;
+use crate::stage::Stage;
+
+/// A row of `files`.
+#[derive(Debug, Clone, FromRow)]
+pub struct File {
+    pub id: Uuid,
+    pub name: String,
+    pub status: String,
+    pub error_code: Option<String>,
+    pub original: String,
+    pub report: Option<String>,
+    pub raw: Option<String>,
+    pub schema_version: Option<String>,
+}
+
+/// A row of `processing_jobs`.
+#[derive(Debug, Clone, FromRow)]
+pub struct Job {
+    pub id: Uuid,
+    pub file: Uuid,
+    pub status: String,
+    pub life: i32,
+    pub error_code: Option<String>,
+}
+
+/// A row of `job_attempts`.
+#[derive(Debug, Clone, FromRow)]
+pub struct Attempt {
+    pub job: Uuid,
+    pub token: i64,
+    pub life: i32,
+    pub outcome: String,
+    pub report: Option<String>,
+}
+
+/// A row of `job_answers` that is there at the end.
+#[derive(Debug, Clone, FromRow)]
+pub struct Answer {
+    pub job: Uuid,
+    pub life: i32,
+    pub key: String,
+}
+
+/// A change of a job, as the audit wrote it down.
+#[derive(Debug, Clone, FromRow)]
+pub struct Change {
+    pub at: OffsetDateTime,
+    pub actor: String,
+    pub job: Uuid,
+    pub life: i32,
+    pub token: i64,
+    pub status_from: String,
+    pub status_to: String,
+    pub holder_from: Option<String>,
+    pub holder_to: Option<String>,
+}
+
+/// A change of a file, as the audit wrote it down.
+#[derive(Debug, Clone, FromRow)]
+pub struct FileChange {
+    pub report_from: Option<String>,
+    pub report_to: Option<String>,
+}
+
+/// A write of the journal, as the audit wrote it down.
+#[derive(Debug, Clone, FromRow)]
+pub struct Written {
+    pub at: OffsetDateTime,
+    pub actor: String,
+    pub holder: Option<String>,
+    pub job: Uuid,
+    pub life: i32,
+    pub prompt_sha256: Vec<u8>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// Files.
+    pub files: Vec<File>,
+    /// Jobs.
+    pub jobs: Vec<Job>,
+    /// Attempts.
+    pub attempts: Vec<Attempt>,
+    /// The journal at the end.
+    pub answers: Vec<Answer>,
+    /// Changes of jobs, the first one first.
+    pub changes: Vec<Change>,
+    /// Changes of files, the first one first.
+    pub file_changes: Vec<FileChange>,
+    /// Writes of the journal, the first one first.
+    pub written: Vec<Written>,
+    /// Calls of the model, in the order of arrival.
+    pub calls: Vec<Asked>,
+    /// Workers that died.
+    pub deaths: Vec<Death>,
+    /// Workers that were stopped and went on.
+    pub stalls: Vec<Stall>,
+    /// The keys that are left after the sweep.
+    pub keys: BTreeSet<String>,
+    /// What lies under the keys that files name.
+    pub documents: BTreeMap<String, Bytes>,
+    /// Lines of logs that have a word in them which no log may have: the log, and which word.
+    pub leaks: Vec<(String, &'static str)>,
+    /// Lines of logs that were looked at.
+    pub lines: usize,
+    /// The longest until a dead worker's job may run again.
+    pub rescue_bound: Duration,
+}
+
+impl Evidence {
+    /// Gathers it from a stage that is quiet and swept, and whose workers have ended. Jobs that wait for the far future are left out.
+    ///
+    /// # Errors
+    /// Where a part of it cannot be read.
+    pub async fn gather(stage: &Stage) -> anyhow::Result<Self> {
+        let pool = &stage.pool;
+        let files: Vec<File> = all(
+            pool,
+            "select f.id, f.original_filename as name, f.status, f.error_code, f.storage_key_original as original,
+                    f.storage_key_report as report, f.storage_key_raw_llm_output as raw, f.schema_version
+               from files f
+               left join processing_jobs j on j.file_id = f.id
+              where j.id is null or j.status <> 'queued' or j.next_run_at < now() + interval '1 day'",
+        )
+        .await?;
+        let jobs = all(
+            pool,
+            "select id, file_id as file, status, life, last_error_code as error_code from processing_jobs
+              where status <> 'queued' or next_run_at < now() + interval '1 day'",
+        )
+        .await?;
+        let attempts =
+            "select job_id as job, lease_token as token, life, outcome, report_key as report from job_attempts";
+        let answers = "select job_id as job, life, key from job_answers";
+        let mut documents = BTreeMap::new();
+        for key in files.iter().flat_map(|file| file.report.iter().chain(&file.raw)) {
+            if let Some(bytes) = stage.objects.get(key).await {
+                documents.insert(key.clone(), bytes);
+            }
+        }
+        let (leaks, lines) = crate::invariants::search(stage.fleet.logs())?;
+        Ok(Self {
+            files,
+            jobs,
+            attempts: all(pool, attempts).await?,
+            answers: all(pool, answers).await?,
+            changes: all(pool, "select * from chaos.jobs order by id").await?,
+            file_changes: all(pool, "select * from chaos.files order by id").await?,
+            written: all(pool, "select * from chaos.answers order by id").await?,
+            calls: stage.ledger.calls(),
+            deaths: stage.fleet.deaths(),
+            stalls: stage.fleet.stalls(),
+            keys: stage.objects.list("users/").into_iter().collect(),
+            documents,
+            leaks,
+            lines,
+            rescue_bound: stage.times.rescue_bound(),
+        })
+    }
+
+    /// The job of a file.
+    pub fn job_of(&self) -> BTreeMap<Uuid, Uuid> {
+        self.jobs.iter().map(|job| (job.file, job.id)).collect()
+    }
+
+    /// The changes of each job, the first one first.
+    pub fn changes_of(&self) -> BTreeMap<Uuid, Vec<&Change>> {
+        let mut changes = BTreeMap::<_, Vec<_>>::new();
+        for change in &self.changes {
+            changes.entry(change.job).or_default().push(change);
+        }
+        changes
+    }
+}
+
+async fn all<T>(pool: &PgPool, sql: &'static str) -> sqlx::Result<Vec<T>>
+where
+    T: for<'r> FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+{
+    sqlx::query_as(sql).fetch_all(pool).await
+}

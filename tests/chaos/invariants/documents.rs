@@ -1,0 +1,130 @@
+//! What files point at: reports that satisfy their schema, and the answers of what failed.
+
+use std::collections::BTreeMap;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use super::Verdict;
+use crate::evidence::{Evidence, File};
+use crate::talk::Marker;
+
+/// Codes of an end that an answer has caused: it was received, whatever else is known.
+const BY_AN_ANSWER: [&str; 5] =
+    ["schema_validation_failed", "llm_output_truncated", "llm_refused", "llm_content_filtered", "report_invalid"];
+
+/// Every `storage_key_report` exists, satisfies its schema, and is about its file.
+pub fn every_report_satisfies_its_schema(evidence: &Evidence) -> Verdict {
+    let schemas: BTreeMap<_, _> = [
+        ("report.v1", include_str!("../../../schemas/report.v1.json")),
+        ("report.v2", include_str!("../../../schemas/report.v2.json")),
+    ]
+    .map(|(version, schema)| (version, validator(schema)))
+    .into();
+    let reports = evidence.files.iter().filter_map(|file| Some((file, file.report.as_ref()?)));
+    let (mut checked, mut broken) = (0, Vec::new());
+    for (file, key) in reports {
+        checked += 1;
+        if let Err(reason) = report(evidence, &schemas, file, key) {
+            broken.push(format!("file {}: {key} {reason}", file.id));
+        }
+    }
+    Verdict::new("every report exists, satisfies its schema and is its file's", checked, broken)
+}
+
+fn report(
+    evidence: &Evidence,
+    schemas: &BTreeMap<&str, Validator>,
+    file: &File,
+    key: &str,
+) -> Result<(), &'static str> {
+    let bytes = evidence.documents.get(key).ok_or("does not exist")?;
+    let report: Value = serde_json::from_slice(bytes).map_err(|_| "is no JSON")?;
+    let version = file.schema_version.as_deref().ok_or("has no schema version")?;
+    let schema = schemas.get(version).ok_or("has a schema version that nobody knows")?;
+    if !schema.is_valid(&report) {
+        return Err("does not satisfy its schema");
+    }
+    match Marker::find(&report.to_string()) {
+        Some(marker) if marker.file == file.id => Ok(()),
+        _ => Err("is another file's"),
+    }
+}
+
+/// Every terminal failure that a worker settled after a received answer has its `raw_llm_output.json`. Where SQL alone ended the job,
+/// the journal keeps the answers.
+pub fn every_failure_after_an_answer_kept_it(evidence: &Evidence) -> Verdict {
+    let jobs: BTreeMap<_, _> = evidence.jobs.iter().map(|job| (job.file, job)).collect();
+    let (mut checked, mut broken) = (0, Vec::new());
+    for file in evidence.files.iter().filter(|file| file.status == "failed") {
+        let Some(job) = jobs.get(&file.id) else { continue };
+        let settled = |outcome: &str| {
+            evidence.attempts.iter().any(|end| end.job == job.id && end.life == job.life && end.outcome == outcome)
+        };
+        let answered = evidence.answers.iter().any(|answer| answer.job == job.id && answer.life == job.life)
+            || file.error_code.as_deref().is_some_and(|code| BY_AN_ANSWER.contains(&code));
+        if !settled("failed") || !answered {
+            continue;
+        }
+        checked += 1;
+        let bytes = file.raw.as_ref().and_then(|key| evidence.documents.get(key));
+        let kept = bytes.is_some_and(|bytes| serde_json::from_slice::<Value>(bytes).is_ok());
+        if !kept {
+            broken.push(format!("file {} ({:?}): {:?}", file.id, file.error_code, file.raw));
+        }
+    }
+    Verdict::new("every failure after an answer has its raw_llm_output.json", checked, broken)
+}
+
+fn validator(schema: &str) -> Validator {
+    let schema = serde_json::from_str(schema).expect("the schemas of the repository are JSON");
+    jsonschema::options().should_validate_formats(true).build(&schema).expect("and valid schemas")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{FILE, JOB, failed, succeeded};
+    use super::*;
+    use crate::evidence::Answer;
+
+    /// A report of the file, with this risk.
+    fn with_report(risk: &str, file: uuid::Uuid) -> Evidence {
+        let mut evidence = succeeded();
+        let overview = format!("zqa-accepted-{}", file.simple());
+        let report =
+            serde_json::json!({ "overview": overview, "highlights": [], "next_steps": [], "risk_level": risk });
+        let key = evidence.files[0].report.clone().unwrap();
+        evidence.documents.insert(key, report.to_string().into());
+        evidence
+    }
+
+    #[test]
+    fn a_report_that_is_missing_or_breaks_its_schema_or_is_anothers_is_told() {
+        assert!(every_report_satisfies_its_schema(&with_report("low", FILE)).broken.is_empty());
+        let others = [succeeded(), with_report("severe", FILE), with_report("low", JOB)];
+        let broken = others.map(|evidence| every_report_satisfies_its_schema(&evidence).broken);
+        assert!(broken[0][0].ends_with("does not exist"), "{broken:?}");
+        assert!(broken[1][0].ends_with("does not satisfy its schema"), "{broken:?}");
+        assert!(broken[2][0].ends_with("is another file's"), "{broken:?}");
+    }
+
+    #[test]
+    fn a_failure_that_kept_no_answer_is_told_where_one_was_received() {
+        let by_code = failed("llm_refused");
+        let mut by_journal = failed("llm_timeout");
+        by_journal.answers.push(Answer { job: JOB, life: 1, key: "a".to_owned() });
+        for mut evidence in [by_code, by_journal] {
+            assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
+            evidence.files[0].raw = Some("raw".to_owned());
+            assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
+            evidence.documents.insert("raw".to_owned(), "{}".into());
+            assert!(every_failure_after_an_answer_kept_it(&evidence).broken.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_failure_without_an_answer_keeps_none() {
+        let verdict = every_failure_after_an_answer_kept_it(&failed("transcript_empty"));
+        assert_eq!((verdict.checked, verdict.broken.len()), (0, 0));
+    }
+}

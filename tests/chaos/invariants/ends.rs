@@ -1,0 +1,119 @@
+//! Every job has one end, each of its lives had one, and the file says the same.
+
+use std::collections::BTreeMap;
+
+use super::Verdict;
+use crate::evidence::Evidence;
+
+fn is_end(status: &str) -> bool {
+    matches!(status, "succeeded" | "failed")
+}
+
+/// Every job in one terminal state.
+pub fn every_job_has_ended(evidence: &Evidence) -> Verdict {
+    let live = evidence.jobs.iter().filter(|job| !is_end(&job.status));
+    let broken = live.map(|job| format!("job {} is {} in life {}", job.id, job.status, job.life));
+    Verdict::new("every job is in one terminal state", evidence.jobs.len(), broken)
+}
+
+/// Exactly one finalization per life of a job: one change to an end, none from an end but into a new life, and at most one attempt
+/// that ended the life.
+pub fn every_life_is_finalized_once(evidence: &Evidence) -> Verdict {
+    let mut ends = BTreeMap::new();
+    for job in &evidence.jobs {
+        let lives = if is_end(&job.status) { job.life } else { job.life - 1 };
+        ends.extend((1..=lives).map(|life| ((job.id, life), (0, 0))));
+    }
+    let mut broken = Vec::new();
+    for change in &evidence.changes {
+        if is_end(&change.status_from) && change.status_to != "queued" {
+            broken.push(format!("job {} went from {} to {}", change.job, change.status_from, change.status_to));
+        } else if is_end(&change.status_to) {
+            ends.entry((change.job, change.life)).or_default().0 += 1;
+        }
+    }
+    for attempt in evidence.attempts.iter().filter(|attempt| is_end(&attempt.outcome)) {
+        ends.entry((attempt.job, attempt.life)).or_default().1 += 1;
+    }
+    let checked = ends.len();
+    for ((job, life), (changes, attempts)) in ends {
+        if changes != 1 || attempts > 1 {
+            broken.push(format!("life {life} of job {job} ended {changes} times, and {attempts} attempts ended it"));
+        }
+    }
+    Verdict::new("exactly one finalization per life of a job", checked, broken)
+}
+
+/// File agrees with job.
+pub fn file_agrees_with_job(evidence: &Evidence) -> Verdict {
+    let files: BTreeMap<_, _> = evidence.files.iter().map(|file| (file.id, file)).collect();
+    let broken = evidence.jobs.iter().filter_map(|job| {
+        let Some(file) = files.get(&job.file) else { return Some(format!("job {} has no file", job.id)) };
+        let codes = job.status != "failed" || file.error_code == job.error_code;
+        let report = job.status != "succeeded" || (file.report.is_some() && file.error_code.is_none());
+        let agrees = file.status == job.status && codes && report;
+        (!agrees).then(|| {
+            let (code, other) = (&job.error_code, &file.error_code);
+            format!("job {} is {} ({code:?}), file {} is {} ({other:?})", job.id, job.status, file.id, file.status)
+        })
+    });
+    Verdict::new("file agrees with job", evidence.jobs.len(), broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{attempt, end, failed, succeeded};
+    use super::*;
+
+    #[test]
+    fn what_ended_as_it_should_breaks_nothing() {
+        for evidence in [succeeded(), failed("llm_refused")] {
+            for verdict in [
+                every_job_has_ended(&evidence),
+                every_life_is_finalized_once(&evidence),
+                file_agrees_with_job(&evidence),
+            ] {
+                assert_eq!((verdict.checked, verdict.broken.as_slice()), (1, &[][..]), "{}", verdict.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_still_queued_has_not_ended() {
+        let mut evidence = succeeded();
+        evidence.jobs[0].status = "queued".to_owned();
+        assert_eq!(every_job_has_ended(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_life_that_ends_twice_is_told_and_so_is_one_that_never_did() {
+        let mut evidence = succeeded();
+        evidence.changes.push(end(5, "w2", "w2-a", 2, "failed"));
+        assert_eq!(every_life_is_finalized_once(&evidence).broken.len(), 1);
+        let mut evidence = succeeded();
+        evidence.changes.pop();
+        assert_eq!(every_life_is_finalized_once(&evidence).broken.len(), 1);
+        let mut evidence = succeeded();
+        evidence.attempts.push(attempt(2, "failed"));
+        assert_eq!(every_life_is_finalized_once(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn an_end_that_is_overwritten_by_another_one_is_told() {
+        let mut evidence = succeeded();
+        let mut change = end(5, "w2", "w2-a", 1, "failed");
+        change.status_from = "succeeded".to_owned();
+        evidence.changes.push(change);
+        assert_eq!(every_life_is_finalized_once(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_says_something_else_than_its_job_is_told() {
+        let mut evidence = succeeded();
+        evidence.files[0].status = "processing".to_owned();
+        assert_eq!(file_agrees_with_job(&evidence).broken.len(), 1);
+        let mut evidence = failed("llm_refused");
+        evidence.files[0].error_code = Some("llm_timeout".to_owned());
+        assert_eq!(file_agrees_with_job(&evidence).broken.len(), 1);
+    }
+}

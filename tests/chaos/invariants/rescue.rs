@@ -1,0 +1,76 @@
+//! A dead worker's job runs again in time.
+
+use std::time::Duration;
+
+use super::Verdict;
+use super::purchases::is_of;
+use crate::evidence::{Change, Evidence};
+use crate::fleet::Death;
+
+/// A job that a dead worker held, and when it was in somebody's hands again, or over.
+struct Rescue<'a> {
+    death: Death,
+    lost: &'a Change,
+    after: Option<Duration>,
+}
+
+/// Every job that a dead worker held is claimed again within the lease and 10 s, or has ended by then.
+pub fn a_dead_workers_job_runs_again_in_time(evidence: &Evidence) -> Verdict {
+    let rescues = rescues(evidence);
+    let late = |rescue: &&Rescue<'_>| rescue.after.is_none_or(|after| after > evidence.rescue_bound);
+    let broken = rescues.iter().filter(late).map(|rescue| {
+        let (job, slot, at) = (rescue.lost.job, rescue.death.slot, rescue.death.at);
+        format!("job {job} of w{slot}, dead at {at}: {:?}", rescue.after)
+    });
+    Verdict::new("a dead worker's job runs again in time", rescues.len(), broken)
+}
+
+/// The longest that a dead worker's job has waited.
+pub fn slowest(evidence: &Evidence) -> Option<Duration> {
+    rescues(evidence).iter().filter_map(|rescue| rescue.after).max()
+}
+
+fn rescues(evidence: &Evidence) -> Vec<Rescue<'_>> {
+    let changes = evidence.changes_of();
+    let mut rescues = Vec::new();
+    for death in &evidence.deaths {
+        for changes in changes.values() {
+            let before = changes.partition_point(|change| change.at <= death.at);
+            let Some(lost) = changes[..before].last() else { continue };
+            if !lost.holder_to.as_deref().is_some_and(|holder| is_of(holder, death.slot)) {
+                continue;
+            }
+            let taken = changes[before..].iter().find(|change| change.status_to != "queued");
+            let after = taken.and_then(|change| (change.at - death.at).try_into().ok());
+            rescues.push(Rescue { death: *death, lost, after });
+        }
+    }
+    rescues
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{at, claim, end, succeeded};
+    use super::*;
+
+    #[test]
+    fn a_job_that_waits_for_longer_than_lease_and_ten_seconds_is_told() {
+        let rescued = |second| {
+            let mut evidence = succeeded();
+            evidence.rescue_bound = Duration::from_secs(16);
+            evidence.deaths = vec![Death { slot: 1, at: at(3) }];
+            evidence.changes = vec![claim(1, "w1-a", 1), end(9, "w2", "w1-a", 1, "queued"), claim(second, "w2-a", 2)];
+            evidence
+        };
+        assert!(a_dead_workers_job_runs_again_in_time(&rescued(10)).broken.is_empty());
+        assert_eq!(slowest(&rescued(10)), Some(Duration::from_secs(7)));
+        assert_eq!(a_dead_workers_job_runs_again_in_time(&rescued(20)).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_job_that_the_dead_worker_did_not_hold_is_not_looked_at() {
+        let mut evidence = succeeded();
+        evidence.deaths = vec![Death { slot: 2, at: at(3) }, Death { slot: 1, at: at(6) }];
+        assert_eq!(a_dead_workers_job_runs_again_in_time(&evidence).checked, 0);
+    }
+}

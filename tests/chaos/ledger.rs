@@ -1,0 +1,112 @@
+//! What the stand-in was asked, by whom, about which file, and when.
+
+use std::sync::Arc;
+
+use assay::pipeline::fingerprint;
+use assay_runtime::{Message, Prompt};
+use assay_tests::Call;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::plan::Slot;
+use crate::talk::Marker;
+
+/// A call that arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// When it had arrived, by the clock that the database has, too.
+    pub at: OffsetDateTime,
+    /// The worker.
+    pub slot: Slot,
+    /// Whose transcript it is about.
+    pub file: Uuid,
+    /// What the journal knows the question by.
+    pub question: Vec<u8>,
+}
+
+/// Every call. Clones are the same ledger.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    calls: Arc<Mutex<Vec<Asked>>>,
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    messages: Vec<Written>,
+    #[serde(borrow)]
+    response_format: Option<Format<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    role: String,
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct Format<'a> {
+    #[serde(borrow)]
+    json_schema: Named<'a>,
+}
+
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    schema: &'a RawValue,
+}
+
+impl Ledger {
+    /// Writes a call down. One that is about no transcript is none of a job.
+    pub fn write(&self, call: &Call) {
+        let slot = call.prefix.strip_prefix("/w").and_then(|slot| slot.parse().ok());
+        let (Some(slot), Some(marker)) = (slot, Marker::find(&call.text())) else { return };
+        let Some(question) = question(&call.bytes) else { return };
+        self.calls.lock().push(Asked { at: OffsetDateTime::now_utc(), slot, file: marker.file, question });
+    }
+
+    /// Every call so far.
+    pub fn calls(&self) -> Vec<Asked> {
+        self.calls.lock().clone()
+    }
+}
+
+/// The hash under which the journal keeps a question, of the request that asks it.
+fn question(body: &[u8]) -> Option<Vec<u8>> {
+    let request: Request<'_> = serde_json::from_slice(body).ok()?;
+    let messages =
+        request.messages.into_iter().map(|message| Message { role: message.role, content: message.content.into() });
+    let prompt = Prompt {
+        messages: messages.collect(),
+        answer_schema: request.response_format.map(|format| format.json_schema.schema.get().into()),
+        // What the guests of a run leave to the host.
+        model: None,
+        max_output_tokens: None,
+        temperature: None,
+    };
+    Some(fingerprint(&prompt).to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_has_the_hash_that_the_journal_knows_it_by() {
+        let schema = r#"{"type":"object", "b": 1, "a": 2}"#;
+        let messages = vec![Message { role: "user".to_owned(), content: "zqt".into() }];
+        let prompt = Prompt {
+            messages,
+            answer_schema: Some(schema.into()),
+            model: None,
+            max_output_tokens: None,
+            temperature: None,
+        };
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"zqt"}}],"response_format":{{"type":"json_schema","json_schema":{{"name":"answer","strict":true,"schema":{schema}}}}},"stream":false}}"#
+        );
+        assert_eq!(question(body.as_bytes()), Some(fingerprint(&prompt).to_vec()));
+    }
+}

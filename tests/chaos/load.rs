@@ -1,0 +1,115 @@
+//! The load: an application that hands transcripts in at a steady rate, and operators who cancel, retry and run anew.
+
+use std::time::Duration;
+
+use assay_tests::AssayProcess;
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use sqlx::PgPool;
+use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
+
+use crate::stage::Stage;
+use crate::talk::Kind;
+
+/// How often a kind occurs, of a hundred.
+const MIX: [(Kind, u32); 8] = [
+    (Kind::Accepted, 52),
+    (Kind::Repaired, 10),
+    (Kind::Parts, 8),
+    (Kind::Rejected, 10),
+    (Kind::Hopeless, 5),
+    (Kind::Empty, 5),
+    (Kind::Garbled, 5),
+    (Kind::Missing, 5),
+];
+
+/// What operators do.
+const COMMANDS: [(&[&str], &str); 3] = [
+    (&["rerun"], "select id from files where status = 'succeeded' order by id"),
+    (&["jobs", "retry"], "select id from files where status = 'failed' order by id"),
+    (&["jobs", "cancel"], "select id from files where status in ('queued', 'processing') order by id"),
+];
+
+/// Hands transcripts in for `duration`, `rate` a second; tells how many. Every kind comes once before chance decides.
+///
+/// # Errors
+/// Where the database stays away.
+pub async fn produce(stage: &Stage, mut dice: StdRng, duration: Duration, rate: f64) -> anyhow::Result<usize> {
+    let end = Instant::now() + duration;
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+    // A steady rate is the load itself; what an outage has kept back comes all at once, as it would.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut produced = 0;
+    while Instant::now() < end {
+        ticks.tick().await;
+        let kind = match Kind::ALL.get(produced) {
+            Some(kind) => *kind,
+            None => MIX.choose_weighted(&mut dice, |(_, weight)| *weight)?.0,
+        };
+        submit(stage, kind).await?;
+        produced += 1;
+    }
+    Ok(produced)
+}
+
+/// Hands one transcript in: the object, then both rows in one transaction. An application whose commit was not answered tries again.
+async fn submit(stage: &Stage, kind: Kind) -> anyhow::Result<()> {
+    let (file, user) = (Uuid::new_v4(), Uuid::new_v4());
+    let key = format!("users/{user}/files/{file}/original.txt");
+    let transcript = kind.transcript(file);
+    let size = transcript.as_ref().map_or(0, Vec::len) as i64;
+    if let Some(transcript) = transcript {
+        stage.objects.put(&key, transcript).await;
+    }
+    let enqueue = async |pool: &PgPool| {
+        let mut transaction = pool.begin().await?;
+        sqlx::query(
+            "insert into files (id, user_id, storage_bucket, storage_key_original, original_filename, extension, mime_type, size_bytes)
+             values ($1, $2, $3, $4, $5, 'txt', 'text/plain', $6) on conflict (id) do nothing",
+        )
+        .bind(file)
+        .bind(user)
+        .bind(stage.objects.bucket_name())
+        .bind(&key)
+        .bind(kind.filename())
+        .bind(size)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("select assay_enqueue($1, $2)")
+            .bind(file)
+            .bind(kind.prompt_version())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await
+    };
+    stage.patiently("hand a transcript in", enqueue).await
+}
+
+/// Runs an operator's command every now and then for `duration`; tells how many.
+///
+/// # Errors
+/// Where the database stays away, or a log cannot be kept.
+pub async fn operate(stage: &Stage, mut dice: StdRng, duration: Duration) -> anyhow::Result<usize> {
+    let end = Instant::now() + duration;
+    let mut ran = 0;
+    loop {
+        // The operators' pace, not a wait for anything.
+        tokio::time::sleep(stage.times.blow.mul_f64(dice.random_range(0.2..0.8))).await;
+        if Instant::now() >= end {
+            return Ok(ran);
+        }
+        let (command, choice) = COMMANDS[dice.random_range(0..COMMANDS.len())];
+        let ask = async |pool: &PgPool| sqlx::query_scalar::<_, Uuid>(choice).fetch_all(pool).await;
+        let files = stage.patiently("choose a file", ask).await?;
+        if let Some(file) = files.choose(&mut dice) {
+            let file = file.to_string();
+            // It may come too late, or meet a database that is away: an operator sees that and tries again.
+            let mut process = AssayProcess::spawn(&[command, &[&file]].concat(), &stage.operator());
+            process.wait().await;
+            ran += 1;
+            stage.fleet.keep(&format!("operator-{ran}"), &process)?;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a scenario came to: figures, the verdicts on all invariants, and how to repeat it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::evidence::Evidence;
+use crate::invariants::{self, Verdict};
+use crate::plan::Step;
+
+/// The outcome of one scenario.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// Its name.
+    pub scenario: String,
+    /// What its plan was made of.
+    pub seed: u64,
+    /// The plan.
+    pub plan: Vec<Step>,
+    /// All of it, from the first process to the last verdict.
+    pub seconds: f64,
+    /// What happened; none where it did not come so far.
+    pub figures: Option<Figures>,
+    /// What must hold.
+    pub invariants: Vec<Verdict>,
+    /// Why it did not come to its end.
+    pub error: Option<String>,
+    /// The command that repeats it.
+    pub repeat: String,
+    /// Where the logs of the workers are, where they are kept.
+    pub logs: Option<PathBuf>,
+}
+
+/// What happened.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    /// Jobs.
+    pub jobs: usize,
+    /// Those whose last life succeeded.
+    pub succeeded: usize,
+    /// Those whose last life failed, by code.
+    pub failed: BTreeMap<String, usize>,
+    /// Claims that came to an end.
+    pub claims: usize,
+    /// Those that were taken back from a worker.
+    pub lost: usize,
+    /// Commands of operators.
+    pub commands: usize,
+    /// Calls of the model.
+    pub calls: usize,
+    /// Those by workers that had been stalled and whose claim was over.
+    pub calls_by_stalled: usize,
+    /// Those by other workers whose claim was over when the call arrived.
+    pub calls_without_claim: usize,
+    /// Workers that were killed.
+    pub deaths: usize,
+    /// Workers that were stopped and went on.
+    pub stalls: usize,
+    /// The longest until a dead worker's job was in hand again.
+    pub slowest_rescue_ms: Option<u128>,
+    /// What that may be.
+    pub rescue_bound_ms: u128,
+    /// Objects that the sweep at the end has deleted.
+    pub swept: u64,
+    /// How often each fault was met.
+    pub met: BTreeMap<String, usize>,
+    /// Jobs per second of each quarter of a swarm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub throughput: Vec<f64>,
+}
+
+impl Figures {
+    /// Counts; what the evidence does not tell is left at nothing.
+    pub fn of(evidence: &Evidence) -> Self {
+        let mut failed = BTreeMap::new();
+        for job in evidence.jobs.iter().filter(|job| job.status == "failed") {
+            *failed.entry(job.error_code.clone().unwrap_or_default()).or_default() += 1;
+        }
+        let (calls_by_stalled, calls_without_claim) = invariants::without_claim(evidence);
+        Self {
+            jobs: evidence.jobs.len(),
+            succeeded: evidence.jobs.iter().filter(|job| job.status == "succeeded").count(),
+            failed,
+            claims: evidence.attempts.len(),
+            lost: evidence.attempts.iter().filter(|attempt| attempt.outcome == "lost").count(),
+            commands: 0,
+            calls: evidence.calls.len(),
+            calls_by_stalled,
+            calls_without_claim,
+            deaths: evidence.deaths.len(),
+            stalls: evidence.stalls.len(),
+            slowest_rescue_ms: invariants::slowest(evidence).map(|time| time.as_millis()),
+            rescue_bound_ms: evidence.rescue_bound.as_millis(),
+            swept: 0,
+            met: BTreeMap::new(),
+            throughput: Vec::new(),
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether everything held.
+    pub fn holds(&self) -> bool {
+        self.error.is_none() && self.invariants.iter().all(|verdict| verdict.broken.is_empty())
+    }
+}

@@ -1,0 +1,72 @@
+//! The way back: everything is healed, and in the end no job is left that waits or runs.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use assay_tests::{AssayProcess, DEADLINE};
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::stage::Stage;
+
+/// How often the queue is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Two days: older than any sweep of a run wants an object to be.
+const OLD: Duration = Duration::from_secs(2 * 86_400);
+
+/// Jobs that are alive, but for those that wait for the far future.
+const LIVE: &str = "select file_id, status, last_error_code from processing_jobs
+    where status in ('queued', 'processing') and next_run_at < now() + interval '1 day' order by id";
+
+/// Makes what waits due now, in place of waiting for its backoff.
+const DUE: &str = "with due as (
+        update processing_jobs set next_run_at = now()
+         where status = 'queued' and next_run_at > now() and next_run_at < now() + interval '1 day'
+        returning id
+    ) select pg_notify('assay_jobs', '') from due limit 1";
+
+/// Heals everything, puts a worker into every place, and waits until every job has ended. At the deadline it tells which have not, and
+/// leaves the verdict on that to the invariants.
+///
+/// # Errors
+/// Where the database stays away.
+pub async fn wait(stage: &Stage, patience: Duration) -> anyhow::Result<Vec<String>> {
+    stage.heal();
+    stage.fleet.fill(stage).await;
+    stage.fleet.ready().await;
+    let deadline = Instant::now() + patience + stage.times.lease * 4 + DEADLINE;
+    loop {
+        let ask = async |pool: &PgPool| sqlx::query_as::<_, (Uuid, String, Option<String>)>(LIVE).fetch_all(pool).await;
+        let live = stage.patiently("look for live jobs", ask).await?;
+        if live.is_empty() || Instant::now() > deadline {
+            return Ok(live
+                .into_iter()
+                .map(|(file, status, code)| format!("file {file}: {status}, {code:?}"))
+                .collect());
+        }
+        stage.patiently("make jobs due", async |pool: &PgPool| sqlx::query(DUE).execute(pool).await).await?;
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Sweeps the bucket as an operator does; tells how many objects went.
+///
+/// # Errors
+/// Where the sweep fails.
+pub async fn sweep(stage: &Stage) -> anyhow::Result<u64> {
+    let then = std::time::SystemTime::now() - OLD;
+    for key in stage.objects.list("users/") {
+        let file = std::fs::File::options().write(true).open(stage.objects.bucket().path(&key));
+        file.and_then(|file| file.set_modified(then)).with_context(|| format!("make {key} old"))?;
+    }
+    let arguments = ["sweep", "--delete", "--older-than", "1h", "--max-percent", "100", "--json"];
+    let mut process = AssayProcess::spawn(&arguments, &stage.operator());
+    let status = process.wait().await;
+    stage.fleet.keep("sweep", &process)?;
+    ensure!(status.success(), "assay {}: {:?}", arguments.join(" "), process.stderr());
+    let swept: Value = serde_json::from_str(&process.stdout().join("\n")).context("what the sweep tells")?;
+    swept["deleted"].as_u64().context("how many objects the sweep has deleted")
+}

@@ -1,0 +1,125 @@
+//! One scenario from beginning to end: a stage, a load and a plan on it, quiet, a sweep, and the verdicts.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::FutureExt;
+
+use crate::act;
+use crate::evidence::Evidence;
+use crate::invariants::{self, Verdict};
+use crate::load;
+use crate::outcome::{Figures, Outcome};
+use crate::plan::{self, Step};
+use crate::quiet;
+use crate::scenarios::{Load, Scenario, swarm};
+use crate::stage::Stage;
+use crate::times::Times;
+
+/// What all scenarios of one run have in common.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// What all plans are made of.
+    pub seed: u64,
+    /// The load of each scenario.
+    pub duration: Duration,
+    /// Every time.
+    pub times: Times,
+    /// A run among the tests.
+    pub short: bool,
+    /// The options that repeat it, but for the scenario.
+    pub options: String,
+}
+
+impl Run {
+    /// The plan of a scenario.
+    pub fn plan(&self, scenario: Scenario) -> Vec<Step> {
+        plan::plan(self.seed, scenario, self.duration, &self.times)
+    }
+
+    /// Runs a scenario. Whatever goes wrong is in the outcome; logs are kept where something did.
+    pub async fn scenario(&self, scenario: Scenario) -> Outcome {
+        let began = Instant::now();
+        let plan = self.plan(scenario);
+        let mut outcome = Outcome {
+            scenario: scenario.to_string(),
+            seed: self.seed,
+            plan: plan.clone(),
+            seconds: 0.0,
+            figures: None,
+            invariants: Vec::new(),
+            error: None,
+            repeat: format!("cargo xtask chaos {} {scenario}", self.options),
+            logs: None,
+        };
+        let folder = tempfile::Builder::new().prefix(&format!("assay-chaos-{scenario}-")).tempdir();
+        let folder = match folder.context("a folder for logs") {
+            Ok(folder) => folder,
+            Err(error) => return Outcome { error: Some(format!("{error:#}")), ..outcome },
+        };
+        // What fails a test with a panic fails a scenario here.
+        let running = AssertUnwindSafe(self.on_stage(scenario, &plan, folder.path())).catch_unwind();
+        match running.await.map_err(|panic| anyhow::anyhow!(words(&*panic))).flatten() {
+            Ok((figures, verdicts)) => (outcome.figures, outcome.invariants) = (Some(figures), verdicts),
+            Err(error) => outcome.error = Some(format!("{error:#}")),
+        }
+        outcome.seconds = began.elapsed().as_secs_f64();
+        if !outcome.holds() {
+            outcome.logs = Some(folder.keep());
+        }
+        outcome
+    }
+
+    async fn on_stage(
+        &self,
+        scenario: Scenario,
+        plan: &[Step],
+        folder: &Path,
+    ) -> anyhow::Result<(Figures, Vec<Verdict>)> {
+        let dice = |purpose| plan::dice(self.seed, scenario, purpose);
+        let cast = scenario.cast(self.short);
+        let stage = Stage::set_up(folder, cast.workers, self.times, dice("answers")).await.context("set the stage")?;
+        let (mut commands, mut throughput) = (0, Vec::new());
+        let mut patience = Duration::ZERO;
+        match cast.load {
+            Load::Steady(rate) => {
+                stage.fleet.fill(&stage).await;
+                stage.fleet.ready().await;
+                let (_, ran, ()) = tokio::try_join!(
+                    load::produce(&stage, dice("load"), self.duration, rate),
+                    load::operate(&stage, dice("operators"), self.duration),
+                    act::carry_out(plan, &stage),
+                )?;
+                commands = ran;
+            }
+            Load::Crowd(crowd) => {
+                throughput = swarm::run(&stage, crowd).await.context("run the swarm")?;
+                patience = crowd.patience();
+            }
+        }
+        let live = quiet::wait(&stage, patience).await.context("wait until it is quiet")?;
+        stage.fleet.end_all(&stage).await?;
+        let swept = if live.is_empty() { quiet::sweep(&stage).await? } else { 0 };
+        let evidence = Evidence::gather(&stage).await.context("gather the evidence")?;
+        let mut verdicts = invariants::all(&evidence);
+        if let Load::Crowd(crowd) = cast.load {
+            verdicts.push(swarm::verdict(crowd, &throughput));
+        }
+        let met = stage.met.counts();
+        let figures = Figures { commands, swept, met, throughput, ..Figures::of(&evidence) };
+        if verdicts.iter().any(|verdict| !verdict.broken.is_empty()) {
+            let kept = Evidence { documents: Default::default(), ..evidence };
+            std::fs::write(folder.join("evidence.txt"), format!("{kept:#?}")).context("keep the evidence")?;
+        }
+        Ok((figures, verdicts))
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()
+}

@@ -1,0 +1,109 @@
+//! What a person reads: a line per scenario, a line per invariant, and what broke.
+
+use std::fmt::Write;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use crate::outcome::{Figures, Outcome};
+
+/// Of each invariant, what breaks it is told so often at most; the JSON has all.
+const TOLD: usize = 5;
+
+/// The whole of it.
+pub fn table(outcomes: &[Outcome]) -> String {
+    let mut text = format!("{}\n\n{}\n", scenarios(outcomes), invariants(outcomes));
+    for outcome in outcomes.iter().filter(|outcome| !outcome.holds()) {
+        // A string takes whatever is written to it.
+        let _ = writeln!(text, "\n{} is broken:", outcome.scenario);
+        if let Some(error) = &outcome.error {
+            let _ = writeln!(text, "  {error}");
+        }
+        for verdict in outcome.invariants.iter().filter(|verdict| !verdict.broken.is_empty()) {
+            let _ = writeln!(text, "  {}: {} times", verdict.name, verdict.broken.len());
+            for line in verdict.broken.iter().take(TOLD) {
+                let _ = writeln!(text, "    {line}");
+            }
+        }
+        if let Some(logs) = &outcome.logs {
+            let _ = writeln!(text, "  logs: {}", logs.display());
+        }
+        let _ = writeln!(text, "  to repeat it: {}", outcome.repeat);
+    }
+    text
+}
+
+fn scenarios(outcomes: &[Outcome]) -> Table {
+    const HEAD: [&str; 14] = [
+        "SCENARIO",
+        "VERDICT",
+        "JOBS",
+        "OK",
+        "FAILED",
+        "CLAIMS",
+        "LOST",
+        "CALLS",
+        "BY STALLED",
+        "KILLED",
+        "STOPPED",
+        "RESCUE",
+        "SWEPT",
+        "TIME",
+    ];
+    let mut table = plain(&HEAD);
+    for outcome in outcomes {
+        let verdict = if outcome.holds() { "holds" } else { "BROKEN" };
+        let mut row = vec![Cell::new(&outcome.scenario), Cell::new(verdict)];
+        let cells = outcome.figures.as_ref().map_or_else(|| vec![String::new(); HEAD.len() - 3], numbers);
+        row.extend(cells.into_iter().chain([format!("{:.1} s", outcome.seconds)]).map(right));
+        table.add_row(row);
+    }
+    table
+}
+
+fn numbers(figures: &Figures) -> Vec<String> {
+    let rescue = figures.slowest_rescue_ms.map_or_else(String::new, |slowest| {
+        format!("{:.1} of {:.0} s", slowest as f64 / 1e3, figures.rescue_bound_ms as f64 / 1e3)
+    });
+    let failed: usize = figures.failed.values().sum();
+    let counts = [
+        figures.jobs,
+        figures.succeeded,
+        failed,
+        figures.claims,
+        figures.lost,
+        figures.calls,
+        figures.calls_by_stalled,
+        figures.deaths,
+        figures.stalls,
+    ];
+    counts.iter().map(ToString::to_string).chain([rescue, figures.swept.to_string()]).collect()
+}
+
+/// An invariant per line, a scenario per column: how much was looked at, or how often it broke.
+fn invariants(outcomes: &[Outcome]) -> Table {
+    let names: Vec<_> = outcomes.iter().map(|outcome| outcome.scenario.as_str()).collect();
+    let mut table = plain(&[&["INVARIANT"], names.as_slice()].concat());
+    let Some(longest) = outcomes.iter().map(|outcome| &outcome.invariants).max_by_key(|verdicts| verdicts.len()) else {
+        return table;
+    };
+    for (index, invariant) in longest.iter().enumerate() {
+        let cell = |outcome: &Outcome| match outcome.invariants.get(index) {
+            Some(verdict) if verdict.broken.is_empty() => verdict.checked.to_string(),
+            Some(verdict) => format!("BROKEN {}", verdict.broken.len()),
+            None => String::new(),
+        };
+        table.add_row([Cell::new(invariant.name)].into_iter().chain(outcomes.iter().map(cell).map(right)));
+    }
+    table
+}
+
+fn plain(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(head.iter().map(|name| (*name).to_owned()));
+    table
+}
+
+fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
