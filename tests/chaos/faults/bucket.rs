@@ -106,6 +106,7 @@ impl fmt::Display for BucketFault {
 impl BucketFault {
     /// Begins it, lets it last, and ends it.
     pub async fn strike(self, stage: &Stage, lasts: Duration) {
+        let _turn = stage.met.turn().await;
         let Self { trouble, seed } = self;
         stage.met.count(&self, 0);
         let (met, patience) = (stage.met.clone(), stage.times.s3);
@@ -118,6 +119,7 @@ impl BucketFault {
             fault
         });
         tokio::time::sleep(lasts).await;
+        stage.met.once(&[trouble], stage.times.lease).await;
         stage.objects.clear_faults();
     }
 }

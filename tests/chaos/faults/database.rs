@@ -76,14 +76,16 @@ impl DatabaseFault {
     /// # Errors
     /// Where the server does not come back.
     pub async fn strike(self, stage: &Stage, lasts: Duration) -> anyhow::Result<()> {
+        let _turn = stage.met.turn().await;
+        stage.met.count(&self, 0);
         let over = tokio::time::sleep(lasts);
-        let met = match self {
+        match self {
             Self::Restart => {
                 stage.postgres.restart_immediate().await?;
+                stage.met.count(&self, 1);
                 over.await;
-                1
             }
-            Self::Terminate => terminate(stage, Instant::now() + lasts).await?,
+            Self::Terminate => self.terminate(stage, Instant::now() + lasts).await?,
             Self::Refuse(reach) => {
                 let proxies = reach.proxies(stage);
                 let before = accepted(proxies);
@@ -93,7 +95,7 @@ impl DatabaseFault {
                 }
                 over.await;
                 proxies.iter().for_each(Proxy::forward);
-                accepted(proxies) - before
+                stage.met.count(&self, accepted(proxies) - before);
             }
             Self::HalfOpen(reach) => {
                 let proxies = reach.proxies(stage);
@@ -101,7 +103,7 @@ impl DatabaseFault {
                 proxies.iter().for_each(Proxy::half_open);
                 over.await;
                 proxies.iter().for_each(Proxy::forward);
-                accepted(proxies) - before
+                stage.met.count(&self, accepted(proxies) - before);
             }
             Self::Late(seed) => {
                 // The longest is one and a half times what a client waits, so that some come long after it has looked again.
@@ -110,20 +112,65 @@ impl DatabaseFault {
                     by: patience.mul_f64(deck.dice().random_range(1.05..1.5)),
                     client: Fate::Answered,
                 };
-                delay(stage, seed, late, over).await
+                self.delay(stage, seed, late, over).await;
             }
             Self::AnswerLost(seed) => {
                 let lost = |deck: &mut Deck<Card>| Delay {
                     by: Duration::from_millis(deck.dice().random_range(0..100)),
                     client: if deck.dice().random() { Fate::Cut } else { Fate::Unanswered },
                 };
-                delay(stage, seed, lost, over).await
+                self.delay(stage, seed, lost, over).await;
             }
-        };
-        stage.met.count(&self, met);
+        }
         Ok(())
     }
+
+    /// Terminates every backend of the workers, whose roles are their own, until the time is over.
+    async fn terminate(self, stage: &Stage, until: Instant) -> anyhow::Result<()> {
+        let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename ~ '^w[0-9]+$'";
+        loop {
+            let ask = async |pool: &sqlx::PgPool| sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await;
+            let terminated = stage.patiently("terminate the workers' backends", ask).await?;
+            stage.met.count(&self, usize::try_from(terminated)?);
+            if Instant::now() + TERMINATE_EVERY > until {
+                tokio::time::sleep_until(until).await;
+                return Ok(());
+            }
+            tokio::time::sleep(TERMINATE_EVERY).await;
+        }
+    }
+
+    /// Delays half of the settlements and journal entries and a quarter of the claims: some must come through, or nothing would be left
+    /// to settle.
+    async fn delay(
+        self,
+        stage: &Stage,
+        seed: u64,
+        draw: impl Fn(&mut Deck<Card>) -> Delay + Copy + Send + Sync + 'static,
+        over: tokio::time::Sleep,
+    ) {
+        let shares = [(SETTLE, 2), (JOURNAL, 2), (CLAIM, 4)];
+        let mut seed = seed;
+        for proxy in &stage.proxies {
+            for (fragment, one_of) in shares {
+                let deck = Mutex::new(Deck::new((0..one_of).map(|card| card == 0).collect(), seed));
+                seed = seed.wrapping_add(1);
+                let met = stage.met.clone();
+                proxy.delay_statements(fragment, move || {
+                    let mut deck = deck.lock();
+                    let delay = deck.deal().filter(|delayed| *delayed).map(|_| draw(&mut deck));
+                    delay.inspect(|_| met.count(&self, 1))
+                });
+            }
+        }
+        over.await;
+        stage.met.once(&[self], stage.times.lease).await;
+        stage.proxies.iter().for_each(Proxy::forward);
+    }
 }
+
+/// Whether a statement is delayed.
+type Card = bool;
 
 impl Reach {
     fn proxies(self, stage: &Stage) -> &[Proxy] {
@@ -137,50 +184,6 @@ impl Reach {
 /// Connections that were tried.
 fn accepted(proxies: &[Proxy]) -> usize {
     proxies.iter().map(Proxy::accepted).sum()
-}
-
-/// Terminates every backend of the workers, whose roles are their own, until the time is over.
-async fn terminate(stage: &Stage, until: Instant) -> anyhow::Result<usize> {
-    let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename ~ '^w[0-9]+$'";
-    let mut terminated = 0;
-    loop {
-        let ask = async |pool: &sqlx::PgPool| sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await;
-        terminated += usize::try_from(stage.patiently("terminate the workers' backends", ask).await?)?;
-        if Instant::now() + TERMINATE_EVERY > until {
-            tokio::time::sleep_until(until).await;
-            return Ok(terminated);
-        }
-        tokio::time::sleep(TERMINATE_EVERY).await;
-    }
-}
-
-/// Whether a statement is delayed.
-type Card = bool;
-
-/// Delays half of the settlements and journal entries and a quarter of the claims: some must come through, or nothing would be left to settle.
-async fn delay(
-    stage: &Stage,
-    seed: u64,
-    draw: impl Fn(&mut Deck<Card>) -> Delay + Copy + Send + Sync + 'static,
-    over: tokio::time::Sleep,
-) -> usize {
-    let delayed = || stage.proxies.iter().map(Proxy::delayed).sum::<usize>();
-    let before = delayed();
-    let shares = [(SETTLE, vec![true, false]), (JOURNAL, vec![true, false]), (CLAIM, vec![true, false, false, false])];
-    let mut seed = seed;
-    for proxy in &stage.proxies {
-        for (fragment, cards) in &shares {
-            let deck = Mutex::new(Deck::new(cards.clone(), seed));
-            seed = seed.wrapping_add(1);
-            proxy.delay_statements(fragment, move || {
-                let mut deck = deck.lock();
-                deck.deal().filter(|delayed| *delayed).map(|_| draw(&mut deck))
-            });
-        }
-    }
-    over.await;
-    stage.proxies.iter().for_each(Proxy::forward);
-    delayed() - before
 }
 
 #[cfg(test)]

@@ -3,21 +3,61 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// How often each fault was met. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Met(Arc<Mutex<BTreeMap<String, usize>>>);
+pub struct Met {
+    counts: Arc<watch::Sender<BTreeMap<String, usize>>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 impl Met {
-    /// Counts a fault as met so many times; none is a fault that nobody met.
+    /// Waits for a fault's turn, which lasts as long as what is returned: one that took longer than planned, because nobody had met it, is
+    /// not ended by the next one.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// Counts a fault as met so many times; none is a fault that nobody has met yet.
     pub fn count(&self, fault: &impl Display, times: usize) {
-        *self.0.lock().entry(fault.to_string()).or_default() += times;
+        self.counts.send_modify(|counts| *counts.entry(fault.to_string()).or_default() += times);
     }
 
     /// All faults that were begun, and how often each was met.
     pub fn counts(&self) -> BTreeMap<String, usize> {
-        self.0.lock().clone()
+        self.counts.borrow().clone()
+    }
+
+    /// Waits until each of these was met in this run, but not for ever: when nothing is left to do, nobody meets anything.
+    pub async fn once(&self, faults: &[impl Display], patience: Duration) {
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let mut counts = self.counts.subscribe();
+        let met =
+            counts.wait_for(|counts| faults.iter().all(|fault| counts.get(fault).is_some_and(|count| *count > 0)));
+        let _ = tokio::time::timeout(patience, met).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_for_a_fault_ends_when_it_is_met_and_not_before() {
+        let met = Met::default();
+        met.count(&"one", 0);
+        let waiting = tokio::spawn({
+            let met = met.clone();
+            async move { met.once(&["one", "two"], Duration::MAX).await }
+        });
+        met.count(&"two", 1);
+        assert!(!waiting.is_finished());
+        met.count(&"one", 1);
+        assay_tests::within("the end of the wait", waiting).await.unwrap();
+        met.once(&["three"], Duration::ZERO).await;
+        assert_eq!(met.counts(), [("one".to_owned(), 1), ("two".to_owned(), 1)].into());
     }
 }

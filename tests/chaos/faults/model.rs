@@ -198,6 +198,7 @@ impl fmt::Display for ModelFault {
 impl ModelFault {
     /// Begins it, lets it last, and ends it.
     pub async fn strike(self, stage: &Stage, lasts: Duration) {
+        let _turn = stage.met.turn().await;
         let Self { hand, seed } = self;
         for trouble in hand.troubles() {
             stage.met.count(&trouble, 0);
@@ -215,6 +216,7 @@ impl ModelFault {
             trouble.spoil(reply, deck.dice(), &times)
         });
         tokio::time::sleep(lasts).await;
+        stage.met.once(&hand.troubles(), stage.times.lease).await;
         stage.model.spare();
     }
 }
