@@ -38,8 +38,7 @@ pub(super) async fn exchange(request: RequestBuilder, config: &LlmConfig) -> Res
         return Ok(Err(Failure { status, error, headers: response.headers().clone() }));
     }
     let body = body::read(&mut response, config.idle, config.answer_max_bytes).await?;
-    let envelope: Envelope =
-        serde_json::from_slice(&body).map_err(|_| bad_envelope(&response, "is no completion", body.len()))?;
+    let envelope = Envelope::parse(&body).map_err(|_| bad_envelope(&response, "is no completion", body.len()))?;
     let failure = |error: &serde_json::Value| {
         let error = ProviderError::from_error(error);
         Failure { status: error.status.unwrap_or(status), error, headers: response.headers().clone() }

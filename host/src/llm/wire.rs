@@ -4,7 +4,7 @@
 //! their own. Only what is needed is read, and nothing that is not needed can make a paid answer unreadable.
 
 use assay_runtime::{Message, Prompt};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, value::RawValue};
 
 use super::adapt::Adapted;
@@ -111,34 +111,53 @@ struct NamedSchema<'a> {
     schema: &'a RawValue,
 }
 
+/// A byte-order mark, which JSON allows readers to ignore.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A success body. Each field that is not needed for the text may be anything.
 #[derive(Deserialize)]
 pub(super) struct Envelope {
     /// Null beside an error, in some gateways.
     pub choices: Option<Vec<Choice>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whatever")]
     pub model: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whatever")]
     pub usage: Value,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whatever")]
     pub error: Value,
+}
+
+impl Envelope {
+    /// Reads a success body.
+    ///
+    /// # Errors
+    /// It is no completion.
+    pub(super) fn parse(body: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body))
+    }
 }
 
 #[derive(Deserialize)]
 pub(super) struct Choice {
     pub message: Option<ChoiceMessage>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whatever")]
     pub finish_reason: Value,
     /// OpenRouter reports an upstream that failed in the middle here.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whatever")]
     pub error: Value,
 }
 
 #[derive(Default, Deserialize)]
 pub(super) struct ChoiceMessage {
     content: Option<Content>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whatever")]
     refusal: Value,
+}
+
+/// A field that is not needed: null where it cannot be read, too deep or with half a surrogate pair in it.
+fn whatever<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(text.get()).unwrap_or_default())
 }
 
 /// Whether a field `error` reports one. Some servers send it always, empty beside an answer.

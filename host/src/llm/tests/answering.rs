@@ -87,6 +87,27 @@ async fn answers_of_compatible_servers_are_read_leniently() {
 }
 
 #[tokio::test]
+async fn nothing_that_is_not_needed_makes_a_paid_answer_unreadable() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let answered = |odd: &str| format!(r#"{{"choices":[{{"message":{{"content":"hi"}}}}],"usage":{odd}}}"#);
+    for body in [
+        answered(&deep),
+        answered(r#""half a pair: \ud800""#),
+        answered(r#"{"prompt_tokens":1e999}"#),
+        format!("\u{feff}{}", answered("null")),
+        format!(
+            r#"{{"choices":[{{"message":{{"content":"hi","refusal":{deep}}},"finish_reason":{deep}}}],"model":{deep}}}"#
+        ),
+    ] {
+        let server = ScriptedServer::start([response(200, &[], &body)]).await;
+        let config = LlmConfig { answer_max_bytes: 1 << 20, ..config(&server) };
+        let completion = Model::new(config).unwrap().complete(&prompt()).await;
+        let completion = completion.unwrap_or_else(|error| panic!("{}: {error}", &body[..80]));
+        assert_eq!((completion.text.as_str(), completion.usage), ("hi", None));
+    }
+}
+
+#[tokio::test]
 async fn a_finish_reason_that_is_no_word_is_not_kept() {
     let choice = json!({ "message": { "content": "hi" }, "finish_reason": "SECRET words of a document" });
     let (result, _) = ask([completion(&choice)], &prompt()).await;
