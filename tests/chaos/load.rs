@@ -1,5 +1,6 @@
 //! The load: an application that hands transcripts in at a steady rate, and operators who cancel, retry and run anew.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use assay_tests::AssayProcess;
@@ -7,7 +8,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use sqlx::PgPool;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use crate::stage::Stage;
@@ -32,17 +33,16 @@ const COMMANDS: [(&[&str], &str); 3] = [
     (&["jobs", "cancel"], "select id from files where status in ('queued', 'processing') order by id"),
 ];
 
-/// Hands transcripts in for `duration`, `rate` a second; tells how many. Every kind comes once before chance decides.
+/// Hands `rate` transcripts in a second until it is `over`; tells how many. Every kind comes once before chance decides.
 ///
 /// # Errors
 /// Where the database stays away.
-pub async fn produce(stage: &Stage, mut dice: StdRng, duration: Duration, rate: f64) -> anyhow::Result<usize> {
-    let end = Instant::now() + duration;
+pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBool) -> anyhow::Result<usize> {
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
     // A steady rate is the load itself; what an outage has kept back comes all at once, as it would.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut produced = 0;
-    while Instant::now() < end {
+    while !over.load(Ordering::Relaxed) {
         ticks.tick().await;
         let kind = match Kind::ALL.get(produced) {
             Some(kind) => *kind,
@@ -87,17 +87,16 @@ async fn submit(stage: &Stage, kind: Kind) -> anyhow::Result<()> {
     stage.patiently("hand a transcript in", enqueue).await
 }
 
-/// Runs an operator's command every now and then for `duration`; tells how many.
+/// Runs an operator's command every now and then until it is `over`; tells how many.
 ///
 /// # Errors
 /// Where the database stays away, or a log cannot be kept.
-pub async fn operate(stage: &Stage, mut dice: StdRng, duration: Duration) -> anyhow::Result<usize> {
-    let end = Instant::now() + duration;
+pub async fn operate(stage: &Stage, mut dice: StdRng, over: &AtomicBool) -> anyhow::Result<usize> {
     let mut ran = 0;
     loop {
         // The operators' pace, not a wait for anything.
         tokio::time::sleep(stage.times.blow.mul_f64(dice.random_range(0.2..0.8))).await;
-        if Instant::now() >= end {
+        if over.load(Ordering::Relaxed) {
             return Ok(ran);
         }
         let (command, choice) = COMMANDS[dice.random_range(0..COMMANDS.len())];

@@ -60,7 +60,7 @@ struct Options {
 }
 
 /// Load of a short run.
-const SHORT: Duration = Duration::from_secs(8);
+const SHORT: Duration = Duration::from_secs(15);
 
 impl Options {
     fn run(&self) -> Run {

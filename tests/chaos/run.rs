@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -88,10 +89,18 @@ impl Run {
             Load::Steady(rate) => {
                 stage.fleet.fill(&stage).await;
                 stage.fleet.ready().await;
+                // A step that takes longer than planned, because what it breaks was not met yet, still finds a load.
+                let over = AtomicBool::new(false);
+                let breaking = async {
+                    let carried_out = act::carry_out(plan, &stage);
+                    let result = tokio::join!(carried_out, tokio::time::sleep(self.duration)).0;
+                    over.store(true, Ordering::Relaxed);
+                    result
+                };
                 let (_, ran, ()) = tokio::try_join!(
-                    load::produce(&stage, dice("load"), self.duration, rate),
-                    load::operate(&stage, dice("operators"), self.duration),
-                    act::carry_out(plan, &stage),
+                    load::produce(&stage, dice("load"), rate, &over),
+                    load::operate(&stage, dice("operators"), &over),
+                    breaking,
                 )?;
                 commands = ran;
             }

@@ -12,8 +12,20 @@ const TOLD: usize = 5;
 /// The whole of it.
 pub fn table(outcomes: &[Outcome]) -> String {
     let mut text = format!("{}\n\n{}\n", scenarios(outcomes), invariants(outcomes));
+    // A string takes whatever is written to it.
+    for outcome in outcomes {
+        let Some(figures) = &outcome.figures else { continue };
+        let unmet: Vec<_> =
+            figures.met.iter().filter(|(_, times)| **times == 0).map(|(fault, _)| fault.as_str()).collect();
+        if !unmet.is_empty() {
+            let _ = writeln!(text, "\n{}: nobody met {}", outcome.scenario, unmet.join(", "));
+        }
+        if !figures.throughput.is_empty() {
+            let quarters: Vec<_> = figures.throughput.iter().map(|rate| format!("{rate:.0}")).collect();
+            let _ = writeln!(text, "\n{}: jobs per second in each quarter: {}", outcome.scenario, quarters.join(", "));
+        }
+    }
     for outcome in outcomes.iter().filter(|outcome| !outcome.holds()) {
-        // A string takes whatever is written to it.
         let _ = writeln!(text, "\n{} is broken:", outcome.scenario);
         if let Some(error) = &outcome.error {
             let _ = writeln!(text, "  {error}");

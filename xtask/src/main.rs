@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo_component;
+mod chaos;
 mod demo;
 mod guest_toolchain;
 mod guests;
@@ -35,6 +36,9 @@ enum Command {
     Bench(bench::Args),
     /// Build the guests into guest/dist, and make their target available first
     Guests(guests::Args),
+    /// Break things under load, heal them, and check what must hold
+    #[command(disable_help_flag = true)]
+    Chaos(chaos::Args),
     /// Follow pages of docs/ word by word, and compare what it says with what happens
     Page(page::Args),
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Sqlx(args) => queries::run(&args),
         Command::Guests(args) => guests::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Page(args) => page::run(&args),
     };
     match result {

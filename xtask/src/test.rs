@@ -3,7 +3,7 @@
 //! The stages stand in the order in which a mistake shows soonest. Each ends with the command that runs it alone.
 
 use crate::stages::Stages;
-use crate::{cargo_component, guests, page, paths, queries, run, system};
+use crate::{cargo_component, chaos, guests, page, paths, queries, run, system};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use std::process::Command;
 /// # Errors
 /// The stage's own, with the command to run it again.
 pub fn run() -> Result<()> {
-    let mut stages = Stages::new("cargo xtask test", 14);
+    let mut stages = Stages::new("cargo xtask test", 15);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("format", || {
         run::run(&mut run::cargo(&["fmt", "--all", "--check"]))?;
@@ -54,6 +54,7 @@ pub fn run() -> Result<()> {
     stages.run("cargo component", cargo_component::prove)?;
     // The package of the end-to-end tests asks for the feature `wasi`, so what a deployment may leave out is tested in the same go.
     stages.run("tests", || run::run(&mut run::cargo(&["test", "--workspace"])))?;
+    stages.run("chaos, short", || chaos::short().context("to run it again: cargo xtask chaos --short --seed 1"))?;
     println!("\nEverything holds.\n\n{}", stages.summary());
     Ok(())
 }

@@ -22,7 +22,7 @@ use crate::times::Times;
 pub const WORKERS: usize = 3;
 
 /// Transcripts a second: what debug builds of all scenarios that run side by side can do on two cores, with room for what is done twice.
-const RATE: f64 = 6.0;
+const RATE: f64 = 8.0;
 
 /// Who plays in a scenario.
 #[derive(Debug, Clone, Copy)]

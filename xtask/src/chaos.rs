@@ -1,0 +1,69 @@
+//! `cargo xtask chaos`: breaks things under load, heals them, and checks what must hold. What it does is in tests/chaos.
+
+use crate::{guests, run, stages::Stages, system};
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::io;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Options of `cargo xtask chaos`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Handed on; --help shows what there is
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION|SCENARIO")]
+    arguments: Vec<String>,
+    /// Build what a run needs, and run nothing
+    #[arg(long, hide = true, exclusive = true)]
+    build_only: bool,
+}
+
+/// Builds what is needed, and runs it.
+///
+/// # Errors
+/// A stage's own, or an invariant that broke.
+pub fn run(args: &Args) -> Result<()> {
+    if args.arguments.iter().any(|argument| argument == "--json") {
+        return json(&args.arguments);
+    }
+    let mut stages = Stages::new("cargo xtask chaos", if args.build_only { 3 } else { 4 });
+    stages.run("system packages", system::ensure_postgres)?;
+    stages.run("guests", || guests::run(&guests::Args::default()))?;
+    stages.run("host", || {
+        run::run(&mut run::cargo(&["build", "--package", "assay", "--features", "wasi"]))?;
+        run::run(&mut run::cargo(&["build", "--package", "assay-tests", "--bin", "chaos"]))
+    })?;
+    if args.build_only {
+        return Ok(());
+    }
+    stages.run("chaos", || run::run(Command::new(program()).args(&args.arguments)))
+}
+
+/// The same with nothing but the document on standard output: what the stages say goes to standard error.
+fn json(arguments: &[String]) -> Result<()> {
+    let xtask = env::current_exe().context("find this program")?;
+    quiet(Command::new(xtask).args(["chaos", "--build-only"]).stdout(io::stderr()))?;
+    quiet(Command::new(program()).args(arguments))
+}
+
+/// Runs a command without showing it.
+fn quiet(command: &mut Command) -> Result<()> {
+    let line = run::line(command);
+    let status = command.status().with_context(|| format!("run `{line}`"))?;
+    if !status.success() {
+        bail!("it ended with {status}; to run it again: {line}");
+    }
+    Ok(())
+}
+
+/// A short run of all scenarios, with a fixed seed, of what `cargo test --workspace` has built.
+///
+/// # Errors
+/// An invariant that broke.
+pub fn short() -> Result<()> {
+    run::run(Command::new(program()).args(["--short", "--seed", "1"]))
+}
+
+fn program() -> PathBuf {
+    run::target().join("debug/chaos")
+}
