@@ -1,4 +1,5 @@
-set local lock_timeout = '10s';
+set local lock_timeout = '900ms';
+lock table processing_jobs, files in access exclusive mode;
 
 drop index processing_jobs_running;
 drop index processing_jobs_claim;

@@ -48,7 +48,8 @@ const CATALOGUE: &str = "
         UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
                    WHERE connamespace = 'public'::regnamespace
         UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-        UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal
+        UNION ALL SELECT tgname FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid
+                   WHERE NOT tgisinternal AND c.relnamespace = 'public'::regnamespace
         UNION ALL SELECT relname || array_to_string(reloptions, ' ') FROM pg_class
                    WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
     ) AS lines WHERE line NOT LIKE '%\\_assay\\_migrations%' ORDER BY line";
@@ -126,7 +127,7 @@ async fn the_sql_of_an_adoption_is_printed_and_runs_as_it_is() {
 }
 
 /// Each change makes a table that Assay cannot serve, and this is what the refusal says of it.
-const UNKNOWN_SHAPES: [(&str, &str); 20] = [
+const UNKNOWN_SHAPES: [(&str, &str); 27] = [
     ("ALTER TABLE files RENAME storage_key_report TO report_key", "files.storage_key_report: is missing"),
     (
         "ALTER TABLE files ALTER error_message TYPE varchar(80)",
@@ -175,7 +176,34 @@ const UNKNOWN_SHAPES: [(&str, &str); 20] = [
     ("CREATE VIEW v AS SELECT 1; ALTER TABLE processing_jobs RENAME TO jobs", "processing_jobs: is missing"),
     (
         "ALTER TABLE files RENAME TO documents; CREATE VIEW files AS SELECT * FROM documents",
-        "files: is no ordinary table",
+        "files: is no ordinary table that is logged",
+    ),
+    (
+        "ALTER TABLE processing_jobs ADD CHECK ((status = 'failed') = (last_error_code IS NOT NULL))",
+        "processing_jobs.status: the constraint processing_jobs_check refuses \"queued\"",
+    ),
+    (
+        "ALTER TABLE files ADD CHECK ((status = 'succeeded') = (storage_key_report IS NOT NULL))",
+        "files.status: the constraint files_check refuses \"queued\"",
+    ),
+    (
+        "CREATE TABLE nodes (name text PRIMARY KEY); INSERT INTO nodes VALUES ('old-1');
+         ALTER TABLE processing_jobs ADD FOREIGN KEY (locked_by) REFERENCES nodes",
+        "processing_jobs.locked_by: processing_jobs_locked_by_fkey has a say in it",
+    ),
+    (
+        "CREATE UNIQUE INDEX one_each ON processing_jobs (locked_by) WHERE status = 'processing'",
+        "processing_jobs.locked_by: one_each has a say in it",
+    ),
+    (
+        "UPDATE processing_jobs SET next_run_at = 'infinity' WHERE status = 'failed'",
+        "processing_jobs.next_run_at: a row says infinity",
+    ),
+    ("ALTER TABLE processing_jobs SET UNLOGGED", "processing_jobs: is no ordinary table that is logged"),
+    (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TRIGGER files_fill BEFORE INSERT ON files FOR EACH ROW EXECUTE FUNCTION f()",
+        "files_fill: is there already",
     ),
 ];
 
@@ -207,6 +235,93 @@ async fn every_obstacle_is_told_at_once() {
     for column in ["files.user_id", "processing_jobs.heartbeat_at", "processing_jobs.life"] {
         assert!(printed.contains(column), "{printed}");
     }
+}
+
+/// Each change makes a table that Assay can serve as well.
+const KNOWN_SHAPES: [&str; 6] = [
+    "ALTER TABLE files ALTER created_at TYPE timestamptz(6), ALTER status TYPE varchar(20), ALTER size_bytes TYPE integer",
+    "UPDATE files SET started_at = now(); ALTER TABLE files ADD tenant text NOT NULL DEFAULT 't', ADD CHECK (processed_at IS NULL OR started_at IS NOT NULL), ADD CHECK (tenant <> '')",
+    "ALTER TABLE processing_jobs ADD trace jsonb, ADD CHECK ((status = 'processing') = (locked_by IS NOT NULL))",
+    "CREATE SCHEMA other; CREATE TABLE other.workers (id integer)",
+    "ALTER TABLE processing_jobs ALTER max_attempts DROP DEFAULT, ALTER next_run_at DROP DEFAULT, ALTER attempts DROP DEFAULT",
+    "CREATE TRIGGER files_audit AFTER UPDATE ON files FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger()",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_differ_in_what_does_not_matter_are_adopted() {
+    for change in KNOWN_SHAPES {
+        let database = old_database().await;
+        database.pool().execute(change).await.unwrap_or_else(|error| panic!("{change}: {error}"));
+        let (success, printed) = migrate(&database, &[]).await;
+        assert!(success, "{change}\n{printed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_another_schema_are_left_alone() {
+    let database = old_database().await;
+    let before = catalogue(&database).await;
+    let and = if database.url().contains('?') { '&' } else { '?' };
+    database.pool().execute("CREATE SCHEMA own").await.expect("a schema");
+    let url = format!("{}{and}options[search_path]=own,public", database.url());
+    let mut process = AssayProcess::spawn(&["migrate"], &[("DATABASE_URL".to_owned(), url)].into());
+    assert!(process.wait().await.success(), "{:?}", process.stderr());
+    assert!(process.stdout()[0].contains("files and jobs"), "an installation of its own: {:?}", process.stdout());
+    assert_eq!(catalogue(&database).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adoption_waits_for_no_long_transaction_with_the_tables_locked_and_comes_through_after_it() {
+    let database = old_database().await;
+    let mut long = database.pool().begin().await.expect("a transaction");
+    sqlx::query("UPDATE files SET mime_type = 'text/markdown'").execute(&mut *long).await.expect("an update");
+    let env = [("DATABASE_URL".to_owned(), database.url().to_owned())].into();
+    let mut migrating = AssayProcess::spawn(&["migrate"], &env);
+    let asks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                 WHERE NOT l.granted AND d.datname = current_database()";
+    let waiting = async |wanted: bool| {
+        loop {
+            let count: i64 = sqlx::query_scalar(asks).fetch_one(database.pool()).await.expect("a look at the locks");
+            if (count > 0) == wanted {
+                break;
+            }
+        }
+    };
+    assay_tests::within("the adoption asks for its locks", waiting(true)).await;
+    assay_tests::within("it steps back", waiting(false)).await;
+    sqlx::query("UPDATE processing_jobs SET updated_at = now()")
+        .execute(database.pool())
+        .await
+        .expect("an update goes on");
+    long.commit().await.expect("a commit");
+    assert!(migrating.wait().await.success(), "{:?}", migrating.stderr());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_adoptions_at_once_are_one() {
+    let database = old_database().await;
+    let (one, two) = tokio::join!(migrate(&database, &[]), migrate(&database, &[]));
+    assert!(one.0 && two.0, "{one:?} {two:?}");
+    let idle = [&one, &two].iter().filter(|(_, printed)| printed.starts_with("nothing to do")).count();
+    assert_eq!(idle, 1, "{one:?} {two:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_with_the_owners_rights_is_in_nobody_elses_triggers() {
+    let database = old_database().await;
+    assert!(migrate(&database, &[]).await.0);
+    let role = format!("nobody_{}", database.name());
+    database.pool().execute(AssertSqlSafe(format!("CREATE ROLE {role}"))).await.expect("a role");
+    for function in ["assay_fence", "assay_keep_ended", "assay_end_late"] {
+        let mut connection = database.connect().await;
+        connection.execute(AssertSqlSafe(format!("SET ROLE {role}"))).await.expect("the role");
+        connection.execute("CREATE TEMP TABLE mine (id uuid)").await.expect("a table of its own");
+        let trigger = format!("CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION {function}()");
+        let refused = connection.execute(AssertSqlSafe(trigger)).await.expect_err("no right to it");
+        assert_eq!(refused.as_database_error().and_then(|error| error.code()).as_deref(), Some("42501"));
+        connection.execute("DROP TABLE mine").await.expect("its table goes");
+    }
+    database.pool().execute(AssertSqlSafe(format!("DROP ROLE {role}"))).await.expect("the role goes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -151,14 +151,15 @@ async fn an_old_worker_takes_a_job_over_and_assays_worker_writes_nothing_any_mor
     stalled.signal(Signal::STOP);
     expire(&world, file).await;
     let mut old = old(&world).await;
+    let token = world.job(file).await.lease_token;
     let job = claimed(&mut old).await;
     let held = world.job(file).await;
     assert_eq!(
         (held.locked_by.as_deref(), held.lease_token, held.lock_ttl_seconds),
-        (Some("old-1"), 2, 300),
+        (Some("old-1"), token + 1, 300),
         "the token has moved, and a beat each 100 s is enough again"
     );
-    assert_eq!(outcomes(&world, file).await, [(1, "lost".to_owned())]);
+    assert_eq!(outcomes(&world, file).await, [(token, "lost".to_owned())]);
 
     stalled.signal(Signal::CONT);
     gate.release();
@@ -167,7 +168,7 @@ async fn an_old_worker_takes_a_job_over_and_assays_worker_writes_nothing_any_mor
     stalled.signal(Signal::TERM);
     stalled.wait().await;
     let untouched = world.job(file).await;
-    assert_eq!((untouched.locked_by.as_deref(), untouched.lease_token), (Some("old-1"), 2));
+    assert_eq!((untouched.locked_by.as_deref(), untouched.lease_token), (Some("old-1"), token + 1));
     assert!(old.beat(&job).await.expect("a beat"));
     assert!(old.succeed(&job, "reports/1.json").await.expect("an end"));
     let done = world.wait_for_status(file, "succeeded").await;
@@ -192,7 +193,8 @@ async fn assay_takes_a_job_over_and_the_old_worker_writes_nothing_any_more() {
     gate.release();
     let done = world.wait_for_status(file, "succeeded").await;
     assert!(done.storage_key_report.is_some_and(|key| key.contains("/runs/")));
-    assert_eq!(outcomes(&world, file).await, [(1, "lost".to_owned()), (2, "succeeded".to_owned())]);
+    let token = world.job(file).await.lease_token;
+    assert_eq!(outcomes(&world, file).await, [(token - 1, "lost".to_owned()), (token, "succeeded".to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -318,4 +320,50 @@ async fn after_a_down_the_other_program_serves_alone() {
     assert_eq!(status(running).await.0, "succeeded");
     assert_eq!(status(waiting).await.0, "succeeded");
     assert_eq!(old.claim().await.expect("a claim"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_still_runs_at_a_down_neither_claims_nor_touches_what_it_held() {
+    let world = adopted().await;
+    let gate = Gate::new();
+    let env = with(short_leases(env(&world)), &[("WORKER_CONCURRENCY", "1")]);
+    let (mut stalled, file) = holding(&world, &env, &gate).await;
+    stalled.signal(Signal::STOP);
+    let token = world.job(file).await.lease_token;
+    migrate(&world, &["--to", "7"]).await;
+    let given_back = world.job(file).await;
+    assert_eq!((given_back.status.as_str(), given_back.lease_token), ("queued", token + 1));
+    let mut old = old(&world).await;
+    let job = claimed(&mut old).await;
+    let waiting = enqueue(&world).await;
+    stalled.signal(Signal::CONT);
+    gate.release();
+    // It has seen that the job is lost, has looked for others, and has ended.
+    stalled.wait_for_line("lost").await;
+    stalled.signal(Signal::TERM);
+    stalled.wait().await;
+    assert!(old.succeed(&job, "reports/6.json").await.expect("an end"), "nobody has taken it");
+    assert_eq!(world.job(waiting).await.status, "queued");
+    migrate(&world, &[]).await;
+    let _worker = worker(&env).await;
+    world.wait_for_status(waiting, "succeeded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_is_given_twice_not_even_after_a_down() {
+    let world = adopted().await;
+    let mut first = worker(&short_leases(env(&world))).await;
+    let file = enqueue(&world).await;
+    let report = world.wait_for_status(file, "succeeded").await.storage_key_report;
+    let token = world.job(file).await.lease_token;
+    first.signal(Signal::TERM);
+    first.wait().await;
+    migrate(&world, &["--down"]).await;
+    migrate(&world, &[]).await;
+    let _second = worker(&short_leases(env(&world))).await;
+    let renew = "UPDATE processing_jobs SET status = 'queued', attempts = 0, next_run_at = now() WHERE file_id = $1";
+    execute(&world, renew, file).await;
+    world.wait_for_file(file, |row| row.status == "succeeded" && row.storage_key_report != report).await;
+    assert!(world.job(file).await.lease_token > token);
+    assert!(world.objects.get(&report.expect("a report")).await.is_some(), "it was not written over");
 }

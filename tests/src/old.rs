@@ -139,6 +139,8 @@ impl OldWorker {
         sqlx::query(
             "UPDATE files
                 SET status = $2, error_code = $3, error_message = $3, storage_key_report = coalesce($4, storage_key_report),
+                    prompt_version = CASE WHEN $4 IS NULL THEN prompt_version ELSE 'old' END,
+                    schema_version = CASE WHEN $4 IS NULL THEN schema_version ELSE 'report.v1' END,
                     processed_at = CASE WHEN $2 <> 'queued' THEN now() END, updated_at = now()
               WHERE id = $1",
         )

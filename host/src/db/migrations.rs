@@ -8,16 +8,22 @@ mod names;
 mod shape;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use sqlx::{
     Executor, PgConnection,
-    migrate::{Migrate, MigrationType, Migrator},
+    migrate::{Migrate, MigrateError, MigrationType, Migrator},
 };
 
 use crate::db::{Database, DbError};
 
 /// An own table, because a database that Assay adopts may keep another program's migrations in the usual one.
 const TABLE: &str = "_assay_migrations";
+
+/// How long a lock on the tables of another program is asked for, again and again.
+const LOCKS_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two tries, in which that program can go on.
+const LOCKS_AGAIN: Duration = Duration::from_millis(500);
 
 /// Who made the tables of files and jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,28 +163,22 @@ impl Database {
     /// [`DbError::Migration`] names the step that could not be applied; those before it are kept.
     /// [`DbError::Unadoptable`] says what stands in the way of adopting it; nothing was changed.
     pub async fn migrate(&self, target: Target) -> Result<Vec<Script>, DbError> {
-        let mut connection = self.connect().await?;
-        // A migration takes as long as it takes: it waits for locks, and it rewrites tables.
-        connection.execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0").await?;
+        let mut connection = self.unhurried().await?;
+        // Whoever migrates at the same time is waited for before anything is looked at. It is let go with the connection.
+        connection.lock().await.map_err(|error| DbError::Migration(error.to_string()))?;
         let before = state(&mut connection).await?;
         let steps = plan(before.origin, &before.applied, target);
-        self.refuse_unadoptable(&mut connection, &before, target).await?;
-        let migrator = migrator(before.origin);
-        let goal = match target {
-            Target::Latest => None,
-            Target::Version(version) => Some(version),
-            Target::Nothing => Some(0),
-        };
-        let failed = |error: sqlx::migrate::MigrateError| DbError::Migration(error.to_string());
-        if let Some(goal) = goal {
-            if before.applied.iter().any(|version| *version > goal) {
-                migrator.undo(&mut connection, goal).await.map_err(failed)?;
+        refuse_unadoptable(&mut connection, &before, target).await?;
+        if before.origin == Origin::Adopted {
+            // The other program is at work: rather try again than stand in front of it, which lets nobody pass.
+            connection.execute("set lock_timeout = '900ms'").await?;
+        }
+        let begun = Instant::now();
+        while let Err(error) = carry_out(&mut connection, before.origin, target).await {
+            if !is_lock_timeout(&error) || begun.elapsed() > LOCKS_PATIENCE {
+                return Err(DbError::Migration(words(&error)));
             }
-            if goal > 0 {
-                migrator.run_to(goal, &mut connection).await.map_err(failed)?;
-            }
-        } else {
-            migrator.run(&mut connection).await.map_err(failed)?;
+            tokio::time::sleep(LOCKS_AGAIN).await;
         }
         Ok(steps)
     }
@@ -187,18 +187,57 @@ impl Database {
     /// # Errors
     /// [`DbError::Unadoptable`]; [`DbError`] as for any statement.
     pub async fn adoptable(&self, state: &State, target: Target) -> Result<(), DbError> {
-        let mut connection = self.connect().await?;
-        self.refuse_unadoptable(&mut connection, state, target).await
+        refuse_unadoptable(&mut self.unhurried().await?, state, target).await
     }
 
-    async fn refuse_unadoptable(&self, db: &mut PgConnection, state: &State, target: Target) -> Result<(), DbError> {
-        let first = state.origin == Origin::Adopted && state.applied.is_empty() && target != Target::Nothing;
-        if !first {
-            return Ok(());
-        }
-        let mut obstacles = adoption::obstacles(db).await?;
-        let scripts = plan(state.origin, &state.applied, Target::Latest);
-        obstacles.extend(names::taken(db, &scripts).await?);
-        if obstacles.is_empty() { Ok(()) } else { Err(DbError::Unadoptable(obstacles)) }
+    /// A connection for what takes as long as it takes: it waits for locks, reads and rewrites tables.
+    async fn unhurried(&self) -> Result<PgConnection, DbError> {
+        let mut connection = self.connect().await?;
+        connection.execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0").await?;
+        Ok(connection)
     }
+}
+
+async fn refuse_unadoptable(db: &mut PgConnection, state: &State, target: Target) -> Result<(), DbError> {
+    let first = state.origin == Origin::Adopted && state.applied.is_empty() && target != Target::Nothing;
+    if !first {
+        return Ok(());
+    }
+    let mut obstacles = adoption::obstacles(db).await?;
+    let scripts = plan(state.origin, &state.applied, Target::Latest);
+    obstacles.extend(names::taken(db, &scripts).await?);
+    if obstacles.is_empty() { Ok(()) } else { Err(DbError::Unadoptable(obstacles)) }
+}
+
+/// Each step that is left, in a transaction of its own.
+async fn carry_out(db: &mut PgConnection, origin: Origin, target: Target) -> Result<(), MigrateError> {
+    let migrator = migrator(origin);
+    let goal = match target {
+        Target::Latest => return migrator.run(db).await,
+        Target::Version(version) => version,
+        Target::Nothing => 0,
+    };
+    if state(db).await?.applied.iter().any(|version| *version > goal) {
+        migrator.undo(&mut *db, goal).await?;
+    }
+    if goal > 0 {
+        migrator.run_to(goal, db).await?;
+    }
+    Ok(())
+}
+
+/// Whether somebody else had a lock for longer than is waited for at once.
+fn is_lock_timeout(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) = error else { return false };
+    cause.as_database_error().and_then(|cause| cause.code()).is_some_and(|state| state == "55P03")
+}
+
+fn words(error: &MigrateError) -> String {
+    if is_lock_timeout(error) {
+        return format!(
+            "{error}; another program has held a lock for {} s: end its long transaction, or try again in a quieter moment",
+            LOCKS_PATIENCE.as_secs()
+        );
+    }
+    error.to_string()
 }

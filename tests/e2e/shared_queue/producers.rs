@@ -1,8 +1,8 @@
 //! Producers of the other program: a file that has ended stays as it ended, and a new run that is asked for runs.
 
-use assay_tests::{Gate, Reply, Signal};
+use assay_tests::{AssayProcess, Gate, Reply, Signal};
 
-use super::{INSERT_JOB, SAY_QUEUED, adopted, enqueue, execute, upload};
+use super::{INSERT_JOB, SAY_QUEUED, adopted, claimed, enqueue, execute, old, upload};
 use crate::fixtures::{answer, env, short_leases, worker};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,8 +77,8 @@ async fn a_new_run_that_the_application_asks_for_is_no_late_producer() {
     let file = enqueue(&world).await;
     let first = world.wait_for_status(file, "succeeded").await;
     let renew = "UPDATE processing_jobs SET status = 'queued', attempts = 0, next_run_at = now() WHERE file_id = $1";
-    let gate = Gate::new();
-    for order in [[SAY_QUEUED, renew], [renew, SAY_QUEUED]] {
+    for (life, order) in [(2, [SAY_QUEUED, renew]), (3, [renew, SAY_QUEUED])] {
+        let gate = Gate::new();
         world.model.push(Reply::json(&answer()).held(&gate));
         let mut transaction = world.database.pool().begin().await.expect("a transaction");
         for sql in order {
@@ -86,8 +86,63 @@ async fn a_new_run_that_the_application_asks_for_is_no_late_producer() {
         }
         transaction.commit().await.expect("a commit");
         assert_ne!(world.file(file).await.status, "succeeded");
+        // The model is asked again: a new life has no answers of the one before.
+        gate.reached().await;
         gate.release();
         let again = world.wait_for_status(file, "succeeded").await;
         assert_ne!(again.storage_key_report, first.storage_key_report);
+        assert_eq!(world.job(file).await.life, life);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_cancel_an_earlier_run_ends_no_later_one() {
+    let world = adopted().await;
+    let file = enqueue(&world).await;
+    let mut cancel = AssayProcess::spawn(&["jobs", "cancel", &file.to_string()], &env(&world));
+    assert!(cancel.wait().await.success(), "{:?}", cancel.stderr());
+    let asked = "UPDATE processing_jobs SET cancel_requested_at = now() WHERE file_id = $1";
+    execute(&world, asked, file).await;
+    execute(&world, "UPDATE processing_jobs SET status = 'queued', attempts = 0 WHERE file_id = $1", file).await;
+    execute(&world, SAY_QUEUED, file).await;
+    let _worker = worker(&short_leases(env(&world))).await;
+    world.wait_for_status(file, "succeeded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_put_back_without_an_attempt_left_stops_no_claim() {
+    let world = adopted().await;
+    let (spent, other) = (enqueue(&world).await, enqueue(&world).await);
+    execute(&world, "UPDATE processing_jobs SET attempts = max_attempts WHERE file_id = $1", spent).await;
+    let _worker = worker(&short_leases(env(&world))).await;
+    for file in [spent, other] {
+        world.wait_for_status(file, "succeeded").await;
+    }
+    let job = world.job(spent).await;
+    assert_eq!(job.attempts, job.max_attempts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_due_at_no_moment_runs_at_once() {
+    let world = adopted().await;
+    let file = enqueue(&world).await;
+    execute(&world, "UPDATE processing_jobs SET next_run_at = '-infinity' WHERE file_id = $1", file).await;
+    let _worker = worker(&short_leases(env(&world))).await;
+    world.wait_for_status(file, "succeeded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_between_the_two_ends_of_an_old_worker_leaves_the_file_ended() {
+    let world = adopted().await;
+    let file = enqueue(&world).await;
+    let mut old = old(&world).await;
+    let job = claimed(&mut old).await;
+    // The file first, the job in a transaction of its own, and the producer in between.
+    let ends_file = "UPDATE files SET status = 'succeeded', storage_key_report = 'reports/7.json', processed_at = now() WHERE id = $1";
+    execute(&world, ends_file, file).await;
+    execute(&world, SAY_QUEUED, file).await;
+    let ends_job = "UPDATE processing_jobs SET status = 'succeeded', locked_by = NULL, locked_at = NULL, heartbeat_at = NULL WHERE id = $1";
+    execute(&world, ends_job, job.id).await;
+    let row = world.file(file).await;
+    assert_eq!((row.status.as_str(), row.storage_key_report.as_deref()), ("succeeded", Some("reports/7.json")));
 }

@@ -23,10 +23,13 @@ struct Found {
     generated: bool,
 }
 
-/// Whether one of the two tables is there.
+/// Whether one of the two tables is there, in the schema that Assay's own would be made in.
 pub(super) async fn tables_exist(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select coalesce(to_regclass('files'), to_regclass('processing_jobs')) is not null as "exist!""#
+        r#"
+        select exists (select from pg_class
+                        where relnamespace = current_schema()::regnamespace and relname in ('files', 'processing_jobs')) as "exist!"
+        "#
     )
     .fetch_one(db)
     .await
@@ -36,9 +39,9 @@ pub(super) async fn tables_exist(db: &mut PgConnection) -> sqlx::Result<bool> {
 pub(super) async fn obstacles(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     let mut obstacles = Vec::new();
     for (table, columns) in TABLES {
-        match kind_of(db, table).await?.as_deref() {
-            Some("r") => obstacles.extend(of_columns(table, columns, &columns_of(db, table).await?)),
-            Some(_) => obstacles.push(format!("{table}: is no ordinary table")),
+        match is_ordinary(db, table).await? {
+            Some(true) => obstacles.extend(of_columns(table, columns, &columns_of(db, table).await?)),
+            Some(false) => obstacles.push(format!("{table}: is no ordinary table that is logged")),
             None => obstacles.push(format!("{table}: is missing, and the other table is there")),
         }
     }
@@ -56,14 +59,26 @@ pub(super) async fn obstacles(db: &mut PgConnection) -> sqlx::Result<Vec<String>
             obstacles.push(format!("{table}.status: a row says {status:?}, which Assay does not know"));
         }
     }
+    if has_infinite_runs(db).await? {
+        obstacles.push("processing_jobs.next_run_at: a row says infinity, which is no moment".to_owned());
+    }
+    for (table, written) in shape::WRITTEN {
+        obstacles.extend(ties(db, table, written).await?);
+    }
     obstacles.extend(refusing_checks(db).await?);
     Ok(obstacles)
 }
 
-async fn kind_of(db: &mut PgConnection, table: &str) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!(r#"select relkind::text as "kind!" from pg_class where oid = to_regclass($1)"#, table)
-        .fetch_optional(db)
-        .await
+async fn is_ordinary(db: &mut PgConnection, table: &str) -> sqlx::Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"
+        select relkind = 'r' and relpersistence = 'p' as "ordinary!"
+          from pg_class where relnamespace = current_schema()::regnamespace and relname = $1
+        "#,
+        table
+    )
+    .fetch_optional(db)
+    .await
 }
 
 async fn columns_of(db: &mut PgConnection, table: &str) -> sqlx::Result<BTreeMap<String, Found>> {
@@ -72,7 +87,7 @@ async fn columns_of(db: &mut PgConnection, table: &str) -> sqlx::Result<BTreeMap
         select attname::text as "name!", format_type(atttypid, atttypmod) as "named!", attnotnull as not_null,
                atthasdef or attidentity <> '' as "has_default!", attgenerated <> '' or attidentity = 'a' as "generated!"
           from pg_attribute
-         where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
+         where attrelid = $1::text::regclass and attnum > 0 and not attisdropped
         "#,
         table
     )
@@ -132,7 +147,7 @@ async fn is_unique(db: &mut PgConnection, table: &str, column: &str) -> sqlx::Re
         select exists (
             select from pg_index i
               join pg_attribute a on a.attrelid = i.indrelid and a.attname = $2
-             where i.indrelid = to_regclass($1) and i.indisunique and i.indimmediate and i.indisvalid
+             where i.indrelid = $1::text::regclass and i.indisunique and i.indimmediate and i.indisvalid
                and i.indnkeyatts = 1 and i.indkey[0] = a.attnum and i.indpred is null
         ) as "unique!"
         "#,
@@ -149,29 +164,66 @@ async fn other_statuses(db: &mut PgConnection, table: &str, known: &[&str]) -> s
     sqlx::query_scalar(AssertSqlSafe(sql)).bind(known).fetch_all(db).await
 }
 
-/// CHECKs that are false for a row as Assay leaves it. Each is asked itself, with the columns that Assay knows set and the others NULL.
+async fn has_infinite_runs(db: &mut PgConnection) -> sqlx::Result<bool> {
+    let sql = "select exists (select from processing_jobs where not isfinite(next_run_at))";
+    sqlx::query_scalar(sql).fetch_one(db).await
+}
+
+/// Foreign keys and unique indexes over columns that Assay writes: what they refuse would refuse a claim or an end.
+async fn ties(db: &mut PgConnection, table: &str, written: &[&str]) -> sqlx::Result<Vec<String>> {
+    let written: Vec<_> = written.iter().map(|column| (*column).to_owned()).collect();
+    let rows = sqlx::query!(
+        r#"
+        select a.attname::text as "column!", tie.name::text as "tie!"
+          from (select conname as name, conkey as columns from pg_constraint
+                 where conrelid = $1::text::regclass and contype = 'f'
+                union all
+                select indexrelid::regclass::text, indkey::int2[] from pg_index
+                 where indrelid = $1::text::regclass and indisunique) as tie
+          join pg_attribute a on a.attrelid = $1::text::regclass and a.attnum = any (tie.columns)
+         where a.attname = any ($2::text[]::name[])
+         order by 1, 2
+        "#,
+        table,
+        &written
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| format!("{table}.{}: {} has a say in it, and Assay writes it", row.column, row.tie))
+        .collect())
+}
+
+/// CHECKs that are false for a row as Assay leaves it. Each is asked itself, with the columns that Assay knows set and the others NULL. What
+/// is asked of other columns of a file is the application's affair, which inserts it.
 async fn refusing_checks(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    let known: Vec<_> = shape::FILES.iter().chain([&shape::CHANGED]).map(|column| column.name.to_owned()).collect();
     let checks = sqlx::query!(
         r#"
-        select conrelid = to_regclass('files') as "of_files!", conname::text as "name!",
+        select conrelid = 'files'::text::regclass as "of_files!", conname::text as "name!",
                pg_get_expr(conbin, conrelid) as "expression!"
           from pg_constraint
-         where conrelid in (to_regclass('files'), to_regclass('processing_jobs')) and contype = 'c'
+         where conrelid in ('files'::text::regclass, 'processing_jobs'::text::regclass) and contype = 'c'
+           and not (conrelid = 'files'::text::regclass
+                    and exists (select from pg_attribute a where a.attrelid = conrelid and a.attnum = any (conkey)
+                                                             and a.attname <> all ($1::text[]::name[])))
          order by conname
-        "#
+        "#,
+        &known
     )
     .fetch_all(&mut *db)
     .await?;
     let mut refusing = Vec::new();
     for check in checks {
-        let table = if check.of_files { "files" } else { "processing_jobs" };
+        let (table, always) = if check.of_files { ("files", shape::FILE) } else { ("processing_jobs", shape::JOB) };
         for (_, row) in shape::STATES.iter().filter(|(of, _)| *of == table) {
             // The expression is the catalogue's own text of a constraint.
             let sql = format!(
-                "select ({}) is not false from jsonb_populate_record(null::{table}, $1::text::jsonb) as {table}",
+                "select ({}) is not false from jsonb_populate_record(null::{table}, $1::text::jsonb || $2::text::jsonb) as {table}",
                 check.expression
             );
-            if !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql)).bind(row).fetch_one(&mut *db).await? {
+            if !sqlx::query_scalar::<_, bool>(AssertSqlSafe(sql)).bind(always).bind(row).fetch_one(&mut *db).await? {
                 let status: String = serde_json::from_str::<serde_json::Value>(row)
                     .ok()
                     .and_then(|row| row["status"].as_str().map(str::to_owned))

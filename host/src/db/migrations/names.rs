@@ -5,17 +5,21 @@ use sqlx::PgConnection;
 use super::Script;
 
 /// What is created by a statement that begins so.
-const CREATED: [&str; 3] = ["create table ", "create index ", "create function "];
+const CREATED: [&str; 5] =
+    ["create table ", "create index ", "create function ", "create trigger ", "create constraint trigger "];
 
-/// Names of tables, indexes and functions that the scripts create and that are there already.
+/// Names of tables, indexes, functions and triggers that the scripts create and that are there already.
 pub(super) async fn taken(db: &mut PgConnection, scripts: &[Script]) -> sqlx::Result<Vec<String>> {
     let names: Vec<_> = scripts.iter().filter(|script| !script.down).flat_map(|script| created(&script.sql)).collect();
     let taken = sqlx::query_scalar!(
         r#"
         select name as "name!"
           from unnest($1::text[]) as name
-         where to_regclass(name) is not null
+         where exists (select from pg_class where relname = name and relnamespace = current_schema()::regnamespace)
+            or exists (select from pg_type where typname = name and typnamespace = current_schema()::regnamespace)
             or exists (select from pg_proc where proname = name and pronamespace = current_schema()::regnamespace)
+            or exists (select from pg_trigger t join pg_class c on c.oid = t.tgrelid
+                        where t.tgname = name and c.relnamespace = current_schema()::regnamespace)
          order by name
         "#,
         &names

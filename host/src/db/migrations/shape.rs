@@ -16,6 +16,8 @@ pub(super) enum Kind {
     Read,
     /// Text that is written: without a limit.
     Written,
+    /// One of a few words.
+    Status,
     Integer,
     /// Only written, so that it may be a smaller one.
     Size,
@@ -37,11 +39,11 @@ impl Kind {
     pub(super) fn takes(self, named: &str) -> bool {
         match self {
             Self::Uuid => named == "uuid",
-            Self::Read => named == "text" || named.starts_with("character varying"),
+            Self::Read | Self::Status => named == "text" || named.starts_with("character varying"),
             Self::Written => named == "text" || named == "character varying",
             Self::Integer => named == "integer",
             Self::Size => named == "bigint" || named == "integer",
-            Self::Instant => named == "timestamp with time zone",
+            Self::Instant => named.starts_with("timestamp") && named.ends_with("with time zone"),
         }
     }
 
@@ -49,7 +51,7 @@ impl Kind {
     pub(super) fn wanted(self) -> &'static str {
         match self {
             Self::Uuid => "uuid",
-            Self::Read => "text or character varying",
+            Self::Read | Self::Status => "text or character varying",
             Self::Written => "text or character varying without a length",
             Self::Integer => "integer",
             Self::Size => "bigint or integer",
@@ -71,8 +73,8 @@ pub(super) const FILES: [Column; 20] = [
     column("original_filename", Kind::Read, Nulls::Refused),
     column("extension", Kind::Read, Nulls::Refused),
     column("mime_type", Kind::Read, Nulls::Either),
-    column("size_bytes", Kind::Size, Nulls::Either),
-    column("status", Kind::Written, Nulls::Refused),
+    column("size_bytes", Kind::Size, Nulls::Refused),
+    column("status", Kind::Status, Nulls::Refused),
     column("error_code", Kind::Written, Nulls::Needed),
     column("error_message", Kind::Written, Nulls::Needed),
     column("storage_key_report", Kind::Written, Nulls::Needed),
@@ -90,7 +92,7 @@ pub(super) const FILES: [Column; 20] = [
 pub(super) const JOBS: [Column; 13] = [
     column("id", Kind::Uuid, Nulls::Refused),
     column("file_id", Kind::Uuid, Nulls::Refused),
-    column("status", Kind::Written, Nulls::Refused),
+    column("status", Kind::Status, Nulls::Refused),
     column("attempts", Kind::Integer, Nulls::Refused),
     column("max_attempts", Kind::Integer, Nulls::Refused),
     column("next_run_at", Kind::Instant, Nulls::Refused),
@@ -129,37 +131,82 @@ pub(super) const ADDED: [(&str, &[&str]); 2] = [
 pub(super) const FILLED: [&str; 8] =
     ["id", "file_id", "status", "attempts", "max_attempts", "next_run_at", "created_at", "updated_at"];
 
-/// The states in which Assay leaves rows, as the other program's CHECKs see them: a table, and what is set in it.
-pub(super) const STATES: [(&str, &str); 9] = [
-    ("files", r#"{"status": "uploaded"}"#),
-    ("files", r#"{"status": "queued", "queued_at": "2026-01-01T00:00:00Z", "processing_attempts": 0}"#),
-    ("files", r#"{"status": "processing", "started_at": "2026-01-01T00:00:00Z", "processing_attempts": 1}"#),
+/// The states in which Assay leaves rows, as the other program's CHECKs see them: a table, and what is set in it besides [`FILE`] or [`JOB`].
+pub(super) const STATES: [(&str, &str); 13] = [
+    ("files", r#"{"status": "uploaded", "queued_at": null, "started_at": null, "processing_attempts": 0}"#),
+    ("files", r#"{"status": "queued", "started_at": null, "processing_attempts": 0}"#),
     (
         "files",
-        r#"{"status": "succeeded", "storage_key_report": "users/u/files/f/runs/j-1/report.json", "prompt_version": "v", "schema_version": "1",
-            "processing_attempts": 1, "processed_at": "2026-01-01T00:00:00Z"}"#,
+        r#"{"status": "queued", "storage_key_report": "users/u/files/f/runs/j-1/report.json", "prompt_version": "v"}"#,
+    ),
+    ("files", r#"{"status": "processing"}"#),
+    (
+        "files",
+        r#"{"status": "processing", "storage_key_report": "users/u/files/f/runs/j-1/report.json", "prompt_version": "v"}"#,
     ),
     (
         "files",
-        r#"{"status": "failed", "error_code": "schema_validation_failed", "error_message": "m", "processing_attempts": 1,
-            "storage_key_raw_llm_output": "users/u/files/f/runs/j-1/raw_llm_output.json", "processed_at": "2026-01-01T00:00:00Z"}"#,
+        r#"{"status": "succeeded", "storage_key_report": "users/u/files/f/runs/j-1/report.json", "prompt_version": "v",
+            "schema_version": "1", "processed_at": "2026-01-01T00:00:03Z"}"#,
+    ),
+    (
+        "files",
+        r#"{"status": "failed", "error_code": "schema_validation_failed", "error_message": "m", "prompt_version": "v",
+            "storage_key_raw_llm_output": "users/u/files/f/runs/j-1/raw_llm_output.json",
+            "storage_key_report": "users/u/files/f/runs/j-0/report.json", "processed_at": "2026-01-01T00:00:03Z"}"#,
+    ),
+    ("processing_jobs", r#"{"status": "queued", "attempts": 0}"#),
+    ("processing_jobs", r#"{"status": "queued", "last_error_code": "llm_timeout", "last_error_message": "m"}"#),
+    (
+        "processing_jobs",
+        r#"{"status": "processing", "lock_ttl_seconds": 30, "locked_by": "w", "locked_at": "2026-01-01T00:00:02Z",
+            "heartbeat_at": "2026-01-01T00:00:02Z", "last_error_code": "llm_timeout", "last_error_message": "m"}"#,
+    ),
+    ("processing_jobs", r#"{"status": "succeeded"}"#),
+    (
+        "processing_jobs",
+        r#"{"status": "failed", "last_error_code": "schema_validation_failed", "last_error_message": "m"}"#,
     ),
     (
         "processing_jobs",
-        r#"{"status": "queued", "attempts": 0, "max_attempts": 4, "next_run_at": "2026-01-01T00:00:00Z", "lock_ttl_seconds": 300}"#,
+        r#"{"status": "failed", "attempts": 0, "last_error_code": "cancelled", "last_error_message": "m"}"#,
+    ),
+];
+
+/// What is set in every row of `files`.
+pub(super) const FILE: &str = r#"{
+    "id": "00000000-0000-0000-0000-000000000001", "user_id": "00000000-0000-0000-0000-000000000002", "storage_bucket": "b",
+    "storage_key_original": "users/u/files/f/original.txt", "original_filename": "meeting.txt", "extension": "txt",
+    "mime_type": "text/plain", "size_bytes": 41, "processing_attempts": 1, "queued_at": "2026-01-01T00:00:01Z",
+    "started_at": "2026-01-01T00:00:02Z", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:03Z"
+}"#;
+
+/// What is set in every row of `processing_jobs`.
+pub(super) const JOB: &str = r#"{
+    "id": "00000000-0000-0000-0000-000000000003", "file_id": "00000000-0000-0000-0000-000000000001", "attempts": 1,
+    "max_attempts": 4, "next_run_at": "2026-01-01T00:00:01Z", "lock_ttl_seconds": 300,
+    "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:03Z"
+}"#;
+
+/// What Assay writes, by table: no other table and no unique index may have a say in it.
+pub(super) const WRITTEN: [(&str, &[&str]); 2] = [
+    (
+        "files",
+        &[
+            "error_code",
+            "error_message",
+            "storage_key_report",
+            "storage_key_raw_llm_output",
+            "prompt_version",
+            "schema_version",
+            "processing_attempts",
+            "queued_at",
+            "started_at",
+            "processed_at",
+        ],
     ),
     (
         "processing_jobs",
-        r#"{"status": "processing", "attempts": 1, "max_attempts": 4, "next_run_at": "2026-01-01T00:00:00Z", "lock_ttl_seconds": 30,
-            "locked_by": "w", "locked_at": "2026-01-01T00:00:00Z", "heartbeat_at": "2026-01-01T00:00:00Z"}"#,
-    ),
-    (
-        "processing_jobs",
-        r#"{"status": "succeeded", "attempts": 1, "max_attempts": 4, "next_run_at": "2026-01-01T00:00:00Z", "lock_ttl_seconds": 300}"#,
-    ),
-    (
-        "processing_jobs",
-        r#"{"status": "failed", "attempts": 1, "max_attempts": 4, "next_run_at": "2026-01-01T00:00:00Z", "lock_ttl_seconds": 300,
-            "last_error_code": "schema_validation_failed", "last_error_message": "m"}"#,
+        &["attempts", "next_run_at", "locked_by", "locked_at", "heartbeat_at", "last_error_code", "last_error_message"],
     ),
 ];

@@ -79,7 +79,9 @@ impl Database {
                    for no key update of f skip locked
             ), claimed as (
                 update processing_jobs j
-                   set status = 'processing', attempts = j.attempts + 1, lease_token = j.lease_token + 1,
+                   -- Another program on the queue may put a job back that has no attempt left, and refuse a row that has had more.
+                   set status = 'processing', attempts = greatest(j.attempts, least(j.attempts + 1, j.max_attempts)),
+                       lease_token = j.lease_token + 1,
                        locked_by = $6, locked_at = now(), heartbeat_at = now(), lock_ttl_seconds = $7,
                        guest_digest = due.digest, updated_at = now()
                   from due
@@ -87,16 +89,15 @@ impl Database {
                 returning j.*
             ), moved as (
                 update files f
-                   set status = 'processing', started_at = now(), processing_attempts = c.attempts, updated_at = now()
+                   set status = 'processing', started_at = now(), processing_attempts = c.attempts,
+                       error_code = null, error_message = null, processed_at = null, updated_at = now()
                   from claimed c
                  where f.id = c.file_id
                 returning f.*
             )
             select c.id, c.lease_token, c.attempts, c.max_attempts, c.snoozes, c.life, c.channel, c.prompt_version,
                    c.guest_digest as "guest_digest!",
-                   -- Another program may say -infinity for "at once".
-                   case when isfinite(c.next_run_at) then extract(epoch from now() - c.next_run_at) else 0 end::float8
-                       as "lag!",
+                   extract(epoch from now() - c.next_run_at)::float8 as "lag!",
                    f.id as file_id, f.user_id, f.storage_bucket, f.storage_key_original, f.original_filename,
                    f.extension, f.attributes,
                    to_char(f.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "received_at!",

@@ -1,0 +1,227 @@
+//! The other program of the scenario `old`: its workers, each a process of its own that can be killed, and its producers.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use assay::objects::{Objects, ObjectsConfig};
+use assay::variables::Variables;
+use assay_tests::old::{OldJob, OldWorker, SCHEMA};
+use rand::Rng;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Executor, PgPool};
+use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::plan::Slot;
+use crate::stage::{Env, Stage};
+use crate::talk;
+use crate::times::Times;
+
+/// What this program is called with to be a worker of the other one; no option, so that `--help` is about the run alone.
+pub const WORKER: &str = "old-worker";
+
+/// Where its reports lie. They are none of Assay's, so no sweep looks at them.
+pub const REPORTS: &str = "reports/";
+
+/// Its workers.
+#[derive(Debug, Default)]
+pub struct OldFleet {
+    places: Vec<Mutex<Option<Child>>>,
+}
+
+impl OldFleet {
+    /// Empty places.
+    pub fn new(workers: usize) -> Self {
+        Self { places: (0..workers).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Whether the tables are that program's.
+    pub fn is_there(&self) -> bool {
+        !self.places.is_empty()
+    }
+
+    /// Starts a worker in every place where none is.
+    ///
+    /// # Errors
+    /// Where a process does not start.
+    pub async fn fill(&self, stage: &Stage) -> anyhow::Result<()> {
+        for slot in 1..=self.places.len() {
+            self.start(slot, stage).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a worker where none is, under a name that none had before.
+    ///
+    /// # Errors
+    /// Where the process does not start.
+    pub async fn start(&self, slot: Slot, stage: &Stage) -> anyhow::Result<()> {
+        let mut place = self.places[slot - 1].lock().await;
+        if place.is_none() {
+            let mut command = Command::new(std::env::current_exe().context("find this program")?);
+            command.arg(WORKER).env_clear().envs(environment(slot, stage)).stdin(Stdio::null()).kill_on_drop(true);
+            *place = Some(command.spawn().context("start a worker of the other program")?);
+        }
+        Ok(())
+    }
+
+    /// SIGKILL, where a worker is.
+    ///
+    /// # Errors
+    /// Where it cannot be waited for.
+    pub async fn kill(&self, slot: Slot) -> anyhow::Result<()> {
+        if let Some(mut worker) = self.places[slot - 1].lock().await.take() {
+            // It may be gone by itself, which is a fault of the run.
+            ensure!(worker.try_wait()?.is_none(), "worker {slot} of the other program has ended by itself");
+            worker.kill().await.context("end a worker of the other program")?;
+        }
+        Ok(())
+    }
+
+    /// Ends them all.
+    ///
+    /// # Errors
+    /// As [`Self::kill`].
+    pub async fn end_all(&self) -> anyhow::Result<()> {
+        for slot in 1..=self.places.len() {
+            self.kill(slot).await?;
+        }
+        Ok(())
+    }
+}
+
+fn environment(slot: Slot, stage: &Stage) -> Env {
+    let url = stage.database_url().replacen("//assay:", &format!("//old{slot}:"), 1);
+    let mut env = stage.operator();
+    env.extend([
+        ("DATABASE_URL".to_owned(), url),
+        ("OLD_NAME".to_owned(), format!("old{slot}-{}", Uuid::new_v4().simple())),
+        ("OLD_LEASE_MS".to_owned(), stage.times.lease.as_millis().to_string()),
+        ("OLD_POLL_MS".to_owned(), stage.times.poll.as_millis().to_string()),
+    ]);
+    env
+}
+
+/// How long the other program waits for a beat of its own, in whole seconds: as its 300 s to Assay's 30, as far as a run has the time. Its
+/// beats are a third of that apart, which is longer than Assay's lease.
+fn patience(times: &Times) -> u64 {
+    times.lease.as_secs() * 4
+}
+
+/// Its tables, with its patience.
+///
+/// # Errors
+/// The database's.
+pub async fn make_tables(pool: &PgPool, times: &Times) -> sqlx::Result<()> {
+    pool.execute(SCHEMA).await?;
+    let patience = format!("alter table processing_jobs alter lock_ttl_seconds set default {}", patience(times));
+    pool.execute(AssertSqlSafe(patience)).await.map(drop)
+}
+
+/// One of its workers, until it is killed. It makes reports without a model: what is looked at is whose they are.
+///
+/// # Errors
+/// The database's or the bucket's, where they do not come back.
+pub async fn work() -> anyhow::Result<()> {
+    let env: BTreeMap<_, _> = std::env::vars().collect();
+    let text = |name: &str| env.get(name).with_context(|| format!("{name} is missing"));
+    let millis = |name: &str| anyhow::Ok(Duration::from_millis(text(name)?.parse()?));
+    let (lease, poll) = (millis("OLD_LEASE_MS")?, millis("OLD_POLL_MS")?);
+    let name = text("OLD_NAME")?.clone();
+    let config = ObjectsConfig::load(&mut Variables::from_map(env.clone()));
+    let objects = Objects::new(&config);
+    let mut worker = OldWorker::connect(text("DATABASE_URL")?, &name).await?;
+    loop {
+        match worker.claim().await? {
+            Some(job) => run(&mut worker, &job, &name, lease, &objects, &config.bucket).await?,
+            None => tokio::time::sleep(poll).await,
+        }
+    }
+}
+
+async fn run(
+    worker: &mut OldWorker,
+    job: &OldJob,
+    name: &str,
+    lease: Duration,
+    objects: &Objects,
+    bucket: &str,
+) -> anyhow::Result<()> {
+    let (length, outcome) = (rand::random_range(0.02..0.6), rand::random_range(0..10));
+    // One in four takes longer than a lease of Assay's, which its beats are too far apart for.
+    let length = if rand::random_bool(0.25) { length + 1.0 } else { length };
+    let (end, beat) = (Instant::now() + lease.mul_f64(length), lease * 4 / 3);
+    while Instant::now() < end {
+        tokio::time::sleep((end - Instant::now()).min(beat)).await;
+        if !worker.beat(job).await? {
+            return Ok(());
+        }
+    }
+    match outcome {
+        0..6 => {
+            let key = format!("{REPORTS}{}-{name}.json", job.id);
+            objects.write_json(bucket, &key, report(job.file_id).into()).await?;
+            worker.succeed(job, &key).await?;
+        }
+        6..9 => {
+            worker.retry(job, rand::rng().random_range(0.0..lease.as_secs_f64())).await?;
+        }
+        _ => {
+            worker.fail(job, "upstream").await?;
+        }
+    }
+    Ok(())
+}
+
+fn report(file: Uuid) -> Vec<u8> {
+    let marked = talk::Marker { kind: talk::Kind::Accepted, file }.within(talk::IN_ANSWER);
+    json!({ "overview": marked, "highlights": [], "next_steps": [], "risk_level": "low" }).to_string().into_bytes()
+}
+
+/// The user, who must be there before a file of theirs is.
+///
+/// # Errors
+/// The database's.
+pub async fn register(pool: &PgPool, user: Uuid) -> sqlx::Result<()> {
+    sqlx::query("insert into users (id, email) values ($1, $2) on conflict (id) do nothing")
+        .bind(user)
+        .bind(format!("{user}@example.org"))
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// A job as the other program's producers insert it; the file says `queued` only later ([`say_queued`]).
+///
+/// # Errors
+/// The database's.
+pub async fn insert_job(db: &mut sqlx::PgConnection, file: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into processing_jobs (id, file_id, created_at, updated_at) values (gen_random_uuid(), $1, now(), now())
+         on conflict (file_id) do nothing",
+    )
+    .bind(file)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// What its producers do last, however late.
+///
+/// # Errors
+/// The database's.
+pub async fn say_queued(pool: &PgPool, file: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "update files set status = 'queued', queued_at = now(), error_code = null, error_message = null,
+                          processed_at = null, updated_at = now()
+          where id = $1",
+    )
+    .bind(file)
+    .execute(pool)
+    .await
+    .map(drop)
+}
