@@ -40,6 +40,11 @@ async fn one(step: &Step, stage: &Stage) -> anyhow::Result<()> {
             }
         }
         Action::Restart(slot, drain) => stage.fleet.restart(slot, drain, stage).await?,
+        Action::KillOld(slot) => {
+            stage.old.kill(slot).await?;
+            lasts().await;
+            stage.old.start(slot, stage).await?;
+        }
         Action::Database(fault) => fault.strike(stage, step.lasts).await?,
         Action::Bucket(fault) => fault.strike(stage, step.lasts).await,
         Action::Model(fault) => fault.strike(stage, step.lasts).await,

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::fleet::{Death, Stall};
 use crate::ledger::Asked;
+use crate::old;
 use crate::stage::Stage;
 
 /// A row of `files`.
@@ -163,7 +164,7 @@ impl Evidence {
             calls: stage.ledger.calls(),
             deaths: stage.fleet.deaths(),
             stalls: stage.fleet.stalls(),
-            keys: stage.objects.list("users/").into_iter().collect(),
+            keys: ["users/", old::REPORTS].into_iter().flat_map(|prefix| stage.objects.list(prefix)).collect(),
             documents,
             leaks,
             lines,

@@ -8,9 +8,11 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use sqlx::PgPool;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
+use crate::old;
 use crate::stage::Stage;
 use crate::talk::Kind;
 
@@ -38,6 +40,7 @@ const COMMANDS: [(&[&str], &str); 3] = [
 /// # Errors
 /// Where the database stays away.
 pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBool) -> anyhow::Result<usize> {
+    let mut late = JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
     // A steady rate is the load itself; what an outage has kept back comes all at once, as it would.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -48,20 +51,49 @@ pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBo
             Some(kind) => *kind,
             None => MIX.choose_weighted(&mut dice, |(_, weight)| *weight)?.0,
         };
-        submit(stage, kind).await?;
+        // The other program has producers of its own, which name no prompt version.
+        let way = if stage.old.is_there() && kind.prompt_version().is_none() && dice.random_bool(0.5) {
+            Way::JobFirst
+        } else {
+            Way::Enqueue
+        };
+        let file = submit(stage, kind, way).await?;
+        if way == Way::JobFirst {
+            let (pool, pause) = (stage.pool.clone(), stage.times.lease.mul_f64(dice.random_range(0.0..1.5)));
+            late.spawn(async move {
+                // How late it is, not a wait for anything.
+                tokio::time::sleep(pause).await;
+                old::say_queued(&pool, file).await
+            });
+        }
         produced += 1;
+    }
+    while let Some(said) = late.join_next().await {
+        said??;
     }
     Ok(produced)
 }
 
+/// How rows come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// File and job in one transaction, by Assay's function.
+    Enqueue,
+    /// As the other program's producers do it: the job, and only afterwards the file's status.
+    JobFirst,
+}
+
 /// Hands one transcript in: the object, then both rows in one transaction. An application whose commit was not answered tries again.
-async fn submit(stage: &Stage, kind: Kind) -> anyhow::Result<()> {
+async fn submit(stage: &Stage, kind: Kind, way: Way) -> anyhow::Result<Uuid> {
     let (file, user) = (Uuid::new_v4(), Uuid::new_v4());
     let key = format!("users/{user}/files/{file}/original.txt");
     let transcript = kind.transcript(file);
     let size = transcript.as_ref().map_or(0, Vec::len) as i64;
     if let Some(transcript) = transcript {
         stage.objects.put(&key, transcript).await;
+    }
+    if stage.old.is_there() {
+        stage.patiently("register a user", async |pool: &PgPool| old::register(pool, user).await).await?;
     }
     let enqueue = async |pool: &PgPool| {
         let mut transaction = pool.begin().await?;
@@ -77,14 +109,20 @@ async fn submit(stage: &Stage, kind: Kind) -> anyhow::Result<()> {
         .bind(size)
         .execute(&mut *transaction)
         .await?;
-        sqlx::query("select assay_enqueue($1, $2)")
-            .bind(file)
-            .bind(kind.prompt_version())
-            .execute(&mut *transaction)
-            .await?;
+        match way {
+            Way::JobFirst => old::insert_job(&mut transaction, file).await?,
+            Way::Enqueue => {
+                sqlx::query("select assay_enqueue($1, $2)")
+                    .bind(file)
+                    .bind(kind.prompt_version())
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        }
         transaction.commit().await
     };
-    stage.patiently("hand a transcript in", enqueue).await
+    stage.patiently("hand a transcript in", enqueue).await?;
+    Ok(file)
 }
 
 /// Runs an operator's command every now and then until it is `over`; tells how many.

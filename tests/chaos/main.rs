@@ -7,6 +7,7 @@ mod fleet;
 mod invariants;
 mod ledger;
 mod load;
+mod old;
 mod outcome;
 mod plan;
 mod quiet;
@@ -83,6 +84,9 @@ impl Options {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
+    if std::env::args().nth(1).as_deref() == Some(old::WORKER) {
+        old::work().await?;
+    }
     let options = Options::parse();
     let run = options.run();
     eprintln!("seed {}", run.seed);

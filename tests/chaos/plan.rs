@@ -41,7 +41,8 @@ pub enum Action {
     Bucket(BucketFault),
     /// Between workers and the model.
     Model(ModelFault),
-    // The place of the old worker's own actions: `OldWorker(…)`, carried out in act.rs.
+    /// SIGKILL of a worker of the other program; a new one takes the place at the end.
+    KillOld(Slot),
 }
 
 /// How much time a worker gets to end.
@@ -63,6 +64,7 @@ impl fmt::Display for Action {
             Self::Restart(slot, Drain::Whole) => write!(f, "restart w{slot}, with time to drain"),
             Self::Restart(slot, Drain::GiveBack) => write!(f, "restart w{slot}, with time to give back"),
             Self::Restart(slot, Drain::Cut) => write!(f, "restart w{slot}, with no time"),
+            Self::KillOld(slot) => write!(f, "SIGKILL worker {slot} of the other program"),
             Self::Database(fault) => write!(f, "database: {fault}"),
             Self::Bucket(fault) => write!(f, "bucket: {fault}"),
             Self::Model(fault) => write!(f, "model: {fault}"),

@@ -37,7 +37,8 @@ pub async fn wait(stage: &Stage, patience: Duration) -> anyhow::Result<Vec<Strin
     stage.heal();
     stage.fleet.fill(stage).await;
     stage.fleet.ready().await;
-    let deadline = Instant::now() + patience + stage.times.lease * 4 + DEADLINE;
+    stage.old.fill(stage).await?;
+    let deadline = Instant::now() + patience + stage.times.lease * 8 + DEADLINE;
     loop {
         let ask = async |pool: &PgPool| sqlx::query_as::<_, (Uuid, String, Option<String>)>(LIVE).fetch_all(pool).await;
         let live = stage.patiently("look for live jobs", ask).await?;

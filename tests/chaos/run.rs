@@ -82,13 +82,14 @@ impl Run {
     ) -> anyhow::Result<(Figures, Vec<Verdict>)> {
         let dice = |purpose| plan::dice(self.seed, scenario, purpose);
         let cast = scenario.cast(self.short);
-        let stage = Stage::set_up(folder, cast.workers, self.times, dice("answers")).await.context("set the stage")?;
+        let stage = Stage::set_up(folder, &cast, self.times, dice("answers")).await.context("set the stage")?;
         let (mut commands, mut throughput) = (0, Vec::new());
         let mut patience = Duration::ZERO;
         match cast.load {
             Load::Steady(rate) => {
                 stage.fleet.fill(&stage).await;
                 stage.fleet.ready().await;
+                stage.old.fill(&stage).await?;
                 // A step that takes longer than planned, because what it breaks was not met yet, still finds a load.
                 let over = AtomicBool::new(false);
                 let breaking = async {
@@ -111,6 +112,7 @@ impl Run {
         }
         let live = quiet::wait(&stage, patience).await.context("wait until it is quiet")?;
         stage.fleet.end_all(&stage).await?;
+        stage.old.end_all().await?;
         let swept = if live.is_empty() { quiet::sweep(&stage).await? } else { 0 };
         let evidence = Evidence::gather(&stage).await.context("gather the evidence")?;
         let mut verdicts = invariants::all(&evidence);

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use crate::faults::Met;
 use crate::fleet::Fleet;
 use crate::ledger::Ledger;
+use crate::old::{self, OldFleet};
 use crate::plan::Slot;
+use crate::scenarios::Cast;
 use crate::talk;
 use crate::times::Times;
 
@@ -47,6 +49,8 @@ pub struct Stage {
     pub proxies: Vec<Proxy>,
     /// The workers.
     pub fleet: Fleet,
+    /// The workers of the program whose tables these are; no place where they are Assay's own.
+    pub old: OldFleet,
     /// What the faults came to.
     pub met: Met,
     /// What the stand-in was asked.
@@ -56,11 +60,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts everything but the workers. Logs are kept in `folder`; how long each answer takes is drawn with `dice`.
+    /// Starts everything but the workers of a cast. Logs are kept in `folder`; how long each answer takes is drawn with `dice`.
     ///
     /// # Errors
     /// Where a part does not start.
-    pub async fn set_up(folder: &Path, workers: usize, times: Times, dice: StdRng) -> anyhow::Result<Self> {
+    pub async fn set_up(folder: &Path, cast: &Cast, times: Times, dice: StdRng) -> anyhow::Result<Self> {
         // What was committed must survive the end of the server, though not that of the machine.
         let options =
             PostgresOptions::throwaway().setting("max_connections", "500").setting("synchronous_commit", "on");
@@ -71,17 +75,19 @@ impl Stage {
         let url = postgres.url(DATABASE);
         let pool = PgPoolOptions::new().max_connections(8).connect(&url).await?;
         let mut proxies = Vec::new();
-        for _ in 0..workers {
+        for _ in 0..cast.workers {
             proxies.push(Proxy::before(&url).await);
         }
-        let fleet = Fleet::new(folder.join("logs"), workers)?;
+        let fleet = Fleet::new(folder.join("logs"), cast.workers)?;
+        let old = OldFleet::new(cast.old_workers);
         let guests = folder.join("guests");
         collect_guests(&guests)?;
         let ledger = Ledger::default();
         model.respond(answering(ledger.clone(), times.answer, dice));
-        let stage = Self { times, postgres, pool, objects, model, proxies, fleet, met: Met::default(), ledger, guests };
+        let stage =
+            Self { times, postgres, pool, objects, model, proxies, fleet, old, met: Met::default(), ledger, guests };
         assay_tests::compile_folder(&stage.operator(), &stage.guests).await;
-        stage.prepare_database(workers).await?;
+        stage.prepare_database(cast).await?;
         Ok(stage)
     }
 
@@ -151,7 +157,10 @@ impl Stage {
         }
     }
 
-    async fn prepare_database(&self, workers: usize) -> anyhow::Result<()> {
+    async fn prepare_database(&self, cast: &Cast) -> anyhow::Result<()> {
+        if cast.old_workers > 0 {
+            old::make_tables(&self.pool, &self.times).await.context("the other program's tables")?;
+        }
         for arguments in [&["migrate"][..], &["sweep", "--mark"]] {
             let mut process = AssayProcess::spawn(arguments, &self.operator());
             ensure!(process.wait().await.success(), "assay {arguments:?}: {:?}", process.stderr());
@@ -159,8 +168,9 @@ impl Stage {
         self.pool.execute(include_str!("audit.sql")).await.context("the audit")?;
         let url = self.database_url();
         let password = url.split_once("//assay:").and_then(|(_, rest)| rest.split_once('@')).context("a password")?.0;
-        for slot in 1..=workers {
-            let role = format!("create role w{slot} login superuser password '{password}'");
+        let roles = (1..=cast.workers).map(|slot| format!("w{slot}"));
+        for name in roles.chain((1..=cast.old_workers).map(|slot| format!("old{slot}"))) {
+            let role = format!("create role {name} login superuser password '{password}'");
             self.pool.execute(AssertSqlSafe(role)).await.context("a role")?;
         }
         Ok(())

@@ -127,7 +127,8 @@ impl Marker {
         Some(Self { kind, file: Uuid::try_parse(rest.get(..32)?).ok()? })
     }
 
-    fn within(self, word: &str) -> String {
+    /// As it stands after such a word.
+    pub fn within(self, word: &str) -> String {
         format!("{word}{}-{}", self.kind, self.file.simple())
     }
 }

@@ -133,7 +133,7 @@ fn is_met(trouble: BucketTrouble, asked: &Asked) -> bool {
 fn is_of_half(key: &str, seed: u64) -> bool {
     let mut hasher = DefaultHasher::new();
     (key, seed).hash(&mut hasher);
-    hasher.finish() % 2 == 0
+    hasher.finish().is_multiple_of(2)
 }
 
 #[cfg(test)]

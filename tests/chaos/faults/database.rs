@@ -17,7 +17,7 @@ const SETTLE: &str = "storage_key_raw_llm_output =";
 /// Writing an answer into the journal.
 const JOURNAL: &str = "insert into job_answers";
 /// Claiming jobs.
-const CLAIM: &str = "set status = 'processing', attempts = j.attempts + 1";
+const CLAIM: &str = "set status = 'processing', attempts = greatest";
 
 /// Between two rounds of terminated backends.
 const TERMINATE_EVERY: Duration = Duration::from_secs(1);

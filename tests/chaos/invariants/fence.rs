@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Verdict;
 use super::purchases::is_of;
 use crate::evidence::Evidence;
+use crate::old;
 use crate::plan::Slot;
 
 /// The place of the worker behind a role; none for the run itself and its operators.
@@ -35,6 +36,14 @@ pub fn no_stale_write(evidence: &Evidence) -> Verdict {
             broken.push(format!("{} claimed job {} for {holder}", change.actor, change.job));
         }
     }
+    for change in evidence.changes.iter().filter(|change| change.actor.starts_with("old")) {
+        let Some(holder) = &change.holder_from else { continue };
+        // It takes over what does not beat, and ends what is its own.
+        let takes_over = change.status_to == "processing" && change.holder_to.as_ref() != Some(holder);
+        if !takes_over && !holder.starts_with(&format!("{}-", change.actor)) {
+            broken.push(format!("{} made job {}, held by {holder}, {}", change.actor, change.job, change.status_to));
+        }
+    }
     for entry in &evidence.written {
         let Some(slot) = slot(&entry.actor) else { continue };
         if !entry.holder.as_deref().is_some_and(|holder| is_of(holder, slot)) {
@@ -52,7 +61,12 @@ pub fn every_report_is_the_winners(evidence: &Evidence) -> Verdict {
         .filter(|attempt| attempt.outcome == "succeeded")
         .map(|attempt| format!("/runs/{}-{}/report.json", attempt.job, attempt.token))
         .collect();
-    let wins = |key: &str| key.find("/runs/").is_some_and(|at| won.contains(&key[at..]));
+    // The other program's are named by who made them.
+    let others = evidence.changes.iter().filter(|change| change.status_to == "succeeded");
+    let others: BTreeSet<_> = others
+        .filter_map(|change| Some(format!("{}{}-{}.json", old::REPORTS, change.job, change.holder_from.as_ref()?)))
+        .collect();
+    let wins = |key: &str| key.find("/runs/").is_some_and(|at| won.contains(&key[at..])) || others.contains(key);
     let named = evidence.files.iter().filter_map(|file| file.report.as_ref());
     let written = evidence.file_changes.iter().filter(|change| change.report_to != change.report_from);
     let keys: Vec<_> = named.chain(written.filter_map(|change| change.report_to.as_ref())).collect();
@@ -64,6 +78,7 @@ pub fn every_report_is_the_winners(evidence: &Evidence) -> Verdict {
 mod tests {
     use super::super::rows::{attempt, claim, end, failed, succeeded, written};
     use super::*;
+    use crate::evidence::Change;
 
     #[test]
     fn a_reaper_that_says_so_may_write_under_anothers_claim() {
@@ -78,6 +93,21 @@ mod tests {
     fn a_settlement_by_somebody_else_than_the_holder_is_told() {
         let mut evidence = succeeded();
         evidence.changes[1].actor = "w2".to_owned();
+        assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn another_program_may_take_over_what_does_not_beat_and_end_what_is_its_own() {
+        let by_old = |change: Change| Change { actor: "old1".to_owned(), ..change };
+        let mut evidence = succeeded();
+        let taken = Change {
+            holder_from: Some("w1-a".to_owned()),
+            status_from: "processing".to_owned(),
+            ..claim(5, "old1-b", 2)
+        };
+        evidence.changes = vec![claim(1, "w1-a", 1), by_old(taken), by_old(end(9, "old1", "old1-b", 2, "succeeded"))];
+        assert!(no_stale_write(&evidence).broken.is_empty());
+        evidence.changes[2].holder_from = Some("w1-a".to_owned());
         assert_eq!(no_stale_write(&evidence).broken.len(), 1);
     }
 

@@ -3,6 +3,7 @@
 mod deploy;
 mod kill;
 mod llm;
+mod old;
 mod postgres;
 mod s3;
 pub mod swarm;
@@ -29,6 +30,8 @@ const RATE: f64 = 8.0;
 pub struct Cast {
     /// Workers.
     pub workers: usize,
+    /// Workers of the program whose tables they are; none where they are Assay's own.
+    pub old_workers: usize,
     /// What they are given to do.
     pub load: Load,
 }
@@ -57,9 +60,10 @@ pub enum Scenario {
     Llm,
     /// Rolling restarts of all workers, with and without time to drain
     Deploy,
+    /// The worker of another program beside Assay's, either of them killed at random
+    Old,
     /// Many workers on many jobs, beside many more that wait in the future
     Swarm,
-    // The place of `Old`: an old worker beside Assay. Its module is scenarios/old.rs.
 }
 
 impl Scenario {
@@ -73,9 +77,10 @@ impl Scenario {
         match self {
             Self::Swarm => {
                 let crowd = if short { swarm::Crowd::SHORT } else { swarm::Crowd::LONG };
-                Cast { workers: crowd.workers, load: Load::Crowd(crowd) }
+                Cast { workers: crowd.workers, old_workers: 0, load: Load::Crowd(crowd) }
             }
-            _ => Cast { workers: WORKERS, load: Load::Steady(RATE) },
+            Self::Old => Cast { workers: WORKERS, old_workers: old::OLD_WORKERS, load: Load::Steady(RATE) },
+            _ => Cast { workers: WORKERS, old_workers: 0, load: Load::Steady(RATE) },
         }
     }
 
@@ -88,6 +93,7 @@ impl Scenario {
             Self::S3 => s3::steps(dice, duration, times),
             Self::Llm => llm::steps(dice, duration, times),
             Self::Deploy => deploy::steps(dice, duration, times),
+            Self::Old => old::steps(dice, duration, times),
             Self::Swarm => swarm::steps(dice, duration, times),
         }
     }
