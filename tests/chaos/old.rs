@@ -27,6 +27,9 @@ pub const WORKER: &str = "old-worker";
 /// Where its reports lie. They are none of Assay's, so no sweep looks at them.
 pub const REPORTS: &str = "reports/";
 
+/// How often a worker of its looks for a job.
+const POLL: Duration = Duration::from_millis(20);
+
 /// Its workers.
 #[derive(Debug, Default)]
 pub struct OldFleet {
@@ -101,7 +104,6 @@ fn environment(slot: Slot, stage: &Stage) -> Env {
         ("DATABASE_URL".to_owned(), url),
         ("OLD_NAME".to_owned(), format!("old{slot}-{}", Uuid::new_v4().simple())),
         ("OLD_LEASE_MS".to_owned(), stage.times.lease.as_millis().to_string()),
-        ("OLD_POLL_MS".to_owned(), stage.times.poll.as_millis().to_string()),
     ]);
     env
 }
@@ -129,8 +131,7 @@ pub async fn make_tables(pool: &PgPool, times: &Times) -> sqlx::Result<()> {
 pub async fn work() -> anyhow::Result<()> {
     let env: BTreeMap<_, _> = std::env::vars().collect();
     let text = |name: &str| env.get(name).with_context(|| format!("{name} is missing"));
-    let millis = |name: &str| anyhow::Ok(Duration::from_millis(text(name)?.parse()?));
-    let (lease, poll) = (millis("OLD_LEASE_MS")?, millis("OLD_POLL_MS")?);
+    let lease = Duration::from_millis(text("OLD_LEASE_MS")?.parse()?);
     let name = text("OLD_NAME")?.clone();
     let config = ObjectsConfig::load(&mut Variables::from_map(env.clone()));
     let objects = Objects::new(&config);
@@ -138,7 +139,7 @@ pub async fn work() -> anyhow::Result<()> {
     loop {
         match worker.claim().await? {
             Some(job) => run(&mut worker, &job, &name, lease, &objects, &config.bucket).await?,
-            None => tokio::time::sleep(poll).await,
+            None => tokio::time::sleep(POLL).await,
         }
     }
 }
@@ -201,8 +202,9 @@ pub async fn register(pool: &PgPool, user: Uuid) -> sqlx::Result<()> {
 /// The database's.
 pub async fn insert_job(db: &mut sqlx::PgConnection, file: Uuid) -> sqlx::Result<()> {
     sqlx::query(
-        "insert into processing_jobs (id, file_id, created_at, updated_at) values (gen_random_uuid(), $1, now(), now())
-         on conflict (file_id) do nothing",
+        // Due a moment later, when nobody of Assay's is woken: that program looks more often, and gets its share.
+        "insert into processing_jobs (id, file_id, next_run_at, created_at, updated_at)
+         values (gen_random_uuid(), $1, now() + interval '300 ms', now(), now()) on conflict (file_id) do nothing",
     )
     .bind(file)
     .execute(db)

@@ -45,6 +45,9 @@ pub struct Figures {
     pub claims: usize,
     /// Those that were taken back from a worker.
     pub lost: usize,
+    /// Claims of the other program, and how many of them took a job over from a worker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_program: Option<(usize, usize)>,
     /// Commands of operators.
     pub commands: usize,
     /// Calls of the model.
@@ -84,6 +87,7 @@ impl Figures {
             failed,
             claims: evidence.attempts.len(),
             lost: evidence.attempts.iter().filter(|attempt| attempt.outcome == "lost").count(),
+            other_program: others(evidence),
             commands: 0,
             calls: evidence.calls.len(),
             calls_by_stalled,
@@ -97,6 +101,14 @@ impl Figures {
             throughput: Vec::new(),
         }
     }
+}
+
+/// What the other program has claimed; nothing where there is none.
+fn others(evidence: &Evidence) -> Option<(usize, usize)> {
+    let by_others = evidence.changes.iter().filter(|change| change.actor.starts_with("old"));
+    let claims: Vec<_> = by_others.filter(|change| change.status_to == "processing").collect();
+    let taken_over = claims.iter().filter(|claim| claim.holder_from.is_some()).count();
+    (!claims.is_empty()).then_some((claims.len(), taken_over))
 }
 
 impl Outcome {

@@ -20,6 +20,13 @@ pub fn table(outcomes: &[Outcome]) -> String {
         if !unmet.is_empty() {
             let _ = writeln!(text, "\n{}: nobody met {}", outcome.scenario, unmet.join(", "));
         }
+        if let Some((claims, taken_over)) = figures.other_program {
+            let name = &outcome.scenario;
+            let _ = writeln!(
+                text,
+                "\n{name}: the other program claimed {claims} times, {taken_over} times from a worker that was silent"
+            );
+        }
         if !figures.throughput.is_empty() {
             let quarters: Vec<_> = figures.throughput.iter().map(|rate| format!("{rate:.0}")).collect();
             let _ = writeln!(text, "\n{}: jobs per second in each quarter: {}", outcome.scenario, quarters.join(", "));

@@ -10,7 +10,7 @@ use crate::plan::{Action, Step};
 use crate::times::Times;
 
 /// Workers of the other program.
-pub const OLD_WORKERS: usize = 2;
+pub const OLD_WORKERS: usize = 3;
 
 /// Its plan: one death per blow, of this program's worker or that one's. The first two are one of each.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
