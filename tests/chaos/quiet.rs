@@ -53,11 +53,20 @@ pub async fn wait(stage: &Stage, patience: Duration) -> anyhow::Result<Vec<Strin
     }
 }
 
+/// Whether anything can lie in the bucket that no row points at: only what a claim that was lost has written.
+///
+/// # Errors
+/// Where the database stays away.
+pub async fn has_lost_claims(stage: &Stage) -> anyhow::Result<bool> {
+    let sql = "select exists (select from job_attempts where outcome = 'lost')";
+    stage.patiently("look for lost claims", async |pool: &PgPool| sqlx::query_scalar(sql).fetch_one(pool).await).await
+}
+
 /// Sweeps the bucket as an operator does; tells how many objects went.
 ///
 /// # Errors
 /// Where the sweep fails.
-pub async fn sweep(stage: &Stage) -> anyhow::Result<u64> {
+pub async fn sweep(stage: &Stage, patience: Duration) -> anyhow::Result<u64> {
     let then = std::time::SystemTime::now() - OLD;
     for key in stage.objects.list("users/") {
         let file = std::fs::File::options().write(true).open(stage.objects.bucket().path(&key));
@@ -65,7 +74,8 @@ pub async fn sweep(stage: &Stage) -> anyhow::Result<u64> {
     }
     let arguments = ["sweep", "--delete", "--older-than", "1h", "--max-percent", "100", "--json"];
     let mut process = AssayProcess::spawn(&arguments, &stage.operator());
-    let status = process.wait().await;
+    let ended = tokio::time::timeout(patience + DEADLINE, process.wait_however_long());
+    let status = ended.await.context("the sweep did not end")?;
     stage.fleet.keep("sweep", &process)?;
     ensure!(status.success(), "assay {}: {:?}", arguments.join(" "), process.stderr());
     let swept: Value = serde_json::from_str(&process.stdout().join("\n")).context("what the sweep tells")?;

@@ -113,7 +113,10 @@ impl Run {
         let live = quiet::wait(&stage, patience).await.context("wait until it is quiet")?;
         stage.fleet.end_all(&stage).await?;
         stage.old.end_all().await?;
-        let swept = if live.is_empty() { quiet::sweep(&stage).await? } else { 0 };
+        // The server of a run lists by walking everything for every page, and nobody dies in a swarm: there it is swept only for a reason.
+        let to_be_swept =
+            live.is_empty() && (matches!(cast.load, Load::Steady(_)) || quiet::has_lost_claims(&stage).await?);
+        let swept = if to_be_swept { quiet::sweep(&stage, patience).await? } else { 0 };
         let evidence = Evidence::gather(&stage).await.context("gather the evidence")?;
         let mut verdicts = invariants::all(&evidence);
         if let Load::Crowd(crowd) = cast.load {

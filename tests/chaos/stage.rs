@@ -25,7 +25,7 @@ use crate::times::Times;
 
 const DATABASE: &str = "chaos";
 /// Jobs that a worker has in hand at once.
-const CONCURRENCY: usize = 8;
+pub const CONCURRENCY: usize = 8;
 /// Between two tries of what the run itself wants of a database that may be away.
 const AGAIN: Duration = Duration::from_millis(50);
 

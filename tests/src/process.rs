@@ -122,7 +122,15 @@ impl AssayProcess {
 
     /// Waits for the end, and until every line is kept.
     pub async fn wait(&mut self) -> ExitStatus {
-        let status = within("the end of the process", self.child.wait()).await.expect("a child can be waited for");
+        within("the end of the process", self.wait_however_long()).await
+    }
+
+    /// The same without a deadline, for a process whose caller has one.
+    ///
+    /// # Panics
+    /// Where it cannot be waited for.
+    pub async fn wait_however_long(&mut self) -> ExitStatus {
+        let status = self.child.wait().await.expect("a child can be waited for");
         for reading in self.reading.drain(..) {
             within("the end of its lines", reading).await.expect("reading lines does not panic");
         }
