@@ -141,11 +141,15 @@ mod tests {
 
     #[test]
     fn a_throughput_that_falls_by_a_fifth_is_told() {
-        let ends: Vec<f64> = (0..200).map(f64::from).chain((0..50).map(|end| 200.0 + f64::from(end) * 1.3)).collect();
-        let throughput = quarters(&ends);
-        assert_eq!(throughput.len(), 4);
-        assert_eq!(verdict(Crowd::LONG, &throughput).broken.len(), 1);
-        assert!(verdict(Crowd::LONG, &quarters(&ends[..200])).broken.is_empty());
+        let rates = |last: f64| {
+            let ends: Vec<f64> = (0..150).chain(0..50).map(f64::from).collect();
+            let ends = ends.iter().enumerate().map(|(index, end)| if index < 150 { *end } else { 150.0 + end / last });
+            quarters(&ends.collect::<Vec<_>>())
+        };
+        assert_eq!(rates(0.7).len(), 4);
+        assert_eq!(verdict(Crowd::LONG, &rates(0.7)).broken.len(), 1);
+        assert!(verdict(Crowd::LONG, &rates(0.9)).broken.is_empty());
+        let throughput = rates(0.7);
         assert!(verdict(Crowd::SHORT, &throughput).broken.is_empty());
     }
 }
