@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::fleet::{Death, Stall};
+use crate::invariants::{Found, search};
 use crate::ledger::Asked;
 use crate::old;
 use crate::stage::Stage;
@@ -113,10 +114,8 @@ pub struct Evidence {
     pub keys: BTreeSet<String>,
     /// What lies under the keys that files name.
     pub documents: BTreeMap<String, Bytes>,
-    /// Lines of logs that have a word in them which no log may have: the log, and which word.
-    pub leaks: Vec<(String, &'static str)>,
-    /// Lines of logs that were looked at.
-    pub lines: usize,
+    /// What was found in the logs.
+    pub logs: Found,
     /// The longest until a dead worker's job may run again.
     pub rescue_bound: Duration,
 }
@@ -152,7 +151,6 @@ impl Evidence {
                 documents.insert(key.clone(), bytes);
             }
         }
-        let (leaks, lines) = crate::invariants::search(stage.fleet.logs())?;
         Ok(Self {
             files,
             jobs,
@@ -166,8 +164,7 @@ impl Evidence {
             stalls: stage.fleet.stalls(),
             keys: ["users/", old::REPORTS].into_iter().flat_map(|prefix| stage.objects.list(prefix)).collect(),
             documents,
-            leaks,
-            lines,
+            logs: search(stage.fleet.logs())?,
             rescue_bound: stage.times.rescue_bound(),
         })
     }

@@ -51,19 +51,20 @@ fn report(
     }
 }
 
-/// Every terminal failure that a worker settled after a received answer has its `raw_llm_output.json`. Where SQL alone ended the job,
-/// the journal keeps the answers.
+/// Every terminal failure that a worker settled after a received answer has its `raw_llm_output.json`, unless the worker said that the
+/// bucket did not take it. Where it did not, and where SQL alone ended the job, the journal keeps the answers.
 pub fn every_failure_after_an_answer_kept_it(evidence: &Evidence) -> Verdict {
     let jobs: BTreeMap<_, _> = evidence.jobs.iter().map(|job| (job.file, job)).collect();
     let (mut checked, mut broken) = (0, Vec::new());
     for file in evidence.files.iter().filter(|file| file.status == "failed") {
         let Some(job) = jobs.get(&file.id) else { continue };
-        let settled = |outcome: &str| {
-            evidence.attempts.iter().any(|end| end.job == job.id && end.life == job.life && end.outcome == outcome)
-        };
+        let mut attempts = evidence.attempts.iter();
+        let end = attempts.find(|end| end.job == job.id && end.life == job.life && end.outcome == "failed");
         let answered = evidence.answers.iter().any(|answer| answer.job == job.id && answer.life == job.life)
             || file.error_code.as_deref().is_some_and(|code| BY_AN_ANSWER.contains(&code));
-        if !settled("failed") || !answered {
+        let Some(end) = end.filter(|_| answered) else { continue };
+        let run = format!("/runs/{}-{}/", job.id, end.token);
+        if file.raw.is_none() && evidence.logs.unkept.iter().any(|key| key.contains(&run)) {
             continue;
         }
         checked += 1;
@@ -120,6 +121,16 @@ mod tests {
             evidence.documents.insert("raw".to_owned(), "{}".into());
             assert!(every_failure_after_an_answer_kept_it(&evidence).broken.is_empty());
         }
+    }
+
+    #[test]
+    fn a_worker_that_could_not_write_and_said_so_is_excused_for_its_own_claim_only() {
+        let mut evidence = failed("llm_refused");
+        let key = |token| format!("users/{FILE}/files/{FILE}/runs/{JOB}-{token}/raw_llm_output.json");
+        evidence.logs.unkept.insert(key(2));
+        assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
+        evidence.logs.unkept.insert(key(1));
+        assert_eq!(every_failure_after_an_answer_kept_it(&evidence).checked, 0);
     }
 
     #[test]

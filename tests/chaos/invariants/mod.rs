@@ -16,7 +16,7 @@ use crate::evidence::Evidence;
 
 pub use purchases::without_claim;
 pub use rescue::slowest;
-pub use silence::search;
+pub use silence::{Found, search};
 
 /// What became of an invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

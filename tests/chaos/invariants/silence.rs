@@ -1,5 +1,6 @@
 //! No word of a document in any log.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context;
@@ -21,27 +22,46 @@ fn words(line: &str) -> impl Iterator<Item = &'static str> {
     WORDS.into_iter().filter(move |(word, _)| line.contains(word)).map(|(_, whose)| whose)
 }
 
-/// Searches every log of a folder; tells in which ones there are words of whom, and how many lines there are.
+/// What was found in logs.
+#[derive(Debug, Default, PartialEq)]
+pub struct Found {
+    /// Lines that have a word in them which no log may have: where, and whose word it is.
+    pub leaks: Vec<(String, &'static str)>,
+    /// Raw outputs that workers could not write and said so: their keys.
+    pub unkept: BTreeSet<String>,
+    /// Lines that were looked at.
+    pub lines: usize,
+}
+
+/// The key of a raw output, of the line that says that it could not be written.
+fn unkept(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("event=\"raw_output_write_failed\"")?;
+    let (_, rest) = rest.split_once("object.key=\"")?;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+/// Searches every log of a folder.
 ///
 /// # Errors
 /// Where a log cannot be read.
-pub fn search(folder: &Path) -> anyhow::Result<(Vec<(String, &'static str)>, usize)> {
-    let (mut leaks, mut lines) = (Vec::new(), 0);
+pub fn search(folder: &Path) -> anyhow::Result<Found> {
+    let mut found = Found::default();
     for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         let log = std::fs::read(&path).with_context(|| path.display().to_string())?;
         for (number, line) in (1..).zip(String::from_utf8_lossy(&log).lines()) {
-            lines += 1;
-            leaks.extend(words(line).map(|whose| (format!("{}:{number}", path.display()), whose)));
+            found.lines += 1;
+            found.leaks.extend(words(line).map(|whose| (format!("{}:{number}", path.display()), whose)));
+            found.unkept.extend(unkept(line));
         }
     }
-    Ok((leaks, lines))
+    Ok(found)
 }
 
 /// No transcript, prompt, answer or name of a file in any log.
 pub fn no_log_has_a_word_of_a_document(evidence: &Evidence) -> Verdict {
-    let broken = evidence.leaks.iter().map(|(place, whose)| format!("{place} has words of {whose}"));
-    Verdict::new("no log has a word of a document", evidence.lines, broken)
+    let broken = evidence.logs.leaks.iter().map(|(place, whose)| format!("{place} has words of {whose}"));
+    Verdict::new("no log has a word of a document", evidence.logs.lines, broken)
 }
 
 #[cfg(test)]
@@ -52,10 +72,18 @@ mod tests {
     fn a_word_of_a_document_in_a_log_is_told_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("w1-1.log"), "INFO fine\nDEBUG body=zqt-accepted-0 zqa-\n").unwrap();
-        let (leaks, lines) = search(folder.path()).unwrap();
-        assert_eq!(lines, 2);
-        let verdict = no_log_has_a_word_of_a_document(&Evidence { leaks, lines, ..Evidence::default() });
+        let logs = search(folder.path()).unwrap();
+        assert_eq!(logs.lines, 2);
+        let verdict = no_log_has_a_word_of_a_document(&Evidence { logs, ..Evidence::default() });
         assert_eq!(verdict.broken.len(), 2);
         assert!(verdict.broken[0].ends_with("w1-1.log:2 has words of a transcript"), "{:?}", verdict.broken);
+    }
+
+    #[test]
+    fn the_key_of_a_raw_output_that_could_not_be_written_is_found() {
+        let line =
+            r#"ERROR job{attempt=1}: keep the raw output event="raw_output_write_failed" error=no object.key="a/raw""#;
+        assert_eq!(unkept(line), Some("a/raw".to_owned()));
+        assert_eq!(unkept(r#"INFO event="object_swept" object.key="a/raw""#), None);
     }
 }
