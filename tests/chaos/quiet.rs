@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use assay_tests::{AssayProcess, DEADLINE};
-use serde_json::Value;
+use serde::Deserialize;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -62,11 +62,30 @@ pub async fn has_lost_claims(stage: &Stage) -> anyhow::Result<bool> {
     stage.patiently("look for lost claims", async |pool: &PgPool| sqlx::query_scalar(sql).fetch_one(pool).await).await
 }
 
+/// What a sweep tells.
+#[derive(Debug, Deserialize)]
+pub struct Swept {
+    /// Objects that it has deleted.
+    pub deleted: u64,
+    /// Objects that it could not delete.
+    pub failed: u64,
+}
+
 /// Sweeps the bucket as an operator does; tells how many objects went.
 ///
 /// # Errors
-/// Where the sweep fails.
+/// Where the sweep fails, or leaves something.
 pub async fn sweep(stage: &Stage, patience: Duration) -> anyhow::Result<u64> {
+    let swept = try_to_sweep(stage, "sweep", patience).await?;
+    ensure!(swept.failed == 0, "the sweep could not delete {} objects", swept.failed);
+    Ok(swept.deleted)
+}
+
+/// Sweeps the bucket, whatever comes of it, and keeps the log under this name.
+///
+/// # Errors
+/// Where the sweep fails as a whole, or says by its exit something else than by its words.
+pub async fn try_to_sweep(stage: &Stage, name: &str, patience: Duration) -> anyhow::Result<Swept> {
     let then = std::time::SystemTime::now() - OLD;
     for key in stage.objects.list("users/") {
         let file = std::fs::File::options().write(true).open(stage.objects.bucket().path(&key));
@@ -76,8 +95,9 @@ pub async fn sweep(stage: &Stage, patience: Duration) -> anyhow::Result<u64> {
     let mut process = AssayProcess::spawn(&arguments, &stage.operator());
     let ended = tokio::time::timeout(patience + DEADLINE, process.wait_however_long());
     let status = ended.await.context("the sweep did not end")?;
-    stage.fleet.keep("sweep", &process)?;
-    ensure!(status.success(), "assay {}: {:?}", arguments.join(" "), process.stderr());
-    let swept: Value = serde_json::from_str(&process.stdout().join("\n")).context("what the sweep tells")?;
-    swept["deleted"].as_u64().context("how many objects the sweep has deleted")
+    stage.fleet.keep(name, &process)?;
+    let told = || format!("assay {}: {:?}", arguments.join(" "), process.stderr());
+    let swept: Swept = serde_json::from_str(&process.stdout().join("\n")).with_context(told)?;
+    ensure!(status.success() == (swept.failed == 0), "{}", told());
+    Ok(swept)
 }

@@ -16,7 +16,7 @@ use crate::load;
 use crate::outcome::{Figures, Outcome};
 use crate::plan::{self, Step};
 use crate::quiet;
-use crate::scenarios::{Load, Scenario, swarm};
+use crate::scenarios::{Load, Scenario, s3, swarm};
 use crate::stage::Stage;
 use crate::times::Times;
 
@@ -116,7 +116,13 @@ impl Run {
         // The server of a run lists by walking everything for every page, and nobody dies in a swarm: there it is swept only for a reason.
         let to_be_swept =
             live.is_empty() && (matches!(cast.load, Load::Steady(_)) || quiet::has_lost_claims(&stage).await?);
-        let swept = if to_be_swept { quiet::sweep(&stage, patience).await? } else { 0 };
+        let mut swept = 0;
+        if to_be_swept {
+            if scenario == Scenario::S3 {
+                swept += s3::sweep_half_in_vain(&stage).await?;
+            }
+            swept += quiet::sweep(&stage, patience).await?;
+        }
         let evidence = Evidence::gather(&stage).await.context("gather the evidence")?;
         let mut verdicts = invariants::all(&evidence);
         if let Load::Crowd(crowd) = cast.load {

@@ -5,7 +5,7 @@ mod kill;
 mod llm;
 mod old;
 mod postgres;
-mod s3;
+pub mod s3;
 pub mod swarm;
 mod turns;
 mod zombie;

@@ -1,13 +1,18 @@
 //! `s3`: the bucket fails, throttles, resets, stalls, takes what it does not confirm, and does not delete.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use anyhow::ensure;
+use assay_tests::{Fault, Operation};
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::turns::{Turn, rounds};
 use crate::faults::{BucketFault, BucketTrouble};
 use crate::plan::{Action, Step};
+use crate::quiet;
+use crate::stage::Stage;
 use crate::times::Times;
 
 /// Its plan: every trouble in each round. A stall lasts for as long as anybody waits for it, so that some are met from beginning to end.
@@ -19,6 +24,28 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
         };
         BucketTrouble::ALL.into_iter().map(turn).collect()
     })
+}
+
+/// A sweep that meets a bucket which does not delete every second object: it goes on, says so, and leaves them to the next one. Tells how
+/// many went.
+///
+/// # Errors
+/// Where the sweep fails as a whole.
+pub async fn sweep_half_in_vain(stage: &Stage) -> anyhow::Result<u64> {
+    let deleted = AtomicUsize::new(0);
+    stage.objects.decide(move |asked| {
+        let refused = asked.operation == Operation::Delete && deleted.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+        refused.then_some(Fault::Status { status: 403, code: "AccessDenied" })
+    });
+    let swept = quiet::try_to_sweep(stage, "sweep-half-in-vain", Duration::ZERO).await?;
+    stage.objects.clear_faults();
+    let (went, stayed) = (swept.deleted, swept.failed);
+    ensure!(
+        stayed == went || stayed == went + 1,
+        "{went} objects went and {stayed} stayed, though every second one had to stay"
+    );
+    stage.met.count(&"DELETE of a sweep that fails", usize::try_from(stayed)?);
+    Ok(went)
 }
 
 #[cfg(test)]
