@@ -46,9 +46,9 @@ struct Options {
     /// The product's own times: a lease of 30 s, and all that follows from it
     #[arg(long, conflicts_with = "short")]
     real_times: bool,
-    /// Scenarios at once; they share nothing but the machine. The swarm is always alone
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    side_by_side: usize,
+    /// Scenarios at once; they share nothing but the machine. The swarm is always alone. 7, and 4 of a short run, whose load is greater
+    #[arg(long, value_name = "N")]
+    side_by_side: Option<usize>,
     /// Print one JSON document; the table goes to standard error
     #[arg(long)]
     json: bool,
@@ -96,7 +96,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     let (alone, beside): (Vec<_>, Vec<_>) =
         options.scenarios().into_iter().partition(|scenario| *scenario == Scenario::Swarm);
-    let mut outcomes = side_by_side(&run, beside, options.side_by_side).await;
+    let at_once = options.side_by_side.unwrap_or(if options.short { 4 } else { 7 });
+    let mut outcomes = side_by_side(&run, beside, at_once).await;
     outcomes.extend(side_by_side(&run, alone, 1).await);
     let table = table::table(&outcomes);
     if options.json {

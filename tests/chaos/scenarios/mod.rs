@@ -22,8 +22,10 @@ use crate::times::Times;
 /// Workers of every scenario but the swarm.
 pub const WORKERS: usize = 3;
 
-/// Transcripts a second: what debug builds of all scenarios that run side by side can do on two cores, with room for what is done twice.
-const RATE: f64 = 8.0;
+/// Transcripts a second: what debug builds of the scenarios that run side by side can do on two cores, with room for what is done twice. A
+/// short run has fewer of them at once.
+const RATE: f64 = 4.0;
+const SHORT_RATE: f64 = 8.0;
 
 /// Who plays in a scenario.
 #[derive(Debug, Clone, Copy)]
@@ -74,13 +76,14 @@ impl Scenario {
 
     /// Who plays in it.
     pub fn cast(self, short: bool) -> Cast {
+        let rate = if short { SHORT_RATE } else { RATE };
         match self {
             Self::Swarm => {
                 let crowd = if short { swarm::Crowd::SHORT } else { swarm::Crowd::LONG };
                 Cast { workers: crowd.workers, old_workers: 0, load: Load::Crowd(crowd) }
             }
-            Self::Old => Cast { workers: WORKERS, old_workers: old::OLD_WORKERS, load: Load::Steady(RATE) },
-            _ => Cast { workers: WORKERS, old_workers: 0, load: Load::Steady(RATE) },
+            Self::Old => Cast { workers: WORKERS, old_workers: old::OLD_WORKERS, load: Load::Steady(rate) },
+            _ => Cast { workers: WORKERS, old_workers: 0, load: Load::Steady(rate) },
         }
     }
 
