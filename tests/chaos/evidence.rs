@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::faults::Dealt;
 use crate::fleet::{Death, Stall};
 use crate::invariants::{Found, search};
 use crate::ledger::Asked;
@@ -44,6 +45,7 @@ pub struct Attempt {
     pub token: i64,
     pub life: i32,
     pub outcome: String,
+    pub code: Option<String>,
     pub report: Option<String>,
 }
 
@@ -106,6 +108,8 @@ pub struct Evidence {
     pub written: Vec<Written>,
     /// Calls of the model, in the order of arrival.
     pub calls: Vec<Asked>,
+    /// What befell questions at the model.
+    pub dealt: Vec<Dealt>,
     /// Workers that died.
     pub deaths: Vec<Death>,
     /// Workers that were stopped and went on.
@@ -143,7 +147,7 @@ impl Evidence {
         )
         .await?;
         let attempts =
-            "select job_id as job, lease_token as token, life, outcome, report_key as report from job_attempts";
+            "select job_id as job, lease_token as token, life, outcome, code, report_key as report from job_attempts";
         let answers = "select job_id as job, life, key from job_answers";
         let mut documents = BTreeMap::new();
         for key in files.iter().flat_map(|file| file.report.iter().chain(&file.raw)) {
@@ -160,6 +164,7 @@ impl Evidence {
             file_changes: all(pool, "select * from chaos.files order by id").await?,
             written: all(pool, "select * from chaos.answers order by id").await?,
             calls: stage.ledger.calls(),
+            dealt: stage.met.dealt(),
             deaths: stage.fleet.deaths(),
             stalls: stage.fleet.stalls(),
             keys: ["users/", old::REPORTS].into_iter().flat_map(|prefix| stage.objects.list(prefix)).collect(),

@@ -5,13 +5,27 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::ModelTrouble;
 
 /// How often each fault was met. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub struct Met {
     counts: Arc<watch::Sender<BTreeMap<String, usize>>>,
+    dealt: Arc<Mutex<Vec<Dealt>>>,
     turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A trouble that befell a question about a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dealt {
+    /// The file.
+    pub file: Uuid,
+    /// The trouble.
+    pub trouble: ModelTrouble,
 }
 
 impl Met {
@@ -24,6 +38,16 @@ impl Met {
     /// Counts a fault as met so many times; none is a fault that nobody has met yet.
     pub fn count(&self, fault: &impl Display, times: usize) {
         self.counts.send_modify(|counts| *counts.entry(fault.to_string()).or_default() += times);
+    }
+
+    /// Writes down what befell a question.
+    pub fn deal(&self, dealt: Dealt) {
+        self.dealt.lock().push(dealt);
+    }
+
+    /// Everything that befell questions.
+    pub fn dealt(&self) -> Vec<Dealt> {
+        self.dealt.lock().clone()
     }
 
     /// All faults that were begun, and how often each was met.

@@ -9,5 +9,5 @@ mod model;
 pub use bucket::{BucketFault, BucketTrouble};
 pub use database::{DatabaseFault, Reach};
 use deck::Deck;
-pub use met::Met;
-pub use model::{Hand, ModelFault};
+pub use met::{Dealt, Met};
+pub use model::{Hand, ModelFault, ModelTrouble};

@@ -7,8 +7,9 @@ use assay_tests::{Call, Oddity, Reply};
 use parking_lot::Mutex;
 use rand::Rng;
 
-use super::Deck;
+use super::{Dealt, Deck};
 use crate::stage::Stage;
+use crate::talk::Marker;
 use crate::times::Times;
 
 /// A text that no reader without a bound survives.
@@ -118,6 +119,23 @@ impl Hand {
 }
 
 impl ModelTrouble {
+    /// The code that it leads to, by docs/errors.md; none where the answer can be read, and is the guest's to judge.
+    pub const fn leads_to(self) -> Option<&'static str> {
+        match self {
+            Self::RateLimited | Self::RateLimitedSilently => Some("llm_rate_limited"),
+            Self::ServerError | Self::Overloaded => Some("llm_provider_5xx"),
+            Self::Html | Self::OddEnvelope(Oddity::NotANumber | Oddity::NameTwice) => Some("llm_bad_envelope"),
+            Self::ResetBefore | Self::ResetAfter | Self::Cut => Some("llm_network_error"),
+            Self::Dripping => Some("llm_timeout"),
+            Self::Truncated => Some("llm_output_truncated"),
+            Self::Refused => Some("llm_refused"),
+            Self::Huge | Self::HugeUntold => Some("llm_answer_too_large"),
+            Self::OddText(_) | Self::OddEnvelope(Oddity::Nested(_) | Oddity::LoneSurrogate | Oddity::ByteOrderMark) => {
+                None
+            }
+        }
+    }
+
     /// What becomes of a reply. One that is no answer stays what it is.
     fn spoil(self, reply: Reply, dice: &mut impl Rng, times: &Times) -> Reply {
         if !reply.is_completion() {
@@ -209,10 +227,13 @@ impl ModelFault {
             card.inspect(|trouble| met.count(trouble, 1)).is_some()
         });
         let (deck, met, times) = (Mutex::new(Deck::new(hand.cards(false), seed)), stage.met.clone(), stage.times);
-        stage.model.spoil(move |_: &Call, reply| {
+        stage.model.spoil(move |call: &Call, reply| {
             let mut deck = deck.lock();
             let Some(trouble) = deck.deal().flatten().filter(|_| reply.is_completion()) else { return reply };
             met.count(&trouble, 1);
+            if let Some(Marker { file, .. }) = Marker::find(&call.text()) {
+                met.deal(Dealt { file, trouble });
+            }
             trouble.spoil(reply, deck.dice(), &times)
         });
         tokio::time::sleep(lasts).await;

@@ -2,6 +2,7 @@
 
 mod documents;
 mod ends;
+mod explained;
 mod fence;
 mod owners;
 mod purchases;
@@ -48,6 +49,7 @@ pub fn all(evidence: &Evidence) -> Vec<Verdict> {
         purchases::no_received_answer_was_bought_again(evidence),
         fence::no_stale_write(evidence),
         fence::every_report_is_the_winners(evidence),
+        explained::every_trouble_leads_to_its_code(evidence),
         rescue::a_dead_workers_job_runs_again_in_time(evidence),
         silence::no_log_has_a_word_of_a_document(evidence),
     ]

@@ -42,7 +42,7 @@ pub fn end(seconds: i64, actor: &str, worker: &str, token: i64, status: &str) ->
 
 /// What became of a claim.
 pub fn attempt(token: i64, outcome: &str) -> Attempt {
-    Attempt { job: JOB, token, life: 1, outcome: outcome.to_owned(), report: None }
+    Attempt { job: JOB, token, life: 1, outcome: outcome.to_owned(), code: None, report: None }
 }
 
 /// An answer that was journaled, under the claim of `worker`.
