@@ -157,10 +157,10 @@ impl Fleet {
 
     async fn end(&self, slot: Slot, drain: Drain, stage: &Stage) -> anyhow::Result<()> {
         let mut place = self.place(slot).lock().await;
-        let Some(process) = place.process.take() else { return Ok(()) };
+        let Some(mut process) = place.process.take() else { return Ok(()) };
         process.signal(Signal::TERM);
-        if drain == Drain::GiveBack {
-            process.wait_for_line("draining").await;
+        // A worker that has hardly begun may end at once.
+        if drain == Drain::GiveBack && process.wait_for_line_or_end("draining").await {
             process.signal(Signal::TERM);
         }
         if drain == Drain::Cut {

@@ -94,14 +94,26 @@ impl AssayProcess {
 
     /// Waits for a line, on either stream and from the beginning, that contains `needle`; returns it.
     pub async fn wait_for_line(&self, needle: &str) -> String {
-        let find = || {
-            let found = |lines: &Mutex<Vec<String>>| lines.lock().iter().find(|line| line.contains(needle)).cloned();
-            found(&self.lines.stderr).or_else(|| found(&self.lines.stdout))
+        within(&format!("a line with {needle:?}"), self.lines.wait_for(needle)).await;
+        self.lines.find(needle).expect("lines are never taken away")
+    }
+
+    /// The same for a process that may end before it has written the line; tells whether it did.
+    ///
+    /// # Panics
+    /// Where it cannot be waited for.
+    pub async fn wait_for_line_or_end(&mut self, needle: &str) -> bool {
+        let lines = Arc::clone(&self.lines);
+        let wait = async {
+            tokio::select! {
+                () = lines.wait_for(needle) => true,
+                status = self.child.wait() => {
+                    status.expect("a child can be waited for");
+                    false
+                }
+            }
         };
-        let mut changed = self.lines.changed.subscribe();
-        let wait = async { changed.wait_for(|_| find().is_some()).await.is_ok() };
-        within(&format!("a line with {needle:?}"), wait).await;
-        find().expect("lines are never taken away")
+        within(&format!("a line with {needle:?}, or the end of the process"), wait).await
     }
 
     /// Waits until what it has written to standard output satisfies `done`.
@@ -135,6 +147,19 @@ impl AssayProcess {
             within("the end of its lines", reading).await.expect("reading lines does not panic");
         }
         status
+    }
+}
+
+impl Lines {
+    fn find(&self, needle: &str) -> Option<String> {
+        let found = |lines: &Mutex<Vec<String>>| lines.lock().iter().find(|line| line.contains(needle)).cloned();
+        found(&self.stderr).or_else(|| found(&self.stdout))
+    }
+
+    async fn wait_for(&self, needle: &str) {
+        let mut changed = self.changed.subscribe();
+        // The sender is a part of what waits.
+        let _ = changed.wait_for(|_| self.find(needle).is_some()).await;
     }
 }
 
