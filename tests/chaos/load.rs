@@ -133,7 +133,7 @@ pub async fn operate(stage: &Stage, mut dice: StdRng, over: &AtomicBool) -> anyh
     let mut ran = 0;
     loop {
         // The operators' pace, not a wait for anything.
-        tokio::time::sleep(stage.times.blow.mul_f64(dice.random_range(0.2..0.8))).await;
+        tokio::time::sleep(stage.times.lease.mul_f64(dice.random_range(0.2..0.8))).await;
         if over.load(Ordering::Relaxed) {
             return Ok(ran);
         }

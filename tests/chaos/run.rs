@@ -84,7 +84,8 @@ impl Run {
         let cast = scenario.cast(self.short);
         let stage = Stage::set_up(folder, &cast, self.times, dice("answers")).await.context("set the stage")?;
         let (mut commands, mut throughput) = (0, Vec::new());
-        let mut patience = Duration::ZERO;
+        // The server of a run lists by walking everything for every page: a sweep takes the longer, the more there is.
+        let mut patience = self.duration;
         match cast.load {
             Load::Steady(rate) => {
                 stage.fleet.fill(&stage).await;

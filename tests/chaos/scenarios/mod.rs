@@ -24,7 +24,7 @@ pub const WORKERS: usize = 3;
 
 /// Transcripts a second: what debug builds of the scenarios that run side by side can do on two cores, with room for what is done twice. A
 /// short run has fewer of them at once.
-const RATE: f64 = 4.0;
+const RATE: f64 = 2.5;
 const SHORT_RATE: f64 = 8.0;
 
 /// Who plays in a scenario.
