@@ -39,7 +39,7 @@ pub struct Stage {
     pub times: Times,
     /// The cluster; it can be restarted in place.
     pub postgres: Postgres,
-    /// The run's own connections, which no fault of a proxy touches; a restart does. See [`patiently`].
+    /// The run's own connections, which no fault of a proxy touches; a restart does. See [`Stage::patiently`].
     pub pool: PgPool,
     /// The bucket.
     pub objects: TestObjects,
