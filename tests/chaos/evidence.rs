@@ -120,8 +120,8 @@ pub struct Evidence {
     pub documents: BTreeMap<String, Bytes>,
     /// What was found in the logs.
     pub logs: Found,
-    /// The longest until a dead worker's job may run again.
-    pub rescue_bound: Duration,
+    /// The longest until a dead worker's job may run again; none where times are no verdict.
+    pub rescue_bound: Option<Duration>,
 }
 
 impl Evidence {

@@ -62,8 +62,8 @@ pub struct Figures {
     pub stalls: usize,
     /// The longest until a dead worker's job was in hand again.
     pub slowest_rescue_ms: Option<u128>,
-    /// What that may be.
-    pub rescue_bound_ms: u128,
+    /// What that may be; none where times are no verdict.
+    pub rescue_bound_ms: Option<u128>,
     /// Objects that the sweep at the end has deleted.
     pub swept: u64,
     /// How often each fault was met.
@@ -95,7 +95,7 @@ impl Figures {
             deaths: evidence.deaths.len(),
             stalls: evidence.stalls.len(),
             slowest_rescue_ms: invariants::slowest(evidence).map(|time| time.as_millis()),
-            rescue_bound_ms: evidence.rescue_bound.as_millis(),
+            rescue_bound_ms: evidence.rescue_bound.map(|bound| bound.as_millis()),
             swept: 0,
             met: BTreeMap::new(),
             throughput: Vec::new(),

@@ -81,7 +81,8 @@ fn scenarios(outcomes: &[Outcome]) -> Table {
 
 fn numbers(figures: &Figures) -> Vec<String> {
     let rescue = figures.slowest_rescue_ms.map_or_else(String::new, |slowest| {
-        format!("{:.1} of {:.0} s", slowest as f64 / 1e3, figures.rescue_bound_ms as f64 / 1e3)
+        let bound = figures.rescue_bound_ms.map(|bound| format!(" of {:.0}", bound as f64 / 1e3)).unwrap_or_default();
+        format!("{:.1}{bound} s", slowest as f64 / 1e3)
     });
     let failed: usize = figures.failed.values().sum();
     let counts = [

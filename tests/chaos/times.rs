@@ -35,6 +35,8 @@ pub struct Times {
     pub answer: Duration,
     /// Between two blows of a scenario that strikes regularly.
     pub blow: Duration,
+    /// Whether how long something took is a verdict; among the tests it never is.
+    pub judged: bool,
 }
 
 const fn ms(millis: u64) -> Duration {
@@ -59,6 +61,7 @@ impl Times {
         grace: ms(9000),
         answer: ms(1500),
         blow: ms(2000),
+        judged: true,
     };
 
     /// A run among the tests.
@@ -78,6 +81,7 @@ impl Times {
         grace: ms(4000),
         answer: ms(600),
         blow: ms(1000),
+        judged: false,
     };
 
     /// The product's defaults. Only the grace is shorter: it follows the patience with the model.
@@ -97,11 +101,12 @@ impl Times {
         grace: ms(30_000),
         answer: ms(8000),
         blow: ms(2000),
+        judged: true,
     };
 
     /// The longest until a dead worker's job runs again, where another worker has a free slot.
-    pub const fn rescue_bound(&self) -> Duration {
-        self.lease.saturating_add(ms(10_000))
+    pub fn rescue_bound(&self) -> Option<Duration> {
+        self.judged.then_some(self.lease + ms(10_000))
     }
 
     /// The variables of a worker.

@@ -29,21 +29,29 @@ pub fn run(args: &Args) -> Result<()> {
     let mut stages = Stages::new("cargo xtask chaos", if args.build_only { 3 } else { 4 });
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("guests", || guests::run(&guests::Args::default()))?;
-    stages.run("host", || {
-        run::run(&mut run::cargo(&["build", "--package", "assay", "--features", "wasi"]))?;
+    stages.run("host, optimized", || {
+        // Twenty unoptimized workers would keep the machine too busy for anything to be in time.
+        run::run(&mut run::cargo(&["build", "--release", "--package", "assay", "--features", "wasi"]))?;
         run::run(&mut run::cargo(&["build", "--package", "assay-tests", "--bin", "chaos"]))
     })?;
     if args.build_only {
         return Ok(());
     }
-    stages.run("chaos", || run::run(Command::new(program()).args(&args.arguments)))
+    stages.run("chaos", || run::run(&mut optimized(&args.arguments)))
 }
 
 /// The same with nothing but the document on standard output: what the stages say goes to standard error.
 fn json(arguments: &[String]) -> Result<()> {
     let xtask = env::current_exe().context("find this program")?;
     quiet(Command::new(xtask).args(["chaos", "--build-only"]).stdout(io::stderr()))?;
-    quiet(Command::new(program()).args(arguments))
+    quiet(&mut optimized(arguments))
+}
+
+/// A run of the optimized host.
+fn optimized(arguments: &[String]) -> Command {
+    let mut command = Command::new(program());
+    command.args(arguments).env("ASSAY_BIN", run::target().join("release/assay"));
+    command
 }
 
 /// Runs a command without showing it.

@@ -14,10 +14,11 @@ struct Rescue<'a> {
     after: Option<Duration>,
 }
 
-/// Every job that a dead worker held is claimed again within the lease and 10 s, or has ended by then.
+/// Every job that a dead worker held is claimed again, within the lease and 10 s where times are a verdict, or has ended by then.
 pub fn a_dead_workers_job_runs_again_in_time(evidence: &Evidence) -> Verdict {
     let rescues = rescues(evidence);
-    let late = |rescue: &&Rescue<'_>| rescue.after.is_none_or(|after| after > evidence.rescue_bound);
+    let bound = evidence.rescue_bound.unwrap_or(Duration::MAX);
+    let late = |rescue: &&Rescue<'_>| rescue.after.is_none_or(|after| after > bound);
     let broken = rescues.iter().filter(late).map(|rescue| {
         let (job, slot, at) = (rescue.lost.job, rescue.death.slot, rescue.death.at);
         format!("job {job} of w{slot}, dead at {at}: {:?}", rescue.after)
@@ -33,11 +34,15 @@ pub fn slowest(evidence: &Evidence) -> Option<Duration> {
 fn rescues(evidence: &Evidence) -> Vec<Rescue<'_>> {
     let changes = evidence.changes_of();
     let mut rescues = Vec::new();
-    for death in &evidence.deaths {
+    for (number, death) in evidence.deaths.iter().enumerate() {
+        // What the one before in the same place held is not this one's.
+        let born =
+            evidence.deaths[..number].iter().filter(|other| other.slot == death.slot).map(|other| other.at).max();
         for changes in changes.values() {
             let before = changes.partition_point(|change| change.at <= death.at);
             let Some(lost) = changes[..before].last() else { continue };
-            if !lost.holder_to.as_deref().is_some_and(|holder| is_of(holder, death.slot)) {
+            let held = lost.holder_to.as_deref().is_some_and(|holder| is_of(holder, death.slot));
+            if !held || born.is_some_and(|born| lost.at < born) {
                 continue;
             }
             let taken = changes[before..].iter().find(|change| change.status_to != "queued");
@@ -57,7 +62,7 @@ mod tests {
     fn a_job_that_waits_for_longer_than_lease_and_ten_seconds_is_told() {
         let rescued = |second| {
             let mut evidence = succeeded();
-            evidence.rescue_bound = Duration::from_secs(16);
+            evidence.rescue_bound = Some(Duration::from_secs(16));
             evidence.deaths = vec![Death { slot: 1, at: at(3) }];
             evidence.changes = vec![claim(1, "w1-a", 1), end(9, "w2", "w1-a", 1, "queued"), claim(second, "w2-a", 2)];
             evidence
@@ -65,6 +70,20 @@ mod tests {
         assert!(a_dead_workers_job_runs_again_in_time(&rescued(10)).broken.is_empty());
         assert_eq!(slowest(&rescued(10)), Some(Duration::from_secs(7)));
         assert_eq!(a_dead_workers_job_runs_again_in_time(&rescued(20)).broken.len(), 1);
+        let mut among_tests = rescued(20);
+        among_tests.rescue_bound = None;
+        assert!(a_dead_workers_job_runs_again_in_time(&among_tests).broken.is_empty());
+        among_tests.changes.truncate(2);
+        assert_eq!(a_dead_workers_job_runs_again_in_time(&among_tests).broken.len(), 1, "it never ran again");
+    }
+
+    #[test]
+    fn the_next_worker_in_the_place_of_a_dead_one_held_nothing_of_it() {
+        let mut evidence = succeeded();
+        evidence.rescue_bound = Some(Duration::from_secs(16));
+        evidence.deaths = vec![Death { slot: 1, at: at(3) }, Death { slot: 1, at: at(4) }];
+        evidence.changes = vec![claim(1, "w1-a", 1), end(9, "w2", "w1-a", 1, "queued"), claim(10, "w2-b", 2)];
+        assert_eq!(a_dead_workers_job_runs_again_in_time(&evidence).checked, 1);
     }
 
     #[test]
