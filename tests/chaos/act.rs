@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_tests::DEADLINE;
+use assay_tests::{DEADLINE, Direction};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -59,13 +59,20 @@ struct Stopped {
     held: Vec<(uuid::Uuid, i64)>,
 }
 
-/// Stops a worker as soon as it holds a job.
+/// Stops a worker as soon as it holds a job. What it has sent to the database shortly before is still on its way, and arrives when it goes
+/// on: a worker that has slept drops its claims by itself, and only statements that are late meet the fence.
 async fn stop(slot: Slot, stage: &Stage) -> anyhow::Result<Option<Stopped>> {
     let deadline = Instant::now() + stage.times.lease;
     while held(slot, stage).await?.is_empty() && Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let Some(from) = stage.fleet.stop(slot).await else { return Ok(None) };
+    stage.proxies[slot - 1].stall(Direction::ToServer);
+    // The time in which it sends what will be late, not a wait for anything; less than a beat, so that it does not notice.
+    tokio::time::sleep(stage.times.beat.mul_f64(0.8)).await;
+    let Some(from) = stage.fleet.stop(slot).await else {
+        stage.proxies[slot - 1].forward();
+        return Ok(None);
+    };
     Ok(Some(Stopped { slot, from, held: held(slot, stage).await? }))
 }
 
@@ -76,6 +83,7 @@ impl Stopped {
         while !self.claims_are_over(stage).await? && Instant::now() < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        stage.proxies[self.slot - 1].forward();
         stage.fleet.go_on(self.slot, self.from).await;
         Ok(())
     }
