@@ -8,7 +8,7 @@ lock table processing_jobs, files in access exclusive mode;
 
 -- A worker of Assay that still runs claims nothing more.
 insert into queue_pauses (channel, actor, reason) values ('*', 'assay migrate', 'the database is being given back')
-    on conflict (channel) do update set actor = excluded.actor, reason = excluded.reason;
+    on conflict (channel) do nothing;
 
 drop trigger processing_jobs_fence on processing_jobs;
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use assay_tests::{AssayProcess, Signal};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -110,7 +110,8 @@ impl Fleet {
     /// Where its log cannot be kept.
     pub async fn kill(&self, slot: Slot) -> anyhow::Result<()> {
         let mut place = self.place(slot).lock().await;
-        if let Some(process) = place.process.take() {
+        if let Some(mut process) = place.process.take() {
+            self.alive(slot, &mut process)?;
             process.signal(Signal::KILL);
             let at = OffsetDateTime::now_utc();
             self.bury(&place, process).await?;
@@ -158,6 +159,7 @@ impl Fleet {
     async fn end(&self, slot: Slot, drain: Drain, stage: &Stage) -> anyhow::Result<()> {
         let mut place = self.place(slot).lock().await;
         let Some(mut process) = place.process.take() else { return Ok(()) };
+        self.alive(slot, &mut process)?;
         process.signal(Signal::TERM);
         // A worker that has hardly begun may end at once.
         if drain == Drain::GiveBack && process.wait_for_line_or_end("draining").await {
@@ -171,6 +173,15 @@ impl Fleet {
             self.deaths.lock().push(Death { slot, at });
         }
         self.bury(&place, process).await
+    }
+
+    /// Whatever is broken around it, no worker ends by itself.
+    fn alive(&self, slot: Slot, process: &mut AssayProcess) -> anyhow::Result<()> {
+        if process.has_ended() {
+            self.keep(&format!("w{slot}-that-ended"), process)?;
+            bail!("w{slot} has ended by itself: {:?}", process.stderr().last());
+        }
+        Ok(())
     }
 
     /// Keeps what a process has written.

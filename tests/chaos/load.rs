@@ -1,5 +1,6 @@
 //! The load: an application that hands transcripts in at a steady rate, and operators who cancel, retry and run anew.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -35,19 +36,19 @@ const COMMANDS: [(&[&str], &str); 3] = [
     (&["jobs", "cancel"], "select id from files where status in ('queued', 'processing') order by id"),
 ];
 
-/// Hands `rate` transcripts in a second until it is `over`; tells how many. Every kind comes once before chance decides.
+/// Hands `rate` transcripts in a second until it is `over`; tells their files. Every kind comes once before chance decides.
 ///
 /// # Errors
 /// Where the database stays away.
-pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBool) -> anyhow::Result<usize> {
+pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBool) -> anyhow::Result<BTreeSet<Uuid>> {
     let mut late = JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
     // A steady rate is the load itself; what an outage has kept back comes all at once, as it would.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut produced = 0;
+    let mut produced = BTreeSet::new();
     while !over.load(Ordering::Relaxed) {
         ticks.tick().await;
-        let kind = match Kind::ALL.get(produced) {
+        let kind = match Kind::ALL.get(produced.len()) {
             Some(kind) => *kind,
             None => MIX.choose_weighted(&mut dice, |(_, weight)| *weight)?.0,
         };
@@ -66,7 +67,7 @@ pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBo
                 old::say_queued(&pool, file).await
             });
         }
-        produced += 1;
+        produced.insert(file);
     }
     while let Some(said) = late.join_next().await {
         said??;

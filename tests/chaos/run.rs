@@ -1,6 +1,7 @@
 //! One scenario from beginning to end: a stage, a load and a plan on it, quiet, a sweep, and the verdicts.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,7 +84,7 @@ impl Run {
         let dice = |purpose| plan::dice(self.seed, scenario, purpose);
         let cast = scenario.cast(self.short);
         let stage = Stage::set_up(folder, &cast, self.times, dice("answers")).await.context("set the stage")?;
-        let (mut commands, mut throughput) = (0, Vec::new());
+        let (mut commands, mut throughput, mut handed_in) = (0, Vec::new(), BTreeSet::new());
         // The server of a run lists by walking everything for every page: a sweep takes the longer, the more there is.
         let mut patience = self.duration;
         match cast.load {
@@ -99,12 +100,12 @@ impl Run {
                     over.store(true, Ordering::Relaxed);
                     result
                 };
-                let (_, ran, ()) = tokio::try_join!(
+                let (produced, ran, ()) = tokio::try_join!(
                     load::produce(&stage, dice("load"), rate, &over),
                     load::operate(&stage, dice("operators"), &over),
                     breaking,
                 )?;
-                commands = ran;
+                (handed_in, commands) = (produced, ran);
             }
             Load::Crowd(crowd) => {
                 throughput = swarm::run(&stage, crowd).await.context("run the swarm")?;
@@ -120,12 +121,15 @@ impl Run {
         let mut swept = 0;
         if to_be_swept {
             if scenario == Scenario::S3 {
-                swept += s3::sweep_half_in_vain(&stage).await?;
+                swept += s3::sweep_half_in_vain(&stage, patience).await?;
             }
             swept += quiet::sweep(&stage, patience).await?;
         }
         let evidence = Evidence::gather(&stage).await.context("gather the evidence")?;
         let mut verdicts = invariants::all(&evidence);
+        if matches!(cast.load, Load::Steady(_)) {
+            verdicts.push(invariants::everything_handed_in_is_there(&evidence, &handed_in));
+        }
         if let Load::Crowd(crowd) = cast.load {
             verdicts.push(swarm::verdict(crowd, &throughput));
         }

@@ -202,15 +202,15 @@ async fn a_job_that_has_left_assays_hands_has_the_other_programs_patience_again(
     let world = adopted().await;
     let gate = Gate::new();
     let env =
-        with(short_leases(env(&world)), &[("WORKER_CONCURRENCY", "1"), ("RETRY_BACKOFF_MS", "600000,600000,600000")]);
+        with(short_leases(env(&world)), &[("WORKER_CONCURRENCY", "1"), ("JOB_BACKOFF_MS", "600000,600000,600000")]);
     world.model.push(Reply::status(500, "{}"));
-    let _worker = worker(&env).await;
+    let first = worker(&env).await;
     let retried = enqueue(&world).await;
     let waiting = world.wait_for_job(retried, |job| job.last_error_code.is_some() && job.status == "queued").await;
     assert_eq!(waiting.lock_ttl_seconds, 300);
     let (mut dead, killed) = holding(&world, &env, &gate).await;
     die(&mut dead).await;
-    drop(_worker);
+    drop(first);
     // The other program puts back what has not beaten, as it does with its own.
     let requeue = "UPDATE processing_jobs SET status = 'queued', locked_by = NULL, locked_at = NULL, heartbeat_at = NULL WHERE file_id = $1 AND status = 'processing'";
     execute(&world, requeue, killed).await;
@@ -228,7 +228,7 @@ async fn a_retry_of_the_old_worker_runs_on_assay_and_the_other_way_round() {
         (world.file(theirs).await.status.as_str(), world.job(theirs).await.status.as_str()),
         ("queued", "queued")
     );
-    let env = with(short_leases(env(&world)), &[("RETRY_BACKOFF_MS", "600000,600000,600000")]);
+    let env = with(short_leases(env(&world)), &[("JOB_BACKOFF_MS", "600000,600000,600000")]);
     let mut assay = worker(&env).await;
     world.wait_for_status(theirs, "succeeded").await;
     world.model.push(Reply::status(500, "{}"));

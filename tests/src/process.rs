@@ -132,6 +132,14 @@ impl AssayProcess {
         rustix::process::kill_process(id, signal).expect("a living process takes signals");
     }
 
+    /// Whether it has ended, by itself or by a signal.
+    ///
+    /// # Panics
+    /// Where that cannot be found out.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be looked at").is_some()
+    }
+
     /// Waits for the end, and until every line is kept.
     pub async fn wait(&mut self) -> ExitStatus {
         within("the end of the process", self.wait_however_long()).await

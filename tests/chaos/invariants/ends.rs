@@ -1,6 +1,8 @@
 //! Every job has one end, each of its lives had one, and the file says the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
 
 use super::Verdict;
 use crate::evidence::Evidence;
@@ -14,6 +16,14 @@ pub fn every_job_has_ended(evidence: &Evidence) -> Verdict {
     let live = evidence.jobs.iter().filter(|job| !is_end(&job.status));
     let broken = live.map(|job| format!("job {} is {} in life {}", job.id, job.status, job.life));
     Verdict::new("every job is in one terminal state", evidence.jobs.len(), broken)
+}
+
+/// Every transcript that was handed in has its file and its job.
+pub fn everything_handed_in_is_there(evidence: &Evidence, handed_in: &BTreeSet<Uuid>) -> Verdict {
+    let files: BTreeSet<_> = evidence.files.iter().map(|file| file.id).collect();
+    let with_job: BTreeSet<_> = evidence.jobs.iter().map(|job| job.file).collect();
+    let gone = handed_in.iter().filter(|file| !files.contains(file) || !with_job.contains(file));
+    Verdict::new("everything that was handed in is there", handed_in.len(), gone.map(|file| format!("file {file}")))
 }
 
 /// Exactly one finalization per life of a job: one change to an end, none from an end but into a new life, and at most one attempt
@@ -62,7 +72,7 @@ pub fn file_agrees_with_job(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{attempt, end, failed, succeeded};
+    use super::super::rows::{FILE, attempt, end, failed, succeeded};
     use super::*;
 
     #[test]
@@ -75,6 +85,18 @@ mod tests {
             ] {
                 assert_eq!((verdict.checked, verdict.broken.as_slice()), (1, &[][..]), "{}", verdict.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_file_or_a_job_that_is_gone_is_told() {
+        let handed_in = BTreeSet::from([FILE]);
+        assert!(everything_handed_in_is_there(&succeeded(), &handed_in).broken.is_empty());
+        let (mut without_job, mut without_file) = (succeeded(), succeeded());
+        without_job.jobs.clear();
+        without_file.files.clear();
+        for evidence in [without_job, without_file] {
+            assert_eq!(everything_handed_in_is_there(&evidence, &handed_in).broken.len(), 1);
         }
     }
 

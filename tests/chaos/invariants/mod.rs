@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::evidence::Evidence;
 
+pub use ends::everything_handed_in_is_there;
 pub use purchases::without_claim;
 pub use rescue::slowest;
 pub use silence::{Found, search};

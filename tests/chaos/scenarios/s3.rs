@@ -31,13 +31,13 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 ///
 /// # Errors
 /// Where the sweep fails as a whole.
-pub async fn sweep_half_in_vain(stage: &Stage) -> anyhow::Result<u64> {
+pub async fn sweep_half_in_vain(stage: &Stage, patience: Duration) -> anyhow::Result<u64> {
     let deleted = AtomicUsize::new(0);
     stage.objects.decide(move |asked| {
         let refused = asked.operation == Operation::Delete && deleted.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
         refused.then_some(Fault::Status { status: 403, code: "AccessDenied" })
     });
-    let swept = quiet::try_to_sweep(stage, "sweep-half-in-vain", Duration::ZERO).await?;
+    let swept = quiet::try_to_sweep(stage, "sweep-half-in-vain", patience).await?;
     stage.objects.clear_faults();
     let (went, stayed) = (swept.deleted, swept.failed);
     ensure!(

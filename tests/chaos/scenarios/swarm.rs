@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use futures::StreamExt;
 use rand::rngs::StdRng;
 use sqlx::{Connection, Executor, PgConnection};
@@ -94,6 +94,9 @@ pub async fn run(stage: &Stage, crowd: Crowd) -> anyhow::Result<Vec<f64>> {
     while live(stage).await? > 0 && Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
     }
+    let left = live(stage).await?;
+    // Among the tests it is none of the verdicts how long it takes.
+    ensure!(left == 0 || crowd.fall.is_none(), "{left} jobs are left after {:?}", crowd.patience());
     holder.execute("rollback").await.context("the transaction that held the horizon is still there")?;
     let ends: Vec<f64> = sqlx::query_scalar(ENDS).fetch_all(&stage.pool).await?;
     // Without the time in which slots fill and that in which there is nothing left to fill them with.
