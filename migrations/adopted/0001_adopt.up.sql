@@ -13,9 +13,9 @@ alter table files
 alter table processing_jobs
     add column channel             text not null default 'default',
     add column priority            integer not null default 0,
-    -- Begins at the time, and not at 0: a job that was Assay's before a down, or a row that was deleted and made again under the same id, never
+    -- Begins at the time, in microseconds, and not at 0: a job that was Assay's before a down, or a row that was deleted and made again under the same id, never
     -- gets a token that was given before, with the key of a report in it.
-    add column lease_token         bigint not null default extract(epoch from now())::bigint,
+    add column lease_token         bigint not null default (extract(epoch from now()) * 1000000)::bigint,
     add column prompt_version      text,
     add column guest_digest        text,
     add column snoozes             integer not null default 0 check (snoozes >= 0),
