@@ -1,13 +1,16 @@
 //! Carrying a plan out: each step when its time has come, and undone when it has lasted.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use assay_tests::{DEADLINE, Direction};
+use assay_tests::{DEADLINE, Delay, Fate};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
+use crate::faults::{JOURNAL, SETTLE};
 use crate::plan::{Action, Slot, Step};
 use crate::stage::Stage;
+use crate::times::Times;
 
 /// How often the queue is looked at while something of it is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -59,21 +62,38 @@ struct Stopped {
     held: Vec<(uuid::Uuid, i64)>,
 }
 
-/// Stops a worker as soon as it holds a job. What it has sent to the database shortly before is still on its way, and arrives when it goes
-/// on: a worker that has slept drops its claims by itself, and only statements that are late meet the fence.
+/// Stops a worker as soon as it holds a job. What it says to the database shortly before is late: a worker that has slept
+/// drops its claims by itself, and only statements that were on their way meet the fence.
 async fn stop(slot: Slot, stage: &Stage) -> anyhow::Result<Option<Stopped>> {
     let deadline = Instant::now() + stage.times.lease;
     while held(slot, stage).await?.is_empty() && Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    stage.proxies[slot - 1].stall(Direction::ToServer);
-    // The time in which it sends what will be late, not a wait for anything; less than a beat, so that it does not notice.
+    delay_last_words(slot, stage);
+    // The time in which it says what will be late, not a wait for anything; less than a beat, so that it does not notice.
     tokio::time::sleep(stage.times.beat.mul_f64(0.8)).await;
-    let Some(from) = stage.fleet.stop(slot).await else {
+    let stopped = stage.fleet.stop(slot).await;
+    let Some(from) = stopped else {
         stage.proxies[slot - 1].forward();
         return Ok(None);
     };
     Ok(Some(Stopped { slot, from, held: held(slot, stage).await? }))
+}
+
+/// Lets statements that write under a claim arrive when the claim is over: from the moment at which the reaper may have taken it back, and
+/// for as long as the next holder has the job in hand. Every second answer passes, or nothing would be left to settle.
+fn delay_last_words(slot: Slot, stage: &Stage) {
+    let Times { lease, beat, reap, answer, .. } = stage.times;
+    for (fragment, one_of) in [(SETTLE, 1), (JOURNAL, 2)] {
+        let said = AtomicU32::new(0);
+        stage.proxies[slot - 1].delay_statements(fragment, move || {
+            let number = said.fetch_add(1, Ordering::Relaxed);
+            // Spread evenly, whatever their number.
+            let part = (f64::from(number) * 0.618).fract();
+            let by = lease - beat + (beat + reap + answer).mul_f64(part);
+            number.is_multiple_of(one_of).then_some(Delay { by, client: Fate::Answered })
+        });
+    }
 }
 
 impl Stopped {

@@ -13,9 +13,9 @@ use crate::plan::Slot;
 use crate::stage::Stage;
 
 /// Settling a claim: the statement commits by itself, so keeping it back is keeping back its COMMIT.
-const SETTLE: &str = "storage_key_raw_llm_output =";
+pub const SETTLE: &str = "storage_key_raw_llm_output =";
 /// Writing an answer into the journal.
-const JOURNAL: &str = "insert into job_answers";
+pub const JOURNAL: &str = "insert into job_answers";
 /// Claiming jobs.
 const CLAIM: &str = "set status = 'processing', attempts = greatest";
 

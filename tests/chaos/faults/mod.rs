@@ -7,7 +7,7 @@ mod met;
 mod model;
 
 pub use bucket::{BucketFault, BucketTrouble};
-pub use database::{DatabaseFault, Reach};
+pub use database::{DatabaseFault, JOURNAL, Reach, SETTLE};
 use deck::Deck;
 pub use met::{Dealt, Met};
 pub use model::{Hand, ModelFault, ModelTrouble};
