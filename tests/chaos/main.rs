@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use futures::StreamExt;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use outcome::Outcome;
 use run::Run;
@@ -94,11 +95,15 @@ async fn main() -> anyhow::Result<ExitCode> {
         show_plans(&options, &run)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (alone, beside): (Vec<_>, Vec<_>) =
-        options.scenarios().into_iter().partition(|scenario| *scenario == Scenario::Swarm);
-    let at_once = options.side_by_side.unwrap_or(if options.short { 4 } else { 7 });
-    let mut outcomes = side_by_side(&run, beside, at_once).await;
-    outcomes.extend(side_by_side(&run, alone, 1).await);
+    let outcomes = tokio::select! {
+        outcomes = everything(&options, &run) => outcomes,
+        // Dropping what runs ends its processes, which would go on for ever else.
+        interrupted = interrupted() => {
+            interrupted?;
+            eprintln!("interrupted");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let table = table::table(&outcomes);
     if options.json {
         eprintln!("{table}");
@@ -107,6 +112,26 @@ async fn main() -> anyhow::Result<ExitCode> {
         println!("{table}");
     }
     Ok(if outcomes.iter().all(Outcome::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs what was asked for, the swarm last and alone: its throughput is measured.
+async fn everything(options: &Options, run: &Run) -> Vec<Outcome> {
+    let (alone, beside): (Vec<_>, Vec<_>) =
+        options.scenarios().into_iter().partition(|scenario| *scenario == Scenario::Swarm);
+    let at_once = options.side_by_side.unwrap_or(if options.short { 4 } else { 7 });
+    let mut outcomes = side_by_side(run, beside, at_once).await;
+    outcomes.extend(side_by_side(run, alone, 1).await);
+    outcomes
+}
+
+/// Waits until somebody asks for an end.
+async fn interrupted() -> std::io::Result<()> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
 }
 
 /// Runs scenarios, so many at once; their outcomes are in the order of the scenarios.
