@@ -272,23 +272,21 @@ async fn tables_of_another_schema_are_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adoption_waits_for_no_long_transaction_with_the_tables_locked_and_comes_through_after_it() {
-    let database = old_database().await;
+    let mut world = World::start().await;
+    world.database = old_database().await;
+    let database = &world.database;
     let mut long = database.pool().begin().await.expect("a transaction");
     sqlx::query("UPDATE files SET mime_type = 'text/markdown'").execute(&mut *long).await.expect("an update");
     let env = [("DATABASE_URL".to_owned(), database.url().to_owned())].into();
     let mut migrating = AssayProcess::spawn(&["migrate"], &env);
     let asks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
                  WHERE NOT l.granted AND d.datname = current_database()";
-    let waiting = async |wanted: bool| {
-        loop {
-            let count: i64 = sqlx::query_scalar(asks).fetch_one(database.pool()).await.expect("a look at the locks");
-            if (count > 0) == wanted {
-                break;
-            }
-        }
+    let waits = async || -> bool {
+        let count: i64 = sqlx::query_scalar(asks).fetch_one(database.pool()).await.expect("a look at the locks");
+        count > 0
     };
-    assay_tests::within("the adoption asks for its locks", waiting(true)).await;
-    assay_tests::within("it steps back", waiting(false)).await;
+    world.wait_until("the adoption asks for its locks", &waits).await;
+    world.wait_until("it steps back", async || !waits().await).await;
     sqlx::query("UPDATE processing_jobs SET updated_at = now()")
         .execute(database.pool())
         .await

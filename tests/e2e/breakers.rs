@@ -200,21 +200,26 @@ fn asks(alias: &str) -> WatGuest {
     guest.advance(format!("(select (i32.const {accept}) (i32.const {ask}) (local.get $answers_len))"))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_goes_on_while_another_one_is_away() {
-    let world = World::start().await;
+/// A worker of two guests with a model each, of which that of `small` refuses the key.
+async fn worker_with_one_model_away(world: &World, slots: &str) -> AssayProcess {
     world.model.respond(|call| match call.body["model"].as_str() {
         Some("tiny") => expired(),
         _ => Reply::answer("{}"),
     });
-    let env = env_with_guests(&world, &[asks("small"), asks("large")]);
+    let env = env_with_guests(world, &[asks("small"), asks("large")]);
     let changes = [
         ("LLM_MODELS", "small=tiny,large=huge"),
         ("REPORT_PROMPT_VERSION", "large"),
         ("JOB_HOLD_MS", "20"),
-        ("WORKER_CONCURRENCY", "2"),
+        ("WORKER_CONCURRENCY", slots),
     ];
-    let worker = worker(&with(env, &changes)).await;
+    worker(&with(env, &changes)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_goes_on_while_another_one_is_away() {
+    let world = World::start().await;
+    let worker = worker_with_one_model_away(&world, "2").await;
     let named = async |version| {
         let file = world.upload("txt", TRANSCRIPT).await;
         world.enqueue_file(file, Some(version)).await;
@@ -236,18 +241,7 @@ async fn a_model_goes_on_while_another_one_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_finds_a_slot_although_what_other_releases_have_waiting_would_take_every_one() {
     let world = World::start().await;
-    world.model.respond(|call| match call.body["model"].as_str() {
-        Some("tiny") => expired(),
-        _ => Reply::answer("{}"),
-    });
-    let env = env_with_guests(&world, &[asks("small"), asks("large")]);
-    let changes = [
-        ("LLM_MODELS", "small=tiny,large=huge"),
-        ("REPORT_PROMPT_VERSION", "large"),
-        ("JOB_HOLD_MS", "20"),
-        ("WORKER_CONCURRENCY", "1"),
-    ];
-    let worker = worker(&with(env, &changes)).await;
+    let worker = worker_with_one_model_away(&world, "1").await;
     let waiting = world.upload("txt", TRANSCRIPT).await;
     world.enqueue_file(waiting, Some("small")).await;
     worker.wait_for_line("breaker_opened").await;
