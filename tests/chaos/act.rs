@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use anyhow::ensure;
 use assay_tests::{DEADLINE, Delay, Fate};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -100,11 +101,12 @@ impl Stopped {
     /// Lets it go on, once none of its claims is the last one of its job.
     async fn go_on(self, stage: &Stage) -> anyhow::Result<()> {
         let deadline = Instant::now() + DEADLINE;
-        while !self.claims_are_over(stage).await? && Instant::now() < deadline {
+        while !self.claims_are_over(stage).await? {
+            ensure!(Instant::now() < deadline, "nobody took over what w{} held when it was stopped", self.slot);
             tokio::time::sleep(LOOK_EVERY).await;
         }
         stage.proxies[self.slot - 1].forward();
-        stage.fleet.go_on(self.slot, self.from).await;
+        stage.fleet.go_on(self.slot, self.from, self.held.len()).await;
         Ok(())
     }
 

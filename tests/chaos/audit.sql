@@ -1,12 +1,17 @@
 -- What a run writes down beside the product's own history: every change of a job's state, of a file's and of the journal, with the
--- role that made it. Each worker has a role of its own, so a write by somebody who holds nothing any more shows.
+-- process that made it, so that a write by somebody who holds nothing any more shows.
 
 create schema chaos;
+
+-- The worker's process, where a session says which one it is, or its role.
+create function chaos.actor() returns text language sql stable as $$
+    select coalesce(nullif(current_setting('chaos.worker', true), ''), session_user)
+$$;
 
 create table chaos.jobs (
     id          bigint generated always as identity primary key,
     at          timestamptz not null default clock_timestamp(),
-    actor       text not null default session_user,
+    actor       text not null default chaos.actor(),
     job         uuid not null,
     file        uuid not null,
     life        integer not null,
@@ -14,13 +19,18 @@ create table chaos.jobs (
     status_from text not null,
     status_to   text not null,
     holder_from text,
-    holder_to   text
+    holder_to   text,
+    code        text,
+    -- Until when the claim before it was to last.
+    lease_until timestamptz
 );
 
 create function chaos.job_changed() returns trigger language plpgsql as $$
 begin
-    insert into chaos.jobs (job, file, life, token, status_from, status_to, holder_from, holder_to)
-    values (new.id, new.file_id, new.life, new.lease_token, old.status, new.status, old.locked_by, new.locked_by);
+    insert into chaos.jobs (job, file, life, token, status_from, status_to, holder_from, holder_to, code, lease_until)
+    values (new.id, new.file_id, new.life, new.lease_token, old.status, new.status, old.locked_by, new.locked_by,
+            new.last_error_code,
+            greatest(old.heartbeat_at, old.locked_at) + make_interval(secs => old.lock_ttl_seconds));
     return null;
 end
 $$;
@@ -32,7 +42,7 @@ create trigger chaos_job_changed after update on processing_jobs for each row
 create table chaos.files (
     id          bigint generated always as identity primary key,
     at          timestamptz not null default clock_timestamp(),
-    actor       text not null default session_user,
+    actor       text not null default chaos.actor(),
     file        uuid not null,
     status_from text not null,
     status_to   text not null,
@@ -55,9 +65,10 @@ create trigger chaos_file_changed after update on files for each row
 create table chaos.answers (
     id            bigint generated always as identity primary key,
     at            timestamptz not null default clock_timestamp(),
-    actor         text not null default session_user,
-    -- Who held the job then, by its row, which whoever writes an answer keeps locked.
+    actor         text not null default chaos.actor(),
+    -- Who held the job then and under which token, by its row, which whoever writes an answer keeps locked.
     holder        text,
+    held          bigint,
     job           uuid not null,
     life          integer not null,
     ordinal       integer not null,
@@ -68,8 +79,8 @@ create table chaos.answers (
 
 create function chaos.answer_written() returns trigger language plpgsql as $$
 begin
-    insert into chaos.answers (holder, job, life, ordinal, token, prompt_sha256, key)
-    select j.locked_by, new.job_id, new.life, new.ordinal, new.lease_token, new.prompt_sha256, new.key
+    insert into chaos.answers (holder, held, job, life, ordinal, token, prompt_sha256, key)
+    select j.locked_by, j.lease_token, new.job_id, new.life, new.ordinal, new.lease_token, new.prompt_sha256, new.key
       from processing_jobs j
      where j.id = new.job_id;
     return null;

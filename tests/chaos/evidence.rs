@@ -54,6 +54,7 @@ pub struct Attempt {
 pub struct Answer {
     pub job: Uuid,
     pub life: i32,
+    pub ordinal: i32,
     pub key: String,
 }
 
@@ -69,6 +70,8 @@ pub struct Change {
     pub status_to: String,
     pub holder_from: Option<String>,
     pub holder_to: Option<String>,
+    pub code: Option<String>,
+    pub lease_until: Option<OffsetDateTime>,
 }
 
 /// A change of a file, as the audit wrote it down.
@@ -84,8 +87,11 @@ pub struct Written {
     pub at: OffsetDateTime,
     pub actor: String,
     pub holder: Option<String>,
+    pub held: Option<i64>,
+    pub token: i64,
     pub job: Uuid,
     pub life: i32,
+    pub ordinal: i32,
     pub prompt_sha256: Vec<u8>,
 }
 
@@ -108,6 +114,8 @@ pub struct Evidence {
     pub written: Vec<Written>,
     /// Calls of the model, in the order of arrival.
     pub calls: Vec<Asked>,
+    /// Calls of workers that could not be read.
+    pub unread: usize,
     /// What befell questions at the model.
     pub dealt: Vec<Dealt>,
     /// Workers that died.
@@ -125,7 +133,8 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Gathers it from a stage that is quiet and swept, and whose workers have ended. Jobs that wait for the far future are left out.
+    /// Gathers it from a stage that is quiet and swept, and whose workers have ended. The jobs of a swarm that wait for the far
+    /// future are left out: they have a verdict of their own.
     ///
     /// # Errors
     /// Where a part of it cannot be read.
@@ -136,19 +145,20 @@ impl Evidence {
             "select f.id, f.original_filename as name, f.status, f.error_code, f.storage_key_original as original,
                     f.storage_key_report as report, f.storage_key_raw_llm_output as raw, f.schema_version
                from files f
-               left join processing_jobs j on j.file_id = f.id
-              where j.id is null or j.status <> 'queued' or j.next_run_at < now() + interval '1 day'",
+              where f.storage_key_original not like 'users/future/%'",
         )
         .await?;
         let jobs = all(
             pool,
-            "select id, file_id as file, status, life, last_error_code as error_code from processing_jobs
-              where status <> 'queued' or next_run_at < now() + interval '1 day'",
+            "select j.id, j.file_id as file, j.status, j.life, j.last_error_code as error_code
+               from processing_jobs j
+               join files f on f.id = j.file_id
+              where f.storage_key_original not like 'users/future/%'",
         )
         .await?;
         let attempts =
             "select job_id as job, lease_token as token, life, outcome, code, report_key as report from job_attempts";
-        let answers = "select job_id as job, life, key from job_answers";
+        let answers = "select job_id as job, life, ordinal, key from job_answers";
         let mut documents = BTreeMap::new();
         for key in files.iter().flat_map(|file| file.report.iter().chain(&file.raw)) {
             if let Some(bytes) = stage.objects.get(key).await {
@@ -164,6 +174,7 @@ impl Evidence {
             file_changes: all(pool, "select * from chaos.files order by id").await?,
             written: all(pool, "select * from chaos.answers order by id").await?,
             calls: stage.ledger.calls(),
+            unread: stage.ledger.unread(),
             dealt: stage.met.dealt(),
             deaths: stage.fleet.deaths(),
             stalls: stage.fleet.stalls(),

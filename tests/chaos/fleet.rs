@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use assay_tests::{AssayProcess, Signal};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -47,6 +48,8 @@ pub struct Stall {
     pub from: OffsetDateTime,
     /// SIGCONT.
     pub to: OffsetDateTime,
+    /// Claims that it held, all of which were over before it went on.
+    pub claims: usize,
 }
 
 impl Fleet {
@@ -91,7 +94,7 @@ impl Fleet {
         let mut place = self.place(slot).lock().await;
         if place.process.is_none() {
             place.started += 1;
-            place.process = Some(AssayProcess::spawn(&["worker"], &stage.worker(slot)));
+            place.process = Some(AssayProcess::spawn(&["worker"], &stage.worker(slot, place.started)));
         }
     }
 
@@ -127,12 +130,12 @@ impl Fleet {
         Some(OffsetDateTime::now_utc())
     }
 
-    /// SIGCONT for who was stopped `from` then.
-    pub async fn go_on(&self, slot: Slot, from: OffsetDateTime) {
+    /// SIGCONT for who was stopped `from` then and held so many claims.
+    pub async fn go_on(&self, slot: Slot, from: OffsetDateTime, claims: usize) {
         let place = self.place(slot).lock().await;
         if let Some(process) = &place.process {
             // Before the signal: what it does from here on, it does as one that was stalled.
-            self.stalls.lock().push(Stall { slot, from, to: OffsetDateTime::now_utc() });
+            self.stalls.lock().push(Stall { slot, from, to: OffsetDateTime::now_utc(), claims });
             process.signal(Signal::CONT);
         }
     }
@@ -172,7 +175,11 @@ impl Fleet {
             process.signal(Signal::KILL);
             self.deaths.lock().push(Death { slot, at });
         }
-        self.bury(&place, process).await
+        let slot = place.slot;
+        let status = self.bury(&place, process).await?;
+        // Whoever had the time to end has ended well, with or without jobs in hand.
+        ensure!(drain == Drain::Cut || status.success(), "w{slot} ended with {status} when it was asked to");
+        Ok(())
     }
 
     /// Whatever is broken around it, no worker ends by itself.
@@ -198,9 +205,10 @@ impl Fleet {
     }
 
     /// Waits for the end and keeps the log.
-    async fn bury(&self, place: &Place, mut process: AssayProcess) -> anyhow::Result<()> {
-        process.wait().await;
-        self.keep(&format!("w{}-{}", place.slot, place.started), &process)
+    async fn bury(&self, place: &Place, mut process: AssayProcess) -> anyhow::Result<ExitStatus> {
+        let status = process.wait().await;
+        self.keep(&format!("w{}-{}", place.slot, place.started), &process)?;
+        Ok(status)
     }
 
     fn place(&self, slot: Slot) -> &tokio::sync::Mutex<Place> {

@@ -1,6 +1,7 @@
 //! What the stand-in was asked, by whom, about which file, and when.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use assay::pipeline::fingerprint;
 use assay_runtime::{Message, Prompt};
@@ -31,6 +32,7 @@ pub struct Asked {
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     calls: Arc<Mutex<Vec<Asked>>>,
+    unread: Arc<AtomicUsize>,
 }
 
 #[derive(Deserialize)]
@@ -59,18 +61,30 @@ struct Named<'a> {
 }
 
 impl Ledger {
-    /// Writes a call down. One that is about no transcript is none of a job.
+    /// Writes a call down. One that comes by no worker's way is none of a job; one that does and cannot be read is counted.
     pub fn write(&self, call: &Call) {
-        let slot = call.prefix.strip_prefix("/w").and_then(|slot| slot.parse().ok());
-        let (Some(slot), Some(marker)) = (slot, Marker::find(&call.text())) else { return };
-        let Some(question) = question(&call.bytes) else { return };
+        let Some(slot) = slot(call) else { return };
+        let (Some(marker), Some(question)) = (Marker::find(&call.text()), question(&call.bytes)) else {
+            self.unread.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         self.calls.lock().push(Asked { at: OffsetDateTime::now_utc(), slot, file: marker.file, question });
+    }
+
+    /// Calls of workers that could not be read.
+    pub fn unread(&self) -> usize {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// Every call so far.
     pub fn calls(&self) -> Vec<Asked> {
         self.calls.lock().clone()
     }
+}
+
+/// The worker that a call comes from, by its way.
+pub fn slot(call: &Call) -> Option<Slot> {
+    call.prefix.strip_prefix("/w")?.parse().ok()
 }
 
 /// The hash under which the journal keeps a question, of the request that asks it.

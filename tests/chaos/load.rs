@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::ensure;
 use assay_tests::AssayProcess;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -145,9 +146,11 @@ pub async fn operate(stage: &Stage, mut dice: StdRng, over: &AtomicBool) -> anyh
             let file = file.to_string();
             // It may come too late, or meet a database that is away: an operator sees that and tries again.
             let mut process = AssayProcess::spawn(&[command, &[&file]].concat(), &stage.operator());
-            process.wait().await;
+            let status = process.wait().await;
             ran += 1;
             stage.fleet.keep(&format!("operator-{ran}"), &process)?;
+            let ended = matches!(status.code(), Some(0 | 1));
+            ensure!(ended, "assay {} {file} ended with {status}: {:?}", command.join(" "), process.stderr());
         }
     }
 }

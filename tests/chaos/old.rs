@@ -8,7 +8,8 @@ use anyhow::{Context, ensure};
 use assay::objects::{Objects, ObjectsConfig};
 use assay::variables::Variables;
 use assay_tests::old::{OldJob, OldWorker, SCHEMA};
-use rand::Rng;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 use tokio::process::{Child, Command};
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::plan::Slot;
-use crate::stage::{Env, Stage};
+use crate::stage::{Env, Stage, audited};
 use crate::talk;
 use crate::times::Times;
 
@@ -31,15 +32,16 @@ pub const REPORTS: &str = "reports/";
 const POLL: Duration = Duration::from_millis(20);
 
 /// Its workers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OldFleet {
     places: Vec<Mutex<Option<Child>>>,
+    dice: parking_lot::Mutex<StdRng>,
 }
 
 impl OldFleet {
-    /// Empty places.
-    pub fn new(workers: usize) -> Self {
-        Self { places: (0..workers).map(|_| Mutex::default()).collect() }
+    /// Empty places for workers whose work is drawn with `dice`.
+    pub fn new(workers: usize, dice: StdRng) -> Self {
+        Self { places: (0..workers).map(|_| Mutex::default()).collect(), dice: parking_lot::Mutex::new(dice) }
     }
 
     /// Whether the tables are that program's.
@@ -66,7 +68,13 @@ impl OldFleet {
         let mut place = self.places[slot - 1].lock().await;
         if place.is_none() {
             let mut command = Command::new(std::env::current_exe().context("find this program")?);
-            command.arg(WORKER).env_clear().envs(environment(slot, stage)).stdin(Stdio::null()).kill_on_drop(true);
+            let seed = self.dice.lock().random();
+            command
+                .arg(WORKER)
+                .env_clear()
+                .envs(environment(slot, seed, stage))
+                .stdin(Stdio::null())
+                .kill_on_drop(true);
             *place = Some(command.spawn().context("start a worker of the other program")?);
         }
         Ok(())
@@ -97,12 +105,13 @@ impl OldFleet {
     }
 }
 
-fn environment(slot: Slot, stage: &Stage) -> Env {
-    let url = stage.database_url().replacen("//assay:", &format!("//old{slot}:"), 1);
+fn environment(slot: Slot, seed: u64, stage: &Stage) -> Env {
+    let name = format!("old{slot}-{}", Uuid::new_v4().simple());
     let mut env = stage.operator();
     env.extend([
-        ("DATABASE_URL".to_owned(), url),
-        ("OLD_NAME".to_owned(), format!("old{slot}-{}", Uuid::new_v4().simple())),
+        ("DATABASE_URL".to_owned(), audited(&stage.database_url(), &format!("old{slot}"), &name)),
+        ("OLD_NAME".to_owned(), name),
+        ("OLD_SEED".to_owned(), seed.to_string()),
         ("OLD_LEASE_MS".to_owned(), stage.times.lease.as_millis().to_string()),
     ]);
     env
@@ -133,12 +142,13 @@ pub async fn work() -> anyhow::Result<()> {
     let text = |name: &str| env.get(name).with_context(|| format!("{name} is missing"));
     let lease = Duration::from_millis(text("OLD_LEASE_MS")?.parse()?);
     let name = text("OLD_NAME")?.clone();
+    let mut dice = StdRng::seed_from_u64(text("OLD_SEED")?.parse()?);
     let config = ObjectsConfig::load(&mut Variables::from_map(env.clone()));
     let objects = Objects::new(&config);
     let mut worker = OldWorker::connect(text("DATABASE_URL")?, &name).await?;
     loop {
         match worker.claim().await? {
-            Some(job) => run(&mut worker, &job, &name, lease, &objects, &config.bucket).await?,
+            Some(job) => run(&mut worker, &job, &name, lease, &mut dice, &objects, &config.bucket).await?,
             None => tokio::time::sleep(POLL).await,
         }
     }
@@ -149,12 +159,14 @@ async fn run(
     job: &OldJob,
     name: &str,
     lease: Duration,
+    dice: &mut StdRng,
     objects: &Objects,
     bucket: &str,
 ) -> anyhow::Result<()> {
-    let (length, outcome) = (rand::random_range(0.02..0.6), rand::random_range(0..10));
+    let (length, outcome, pause) =
+        (dice.random_range(0.02..0.6), dice.random_range(0..10), dice.random_range(0.0..1.0));
     // One in four takes longer than a lease of Assay's, which its beats are too far apart for.
-    let length = if rand::random_bool(0.25) { length + 1.0 } else { length };
+    let length = if dice.random_bool(0.25) { length + 1.0 } else { length };
     let (end, beat) = (Instant::now() + lease.mul_f64(length), lease * 4 / 3);
     while Instant::now() < end {
         tokio::time::sleep((end - Instant::now()).min(beat)).await;
@@ -169,7 +181,7 @@ async fn run(
             worker.succeed(job, &key).await?;
         }
         6..9 => {
-            worker.retry(job, rand::rng().random_range(0.0..lease.as_secs_f64())).await?;
+            worker.retry(job, lease.as_secs_f64() * pause).await?;
         }
         _ => {
             worker.fail(job, "upstream").await?;

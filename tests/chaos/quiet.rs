@@ -17,15 +17,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Two days: older than any sweep of a run wants an object to be.
 const OLD: Duration = Duration::from_secs(2 * 86_400);
 
-/// Jobs that are alive, but for those that wait for the far future.
-const LIVE: &str = "select file_id, status, last_error_code from processing_jobs
-    where status in ('queued', 'processing') and next_run_at < now() + interval '1 day' order by id";
+/// Jobs that are alive, but for those of a swarm that wait for the far future.
+const LIVE: &str = "select j.file_id, j.status, j.last_error_code
+      from processing_jobs j
+      join files f on f.id = j.file_id
+     where j.status in ('queued', 'processing') and f.storage_key_original not like 'users/future/%'
+     order by j.id";
 
 /// Makes what waits due now, in place of waiting for its backoff.
 const DUE: &str = "with due as (
-        update processing_jobs set next_run_at = now()
-         where status = 'queued' and next_run_at > now() and next_run_at < now() + interval '1 day'
-        returning id
+        update processing_jobs j set next_run_at = now()
+          from files f
+         where f.id = j.file_id and j.status = 'queued' and j.next_run_at > now()
+           and f.storage_key_original not like 'users/future/%'
+        returning j.id
     ) select pg_notify('assay_jobs', '') from due limit 1";
 
 /// Heals everything, puts a worker into every place, and waits until every job has ended. At the deadline it tells which have not, and

@@ -17,7 +17,7 @@ use crate::load;
 use crate::outcome::{Figures, Outcome};
 use crate::plan::{self, Step};
 use crate::quiet;
-use crate::scenarios::{Load, Scenario, s3, swarm};
+use crate::scenarios::{Load, Scenario, effects, s3, swarm};
 use crate::stage::Stage;
 use crate::times::Times;
 
@@ -81,9 +81,9 @@ impl Run {
         plan: &[Step],
         folder: &Path,
     ) -> anyhow::Result<(Figures, Vec<Verdict>)> {
-        let dice = |purpose| plan::dice(self.seed, scenario, purpose);
+        let dice = |purpose: &str| plan::dice(self.seed, scenario, purpose);
         let cast = scenario.cast(self.short);
-        let stage = Stage::set_up(folder, &cast, self.times, dice("answers")).await.context("set the stage")?;
+        let stage = Stage::set_up(folder, &cast, self.times, dice).await.context("set the stage")?;
         let (mut commands, mut throughput, mut handed_in) = (0, Vec::new(), BTreeSet::new());
         // The server of a run lists by walking everything for every page: a sweep takes the longer, the more there is.
         let mut patience = self.duration;
@@ -131,9 +131,14 @@ impl Run {
             verdicts.push(invariants::everything_handed_in_is_there(&evidence, &handed_in));
         }
         if let Load::Crowd(crowd) = cast.load {
+            verdicts.push(swarm::future_waits(&stage, crowd).await?);
             verdicts.push(swarm::verdict(crowd, &throughput));
         }
-        let met = stage.met.counts();
+        let mut met = stage.met.counts();
+        met.extend(effects(scenario, &evidence).into_iter().map(|(effect, times)| (effect.to_owned(), times)));
+        if matches!(cast.load, Load::Steady(_)) {
+            verdicts.push(invariants::every_fault_was_met(&met));
+        }
         let figures = Figures { commands, swept, met, throughput, ..Figures::of(&evidence) };
         if verdicts.iter().any(|verdict| !verdict.broken.is_empty()) {
             let kept = Evidence { documents: Default::default(), ..evidence };

@@ -60,11 +60,16 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts everything but the workers of a cast. Logs are kept in `folder`; how long each answer takes is drawn with `dice`.
+    /// Starts everything but the workers of a cast. Logs are kept in `folder`; how long each answer takes is drawn with `dice`, by purpose.
     ///
     /// # Errors
     /// Where a part does not start.
-    pub async fn set_up(folder: &Path, cast: &Cast, times: Times, dice: StdRng) -> anyhow::Result<Self> {
+    pub async fn set_up(
+        folder: &Path,
+        cast: &Cast,
+        times: Times,
+        dice: impl Fn(&str) -> StdRng,
+    ) -> anyhow::Result<Self> {
         // What was committed must survive the end of the server, though not that of the machine.
         let options =
             PostgresOptions::throwaway().setting("max_connections", "500").setting("synchronous_commit", "on");
@@ -79,11 +84,11 @@ impl Stage {
             proxies.push(Proxy::before(&url).await);
         }
         let fleet = Fleet::new(folder.join("logs"), cast.workers)?;
-        let old = OldFleet::new(cast.old_workers);
+        let old = OldFleet::new(cast.old_workers, dice("the other program"));
         let guests = folder.join("guests");
         collect_guests(&guests)?;
         let ledger = Ledger::default();
-        model.respond(answering(ledger.clone(), times.answer, dice));
+        model.respond(answering(ledger.clone(), times.answer, dice("answers")));
         let stage =
             Self { times, postgres, pool, objects, model, proxies, fleet, old, met: Met::default(), ledger, guests };
         assay_tests::compile_folder(&stage.operator(), &stage.guests).await;
@@ -115,14 +120,14 @@ impl Stage {
         values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// The environment of a worker: a role, a proxy and a path to the model of its own.
-    pub fn worker(&self, slot: Slot) -> Env {
+    /// The environment of the worker that is the `number`th in its place: a role, a proxy and a path to the model of the place's own.
+    pub fn worker(&self, slot: Slot, number: usize) -> Env {
         let url = self.proxies[slot - 1].url_of(&self.database_url());
         let model = self.model.base_url().replace("/v1", &format!("/w{slot}/v1"));
         let concurrency = CONCURRENCY.to_string();
-        let id = format!("w{slot}");
+        let id = format!("w{slot}-{number}");
         let own = [
-            ("DATABASE_URL", url.replacen("//assay:", &format!("//{id}:"), 1)),
+            ("DATABASE_URL", audited(&url, &format!("w{slot}"), &id)),
             ("LLM_BASE_URL", model),
             ("WORKER_ID", id),
             ("WORKER_CONCURRENCY", concurrency),
@@ -175,6 +180,13 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// The URL of a role for a process that the audit is to know by name.
+pub fn audited(url: &str, role: &str, name: &str) -> String {
+    let url = url.replacen("//assay:", &format!("//{role}:"), 1);
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}options[chaos.worker]={name}")
 }
 
 /// Answers each call after a while, at most `longest`, and writes it down before.

@@ -15,11 +15,6 @@ pub fn table(outcomes: &[Outcome]) -> String {
     // A string takes whatever is written to it.
     for outcome in outcomes {
         let Some(figures) = &outcome.figures else { continue };
-        let unmet: Vec<_> =
-            figures.met.iter().filter(|(_, times)| **times == 0).map(|(fault, _)| fault.as_str()).collect();
-        if !unmet.is_empty() {
-            let _ = writeln!(text, "\n{}: nobody met {}", outcome.scenario, unmet.join(", "));
-        }
         if let Some((claims, taken_over)) = figures.other_program {
             let name = &outcome.scenario;
             let _ = writeln!(
@@ -103,16 +98,19 @@ fn numbers(figures: &Figures) -> Vec<String> {
 fn invariants(outcomes: &[Outcome]) -> Table {
     let names: Vec<_> = outcomes.iter().map(|outcome| outcome.scenario.as_str()).collect();
     let mut table = plain(&[&["INVARIANT"], names.as_slice()].concat());
-    let Some(longest) = outcomes.iter().map(|outcome| &outcome.invariants).max_by_key(|verdicts| verdicts.len()) else {
-        return table;
-    };
-    for (index, invariant) in longest.iter().enumerate() {
-        let cell = |outcome: &Outcome| match outcome.invariants.get(index) {
+    let mut invariants: Vec<&str> = Vec::new();
+    for verdict in outcomes.iter().flat_map(|outcome| &outcome.invariants) {
+        if !invariants.contains(&verdict.name) {
+            invariants.push(verdict.name);
+        }
+    }
+    for invariant in invariants {
+        let cell = |outcome: &Outcome| match outcome.invariants.iter().find(|verdict| verdict.name == invariant) {
             Some(verdict) if verdict.broken.is_empty() => verdict.checked.to_string(),
             Some(verdict) => format!("BROKEN {}", verdict.broken.len()),
             None => String::new(),
         };
-        table.add_row([Cell::new(invariant.name)].into_iter().chain(outcomes.iter().map(cell).map(right)));
+        table.add_row([Cell::new(invariant)].into_iter().chain(outcomes.iter().map(cell).map(right)));
     }
     table
 }

@@ -104,9 +104,9 @@ impl Times {
         judged: true,
     };
 
-    /// The longest until a dead worker's job runs again, where another worker has a free slot.
+    /// The longest until a dead worker's job runs again, where another worker has a free slot: 40 s with the product's own times.
     pub fn rescue_bound(&self) -> Option<Duration> {
-        self.judged.then_some(self.lease + ms(10_000))
+        self.judged.then_some(self.lease + self.reap * 2)
     }
 
     /// The variables of a worker.

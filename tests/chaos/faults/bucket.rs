@@ -119,7 +119,7 @@ impl BucketFault {
             fault
         });
         tokio::time::sleep(lasts).await;
-        stage.met.once(&[trouble], stage.times.lease).await;
+        stage.met.once(&[trouble]).await;
         stage.objects.clear_faults();
     }
 }

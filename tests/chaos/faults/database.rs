@@ -164,7 +164,7 @@ impl DatabaseFault {
             }
         }
         over.await;
-        stage.met.once(&[self], stage.times.lease).await;
+        stage.met.once(&[self]).await;
         stage.proxies.iter().for_each(Proxy::forward);
     }
 }

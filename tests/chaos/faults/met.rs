@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
 
+use assay_tests::DEADLINE;
 use parking_lot::Mutex;
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::ModelTrouble;
+use crate::plan::Slot;
 
 /// How often each fault was met. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,10 @@ pub struct Met {
 /// A trouble that befell a question about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dealt {
+    /// When.
+    pub at: OffsetDateTime,
+    /// Whose question it was.
+    pub slot: Slot,
     /// The file.
     pub file: Uuid,
     /// The trouble.
@@ -55,13 +61,13 @@ impl Met {
         self.counts.borrow().clone()
     }
 
-    /// Waits until each of these was met in this run, but not for ever: when nothing is left to do, nobody meets anything.
-    pub async fn once(&self, faults: &[impl Display], patience: Duration) {
+    /// Waits until each of these was met in this run. After a deadline it is left to the verdict that one was not.
+    pub async fn once(&self, faults: &[impl Display]) {
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         let mut counts = self.counts.subscribe();
         let met =
             counts.wait_for(|counts| faults.iter().all(|fault| counts.get(fault).is_some_and(|count| *count > 0)));
-        let _ = tokio::time::timeout(patience, met).await;
+        let _ = tokio::time::timeout(DEADLINE, met).await;
     }
 }
 
@@ -75,13 +81,12 @@ mod tests {
         met.count(&"one", 0);
         let waiting = tokio::spawn({
             let met = met.clone();
-            async move { met.once(&["one", "two"], Duration::MAX).await }
+            async move { met.once(&["one", "two"]).await }
         });
         met.count(&"two", 1);
         assert!(!waiting.is_finished());
         met.count(&"one", 1);
         assay_tests::within("the end of the wait", waiting).await.unwrap();
-        met.once(&["three"], Duration::ZERO).await;
         assert_eq!(met.counts(), [("one".to_owned(), 1), ("two".to_owned(), 1)].into());
     }
 }

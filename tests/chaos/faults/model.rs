@@ -6,8 +6,10 @@ use std::time::Duration;
 use assay_tests::{Call, Oddity, Reply};
 use parking_lot::Mutex;
 use rand::Rng;
+use time::OffsetDateTime;
 
 use super::{Dealt, Deck};
+use crate::ledger;
 use crate::stage::Stage;
 use crate::talk::Marker;
 use crate::times::Times;
@@ -231,13 +233,13 @@ impl ModelFault {
             let mut deck = deck.lock();
             let Some(trouble) = deck.deal().flatten().filter(|_| reply.is_completion()) else { return reply };
             met.count(&trouble, 1);
-            if let Some(Marker { file, .. }) = Marker::find(&call.text()) {
-                met.deal(Dealt { file, trouble });
+            if let (Some(Marker { file, .. }), Some(slot)) = (Marker::find(&call.text()), ledger::slot(call)) {
+                met.deal(Dealt { at: OffsetDateTime::now_utc(), slot, file, trouble });
             }
             trouble.spoil(reply, deck.dice(), &times)
         });
         tokio::time::sleep(lasts).await;
-        stage.met.once(&hand.troubles(), stage.times.lease).await;
+        stage.met.once(&hand.troubles()).await;
         stage.model.spare();
     }
 }

@@ -1,12 +1,12 @@
 //! What files point at: reports that satisfy their schema, and the answers of what failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jsonschema::Validator;
 use serde_json::Value;
 
 use super::Verdict;
-use crate::evidence::{Evidence, File};
+use crate::evidence::{Attempt, Evidence, File};
 use crate::talk::Marker;
 
 /// Codes of an end that an answer has caused: it was received, whatever else is known.
@@ -52,7 +52,7 @@ fn report(
 }
 
 /// Every terminal failure that a worker settled after a received answer has its `raw_llm_output.json`, unless the worker said that the
-/// bucket did not take it. Where it did not, and where SQL alone ended the job, the journal keeps the answers.
+/// bucket did not take it. Where it did not, and where SQL alone ended the job, the journal must still have what it had of that life.
 pub fn every_failure_after_an_answer_kept_it(evidence: &Evidence) -> Verdict {
     let jobs: BTreeMap<_, _> = evidence.jobs.iter().map(|job| (job.file, job)).collect();
     let (mut checked, mut broken) = (0, Vec::new());
@@ -62,9 +62,22 @@ pub fn every_failure_after_an_answer_kept_it(evidence: &Evidence) -> Verdict {
         let end = attempts.find(|end| end.job == job.id && end.life == job.life && end.outcome == "failed");
         let answered = evidence.answers.iter().any(|answer| answer.job == job.id && answer.life == job.life)
             || file.error_code.as_deref().is_some_and(|code| BY_AN_ANSWER.contains(&code));
-        let Some(end) = end.filter(|_| answered) else { continue };
-        let run = format!("/runs/{}-{}/", job.id, end.token);
-        if file.raw.is_none() && evidence.logs.unkept.iter().any(|key| key.contains(&run)) {
+        let unkept = |end: &Attempt| {
+            let run = format!("/runs/{}-{}/", job.id, end.token);
+            file.raw.is_none() && evidence.logs.unkept.iter().any(|key| key.contains(&run))
+        };
+        if end.is_none_or(unkept) {
+            let written = evidence.written.iter().filter(|entry| entry.job == job.id && entry.life == job.life);
+            let written: BTreeSet<_> = written.map(|entry| entry.ordinal).collect();
+            let mut answers = evidence.answers.iter().filter(|answer| answer.job == job.id && answer.life == job.life);
+            let kept = answers.by_ref().map(|answer| answer.ordinal).collect();
+            checked += usize::from(!written.is_empty());
+            if !written.is_subset(&kept) {
+                broken.push(format!("file {} ({:?}): journaled {written:?}, kept {kept:?}", file.id, file.error_code));
+            }
+            continue;
+        }
+        if !answered {
             continue;
         }
         checked += 1;
@@ -113,7 +126,7 @@ mod tests {
     fn a_failure_that_kept_no_answer_is_told_where_one_was_received() {
         let by_code = failed("llm_refused");
         let mut by_journal = failed("llm_timeout");
-        by_journal.answers.push(Answer { job: JOB, life: 1, key: "a".to_owned() });
+        by_journal.answers.push(Answer { job: JOB, life: 1, ordinal: 0, key: "a".to_owned() });
         for mut evidence in [by_code, by_journal] {
             assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
             evidence.files[0].raw = Some("raw".to_owned());
@@ -130,7 +143,18 @@ mod tests {
         evidence.logs.unkept.insert(key(2));
         assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
         evidence.logs.unkept.insert(key(1));
-        assert_eq!(every_failure_after_an_answer_kept_it(&evidence).checked, 0);
+        assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1, "the journal has not kept it");
+        evidence.answers.push(Answer { job: JOB, life: 1, ordinal: 0, key: "a".to_owned() });
+        assert!(every_failure_after_an_answer_kept_it(&evidence).broken.is_empty());
+    }
+
+    #[test]
+    fn an_end_by_sql_alone_that_loses_what_the_journal_had_is_told() {
+        let mut evidence = failed("worker_lost");
+        evidence.attempts[0].outcome = "lost".to_owned();
+        assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
+        evidence.answers.push(Answer { job: JOB, life: 1, ordinal: 0, key: "a".to_owned() });
+        assert!(every_failure_after_an_answer_kept_it(&evidence).broken.is_empty());
     }
 
     #[test]

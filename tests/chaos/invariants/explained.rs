@@ -2,64 +2,64 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use uuid::Uuid;
-
 use super::Verdict;
+use super::claims::Claims;
 use crate::evidence::Evidence;
+use crate::faults::Dealt;
 use crate::talk::Kind;
 
 /// What a slow machine and a stop make of a question, whatever befell it.
 const BESIDES: [&str; 3] = ["llm_timeout", "llm_network_error", "cancelled"];
 
-/// Every trouble leads to its code, and every code of the model's has its trouble.
+/// Every trouble leads to its code in the claim that it befell, and every code of the model's has its trouble.
 pub fn every_trouble_leads_to_its_code(evidence: &Evidence) -> Verdict {
-    let file_of: BTreeMap<_, _> = evidence.jobs.iter().map(|job| (job.id, job.file)).collect();
-    let mut codes = BTreeMap::<Uuid, BTreeSet<&str>>::new();
-    // Of whom it cannot be known what became of every question: claims that nobody settled, and several questions at once, of which the
-    // first that fails ends all.
-    let mut unknown: BTreeSet<_> =
+    let claims = Claims::of(evidence);
+    let attempts: BTreeMap<_, _> =
+        evidence.attempts.iter().map(|attempt| ((attempt.job, attempt.token), attempt)).collect();
+    // Several questions at once, of which the first that fails ends all.
+    let several: BTreeSet<_> =
         evidence.files.iter().filter(|file| file.name == Kind::Parts.filename()).map(|file| file.id).collect();
-    let mut dealt = BTreeSet::new();
-    for trouble in &evidence.dealt {
-        dealt.extend(trouble.trouble.leads_to().map(|code| (trouble.file, code)));
-    }
-    let mut broken = Vec::new();
-    for attempt in &evidence.attempts {
-        let Some(file) = file_of.get(&attempt.job) else { continue };
-        if matches!(attempt.outcome.as_str(), "lost" | "released") {
-            unknown.insert(*file);
+    let (mut befell, mut checked, mut broken) = (BTreeSet::new(), 0, Vec::new());
+    for Dealt { at, slot, file, trouble } in &evidence.dealt {
+        let (Some(code), Some(job)) = (trouble.leads_to(), claims.jobs.get(file)) else { continue };
+        // Of a call whose claim was over when it arrived nothing comes.
+        let Some(token) = claims.token(*job, *slot, *at) else { continue };
+        befell.insert((*job, token, code));
+        let Some(attempt) = attempts.get(&(*job, token)) else { continue };
+        // What became of the question of a claim that nobody settled cannot be known.
+        if several.contains(file) || matches!(attempt.outcome.as_str(), "lost" | "released") {
+            continue;
         }
+        checked += 1;
+        if !attempt.code.as_deref().is_some_and(|ended| ended == code || BESIDES.contains(&ended)) {
+            let ended = (&attempt.outcome, &attempt.code);
+            broken
+                .push(format!("{code} was to come of what befell token {token} of job {job}, but it ended {ended:?}"));
+        }
+    }
+    for attempt in &evidence.attempts {
         let Some(code) = attempt.code.as_deref() else { continue };
-        codes.entry(*file).or_default().insert(code);
         // A job that is held because a breaker is open has the code of what opened it.
         let held = attempt.outcome == "held";
-        if code.starts_with("llm_") && !held && !BESIDES.contains(&code) && !dealt.contains(&(*file, code)) {
-            broken.push(format!(
-                "token {} of job {} ended with {code}, and nothing led to it",
-                attempt.token, attempt.job
-            ));
+        let explained = BESIDES.contains(&code) || befell.contains(&(attempt.job, attempt.token, code));
+        if code.starts_with("llm_") && !held && !explained {
+            let (token, job) = (attempt.token, attempt.job);
+            broken.push(format!("token {token} of job {job} ended with {code}, and nothing led to it"));
         }
     }
-    for (file, code) in &dealt {
-        let codes = codes.get(file);
-        let has = |code: &str| codes.is_some_and(|codes| codes.contains(code));
-        if !unknown.contains(file) && !has(code) && !BESIDES.iter().any(|code| has(code)) {
-            broken.push(format!("{code} was to come of what befell file {file}, but it has {codes:?}"));
-        }
-    }
-    Verdict::new("every trouble at the model leads to its code", dealt.len(), broken)
+    Verdict::new("every trouble at the model leads to its code", checked, broken)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{FILE, attempt, failed};
+    use super::super::rows::{FILE, at, attempt, failed};
     use super::*;
     use crate::evidence::Attempt;
     use crate::faults::{Dealt, ModelTrouble};
 
     fn ended(code: &str, trouble: ModelTrouble) -> Evidence {
         let attempts = vec![Attempt { code: Some(code.to_owned()), ..attempt(1, "failed") }];
-        Evidence { attempts, dealt: vec![Dealt { file: FILE, trouble }], ..failed(code) }
+        Evidence { attempts, dealt: vec![Dealt { at: at(2), slot: 1, file: FILE, trouble }], ..failed(code) }
     }
 
     #[test]
@@ -75,10 +75,20 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_nobody_settled_explains_that_nothing_came_of_a_trouble() {
+    fn a_claim_that_nobody_settled_explains_that_nothing_came_of_a_trouble_and_no_other_claim_does() {
         let mut evidence = ended("schema_validation_failed", ModelTrouble::Refused);
         assert_eq!(every_trouble_leads_to_its_code(&evidence).broken.len(), 1);
         evidence.attempts.push(attempt(2, "lost"));
+        assert_eq!(every_trouble_leads_to_its_code(&evidence).broken.len(), 1);
+        evidence.attempts[0].outcome = "lost".to_owned();
         assert!(every_trouble_leads_to_its_code(&evidence).broken.is_empty());
+    }
+
+    #[test]
+    fn nothing_comes_of_a_call_whose_claim_was_over_when_it_arrived() {
+        let mut evidence = ended("schema_validation_failed", ModelTrouble::Refused);
+        evidence.dealt[0].at = at(9);
+        let verdict = every_trouble_leads_to_its_code(&evidence);
+        assert_eq!((verdict.checked, verdict.broken.len()), (0, 0));
     }
 }

@@ -3,17 +3,26 @@
 use std::collections::BTreeSet;
 
 use super::Verdict;
-use super::purchases::is_of;
-use crate::evidence::Evidence;
+use crate::evidence::{Change, Evidence};
 use crate::old;
-use crate::plan::Slot;
 
-/// The place of the worker behind a role; none for the run itself and its operators.
-fn slot(actor: &str) -> Option<Slot> {
-    actor.strip_prefix('w')?.parse().ok()
+/// Codes of the ends that a reaper gives to jobs which nobody holds.
+const BY_REAPER: [&str; 2] = ["cancelled", "version_not_available"];
+
+/// Whether whoever wrote is a worker; the run itself and its operators are none.
+fn is_worker(actor: &str) -> bool {
+    ["w", "old"]
+        .iter()
+        .any(|kind| actor.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit())))
 }
 
-/// No change of a job by a worker that does not hold it, but for what a reaper does in the open, and no answer in its journal.
+/// Whether a holder's name is that of the process which wrote: another process in the same place has another one.
+fn is_of(holder: &str, actor: &str) -> bool {
+    holder.strip_prefix(actor).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// No change of a job by a process that does not hold it, but for what is taken back from a silent one in the open and when its lease has
+/// run out; and no answer in its journal, nor one under another token than that of the claim.
 pub fn no_stale_write(evidence: &Evidence) -> Verdict {
     let lost: BTreeSet<_> = evidence
         .attempts
@@ -21,36 +30,45 @@ pub fn no_stale_write(evidence: &Evidence) -> Verdict {
         .filter(|attempt| attempt.outcome == "lost")
         .map(|attempt| (attempt.job, attempt.token))
         .collect();
-    let mut broken = Vec::new();
-    for change in &evidence.changes {
-        let (Some(slot), Some(holder)) = (slot(&change.actor), &change.holder_from) else { continue };
-        if !is_of(holder, slot) && !lost.contains(&(change.job, change.token)) {
-            let (job, token) = (change.job, change.token);
-            broken
-                .push(format!("{} made job {job}, held by {holder} under {token}, {}", change.actor, change.status_to));
-        }
-    }
-    for change in &evidence.changes {
-        let (Some(slot), Some(holder)) = (slot(&change.actor), &change.holder_to) else { continue };
-        if !is_of(holder, slot) {
-            broken.push(format!("{} claimed job {} for {holder}", change.actor, change.job));
-        }
-    }
-    for change in evidence.changes.iter().filter(|change| change.actor.starts_with("old")) {
-        let Some(holder) = &change.holder_from else { continue };
-        // It takes over what does not beat, and ends what is its own.
-        let takes_over = change.status_to == "processing" && change.holder_to.as_ref() != Some(holder);
-        if !takes_over && !holder.starts_with(&format!("{}-", change.actor)) {
-            broken.push(format!("{} made job {}, held by {holder}, {}", change.actor, change.job, change.status_to));
-        }
-    }
-    for entry in &evidence.written {
-        let Some(slot) = slot(&entry.actor) else { continue };
-        if !entry.holder.as_deref().is_some_and(|holder| is_of(holder, slot)) {
-            broken.push(format!("{} journaled for job {}, held by {:?}", entry.actor, entry.job, entry.holder));
+    let changes = evidence.changes.iter().filter(|change| is_worker(&change.actor));
+    let mut broken: Vec<_> = changes
+        .filter_map(|change| {
+            let fault = fault(change, lost.contains(&(change.job, change.token)))?;
+            let Change { actor, job, token, status_from, status_to, holder_from, holder_to, .. } = change;
+            Some(format!(
+                "{actor} {fault}: job {job}, {status_from} by {holder_from:?}, became {status_to} by {holder_to:?} under {token}"
+            ))
+        })
+        .collect();
+    for entry in evidence.written.iter().filter(|entry| is_worker(&entry.actor)) {
+        let holds = entry.holder.as_deref().is_some_and(|holder| is_of(holder, &entry.actor));
+        if !holds || entry.held != Some(entry.token) {
+            let (actor, job) = (&entry.actor, entry.job);
+            let (token, holder, held) = (entry.token, &entry.holder, entry.held);
+            broken.push(format!("{actor} journaled for job {job} under {token}, held by {holder:?} under {held:?}"));
         }
     }
     Verdict::new("no stale write", evidence.changes.len() + evidence.written.len(), broken)
+}
+
+/// What is wrong with a worker's change of a job; `lost` is one of a claim that was taken back in the open.
+fn fault(change: &Change, lost: bool) -> Option<&'static str> {
+    let holds = |holder: &String| is_of(holder, &change.actor);
+    if change.holder_to.as_ref().is_some_and(|holder| !holds(holder)) {
+        return Some("claimed for another one");
+    }
+    let Some(holder) = &change.holder_from else {
+        let claims = change.status_from == "queued" && change.status_to == "processing";
+        let ends =
+            change.status_from == "queued" && change.code.as_deref().is_some_and(|code| BY_REAPER.contains(&code));
+        return (!claims && !ends).then_some("wrote under no claim");
+    };
+    // The other program takes over what does not beat, without a word.
+    let taken_over = change.status_to == "processing" && change.holder_to.as_ref() != Some(holder);
+    if !lost && !taken_over {
+        return (!holds(holder)).then_some("wrote under another's claim");
+    }
+    change.lease_until.is_none_or(|until| change.at < until).then_some("took back what was still leased")
 }
 
 /// `storage_key_report` names the folder of the token that succeeded.
@@ -76,9 +94,8 @@ pub fn every_report_is_the_winners(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{attempt, claim, end, failed, succeeded, written};
+    use super::super::rows::{at, attempt, change, claim, end, failed, succeeded, written};
     use super::*;
-    use crate::evidence::Change;
 
     #[test]
     fn a_reaper_that_says_so_may_write_under_anothers_claim() {
@@ -86,6 +103,37 @@ mod tests {
         evidence.changes = vec![claim(1, "w1-a", 1), end(5, "w2", "w1-a", 1, "queued")];
         assert_eq!(no_stale_write(&evidence).broken.len(), 1);
         evidence.attempts = vec![attempt(1, "lost")];
+        assert!(no_stale_write(&evidence).broken.is_empty());
+    }
+
+    #[test]
+    fn a_claim_that_is_taken_back_before_its_lease_has_run_out_is_told() {
+        let mut evidence = succeeded();
+        evidence.changes = vec![claim(1, "w1-a", 1), end(5, "w2", "w1-a", 1, "queued")];
+        evidence.attempts = vec![attempt(1, "lost")];
+        evidence.changes[1].lease_until = Some(at(6));
+        assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+        evidence.changes[1].lease_until = None;
+        assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_process_writes_under_its_own_claims_and_not_under_those_of_the_next_one_in_its_place() {
+        let mut evidence = succeeded();
+        evidence.changes = vec![claim(1, "w1-2-a", 1), end(4, "w1-2", "w1-2-a", 1, "succeeded")];
+        evidence.changes[0].actor = "w1-2".to_owned();
+        assert!(no_stale_write(&evidence).broken.is_empty());
+        evidence.changes[1].actor = "w1-1".to_owned();
+        assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn an_end_under_no_claim_is_told_unless_it_is_the_reapers() {
+        let mut evidence = succeeded();
+        evidence.changes = vec![change(5, "w2", 1, ("queued", None), ("failed", None))];
+        evidence.changes[0].code = Some("llm_refused".to_owned());
+        assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+        evidence.changes[0].code = Some("cancelled".to_owned());
         assert!(no_stale_write(&evidence).broken.is_empty());
     }
 
@@ -103,12 +151,16 @@ mod tests {
         let taken = Change {
             holder_from: Some("w1-a".to_owned()),
             status_from: "processing".to_owned(),
+            lease_until: Some(at(5)),
             ..claim(5, "old1-b", 2)
         };
         evidence.changes = vec![claim(1, "w1-a", 1), by_old(taken), by_old(end(9, "old1", "old1-b", 2, "succeeded"))];
         assert!(no_stale_write(&evidence).broken.is_empty());
         evidence.changes[2].holder_from = Some("w1-a".to_owned());
         assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+        evidence.changes.pop();
+        evidence.changes[1].lease_until = Some(at(6));
+        assert_eq!(no_stale_write(&evidence).broken.len(), 1, "it was still leased");
     }
 
     #[test]
@@ -117,6 +169,13 @@ mod tests {
         evidence.written.push(written(3, "w1-a"));
         assert!(no_stale_write(&evidence).broken.is_empty());
         evidence.written[0].actor = "w2".to_owned();
+        assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn an_answer_under_an_earlier_token_of_the_same_process_is_told() {
+        let mut evidence = succeeded();
+        evidence.written[0].token = 0;
         assert_eq!(no_stale_write(&evidence).broken.len(), 1);
     }
 

@@ -1,9 +1,11 @@
 //! What must hold when it is quiet again, whatever was broken. Each is a pure function on the evidence that tells what breaks it.
 
+mod claims;
 mod documents;
 mod ends;
 mod explained;
 mod fence;
+mod met;
 mod owners;
 mod purchases;
 mod rescue;
@@ -16,8 +18,9 @@ use serde::Serialize;
 use crate::evidence::Evidence;
 
 pub use ends::everything_handed_in_is_there;
+pub use met::every_fault_was_met;
 pub use purchases::without_claim;
-pub use rescue::slowest;
+pub use rescue::{held_by_the_dead, slowest};
 pub use silence::{Found, search};
 
 /// What became of an invariant.

@@ -14,9 +14,9 @@ pub fn every_object_has_an_owner(evidence: &Evidence) -> Verdict {
     let folders: BTreeSet<_> = made(evidence).filter_map(folder).collect();
     let owned = |key: &str| named.contains(key) || folder(key).is_some_and(|folder| folders.contains(folder));
     // What the other program has left behind is not Assay's to sweep.
-    let ours = evidence.keys.iter().filter(|key| !key.starts_with(old::REPORTS));
-    let broken = ours.filter(|key| !owned(key)).cloned();
-    Verdict::new("no object without an owner after a sweep", evidence.keys.len(), broken)
+    let ours: Vec<_> = evidence.keys.iter().filter(|key| !key.starts_with(old::REPORTS)).collect();
+    let broken = ours.iter().filter(|key| !owned(key)).map(|key| (*key).clone());
+    Verdict::new("no object without an owner after a sweep", ours.len(), broken)
 }
 
 /// What a row points at exists: neither a sweep nor a worker that undid what it had written has taken it away.

@@ -1,19 +1,16 @@
 //! No received answer is bought twice: what the stand-in was asked, against the journal.
 //!
-//! A worker that was stalled past its lease may send one more call before it notices: nobody can see that from outside, and no answer
-//! of it is ever journaled. Such calls are counted and shown, and are not what this invariant is about.
+//! A worker that was stalled past its lease may ask once more, for each question, before it notices: nobody can see that from outside, and
+//! no answer of it is ever journaled. Such calls are counted and shown, and are not what this invariant is about.
 
-use std::collections::BTreeMap;
-
-use time::OffsetDateTime;
-use uuid::Uuid;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Verdict;
-use crate::evidence::{Change, Evidence};
-use crate::ledger::Asked;
-use crate::plan::Slot;
+use super::claims::Claims;
+use crate::evidence::Evidence;
 
-/// No call asks what the journal of its job's life has answered already when it arrives.
+/// No call asks what the journal of its job's life has answered already when it arrives. That this can be seen is looked at, too: every
+/// answer of the journal has a call before it that asks its question.
 pub fn no_received_answer_was_bought_again(evidence: &Evidence) -> Verdict {
     let mut known = BTreeMap::new();
     for entry in &evidence.written {
@@ -22,15 +19,30 @@ pub fn no_received_answer_was_bought_again(evidence: &Evidence) -> Verdict {
     }
     let claims = Claims::of(evidence);
     let mut broken = Vec::new();
+    let (mut asked, mut late) = (BTreeMap::new(), BTreeSet::new());
     for call in &evidence.calls {
-        let Some(job) = claims.jobs.get(&call.file) else { continue };
+        let Some(job) = claims.jobs.get(&call.file) else {
+            broken.push(format!("w{} asked about file {}, which has no job", call.slot, call.file));
+            continue;
+        };
+        // In whatever life: an answer is carried over into the next one.
+        asked.entry((*job, call.question.as_slice())).or_insert(call.at);
         let life = claims.life(*job, call.at);
         let received = known.get(&(*job, life, call.question.as_slice())).is_some_and(|at| *at < call.at);
-        if received && !claims.woke(evidence, *job, call) {
+        let woke = claims.woke(evidence, *job, call);
+        // Each stall explains one call for each question.
+        let excused = woke.is_some_and(|stall| late.insert((stall, *job, call.question.as_slice())));
+        if received && !excused {
             broken.push(format!("w{} asked for job {job}, life {life}, at {}", call.slot, call.at));
         }
     }
-    Verdict::new("no received answer was bought twice", evidence.calls.len(), broken)
+    for ((job, life, question), at) in &known {
+        if asked.get(&(*job, *question)).is_none_or(|asked| asked > at) {
+            broken.push(format!("job {job}, life {life}, has an answer of {at} that nobody was seen to ask for"));
+        }
+    }
+    broken.extend((evidence.unread > 0).then(|| format!("{} calls of workers could not be read", evidence.unread)));
+    Verdict::new("no received answer was bought twice", evidence.calls.len() + known.len(), broken)
 }
 
 /// Calls of workers that did not hold the job when they arrived: by those that had been stalled, and by others.
@@ -39,59 +51,14 @@ pub fn without_claim(evidence: &Evidence) -> (usize, usize) {
     let (mut stalled, mut others) = (0, 0);
     for call in &evidence.calls {
         let Some(job) = claims.jobs.get(&call.file) else { continue };
-        if claims.holds(*job, call.slot, call.at) {
-        } else if claims.woke(evidence, *job, call) {
+        if claims.token(*job, call.slot, call.at).is_some() {
+        } else if claims.woke(evidence, *job, call).is_some() {
             stalled += 1;
         } else {
             others += 1;
         }
     }
     (stalled, others)
-}
-
-struct Claims<'a> {
-    jobs: BTreeMap<Uuid, Uuid>,
-    changes: BTreeMap<Uuid, Vec<&'a Change>>,
-}
-
-impl<'a> Claims<'a> {
-    fn of(evidence: &'a Evidence) -> Self {
-        Self { jobs: evidence.job_of(), changes: evidence.changes_of() }
-    }
-
-    fn before(&self, job: Uuid, at: OffsetDateTime) -> Option<&'a Change> {
-        self.changes.get(&job)?.iter().rev().find(|change| change.at <= at).copied()
-    }
-
-    /// The life that a job was in.
-    fn life(&self, job: Uuid, at: OffsetDateTime) -> i32 {
-        self.before(job, at).map_or(1, |change| change.life)
-    }
-
-    /// Whether a worker held a job.
-    fn holds(&self, job: Uuid, slot: Slot, at: OffsetDateTime) -> bool {
-        self.before(job, at).and_then(|change| change.holder_to.as_deref()).is_some_and(|holder| is_of(holder, slot))
-    }
-
-    /// Whether the claim behind a call was lost while its worker was stalled.
-    fn woke(&self, evidence: &Evidence, job: Uuid, call: &Asked) -> bool {
-        let lost = |from, to| {
-            let changes = self.changes.get(&job).into_iter().flatten();
-            changes
-                .filter(|change| change.holder_from.as_deref().is_some_and(|holder| is_of(holder, call.slot)))
-                .any(|change| change.status_from == "processing" && (from..=to).contains(&change.at))
-        };
-        !self.holds(job, call.slot, call.at)
-            && evidence
-                .stalls
-                .iter()
-                .any(|stall| stall.slot == call.slot && stall.to <= call.at && lost(stall.from, stall.to))
-    }
-}
-
-/// Whether the worker of this name is in that place.
-pub(super) fn is_of(holder: &str, slot: Slot) -> bool {
-    holder.strip_prefix('w').and_then(|rest| rest.split_once('-')).is_some_and(|(number, _)| number == slot.to_string())
 }
 
 #[cfg(test)]
@@ -143,13 +110,26 @@ mod tests {
         evidence.calls.push(asked(10, 1));
         assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
         assert_eq!(without_claim(&evidence), (0, 1));
-        evidence.stalls.push(Stall { slot: 1, from: at(3), to: at(10) });
+        evidence.stalls.push(Stall { slot: 1, from: at(3), to: at(10), claims: 1 });
         assert!(no_received_answer_was_bought_again(&evidence).broken.is_empty());
         assert_eq!(without_claim(&evidence), (1, 0));
+        evidence.calls.push(asked(11, 1));
+        assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1, "it has noticed by then");
     }
 
     #[test]
-    fn w1_is_not_w12() {
-        assert!(is_of("w1-7-a", 1) && !is_of("w12-7-a", 1) && !is_of("host-7-a", 1));
+    fn an_answer_that_nobody_was_seen_to_ask_for_is_told() {
+        let mut evidence = rescued();
+        evidence.calls.retain(|call| call.at > at(8));
+        assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
+        let mut evidence = rescued();
+        evidence.calls.iter_mut().for_each(|call| call.question = vec![2]);
+        assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_read_is_told() {
+        let evidence = Evidence { unread: 1, ..rescued() };
+        assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
     }
 }

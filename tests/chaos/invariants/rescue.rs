@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Verdict;
-use super::purchases::is_of;
+use super::claims::is_of;
 use crate::evidence::{Change, Evidence};
 use crate::fleet::Death;
 
@@ -14,7 +14,8 @@ struct Rescue<'a> {
     after: Option<Duration>,
 }
 
-/// Every job that a dead worker held is claimed again, within the lease and 10 s where times are a verdict, or has ended by then.
+/// Every job that a dead worker held is claimed again, within the lease and two rounds of the reaper where times are a verdict, or has
+/// ended by then.
 pub fn a_dead_workers_job_runs_again_in_time(evidence: &Evidence) -> Verdict {
     let rescues = rescues(evidence);
     let bound = evidence.rescue_bound.unwrap_or(Duration::MAX);
@@ -24,6 +25,11 @@ pub fn a_dead_workers_job_runs_again_in_time(evidence: &Evidence) -> Verdict {
         format!("job {job} of w{slot}, dead at {at}: {:?}", rescue.after)
     });
     Verdict::new("a dead worker's job runs again in time", rescues.len(), broken)
+}
+
+/// How many jobs dead workers held.
+pub fn held_by_the_dead(evidence: &Evidence) -> usize {
+    rescues(evidence).len()
 }
 
 /// The longest that a dead worker's job has waited.
@@ -59,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_that_waits_for_longer_than_lease_and_ten_seconds_is_told() {
+    fn a_job_that_waits_for_longer_than_it_may_is_told() {
         let rescued = |second| {
             let mut evidence = succeeded();
             evidence.rescue_bound = Some(Duration::from_secs(16));

@@ -27,6 +27,9 @@ pub fn change(seconds: i64, actor: &str, token: i64, from: (&str, Option<&str>),
         status_to: to.0.to_owned(),
         holder_from: from.1.map(str::to_owned),
         holder_to: to.1.map(str::to_owned),
+        code: None,
+        // Whoever was silent was silent for long enough.
+        lease_until: from.1.map(|_| at(seconds)),
     }
 }
 
@@ -51,8 +54,11 @@ pub fn written(seconds: i64, worker: &str) -> Written {
         at: at(seconds),
         actor: slot(worker).to_owned(),
         holder: Some(worker.to_owned()),
+        held: Some(1),
+        token: 1,
         job: JOB,
         life: 1,
+        ordinal: 0,
         prompt_sha256: vec![1],
     }
 }

@@ -26,3 +26,22 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
     }
     steps
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::super::tests::RUNS;
+    use super::*;
+
+    #[test]
+    fn every_run_meets_every_kind_of_end() {
+        for (duration, times) in RUNS {
+            let steps = steps(&mut StdRng::seed_from_u64(3), duration, &times);
+            for drain in [Drain::Whole, Drain::GiveBack, Drain::Cut] {
+                let is_it = |step: &Step| matches!(step.action, Action::Restart(_, wanted) if wanted == drain);
+                assert!(steps.iter().any(is_it), "{drain:?} in {duration:?}");
+            }
+        }
+    }
+}

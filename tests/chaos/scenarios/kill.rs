@@ -19,3 +19,19 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
     };
     (1..=blows).map(step).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::super::tests::RUNS;
+    use super::*;
+
+    #[test]
+    fn every_run_kills_more_than_one_worker() {
+        for (duration, times) in RUNS {
+            let steps = steps(&mut StdRng::seed_from_u64(3), duration, &times);
+            assert!(steps.iter().any(|step| step.action != steps[0].action));
+        }
+    }
+}

@@ -16,6 +16,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use rand::rngs::StdRng;
 
+use crate::evidence::{Change, Evidence};
+use crate::invariants::held_by_the_dead;
 use crate::plan::Step;
 use crate::times::Times;
 
@@ -99,6 +101,32 @@ impl Scenario {
             Self::Old => old::steps(dice, duration, times),
             Self::Swarm => swarm::steps(dice, duration, times),
         }
+    }
+}
+
+/// What a scenario is about beside the faults that are counted where they strike: how often it came about.
+pub fn effects(scenario: Scenario, evidence: &Evidence) -> Vec<(&'static str, usize)> {
+    let deaths = ("a death with a job in hand", held_by_the_dead(evidence));
+    let ended = |outcome| evidence.attempts.iter().filter(|attempt| attempt.outcome == outcome).count();
+    match scenario {
+        Scenario::Kill => vec![deaths],
+        Scenario::Zombie => {
+            let stalls = evidence.stalls.iter().filter(|stall| stall.claims > 0).count();
+            vec![("a stop with a job in hand", stalls), ("a claim that is taken back", ended("lost"))]
+        }
+        Scenario::Deploy => vec![deaths, ("a job that is given back", ended("released"))],
+        Scenario::Old => {
+            let claims = evidence.changes.iter().filter(|change| change.status_to == "processing");
+            let (old, own): (Vec<_>, Vec<_>) = claims.partition(|change| change.actor.starts_with("old"));
+            let taken_over = |claims: &[&Change]| claims.iter().filter(|claim| claim.holder_from.is_some()).count();
+            vec![
+                deaths,
+                ("a claim of Assay's", own.len()),
+                ("a claim of the other program's", old.len()),
+                ("a claim that the other program takes over", taken_over(&old)),
+            ]
+        }
+        Scenario::Postgres | Scenario::S3 | Scenario::Llm | Scenario::Swarm => Vec::new(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `postgres`: the server restarts and ends sessions, connections are refused or fall silent, and commits come late or unheard.
+//! `postgres`: the server restarts and ends backends, connections are refused or fall silent, and commits come late or unheard.
 
 use std::time::Duration;
 

@@ -111,6 +111,20 @@ async fn enqueue_future(stage: &Stage, count: i64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What waits for the far future waits still, and nobody has touched it.
+///
+/// # Errors
+/// The database's.
+pub async fn future_waits(stage: &Stage, crowd: Crowd) -> anyhow::Result<Verdict> {
+    let sql = "select count(*) from processing_jobs j join files f on f.id = j.file_id
+                where f.storage_key_original like 'users/future/%' and f.status = 'queued' and j.status = 'queued'
+                  and j.attempts = 0 and j.lease_token = 0 and j.next_run_at > now() + interval '29 days'";
+    let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&stage.pool).await.context("jobs of the future")?;
+    let broken = (waiting != crowd.future).then(|| format!("{waiting} of {} wait untouched", crowd.future));
+    let checked = usize::try_from(crowd.future)?;
+    Ok(Verdict { name: "what waits for the future waits untouched", checked, broken: broken.into_iter().collect() })
+}
+
 async fn live(stage: &Stage) -> sqlx::Result<i64> {
     let sql = "select count(*) from processing_jobs
                 where status = 'processing' or (status = 'queued' and next_run_at < now() + interval '1 day')";

@@ -21,3 +21,19 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
     }
     steps
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::super::tests::RUNS;
+    use super::*;
+
+    #[test]
+    fn every_run_stops_a_worker_for_longer_than_its_lease() {
+        for (duration, times) in RUNS {
+            let steps = steps(&mut StdRng::seed_from_u64(3), duration, &times);
+            assert!(!steps.is_empty() && steps.iter().all(|step| step.lasts >= times.lease + times.reap));
+        }
+    }
+}
