@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use assay_tests::{Delay, Fate, Proxy};
+use assay_tests::{DEADLINE, Delay, Fate, Proxy};
 use parking_lot::Mutex;
 use rand::Rng;
 use tokio::time::Instant;
@@ -21,6 +21,8 @@ const CLAIM: &str = "set status = 'processing', attempts = greatest";
 
 /// Between two rounds of terminated backends.
 const TERMINATE_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at whether half-open sockets were noticed.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A fault of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,11 @@ impl DatabaseFault {
                 let before = accepted(proxies);
                 proxies.iter().for_each(Proxy::half_open);
                 over.await;
+                // Whoever has sent something notices when its patience is over, and connects anew.
+                let deadline = Instant::now() + DEADLINE;
+                while accepted(proxies) == before && Instant::now() < deadline {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
                 proxies.iter().for_each(Proxy::forward);
                 stage.met.count(&self, accepted(proxies) - before);
             }
