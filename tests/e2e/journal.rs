@@ -2,6 +2,7 @@
 
 use assay_runtime::testing::hostile;
 use assay_tests::{Fault, Gate, Operation, Reply, World};
+use uuid::Uuid;
 
 use crate::fixtures::{Env, TRANSCRIPT, answer, die, env, env_with_guests, short_leases, with, worker};
 
@@ -69,8 +70,8 @@ async fn a_guest_that_asks_something_else_than_before_is_nondeterministic() {
     assert_eq!(world.model.calls(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_whose_bytes_changed_in_the_bucket_is_not_used() {
+/// A job whose worker died after its answer was journaled, and whose answer is another one in the bucket now.
+async fn with_a_changed_answer() -> (World, Env, Uuid) {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let env: Env = short_leases(env(&world));
@@ -84,7 +85,23 @@ async fn an_answer_whose_bytes_changed_in_the_bucket_is_not_used() {
     gate.release();
     let key = world.objects.list("").into_iter().find(|key| key.contains("/answers/")).expect("a journaled answer");
     world.objects.put(&key, r#"{"text":"{}","model":"m","finish_reason":"stop"}"#).await;
+    (world, env, id)
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ends_because_no_answer_of_its_can_be_read_says_that_it_kept_none() {
+    let (world, env, id) = with_a_changed_answer().await;
+    let second = worker(&with(env, &[("JOB_BACKOFF_MS", "1,1,1")])).await;
+    let file = world.wait_for_status(id, "failed").await;
+    assert_eq!(file.error_code.as_deref(), Some("journal_unreadable"));
+    assert_eq!(file.storage_key_raw_llm_output, None);
+    second.wait_for_line("raw_output_write_failed").await;
+    assert_eq!(world.model.calls(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_bytes_changed_in_the_bucket_is_not_used() {
+    let (world, env, id) = with_a_changed_answer().await;
     let _second = worker(&env).await;
     let job = world.wait_for_job(id, |job| job.last_error_code.as_deref() == Some("journal_unreadable")).await;
     assert_eq!(job.status, "queued");
@@ -111,7 +128,7 @@ async fn no_question_is_asked_before_the_answers_under_it_are_in_the_journal() {
 }
 
 /// Waits until the journal has `count` answers for the file's job.
-async fn journaled(world: &World, file: uuid::Uuid, count: i64) {
+async fn journaled(world: &World, file: Uuid, count: i64) {
     let sql = "SELECT count(*) FROM job_answers a JOIN processing_jobs j ON j.id = a.job_id WHERE j.file_id = $1";
     world
         .wait_until("the journal's row", async || {

@@ -1,13 +1,15 @@
 //! What stays of a job that ends without a report: its answers, and the guest's words about them. Content; the bucket
 //! is the only place it goes to.
 
+use std::fmt::Display;
+
 use assay_runtime::{Finding, LogLine};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    error::Code,
+    error::{Code, JobError},
     pipeline::{
         Pipeline,
         journal::read_answer,
@@ -55,8 +57,13 @@ impl Pipeline {
     /// Writes `raw_llm_output.json` for a job that ends after a received answer, and tells its key. If that fails the
     /// job still ends with its code, and the journal keeps the answers.
     pub(super) async fn keep_raw_output(&self, run: &mut Run<'_>, code: Code) -> Option<String> {
-        self.collect_journal(run).await;
+        let unread = self.collect_journal(run).await;
+        let file = run.claim.file.clone();
+        let key = file.run_key(run.claim.lease, "raw_llm_output.json");
         if run.stored.is_empty() {
+            if let Some(error) = unread {
+                not_kept(&error, &key);
+            }
             return None;
         }
         let versions = run.versions();
@@ -75,19 +82,18 @@ impl Pipeline {
             log: &run.log,
         };
         let bytes = Bytes::from(serde_json::to_vec(&raw).expect("strings, numbers and JSON are always JSON"));
-        let file = &run.claim.file;
-        let key = file.run_key(run.claim.lease, "raw_llm_output.json");
         match self.objects.write_json(&file.bucket, &key, bytes).await {
             Ok(()) => Some(key),
             Err(error) => {
-                tracing::error!(event = "raw_output_write_failed", %error, object.key = key, "keep the raw output");
+                not_kept(&error, &key);
                 None
             }
         }
     }
 
-    /// Answers of earlier attempts that this run has not come to.
-    async fn collect_journal(&self, run: &mut Run<'_>) {
+    /// Answers of earlier attempts that this run has not come to. Tells why the last one that cannot be read cannot be.
+    async fn collect_journal(&self, run: &mut Run<'_>) -> Option<JobError> {
+        let mut unread = None;
         for entry in &run.claim.journal {
             let in_hand = |stored: &Stored| i32::try_from(stored.ordinal) == Ok(entry.ordinal);
             if run.stored.iter().any(in_hand) {
@@ -96,11 +102,13 @@ impl Pipeline {
             match read_answer(&self.objects, &run.claim.file, entry).await {
                 Ok((_, stored)) => run.stored.push(stored),
                 Err(error) => {
-                    tracing::warn!(%error, ordinal = entry.ordinal, "collect an answer for the raw output")
+                    tracing::warn!(%error, ordinal = entry.ordinal, "collect an answer for the raw output");
+                    unread = Some(error);
                 }
             }
         }
         run.stored.sort_by_key(|stored| stored.ordinal);
+        unread
     }
 
     /// Writes the guest's words about an accepted report, where there are any. Best effort: the report does not hang on
@@ -117,4 +125,8 @@ impl Pipeline {
             tracing::warn!(%error, object.key = key, "keep the guest's notes");
         }
     }
+}
+
+fn not_kept(error: &dyn Display, key: &str) {
+    tracing::error!(event = "raw_output_write_failed", %error, object.key = key, "keep the raw output");
 }
