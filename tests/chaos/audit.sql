@@ -10,6 +10,7 @@ $$;
 
 create table chaos.jobs (
     id          bigint generated always as identity primary key,
+    transaction xid8 not null default pg_current_xact_id(),
     at          timestamptz not null default clock_timestamp(),
     actor       text not null default chaos.actor(),
     job         uuid not null,
@@ -25,6 +26,8 @@ create table chaos.jobs (
     lease_until timestamptz
 );
 
+create index on chaos.jobs (file);
+
 create function chaos.job_changed() returns trigger language plpgsql as $$
 begin
     insert into chaos.jobs (job, file, life, token, status_from, status_to, holder_from, holder_to, code, lease_until)
@@ -39,8 +42,30 @@ create trigger chaos_job_changed after update on processing_jobs for each row
     when (old.status is distinct from new.status or old.life <> new.life or old.lease_token <> new.lease_token)
     execute function chaos.job_changed();
 
+-- A beat by a process for a claim that is another one's.
+create table chaos.beats (
+    actor  text not null default chaos.actor(),
+    job    uuid not null,
+    holder text
+);
+
+create function chaos.job_beaten() returns trigger language plpgsql as $$
+begin
+    if chaos.actor() ~ '^(w|old)[0-9]' and new.locked_by <> chaos.actor()
+       and not starts_with(new.locked_by, chaos.actor() || '-') then
+        insert into chaos.beats (job, holder) values (new.id, new.locked_by);
+    end if;
+    return null;
+end
+$$;
+
+create trigger chaos_job_beaten after update on processing_jobs for each row
+    when (old.heartbeat_at is distinct from new.heartbeat_at and new.status = 'processing')
+    execute function chaos.job_beaten();
+
 create table chaos.files (
     id          bigint generated always as identity primary key,
+    transaction xid8 not null default pg_current_xact_id(),
     at          timestamptz not null default clock_timestamp(),
     actor       text not null default chaos.actor(),
     file        uuid not null,
@@ -59,7 +84,7 @@ end
 $$;
 
 create trigger chaos_file_changed after update on files for each row
-    when (old.status is distinct from new.status or old.storage_key_report is distinct from new.storage_key_report)
+    when (old.* is distinct from new.*)
     execute function chaos.file_changed();
 
 create table chaos.answers (

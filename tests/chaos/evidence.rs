@@ -15,6 +15,13 @@ use crate::ledger::Asked;
 use crate::old;
 use crate::stage::Stage;
 
+const FILE_CHANGES: &str = "
+    select f.actor, f.file, f.report_from, f.report_to,
+           exists (select from chaos.jobs j
+                    where j.file = f.file and j.transaction = f.transaction and j.actor = f.actor) as with_job
+      from chaos.files f
+     order by f.id";
+
 /// A row of `files`.
 #[derive(Debug, Clone, FromRow)]
 pub struct File {
@@ -36,6 +43,8 @@ pub struct Job {
     pub status: String,
     pub life: i32,
     pub error_code: Option<String>,
+    /// Whether it has used all its attempts.
+    pub spent: bool,
 }
 
 /// A row of `job_attempts`.
@@ -77,8 +86,20 @@ pub struct Change {
 /// A change of a file, as the audit wrote it down.
 #[derive(Debug, Clone, FromRow)]
 pub struct FileChange {
+    pub actor: String,
+    pub file: Uuid,
+    /// Whether the same process changed its job in the same transaction.
+    pub with_job: bool,
     pub report_from: Option<String>,
     pub report_to: Option<String>,
+}
+
+/// A beat that is not the holder's, as the audit wrote it down.
+#[derive(Debug, Clone, FromRow)]
+pub struct Beat {
+    pub actor: String,
+    pub job: Uuid,
+    pub holder: Option<String>,
 }
 
 /// A write of the journal, as the audit wrote it down.
@@ -96,7 +117,7 @@ pub struct Written {
 }
 
 /// All of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Evidence {
     /// Files.
     pub files: Vec<File>,
@@ -110,6 +131,8 @@ pub struct Evidence {
     pub changes: Vec<Change>,
     /// Changes of files, the first one first.
     pub file_changes: Vec<FileChange>,
+    /// Beats for claims of others.
+    pub strange_beats: Vec<Beat>,
     /// Writes of the journal, the first one first.
     pub written: Vec<Written>,
     /// Calls of the model, in the order of arrival.
@@ -150,7 +173,8 @@ impl Evidence {
         .await?;
         let jobs = all(
             pool,
-            "select j.id, j.file_id as file, j.status, j.life, j.last_error_code as error_code
+            "select j.id, j.file_id as file, j.status, j.life, j.last_error_code as error_code,
+                    j.attempts >= j.max_attempts as spent
                from processing_jobs j
                join files f on f.id = j.file_id
               where f.storage_key_original not like 'users/future/%'",
@@ -171,7 +195,8 @@ impl Evidence {
             attempts: all(pool, attempts).await?,
             answers: all(pool, answers).await?,
             changes: all(pool, "select * from chaos.jobs order by id").await?,
-            file_changes: all(pool, "select * from chaos.files order by id").await?,
+            file_changes: all(pool, FILE_CHANGES).await?,
+            strange_beats: all(pool, "select actor, job, holder from chaos.beats").await?,
             written: all(pool, "select * from chaos.answers order by id").await?,
             calls: stage.ledger.calls(),
             unread: stage.ledger.unread(),
@@ -181,13 +206,18 @@ impl Evidence {
             keys: ["users/", old::REPORTS].into_iter().flat_map(|prefix| stage.objects.list(prefix)).collect(),
             documents,
             logs: search(stage.fleet.logs())?,
-            rescue_bound: stage.times.rescue_bound(),
+            rescue_bound: stage.times.rescue,
         })
     }
 
     /// The job of a file.
     pub fn job_of(&self) -> BTreeMap<Uuid, Uuid> {
         self.jobs.iter().map(|job| (job.file, job.id)).collect()
+    }
+
+    /// The job of each file, whole.
+    pub fn job_rows(&self) -> BTreeMap<Uuid, &Job> {
+        self.jobs.iter().map(|job| (job.file, job)).collect()
     }
 
     /// The changes of each job, the first one first.

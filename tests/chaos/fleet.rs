@@ -52,6 +52,16 @@ pub struct Stall {
     pub claims: usize,
 }
 
+impl Place {
+    /// Starts a worker where none is.
+    fn start(&mut self, stage: &Stage) {
+        if self.process.is_none() {
+            self.started += 1;
+            self.process = Some(AssayProcess::spawn(&["worker"], &stage.worker(self.slot, self.started)));
+        }
+    }
+}
+
 impl Fleet {
     /// Empty places for workers whose logs are kept in a folder.
     ///
@@ -91,11 +101,7 @@ impl Fleet {
 
     /// Starts a worker where none is.
     pub async fn start(&self, slot: Slot, stage: &Stage) {
-        let mut place = self.place(slot).lock().await;
-        if place.process.is_none() {
-            place.started += 1;
-            place.process = Some(AssayProcess::spawn(&["worker"], &stage.worker(slot, place.started)));
-        }
+        self.place(slot).lock().await.start(stage);
     }
 
     /// Waits until every worker claims.
@@ -145,8 +151,9 @@ impl Fleet {
     /// # Errors
     /// Where its log cannot be kept.
     pub async fn restart(&self, slot: Slot, drain: Drain, stage: &Stage) -> anyhow::Result<()> {
-        self.end(slot, drain, stage).await?;
-        self.start(slot, stage).await;
+        let mut place = self.place(slot).lock().await;
+        self.end_in(&mut place, drain, stage).await?;
+        place.start(stage);
         Ok(())
     }
 
@@ -160,9 +167,17 @@ impl Fleet {
     }
 
     async fn end(&self, slot: Slot, drain: Drain, stage: &Stage) -> anyhow::Result<()> {
-        let mut place = self.place(slot).lock().await;
+        self.end_in(&mut *self.place(slot).lock().await, drain, stage).await
+    }
+
+    async fn end_in(&self, place: &mut Place, drain: Drain, stage: &Stage) -> anyhow::Result<()> {
         let Some(mut process) = place.process.take() else { return Ok(()) };
+        let slot = place.slot;
         self.alive(slot, &mut process)?;
+        if drain != Drain::Cut {
+            // A process that does not listen to signals yet just dies of one.
+            process.wait_for_line_or_end("worker started").await;
+        }
         process.signal(Signal::TERM);
         // A worker that has hardly begun may end at once.
         if drain == Drain::GiveBack && process.wait_for_line_or_end("draining").await {
@@ -175,8 +190,7 @@ impl Fleet {
             process.signal(Signal::KILL);
             self.deaths.lock().push(Death { slot, at });
         }
-        let slot = place.slot;
-        let status = self.bury(&place, process).await?;
+        let status = self.bury(place, process).await?;
         // Whoever had the time to end has ended well, with or without jobs in hand.
         ensure!(drain == Drain::Cut || status.success(), "w{slot} ended with {status} when it was asked to");
         Ok(())

@@ -28,6 +28,14 @@ pub struct Asked {
     pub question: Vec<u8>,
 }
 
+impl Asked {
+    /// Reads a call of a worker about a transcript, which has arrived now.
+    pub fn read(call: &Call) -> Option<Self> {
+        let (slot, marker) = (slot(call)?, Marker::find(&call.text())?);
+        Some(Self { at: OffsetDateTime::now_utc(), slot, file: marker.file, question: question(&call.bytes)? })
+    }
+}
+
 /// Every call. Clones are the same ledger.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
@@ -63,12 +71,15 @@ struct Named<'a> {
 impl Ledger {
     /// Writes a call down. One that comes by no worker's way is none of a job; one that does and cannot be read is counted.
     pub fn write(&self, call: &Call) {
-        let Some(slot) = slot(call) else { return };
-        let (Some(marker), Some(question)) = (Marker::find(&call.text()), question(&call.bytes)) else {
-            self.unread.fetch_add(1, Ordering::Relaxed);
+        if slot(call).is_none() {
             return;
-        };
-        self.calls.lock().push(Asked { at: OffsetDateTime::now_utc(), slot, file: marker.file, question });
+        }
+        match Asked::read(call) {
+            Some(asked) => self.calls.lock().push(asked),
+            None => {
+                self.unread.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Calls of workers that could not be read.
@@ -83,7 +94,7 @@ impl Ledger {
 }
 
 /// The worker that a call comes from, by its way.
-pub fn slot(call: &Call) -> Option<Slot> {
+fn slot(call: &Call) -> Option<Slot> {
     call.prefix.strip_prefix("/w")?.parse().ok()
 }
 

@@ -28,6 +28,9 @@ pub const WORKER: &str = "old-worker";
 /// Where its reports lie. They are none of Assay's, so no sweep looks at them.
 pub const REPORTS: &str = "reports/";
 
+/// The code with which it fails what it cannot do.
+pub const FAILURE: &str = "upstream";
+
 /// How often a worker of its looks for a job.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -184,7 +187,7 @@ async fn run(
             worker.retry(job, lease.as_secs_f64() * pause).await?;
         }
         _ => {
-            worker.fail(job, "upstream").await?;
+            worker.fail(job, FAILURE).await?;
         }
     }
     Ok(())

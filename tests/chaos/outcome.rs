@@ -54,8 +54,6 @@ pub struct Figures {
     pub calls: usize,
     /// Those by workers that had been stalled and whose claim was over.
     pub calls_by_stalled: usize,
-    /// Those by other workers whose claim was over when the call arrived.
-    pub calls_without_claim: usize,
     /// Workers that were killed.
     pub deaths: usize,
     /// Workers that were stopped and went on.
@@ -80,7 +78,6 @@ impl Figures {
         for job in evidence.jobs.iter().filter(|job| job.status == "failed") {
             *failed.entry(job.error_code.clone().unwrap_or_default()).or_default() += 1;
         }
-        let (calls_by_stalled, calls_without_claim) = invariants::without_claim(evidence);
         Self {
             jobs: evidence.jobs.len(),
             succeeded: evidence.jobs.iter().filter(|job| job.status == "succeeded").count(),
@@ -90,8 +87,7 @@ impl Figures {
             other_program: others(evidence),
             commands: 0,
             calls: evidence.calls.len(),
-            calls_by_stalled,
-            calls_without_claim,
+            calls_by_stalled: invariants::by_stalled(evidence),
             deaths: evidence.deaths.len(),
             stalls: evidence.stalls.len(),
             slowest_rescue_ms: invariants::slowest(evidence).map(|time| time.as_millis()),

@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn steps_lie_within_the_time_and_in_its_order() {
         for scenario in Scenario::all() {
-            for (duration, times) in [(MINUTE, Times::LONG), (Duration::from_secs(8), Times::SHORT)] {
+            for (duration, times) in [(MINUTE, Times::LONG), (Duration::from_secs(15), Times::SHORT)] {
                 let steps = plan(3, scenario, duration, &times);
                 assert!(steps.is_sorted_by_key(|step| step.at) && steps.iter().all(|step| step.at < duration));
             }

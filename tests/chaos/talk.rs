@@ -85,6 +85,17 @@ impl Kind {
         }
     }
 
+    /// The code with which it ends when nothing is wrong with anything else; none where it succeeds.
+    pub const fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Accepted | Self::Repaired | Self::Parts => None,
+            Self::Rejected | Self::Hopeless => Some("schema_validation_failed"),
+            Self::Empty => Some("transcript_empty"),
+            Self::Garbled => Some("transcript_invalid_encoding"),
+            Self::Missing => Some("transcript_not_found"),
+        }
+    }
+
     /// The original; none where there is no object.
     pub fn transcript(self, file: Uuid) -> Option<Vec<u8>> {
         let talk = |bytes: usize| {

@@ -35,8 +35,9 @@ pub struct Times {
     pub answer: Duration,
     /// Between two blows of a scenario that strikes regularly.
     pub blow: Duration,
-    /// Whether how long something took is a verdict; among the tests it never is.
-    pub judged: bool,
+    /// The longest until a dead worker's job runs again, where another worker has a free slot. None where how long something takes is no
+    /// verdict, as among the tests.
+    pub rescue: Option<Duration>,
 }
 
 const fn ms(millis: u64) -> Duration {
@@ -61,7 +62,8 @@ impl Times {
         grace: ms(9000),
         answer: ms(1500),
         blow: ms(2000),
-        judged: true,
+        // A third of the lease, as with the product's own, and what a machine takes that plays seven scenarios.
+        rescue: Some(ms(10_000)),
     };
 
     /// A run among the tests.
@@ -81,7 +83,7 @@ impl Times {
         grace: ms(4000),
         answer: ms(600),
         blow: ms(1000),
-        judged: false,
+        rescue: None,
     };
 
     /// The product's defaults. Only the grace is shorter: it follows the patience with the model.
@@ -101,13 +103,8 @@ impl Times {
         grace: ms(30_000),
         answer: ms(8000),
         blow: ms(2000),
-        judged: true,
+        rescue: Some(ms(40_000)),
     };
-
-    /// The longest until a dead worker's job runs again, where another worker has a free slot: 40 s with the product's own times.
-    pub fn rescue_bound(&self) -> Option<Duration> {
-        self.judged.then_some(self.lease + self.reap * 2)
-    }
 
     /// The variables of a worker.
     pub fn variables(&self) -> [(&'static str, String); 14] {

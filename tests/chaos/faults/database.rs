@@ -13,7 +13,7 @@ use crate::plan::Slot;
 use crate::stage::Stage;
 
 /// Settling a claim: the statement commits by itself, so keeping it back is keeping back its COMMIT.
-pub const SETTLE: &str = "storage_key_raw_llm_output =";
+pub const SETTLE: &str = "then f.storage_key_raw_llm_output else";
 /// Writing an answer into the journal.
 pub const JOURNAL: &str = "insert into job_answers";
 /// Claiming jobs.
@@ -79,7 +79,9 @@ impl DatabaseFault {
     /// Where the server does not come back.
     pub async fn strike(self, stage: &Stage, lasts: Duration) -> anyhow::Result<()> {
         let _turn = stage.met.turn().await;
-        stage.met.count(&self, 0);
+        if !matches!(self, Self::Late(_) | Self::AnswerLost(_)) {
+            stage.met.count(&self, 0);
+        }
         let over = tokio::time::sleep(lasts);
         match self {
             Self::Restart => {
@@ -156,22 +158,25 @@ impl DatabaseFault {
         draw: impl Fn(&mut Deck<Card>) -> Delay + Copy + Send + Sync + 'static,
         over: tokio::time::Sleep,
     ) {
-        let shares = [(SETTLE, 2), (JOURNAL, 2), (CLAIM, 4)];
+        let shares = [(SETTLE, 2, "a settlement"), (JOURNAL, 2, "an answer"), (CLAIM, 4, "a claim")];
+        let name = |of: &str| format!("{self}, of {of}");
+        let faults = shares.map(|(.., of)| name(of));
         let mut seed = seed;
         for proxy in &stage.proxies {
-            for (fragment, one_of) in shares {
+            for (fragment, one_of, of) in shares {
                 let deck = Mutex::new(Deck::new((0..one_of).map(|card| card == 0).collect(), seed));
                 seed = seed.wrapping_add(1);
-                let met = stage.met.clone();
+                let (met, fault) = (stage.met.clone(), name(of));
+                met.count(&fault, 0);
                 proxy.delay_statements(fragment, move || {
                     let mut deck = deck.lock();
                     let delay = deck.deal().filter(|delayed| *delayed).map(|_| draw(&mut deck));
-                    delay.inspect(|_| met.count(&self, 1))
+                    delay.inspect(|_| met.count(&fault, 1))
                 });
             }
         }
         over.await;
-        stage.met.once(&[self]).await;
+        stage.met.once(&faults).await;
         stage.proxies.iter().for_each(Proxy::forward);
     }
 }
@@ -200,6 +205,7 @@ mod tests {
     #[test]
     fn the_statements_that_are_delayed_are_the_workers_own() {
         assert!(include_str!("../../../host/src/db/queue/settle.rs").contains(SETTLE));
+        assert!(!include_str!("../../../host/src/db/queue/reap.rs").contains(SETTLE), "the reaper is not delayed");
         assert!(include_str!("../../../host/src/db/journal.rs").contains(JOURNAL));
         assert!(include_str!("../../../host/src/db/queue/claim.rs").contains(CLAIM));
     }

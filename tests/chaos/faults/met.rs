@@ -22,7 +22,7 @@ pub struct Met {
 }
 
 /// A trouble that befell a question about a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dealt {
     /// When.
     pub at: OffsetDateTime,
@@ -30,6 +30,8 @@ pub struct Dealt {
     pub slot: Slot,
     /// The file.
     pub file: Uuid,
+    /// What the journal knows the question by.
+    pub question: Vec<u8>,
     /// The trouble.
     pub trouble: ModelTrouble,
 }

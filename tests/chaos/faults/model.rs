@@ -6,12 +6,10 @@ use std::time::Duration;
 use assay_tests::{Call, Oddity, Reply};
 use parking_lot::Mutex;
 use rand::Rng;
-use time::OffsetDateTime;
 
 use super::{Dealt, Deck};
-use crate::ledger;
+use crate::ledger::Asked;
 use crate::stage::Stage;
-use crate::talk::Marker;
 use crate::times::Times;
 
 /// A text that no reader without a bound survives.
@@ -181,7 +179,7 @@ impl fmt::Display for ModelTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RateLimited => f.write_str("429 with Retry-After"),
-            Self::RateLimitedSilently => f.write_str("429 without"),
+            Self::RateLimitedSilently => f.write_str("429 without Retry-After"),
             Self::ServerError => f.write_str("500"),
             Self::Overloaded => f.write_str("529"),
             Self::Html => f.write_str("HTML with status 200"),
@@ -233,8 +231,8 @@ impl ModelFault {
             let mut deck = deck.lock();
             let Some(trouble) = deck.deal().flatten().filter(|_| reply.is_completion()) else { return reply };
             met.count(&trouble, 1);
-            if let (Some(Marker { file, .. }), Some(slot)) = (Marker::find(&call.text()), ledger::slot(call)) {
-                met.deal(Dealt { at: OffsetDateTime::now_utc(), slot, file, trouble });
+            if let Some(Asked { at, slot, file, question }) = Asked::read(call) {
+                met.deal(Dealt { at, slot, file, question, trouble });
             }
             trouble.spoil(reply, deck.dice(), &times)
         });

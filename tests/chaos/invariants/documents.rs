@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jsonschema::Validator;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::Verdict;
 use crate::evidence::{Attempt, Evidence, File};
@@ -54,23 +55,23 @@ fn report(
 /// Every terminal failure that a worker settled after a received answer has its `raw_llm_output.json`, unless the worker said that the
 /// bucket did not take it. Where it did not, and where SQL alone ended the job, the journal must still have what it had of that life.
 pub fn every_failure_after_an_answer_kept_it(evidence: &Evidence) -> Verdict {
-    let jobs: BTreeMap<_, _> = evidence.jobs.iter().map(|job| (job.file, job)).collect();
+    let jobs = evidence.job_rows();
     let (mut checked, mut broken) = (0, Vec::new());
     for file in evidence.files.iter().filter(|file| file.status == "failed") {
         let Some(job) = jobs.get(&file.id) else { continue };
         let mut attempts = evidence.attempts.iter();
         let end = attempts.find(|end| end.job == job.id && end.life == job.life && end.outcome == "failed");
-        let answered = evidence.answers.iter().any(|answer| answer.job == job.id && answer.life == job.life)
+        let answered = evidence.written.iter().any(|entry| entry.job == job.id && entry.life == job.life)
             || file.error_code.as_deref().is_some_and(|code| BY_AN_ANSWER.contains(&code));
         let unkept = |end: &Attempt| {
-            let run = format!("/runs/{}-{}/", job.id, end.token);
+            let run = run_of(job.id, end);
             file.raw.is_none() && evidence.logs.unkept.iter().any(|key| key.contains(&run))
         };
         if end.is_none_or(unkept) {
             let written = evidence.written.iter().filter(|entry| entry.job == job.id && entry.life == job.life);
             let written: BTreeSet<_> = written.map(|entry| entry.ordinal).collect();
-            let mut answers = evidence.answers.iter().filter(|answer| answer.job == job.id && answer.life == job.life);
-            let kept = answers.by_ref().map(|answer| answer.ordinal).collect();
+            let answers = evidence.answers.iter().filter(|answer| answer.job == job.id && answer.life == job.life);
+            let kept = answers.map(|answer| answer.ordinal).collect();
             checked += usize::from(!written.is_empty());
             if !written.is_subset(&kept) {
                 broken.push(format!("file {} ({:?}): journaled {written:?}, kept {kept:?}", file.id, file.error_code));
@@ -82,12 +83,19 @@ pub fn every_failure_after_an_answer_kept_it(evidence: &Evidence) -> Verdict {
         }
         checked += 1;
         let bytes = file.raw.as_ref().and_then(|key| evidence.documents.get(key));
-        let kept = bytes.is_some_and(|bytes| serde_json::from_slice::<Value>(bytes).is_ok());
+        let of_this_end =
+            file.raw.as_ref().is_some_and(|key| end.is_some_and(|end| key.contains(&run_of(job.id, end))));
+        let kept = of_this_end && bytes.is_some_and(|bytes| serde_json::from_slice::<Value>(bytes).is_ok());
         if !kept {
             broken.push(format!("file {} ({:?}): {:?}", file.id, file.error_code, file.raw));
         }
     }
     Verdict::new("every failure after an answer has its raw_llm_output.json", checked, broken)
+}
+
+/// The folder of a claim's objects.
+fn run_of(job: Uuid, end: &Attempt) -> String {
+    format!("/runs/{job}-{}/", end.token)
 }
 
 fn validator(schema: &str) -> Validator {
@@ -102,7 +110,7 @@ mod tests {
     use crate::evidence::Answer;
 
     /// A report of the file, with this risk.
-    fn with_report(risk: &str, file: uuid::Uuid) -> Evidence {
+    fn with_report(risk: &str, file: Uuid) -> Evidence {
         let mut evidence = succeeded();
         let overview = format!("zqa-accepted-{}", file.simple());
         let report =
@@ -123,16 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_kept_no_answer_is_told_where_one_was_received() {
-        let by_code = failed("llm_refused");
-        let mut by_journal = failed("llm_timeout");
-        by_journal.answers.push(Answer { job: JOB, life: 1, ordinal: 0, key: "a".to_owned() });
+    fn a_failure_that_kept_no_answer_or_that_of_another_claim_is_told_where_one_was_received() {
+        let by_code = Evidence { written: Vec::new(), ..failed("llm_refused") };
+        let by_journal = failed("llm_timeout");
+        let key = |token| format!("users/{FILE}/files/{FILE}/runs/{JOB}-{token}/raw_llm_output.json");
         for mut evidence in [by_code, by_journal] {
             assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
-            evidence.files[0].raw = Some("raw".to_owned());
+            evidence.files[0].raw = Some(key(1));
             assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
-            evidence.documents.insert("raw".to_owned(), "{}".into());
+            evidence.documents.insert(key(1), "{}".into());
             assert!(every_failure_after_an_answer_kept_it(&evidence).broken.is_empty());
+            evidence.attempts[0].token = 2;
+            assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);
         }
     }
 
@@ -159,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_failure_without_an_answer_keeps_none() {
-        let verdict = every_failure_after_an_answer_kept_it(&failed("transcript_empty"));
+        let evidence = Evidence { written: Vec::new(), ..failed("transcript_empty") };
+        let verdict = every_failure_after_an_answer_kept_it(&evidence);
         assert_eq!((verdict.checked, verdict.broken.len()), (0, 0));
     }
 }

@@ -19,8 +19,9 @@ pub fn every_trouble_leads_to_its_code(evidence: &Evidence) -> Verdict {
     // Several questions at once, of which the first that fails ends all.
     let several: BTreeSet<_> =
         evidence.files.iter().filter(|file| file.name == Kind::Parts.filename()).map(|file| file.id).collect();
+    let several_jobs: BTreeSet<_> = several.iter().filter_map(|file| claims.jobs.get(file)).collect();
     let (mut befell, mut checked, mut broken) = (BTreeSet::new(), 0, Vec::new());
-    for Dealt { at, slot, file, trouble } in &evidence.dealt {
+    for Dealt { at, slot, file, trouble, .. } in &evidence.dealt {
         let (Some(code), Some(job)) = (trouble.leads_to(), claims.jobs.get(file)) else { continue };
         // Of a call whose claim was over when it arrived nothing comes.
         let Some(token) = claims.token(*job, *slot, *at) else { continue };
@@ -42,7 +43,9 @@ pub fn every_trouble_leads_to_its_code(evidence: &Evidence) -> Verdict {
         // A job that is held because a breaker is open has the code of what opened it.
         let held = attempt.outcome == "held";
         let explained = BESIDES.contains(&code) || befell.contains(&(attempt.job, attempt.token, code));
-        if code.starts_with("llm_") && !held && !explained {
+        // Several questions at once may have been answered by a trouble in an earlier claim, and be replayed.
+        let replayed = several_jobs.contains(&attempt.job);
+        if code.starts_with("llm_") && !held && !explained && !replayed {
             let (token, job) = (attempt.token, attempt.job);
             broken.push(format!("token {token} of job {job} ended with {code}, and nothing led to it"));
         }
@@ -59,7 +62,11 @@ mod tests {
 
     fn ended(code: &str, trouble: ModelTrouble) -> Evidence {
         let attempts = vec![Attempt { code: Some(code.to_owned()), ..attempt(1, "failed") }];
-        Evidence { attempts, dealt: vec![Dealt { at: at(2), slot: 1, file: FILE, trouble }], ..failed(code) }
+        Evidence {
+            attempts,
+            dealt: vec![Dealt { at: at(2), slot: 1, file: FILE, question: vec![1], trouble }],
+            ..failed(code)
+        }
     }
 
     #[test]

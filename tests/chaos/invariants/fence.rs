@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Verdict;
-use crate::evidence::{Change, Evidence};
+use crate::evidence::{Beat, Change, Evidence};
 use crate::old;
 
 /// Codes of the ends that a reaper gives to jobs which nobody holds.
@@ -17,7 +17,7 @@ fn is_worker(actor: &str) -> bool {
 }
 
 /// Whether a holder's name is that of the process which wrote: another process in the same place has another one.
-fn is_of(holder: &str, actor: &str) -> bool {
+fn is_by(holder: &str, actor: &str) -> bool {
     holder.strip_prefix(actor).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
@@ -41,19 +41,27 @@ pub fn no_stale_write(evidence: &Evidence) -> Verdict {
         })
         .collect();
     for entry in evidence.written.iter().filter(|entry| is_worker(&entry.actor)) {
-        let holds = entry.holder.as_deref().is_some_and(|holder| is_of(holder, &entry.actor));
+        let holds = entry.holder.as_deref().is_some_and(|holder| is_by(holder, &entry.actor));
         if !holds || entry.held != Some(entry.token) {
             let (actor, job) = (&entry.actor, entry.job);
             let (token, holder, held) = (entry.token, &entry.holder, entry.held);
             broken.push(format!("{actor} journaled for job {job} under {token}, held by {holder:?} under {held:?}"));
         }
     }
-    Verdict::new("no stale write", evidence.changes.len() + evidence.written.len(), broken)
+    for change in evidence.file_changes.iter().filter(|change| is_worker(&change.actor) && !change.with_job) {
+        broken.push(format!("{} changed file {} and not its job", change.actor, change.file));
+    }
+    broken.extend(evidence.strange_beats.iter().map(|beat| {
+        let Beat { actor, job, holder } = beat;
+        format!("{actor} beat for job {job}, held by {holder:?}")
+    }));
+    let looked_at = evidence.changes.len() + evidence.file_changes.len() + evidence.written.len();
+    Verdict::new("no stale write", looked_at, broken)
 }
 
 /// What is wrong with a worker's change of a job; `lost` is one of a claim that was taken back in the open.
 fn fault(change: &Change, lost: bool) -> Option<&'static str> {
-    let holds = |holder: &String| is_of(holder, &change.actor);
+    let holds = |holder: &String| is_by(holder, &change.actor);
     if change.holder_to.as_ref().is_some_and(|holder| !holds(holder)) {
         return Some("claimed for another one");
     }
@@ -94,7 +102,9 @@ pub fn every_report_is_the_winners(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{at, attempt, change, claim, end, failed, succeeded, written};
+    use crate::evidence::FileChange;
+
+    use super::super::rows::{FILE, JOB, at, attempt, change, claim, end, failed, succeeded, written};
     use super::*;
 
     #[test]
@@ -177,6 +187,19 @@ mod tests {
         let mut evidence = succeeded();
         evidence.written[0].token = 0;
         assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn a_change_of_a_file_without_its_job_is_told_and_so_is_a_beat_for_another_one() {
+        let mut evidence = succeeded();
+        let change =
+            |with_job| FileChange { actor: "w1".to_owned(), file: FILE, with_job, report_from: None, report_to: None };
+        evidence.file_changes.push(change(true));
+        assert!(no_stale_write(&evidence).broken.is_empty());
+        evidence.file_changes.push(change(false));
+        assert_eq!(no_stale_write(&evidence).broken.len(), 1);
+        evidence.strange_beats.push(Beat { actor: "w2".to_owned(), job: JOB, holder: Some("w1-a".to_owned()) });
+        assert_eq!(no_stale_write(&evidence).broken.len(), 2);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod documents;
 mod ends;
 mod explained;
 mod fence;
+mod kinds;
 mod met;
 mod owners;
 mod purchases;
@@ -19,7 +20,7 @@ use crate::evidence::Evidence;
 
 pub use ends::everything_handed_in_is_there;
 pub use met::every_fault_was_met;
-pub use purchases::without_claim;
+pub use purchases::by_stalled;
 pub use rescue::{held_by_the_dead, slowest};
 pub use silence::{Found, search};
 
@@ -46,11 +47,14 @@ pub fn all(evidence: &Evidence) -> Vec<Verdict> {
         ends::every_job_has_ended(evidence),
         ends::every_life_is_finalized_once(evidence),
         ends::file_agrees_with_job(evidence),
+        kinds::every_transcript_ends_as_its_kind_does(evidence),
         documents::every_report_satisfies_its_schema(evidence),
         documents::every_failure_after_an_answer_kept_it(evidence),
         owners::every_object_has_an_owner(evidence),
         owners::every_object_that_a_row_names_exists(evidence),
         purchases::no_received_answer_was_bought_again(evidence),
+        purchases::every_received_answer_is_in_the_journal(evidence),
+        purchases::no_call_without_a_claim(evidence),
         fence::no_stale_write(evidence),
         fence::every_report_is_the_winners(evidence),
         explained::every_trouble_leads_to_its_code(evidence),

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Verdict;
 use super::claims::Claims;
-use crate::evidence::Evidence;
+use crate::evidence::{Attempt, Evidence};
+use crate::ledger::Asked;
 
 /// No call asks what the journal of its job's life has answered already when it arrives. That this can be seen is looked at, too: every
 /// answer of the journal has a call before it that asks its question.
@@ -45,27 +46,94 @@ pub fn no_received_answer_was_bought_again(evidence: &Evidence) -> Verdict {
     Verdict::new("no received answer was bought twice", evidence.calls.len() + known.len(), broken)
 }
 
-/// Calls of workers that did not hold the job when they arrived: by those that had been stalled, and by others.
-pub fn without_claim(evidence: &Evidence) -> (usize, usize) {
+/// Whether a job was to come again after a claim of whose other answers it is known that they came: no time ran out, and nothing but the
+/// model failed.
+fn comes_again(attempt: &Attempt) -> bool {
+    let code = attempt.code.as_deref().unwrap_or_default();
+    matches!(attempt.outcome.as_str(), "retried" | "snoozed")
+        && code.starts_with("llm_")
+        && !["llm_timeout", "llm_network_error"].contains(&code)
+}
+
+/// Every sound answer that a claim got is in the journal when its job is put back because a question beside it failed. Looked at where
+/// times are a verdict, because an answer that comes too late is none.
+pub fn every_received_answer_is_in_the_journal(evidence: &Evidence) -> Verdict {
+    let name = "every received answer is in the journal";
+    if evidence.rescue_bound.is_none() {
+        return Verdict::new(name, 0, []);
+    }
     let claims = Claims::of(evidence);
-    let (mut stalled, mut others) = (0, 0);
+    let told: BTreeSet<_> =
+        evidence.attempts.iter().filter(|end| comes_again(end)).map(|end| (end.job, end.token)).collect();
+    let written: BTreeSet<_> =
+        evidence.written.iter().map(|entry| (entry.job, entry.token, entry.prompt_sha256.as_slice())).collect();
+    let spoiled: BTreeSet<_> = evidence
+        .dealt
+        .iter()
+        .filter_map(|dealt| {
+            let job = claims.jobs.get(&dealt.file)?;
+            Some((*job, claims.token(*job, dealt.slot, dealt.at)?, dealt.question.as_slice()))
+        })
+        .collect();
+    let (mut checked, mut broken) = (0, Vec::new());
     for call in &evidence.calls {
         let Some(job) = claims.jobs.get(&call.file) else { continue };
-        if claims.token(*job, call.slot, call.at).is_some() {
-        } else if claims.woke(evidence, *job, call).is_some() {
-            stalled += 1;
-        } else {
-            others += 1;
+        let Some(token) = claims.token(*job, call.slot, call.at) else { continue };
+        let answered = (*job, token, call.question.as_slice());
+        if !told.contains(&(*job, token)) || spoiled.contains(&answered) {
+            continue;
+        }
+        checked += 1;
+        if !written.contains(&answered) {
+            broken.push(format!("w{} got an answer for job {job} under token {token}, at {}", call.slot, call.at));
         }
     }
-    (stalled, others)
+    Verdict::new(name, checked, broken)
+}
+
+/// Nobody asks for a job that it does not hold any more, but for those that had been stalled. Looked at where times are a verdict.
+pub fn no_call_without_a_claim(evidence: &Evidence) -> Verdict {
+    let name = "no call without a claim";
+    if evidence.rescue_bound.is_none() {
+        return Verdict::new(name, 0, []);
+    }
+    let claims = Claims::of(evidence);
+    let strange = without_claim(&claims, evidence).filter(|(_, stall)| stall.is_none());
+    let broken = strange.map(|(call, _)| format!("w{} asked about file {} at {}", call.slot, call.file, call.at));
+    Verdict::new(name, evidence.calls.len(), broken)
+}
+
+/// Calls of workers that had been stalled and did not hold the job when they arrived.
+pub fn by_stalled(evidence: &Evidence) -> usize {
+    without_claim(&Claims::of(evidence), evidence).filter(|(_, stall)| stall.is_some()).count()
+}
+
+/// Calls of workers that did not hold the job when they arrived, each with the stall that explains it.
+fn without_claim<'a>(
+    claims: &'a Claims<'a>,
+    evidence: &'a Evidence,
+) -> impl Iterator<Item = (&'a Asked, Option<usize>)> {
+    evidence.calls.iter().filter_map(|call| {
+        let job = *claims.jobs.get(&call.file)?;
+        let holds = claims.token(job, call.slot, call.at).is_some();
+        (!holds).then(|| (call, claims.woke(evidence, job, call)))
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{asked, at, claim, end, succeeded, written};
+    use std::time::Duration;
+
+    use super::super::rows::{FILE, asked, at, attempt, claim, end, succeeded, written};
     use super::*;
+    use crate::faults::{Dealt, ModelTrouble};
     use crate::fleet::Stall;
+
+    /// Calls without a claim: by those that had been stalled, and by others.
+    fn strays(evidence: &Evidence) -> (usize, usize) {
+        let judged = Evidence { rescue_bound: Some(Duration::ZERO), ..evidence.clone() };
+        (by_stalled(evidence), no_call_without_a_claim(&judged).broken.len())
+    }
 
     /// Claimed by w1, which was lost without an answer; w2 received it and finished.
     fn rescued() -> Evidence {
@@ -85,7 +153,7 @@ mod tests {
     #[test]
     fn a_call_that_was_in_flight_when_its_worker_died_may_be_made_again() {
         assert!(no_received_answer_was_bought_again(&rescued()).broken.is_empty());
-        assert_eq!(without_claim(&rescued()), (0, 0));
+        assert_eq!(strays(&rescued()), (0, 0));
     }
 
     #[test]
@@ -109,10 +177,10 @@ mod tests {
         let mut evidence = rescued();
         evidence.calls.push(asked(10, 1));
         assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
-        assert_eq!(without_claim(&evidence), (0, 1));
+        assert_eq!(strays(&evidence), (0, 1));
         evidence.stalls.push(Stall { slot: 1, from: at(3), to: at(10), claims: 1 });
         assert!(no_received_answer_was_bought_again(&evidence).broken.is_empty());
-        assert_eq!(without_claim(&evidence), (1, 0));
+        assert_eq!(strays(&evidence), (1, 0));
         evidence.calls.push(asked(11, 1));
         assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1, "it has noticed by then");
     }
@@ -131,5 +199,20 @@ mod tests {
     fn a_call_that_cannot_be_read_is_told() {
         let evidence = Evidence { unread: 1, ..rescued() };
         assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
+    }
+
+    #[test]
+    fn an_answer_that_came_and_is_not_in_the_journal_is_told() {
+        let mut evidence = succeeded();
+        evidence.rescue_bound = Some(Duration::ZERO);
+        evidence.attempts = vec![Attempt { code: Some("llm_rate_limited".to_owned()), ..attempt(1, "snoozed") }];
+        let verdict = every_received_answer_is_in_the_journal(&evidence);
+        assert_eq!((verdict.checked, verdict.broken.len()), (1, 0));
+        // A second question of the same claim, of which nothing came.
+        evidence.calls.push(Asked { question: vec![2], ..asked(2, 1) });
+        assert_eq!(every_received_answer_is_in_the_journal(&evidence).broken.len(), 1);
+        let trouble = ModelTrouble::Refused;
+        evidence.dealt.push(Dealt { at: at(2), slot: 1, file: FILE, question: vec![2], trouble });
+        assert!(every_received_answer_is_in_the_journal(&evidence).broken.is_empty());
     }
 }

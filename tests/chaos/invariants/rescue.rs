@@ -14,8 +14,7 @@ struct Rescue<'a> {
     after: Option<Duration>,
 }
 
-/// Every job that a dead worker held is claimed again, within the lease and two rounds of the reaper where times are a verdict, or has
-/// ended by then.
+/// Every job that a dead worker held is claimed again, in time where times are a verdict, or has ended by then.
 pub fn a_dead_workers_job_runs_again_in_time(evidence: &Evidence) -> Verdict {
     let rescues = rescues(evidence);
     let bound = evidence.rescue_bound.unwrap_or(Duration::MAX);

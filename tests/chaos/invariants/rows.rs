@@ -81,7 +81,7 @@ pub fn succeeded() -> Evidence {
         raw: None,
         schema_version: Some("report.v1".to_owned()),
     };
-    let job = Job { id: JOB, file: FILE, status: "succeeded".to_owned(), life: 1, error_code: None };
+    let job = Job { id: JOB, file: FILE, status: "succeeded".to_owned(), life: 1, error_code: None, spent: false };
     Evidence {
         keys: [file.original.clone(), report.clone()].into(),
         files: vec![file],

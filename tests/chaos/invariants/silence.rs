@@ -23,7 +23,7 @@ fn words(line: &str) -> impl Iterator<Item = &'static str> {
 }
 
 /// What was found in logs.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
     /// Lines that have a word in them which no log may have: where, and whose word it is.
     pub leaks: Vec<(String, &'static str)>,

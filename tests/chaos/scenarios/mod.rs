@@ -143,7 +143,7 @@ mod tests {
 
     /// Runs of every length.
     pub const RUNS: [(Duration, Times); 3] = [
-        (Duration::from_secs(8), Times::SHORT),
+        (Duration::from_secs(15), Times::SHORT),
         (Duration::from_secs(60), Times::LONG),
         (Duration::from_secs(600), Times::LONG),
     ];
