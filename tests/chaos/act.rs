@@ -87,7 +87,7 @@ async fn stop(slot: Slot, stage: &Stage) -> anyhow::Result<Option<Stopped>> {
 /// for as long as the next holder has the job in hand. Every second answer passes, or nothing would be left to settle.
 fn delay_last_words(slot: Slot, stage: &Stage) {
     let Times { lease, beat, reap, answer, .. } = stage.times;
-    for (fragment, one_of, kept) in [(SETTLE, 1, "settlement"), (JOURNAL, 2, "answer")] {
+    for (fragment, one_of) in [(SETTLE, 1), (JOURNAL, 2)] {
         let (said, met) = (AtomicU32::new(0), stage.met.clone());
         stage.proxies[slot - 1].delay_statements(fragment, move || {
             let number = said.fetch_add(1, Ordering::Relaxed);
@@ -95,7 +95,7 @@ fn delay_last_words(slot: Slot, stage: &Stage) {
             let part = (f64::from(number) * 0.618).fract();
             let by = lease - beat + (beat + reap + answer).mul_f64(part);
             let delayed = number.is_multiple_of(one_of);
-            met.count(&format_args!("{kept} kept back until its claim may be over"), usize::from(delayed));
+            met.count(&"a write that is kept back until its claim may be over", usize::from(delayed));
             delayed.then_some(Delay { by, client: Fate::Answered })
         });
     }

@@ -41,7 +41,7 @@ struct Options {
     /// How long each scenario is under load
     #[arg(long, value_name = "M", default_value_t = 1.0)]
     minutes: f64,
-    /// A few seconds of load, and all times scaled down further
+    /// Fifteen seconds of load, and all times scaled down further
     #[arg(long, conflicts_with = "minutes")]
     short: bool,
     /// The product's own times: a lease of 30 s, and all that follows from it

@@ -84,7 +84,7 @@ impl Figures {
             failed,
             claims: evidence.attempts.len(),
             lost: evidence.attempts.iter().filter(|attempt| attempt.outcome == "lost").count(),
-            other_program: others(evidence),
+            other_program: Some(others(evidence)).filter(|(claims, _)| *claims > 0),
             commands: 0,
             calls: evidence.calls.len(),
             calls_by_stalled: invariants::by_stalled(evidence),
@@ -99,12 +99,12 @@ impl Figures {
     }
 }
 
-/// What the other program has claimed; nothing where there is none.
-fn others(evidence: &Evidence) -> Option<(usize, usize)> {
+/// Claims of the other program, and how many of them took a job over from a worker that was silent.
+pub fn others(evidence: &Evidence) -> (usize, usize) {
     let by_others = evidence.changes.iter().filter(|change| change.actor.starts_with("old"));
     let claims: Vec<_> = by_others.filter(|change| change.status_to == "processing").collect();
     let taken_over = claims.iter().filter(|claim| claim.holder_from.is_some()).count();
-    (!claims.is_empty()).then_some((claims.len(), taken_over))
+    (claims.len(), taken_over)
 }
 
 impl Outcome {

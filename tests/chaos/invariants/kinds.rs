@@ -32,7 +32,8 @@ fn may_end_so(evidence: &Evidence, file: &File, job: &Job) -> bool {
         let by_other = file.report.as_ref().is_some_and(|key| key.starts_with(old::REPORTS));
         return job.status != "succeeded" || by_other || kind.is_some_and(|kind| kind.code().is_none());
     };
-    let passes = Code::ALL.iter().any(|known| known.as_str() == code && known.class() == Class::Retry);
+    let class = Code::ALL.iter().find(|known| known.as_str() == code).map(|known| known.class());
+    let passes = class == Some(Class::Retry) || code == Code::WorkerLost.as_str();
     let odd = || evidence.dealt.iter().any(|dealt| dealt.file == file.id && dealt.trouble.leads_to().is_none());
     // What the model led to has an invariant of its own.
     kind.is_some_and(|kind| kind.code() == Some(code))
@@ -60,10 +61,12 @@ mod tests {
     fn a_good_transcript_that_fails_for_good_is_told_and_one_whose_attempts_are_spent_is_not() {
         assert_eq!(broken(&succeeded()), 0);
         assert_eq!(broken(&failed("transcript_not_found")), 1);
-        let mut spent = failed("s3_read_failed");
-        assert_eq!(broken(&spent), 1, "it has attempts left");
-        spent.jobs[0].spent = true;
-        assert_eq!(broken(&spent), 0);
+        for code in ["s3_read_failed", "worker_lost"] {
+            let mut spent = failed(code);
+            assert_eq!(broken(&spent), 1, "it has attempts left");
+            spent.jobs[0].spent = true;
+            assert_eq!(broken(&spent), 0);
+        }
     }
 
     #[test]
