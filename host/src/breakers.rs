@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::{
     breaker::{Alias, Breaker, Changes, Dependency, Ended, Fault, OpenBreaker, Reason, cure},
+    db::DbError,
     error::{Code, JobError},
     metrics::{BreakerLabels, Metrics},
 };
@@ -190,9 +191,15 @@ impl Breakers {
         result.map_err(|error| self.held_where_open(dependency, error))
     }
 
-    /// Notes how a statement ended: `failed` tells whether the database was away. A claim is a `probe` of it.
-    pub fn note_database(&self, failed: bool, probe: bool, begun: Instant) {
-        let ended = if failed { Ended::Failed(Code::DbUpdateFailed) } else { Ended::Answered };
+    /// Notes how a statement ended, and whether the database was away or let us not in. A claim is a `probe` of it.
+    pub fn note_database<T>(&self, result: &Result<T, DbError>, probe: bool, begun: Instant) {
+        let ended = match result {
+            Err(DbError::Denied(_)) => Ended::of(Code::DbAccessDenied),
+            // Of a claim. What another statement lacks, the next claim would not miss.
+            Err(error) if probe && error.is_missing_right() => Ended::of(Code::DbAccessDenied),
+            Err(error) if error.is_outage() => Ended::of(Code::DbUpdateFailed),
+            Ok(_) | Err(_) => Ended::Answered,
+        };
         self.note_end(&Dependency::Database, ended, probe, begun);
     }
 

@@ -130,6 +130,8 @@ codes! {
 
     /// An answer or the report could not be written.
     S3WriteFailed = "s3_write_failed", Retry;
+    /// The database let the worker not in.
+    DbAccessDenied = "db_access_denied", Hold;
     /// The database failed while the job was settled or its journal written.
     DbUpdateFailed = "db_update_failed", Retry;
     /// The worker died with the job in hand, as often as the job has attempts.

@@ -91,6 +91,7 @@ pub const fn is_fault(code: Code) -> bool {
         | Code::JournalUnreadable
         | Code::SchemaValidationFailed
         | Code::S3WriteFailed
+        | Code::DbAccessDenied
         | Code::DbUpdateFailed
         | Code::WorkerLost
         | Code::Cancelled => false,

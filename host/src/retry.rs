@@ -129,6 +129,7 @@ pub const fn starts_afresh(code: Code) -> bool {
         | Code::LlmAnswerTooLarge
         | Code::JournalUnreadable
         | Code::S3WriteFailed
+        | Code::DbAccessDenied
         | Code::DbUpdateFailed
         | Code::WorkerLost
         | Code::Cancelled => false,

@@ -84,7 +84,7 @@ async fn write(pipeline: &Pipeline, lease: Lease, settlement: &Settlement, trust
     loop {
         let begun = Instant::now();
         let settled = database.settle(lease, settlement).await;
-        breakers.note_database(settled.as_ref().is_err_and(DbError::is_outage), false, begun);
+        breakers.note_database(&settled, false, begun);
         let error = match settled {
             Ok(Settled::Done) => return Written::Done,
             // An earlier try may have come through after we looked, and left nothing to this one.

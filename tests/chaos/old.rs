@@ -1,6 +1,7 @@
 //! The other program of the scenario `old`: its workers, each a process of its own that can be killed, and its producers.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -78,6 +79,9 @@ impl OldFleet {
                 .envs(environment(slot, seed, stage))
                 .stdin(Stdio::null())
                 .kill_on_drop(true);
+            let path = stage.fleet.logs().join(format!("old{slot}-{seed}.log"));
+            let log = File::create(&path).with_context(|| path.display().to_string())?;
+            command.stdout(log.try_clone()?).stderr(log);
             *place = Some(command.spawn().context("start a worker of the other program")?);
         }
         Ok(())

@@ -115,7 +115,7 @@ impl Run {
         let live = quiet::wait(&stage, patience).await.context("wait until it is quiet")?;
         stage.fleet.end_all(&stage).await?;
         stage.old.end_all().await?;
-        // The server of a run lists by walking everything for every page, and nobody dies in a swarm: there it is swept only for a reason.
+        // Nobody dies in a swarm: there it is swept only for a reason, because of the time that takes.
         let to_be_swept =
             live.is_empty() && (matches!(cast.load, Load::Steady(_)) || quiet::has_lost_claims(&stage).await?);
         let mut swept = 0;
@@ -125,6 +125,8 @@ impl Run {
             }
             swept += quiet::sweep(&stage, patience).await?;
         }
+        let log = stage.fleet.logs().join("postgres.log");
+        std::fs::copy(stage.postgres.log(), &log).context("keep the server's log")?;
         let evidence = Evidence::gather(&stage).await.context("gather the evidence")?;
         let mut verdicts = invariants::all(&evidence);
         if matches!(cast.load, Load::Steady(_)) {

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use assay_runtime::testing::WatGuest;
 use assay_tests::{AssayProcess, Fault, Operation, Reply, World};
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::fixtures::{Env, TRANSCRIPT, admin, answer, env, env_with_guests, with, worker};
+use crate::permissions::env_as;
 
 /// An hour: no probe within a test.
 const NEVER: &str = "3600000";
@@ -298,4 +300,74 @@ async fn a_database_that_was_away_is_told_and_claims_go_on_when_it_is_back() {
     worker.wait_for_line("breaker closed").await;
     let file = world.enqueue(TRANSCRIPT).await;
     world.wait_for_status(file, "succeeded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_password_of_the_database_is_told_with_its_cure_and_fails_no_file() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let execute = async |sql: String| {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database.pool()).await.expect("a statement");
+    };
+    let role = format!("worker_{}", world.database.name());
+    execute(format!("create role {role} login superuser password 'before'")).await;
+    let (_, place) = world.database.url().split_once('@').expect("a password");
+    let url = format!("postgres://{role}:before@{place}");
+    let worker = worker(&with(env(&world), &[("DATABASE_URL", &url), ("BREAKER_PROBE_MS", NEVER)])).await;
+    // Another password, and no connection that has been let in before.
+    let out = format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'");
+    execute(format!("alter role {role} password 'after'; {out}")).await;
+    let line = worker.wait_for_line("breaker_opened").await;
+    for told in ["database", "authentication", "db_access_denied", "DATABASE_URL"] {
+        assert!(line.contains(told), "{told}: {line}");
+    }
+    let file = world.enqueue(TRANSCRIPT).await;
+    execute(format!("alter role {role} password 'before'")).await;
+    worker.wait_for_line("breaker closed").await;
+    all_succeed_at_once(&world, &[file]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_the_claim_has_lost_is_told_and_claims_go_on_when_it_is_granted() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let execute = async |sql: String| {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database.pool()).await.expect("a statement");
+    };
+    let (as_worker, role) = env_as(&world, &env(&world), "assay_worker").await;
+    let worker = worker(&with(as_worker, &[("BREAKER_PROBE_MS", NEVER)])).await;
+    execute(format!("revoke update on files from {role}")).await;
+    let line = worker.wait_for_line("breaker_opened").await;
+    assert!(line.contains("db_access_denied") && line.contains("grant"), "{line}");
+    let file = world.enqueue(TRANSCRIPT).await;
+    execute(format!("grant update on files to {role}")).await;
+    worker.wait_for_line("breaker closed").await;
+    all_succeed_at_once(&world, &[file]).await;
+    // A role outlives its database, unless it has nothing in it.
+    execute(format!("drop owned by {role}; drop role {role}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_model_and_a_missing_bucket_open_their_breakers_at_once() {
+    for (reason, dependency) in [("model", "model"), ("bucket", "bucket")] {
+        let world = World::start().await;
+        if reason == "model" {
+            world.model.always(Reply::error(404, "invalid_request_error", "model_not_found"));
+        } else {
+            world.model.always(Reply::json(&answer()));
+            let missing = Fault::Status { status: 404, code: "NoSuchBucket" };
+            for operation in [Operation::Bucket, Operation::Get, Operation::Put] {
+                world.objects.fault_always(operation, "", missing.clone());
+            }
+        }
+        let env = with(env(&world), &[("JOB_HOLD_MS", "20"), ("BREAKER_PROBE_MS", "100")]);
+        let worker = worker(&env).await;
+        let file = world.enqueue(TRANSCRIPT).await;
+        worker.wait_for_line("breaker_opened").await;
+        let breaker = &readiness(&worker).await["breakers"][0];
+        assert_eq!((breaker["dependency"].as_str(), breaker["reason"].as_str()), (Some(dependency), Some(reason)));
+        world.objects.clear_faults();
+        world.model.always(Reply::json(&answer()));
+        all_succeed_at_once(&world, &[file]).await;
+    }
 }

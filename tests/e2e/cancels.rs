@@ -48,6 +48,8 @@ async fn a_job_that_waits_for_the_model_is_ended_at_once_by_its_worker() {
     let (code, told, _) = cancel(&env, &[id]).await;
     assert_eq!((code, told), (Some(0), format!("{id}  runs; its worker ends it with its next beat")));
     is_cancelled(&world, id).await;
+    // The call has ended with it: nobody listens to the model any more.
+    never.left().await;
     let attempts = world.attempts(id).await;
     let (outcome, step) = (attempts[0].outcome.as_str(), attempts[0].step.as_deref());
     assert_eq!((attempts.len(), outcome, step), (1, "failed", Some("cancel")));

@@ -133,3 +133,43 @@ async fn old_results_of_shadows_go_and_the_changes_of_releases_stay() {
         .expect("changes");
     assert_eq!(changes, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_history_and_many_answers_go_batch_by_batch() {
+    // More than two batches of history, and more than one of answers.
+    const ATTEMPTS: i64 = 2500;
+    const ANSWERS: i64 = 450;
+    let world = assay_tests::World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let mut first = worker(&env(&world)).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(id, "succeeded").await;
+    first.signal(assay_tests::Signal::TERM);
+    assert!(first.wait().await.success());
+    let history = "insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, ended_at, outcome)
+        select j.id, -number, -number, 1, 'w', now() - interval '100 days', now() - interval '99 days', 'released'
+          from processing_jobs j, generate_series(1, $2::bigint) as number
+         where j.file_id = $1";
+    // Of lives that are over; their objects are gone already, which nobody minds.
+    let answers = "insert into job_answers (job_id, life, ordinal, lease_token, prompt_sha256, key, sha256, model, finish_reason, received_at)
+        select a.job_id, -1, number, a.lease_token, a.prompt_sha256, a.key || '-' || number, a.sha256, a.model, a.finish_reason,
+               now() - interval '31 days'
+          from job_answers a
+          join processing_jobs j on j.id = a.job_id
+         cross join generate_series(1, $2::bigint) as number
+         where j.file_id = $1";
+    for (sql, count) in [(history, ATTEMPTS), (answers, ANSWERS)] {
+        sqlx::query(sql).bind(id).bind(count).execute(world.database.pool()).await.expect("a long history");
+    }
+
+    let _pruner = worker(&with(env(&world), &[("RETENTION_EVERY_MS", "50")])).await;
+    let left = async |table: &str| -> i64 {
+        let sql = format!("select count(*) from {table}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(world.database.pool()).await.expect("a count")
+    };
+    world
+        .wait_until("only the last attempt and the young answer", async || {
+            left("job_attempts").await == 1 && left("job_answers").await == 1
+        })
+        .await;
+}

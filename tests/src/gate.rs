@@ -16,9 +16,19 @@ pub struct Gate {
 #[derive(Debug)]
 struct Sides {
     arrived: watch::Sender<usize>,
+    left: watch::Sender<usize>,
     open: watch::Sender<bool>,
     /// Who has waited so long passes, though the gate is closed.
     patience: Option<Duration>,
+}
+
+/// Somebody at the gate; dropped, who has left without passing.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count += 1);
+    }
 }
 
 impl Default for Gate {
@@ -39,13 +49,15 @@ impl Gate {
     }
 
     fn with(patience: Option<Duration>) -> Self {
-        let sides = Sides { arrived: watch::Sender::new(0), open: watch::Sender::new(false), patience };
+        let (arrived, left) = (watch::Sender::new(0), watch::Sender::new(0));
+        let sides = Sides { arrived, left, open: watch::Sender::new(false), patience };
         Self { sides: Arc::new(sides) }
     }
 
     /// Arrives at the gate and waits until it is open, without a deadline: whoever waits here is the one being tested.
     pub async fn pass(&self) {
         self.sides.arrived.send_modify(|count| *count += 1);
+        let waiting = Waiting(&self.sides.left);
         let mut open = self.sides.open.subscribe();
         // The sender lives in `self`, so this cannot fail.
         let opened = open.wait_for(|open| *open);
@@ -53,6 +65,13 @@ impl Gate {
             None => drop(opened.await),
             Some(time) => drop(tokio::time::timeout(time, opened).await),
         }
+        std::mem::forget(waiting);
+    }
+
+    /// Waits until somebody who was waiting has left without passing, as a client does that hangs up.
+    pub async fn left(&self) {
+        let mut left = self.sides.left.subscribe();
+        let _ = within("somebody who leaves a gate", left.wait_for(|left| *left > 0)).await;
     }
 
     /// Waits until somebody has arrived.
@@ -92,6 +111,18 @@ mod tests {
         assert!(!passed.is_finished());
         gate.release();
         within("the passage", passed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_leaves_without_passing_is_seen() {
+        let gate = Gate::new();
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.pass().await }
+        });
+        gate.reached().await;
+        waiting.abort();
+        gate.left().await;
     }
 
     #[tokio::test]

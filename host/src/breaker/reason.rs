@@ -47,7 +47,9 @@ impl Ended {
     /// What a job's failure says about the dependency that the failed step called.
     pub const fn of(code: Code) -> Self {
         match code {
-            Code::LlmAuthFailed | Code::S3AccessDenied => Self::Fault(Reason::Authentication, code),
+            Code::LlmAuthFailed | Code::S3AccessDenied | Code::DbAccessDenied => {
+                Self::Fault(Reason::Authentication, code)
+            }
             Code::LlmQuotaExhausted => Self::Fault(Reason::Quota, code),
             Code::LlmModelNotFound => Self::Fault(Reason::Model, code),
             Code::S3ConfigError => Self::Fault(Reason::Bucket, code),
@@ -92,6 +94,9 @@ pub const fn cure(code: Code) -> &'static str {
             "Usually none. If it stays: the store's own health, and S3_OPERATION_TIMEOUT_MS for slow links."
         }
         Code::S3WriteFailed => "Usually none. If it stays: the store's health.",
+        Code::DbAccessDenied => {
+            "Correct user, password and database in DATABASE_URL, or grant the user its rights; assay check tells which."
+        }
         Code::DbUpdateFailed => "If it stays: the worker's log has the SQLSTATE.",
         _ => "See docs/errors.md.",
     }

@@ -143,7 +143,7 @@ async fn check_database(config: Option<DatabaseConfig>) -> Vec<Check> {
 
 fn database_cure(error: &DbError) -> &'static str {
     match error {
-        DbError::Refused(state) => match state.as_str() {
+        DbError::Denied(state) | DbError::Refused(state) => match state.as_str() {
             "28P01" | "28000" => "correct user and password in DATABASE_URL, or pg_hba.conf",
             "3D000" => "create the database, or correct its name in DATABASE_URL",
             "42501" => "grant the user of DATABASE_URL its rights on Assay's tables",

@@ -17,6 +17,9 @@ pub enum DbError {
     /// Rolled back by the server for a reason that passes: a conflict, a restart, a lack of room.
     #[error("the database rolled the statement back (SQLSTATE {0})")]
     Transient(String),
+    /// The server lets nobody in with these credentials, or has no such database: the statement never reached it.
+    #[error("the database refused the connection (SQLSTATE {0})")]
+    Denied(String),
     /// The server refuses the statement, and will again.
     #[error("the database refused the statement (SQLSTATE {0})")]
     Refused(String),
@@ -44,6 +47,11 @@ impl DbError {
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Connection(_) | Self::Timeout(_) | Self::Transient(_))
     }
+
+    /// Whether a right on a table is missing: nothing but a grant helps.
+    pub fn is_missing_right(&self) -> bool {
+        matches!(self, Self::Refused(state) if state == "42501")
+    }
 }
 
 impl From<sqlx::Error> for DbError {
@@ -56,6 +64,7 @@ impl From<sqlx::Error> for DbError {
                     "57P01" | "57P02" => Self::Connection("ended by the server"),
                     pooler if pooler.starts_with("08") => Self::Connection("ended by a pooler"),
                     transient if is_transient(transient) => Self::Transient(state),
+                    denied if is_denied(denied) => Self::Denied(state),
                     _ => Self::Refused(state),
                 }
             }
@@ -86,9 +95,16 @@ fn is_transient(state: &str) -> bool {
     CLASSES.iter().any(|class| state.starts_with(class)) || STATES.contains(&state)
 }
 
+/// SQLSTATEs with which a server ends a connection before any statement.
+fn is_denied(state: &str) -> bool {
+    // Class 28: invalid authorization; and there is no such database.
+    state.starts_with("28") || state == "3D000"
+}
+
 impl From<DbError> for JobError {
     fn from(error: DbError) -> Self {
-        Self::new(Code::DbUpdateFailed, "write to the database").caused_by(error)
+        let code = if matches!(error, DbError::Denied(_)) { Code::DbAccessDenied } else { Code::DbUpdateFailed };
+        Self::new(code, "write to the database").caused_by(error)
     }
 }
 
@@ -102,5 +118,11 @@ mod tests {
         assert!(is_transient("57P03"));
         assert!(!is_transient("23505"));
         assert!(!is_transient("42P01"));
+    }
+
+    #[test]
+    fn a_wrong_password_and_a_missing_database_keep_everybody_out_and_a_missing_right_does_not() {
+        assert!(is_denied("28P01") && is_denied("28000") && is_denied("3D000"));
+        assert!(!is_denied("42501") && DbError::Refused("42501".to_owned()).is_missing_right());
     }
 }

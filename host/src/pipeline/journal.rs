@@ -190,7 +190,7 @@ impl Write {
         loop {
             let begun = Instant::now();
             let recorded = self.database.record_answer(self.lease, &entry).await;
-            self.breakers.note_database(recorded.as_ref().is_err_and(DbError::is_outage), false, begun);
+            self.breakers.note_database(&recorded, false, begun);
             match recorded {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(Failed::Interrupted(Interruption::Lost)),

@@ -5,7 +5,6 @@ use std::time::Instant;
 use crate::{
     breaker::Dependency,
     breakers::Probe,
-    db::DbError,
     job::{Claim, Serving},
     worker::Worker,
 };
@@ -60,7 +59,7 @@ impl Worker {
     async fn claim(&self, serving: &Serving, slots: usize) -> Vec<Claim> {
         let begun = Instant::now();
         let result = self.pipeline.database.claim(&self.config.id, serving, slots, self.config.lease).await;
-        self.pipeline.breakers.note_database(result.as_ref().is_err_and(DbError::is_outage), true, begun);
+        self.pipeline.breakers.note_database(&result, true, begun);
         let mut state = self.state.lock();
         match result {
             Ok(claims) => {

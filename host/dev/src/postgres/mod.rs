@@ -10,7 +10,7 @@ mod cluster;
 mod server;
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -123,6 +123,11 @@ impl Postgres {
     /// The connection URL of the maintenance database `postgres`.
     pub fn admin_url(&self) -> String {
         self.url("postgres")
+    }
+
+    /// The server's own log.
+    pub fn log(&self) -> &Path {
+        &self.inner.cluster.log
     }
 
     /// The TCP port on 127.0.0.1.
