@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::{Code, Step};
@@ -77,12 +78,23 @@ pub struct Claim {
     pub prompt_version: Option<String>,
     /// The guest that this or an earlier claim of this life pinned, as lower hex.
     pub guest_digest: String,
+    /// Where the job was in the queue.
+    pub place: Place,
     /// How long the job was due before it was claimed.
     pub lag: Duration,
     /// The document.
     pub file: Arc<FileFacts>,
     /// Answers that earlier attempts of this life received.
     pub journal: Vec<JournalEntry>,
+}
+
+/// A place in the queue, in the order of the claim within a priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// When the job was due.
+    pub due: OffsetDateTime,
+    /// The job.
+    pub job: JobId,
 }
 
 /// What a claim knows of its file.

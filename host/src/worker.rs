@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use claiming::Front;
 pub use config::WorkerConfig;
 use parking_lot::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
@@ -200,6 +201,7 @@ impl Worker {
         let started = Instant::now();
         let mut plenty = false;
         let mut looked: Option<Instant> = None;
+        let mut front = Front::default();
         while alive() {
             // Interest first, query second: what arrives in between wakes us.
             let mut woken = std::pin::pin!(listener.woken());
@@ -213,7 +215,7 @@ impl Worker {
                 }
                 let sent = Instant::now();
                 looked = Some(sent);
-                let taken = self.take(free).await;
+                let taken = self.take(free, &mut front).await;
                 plenty = taken.len() == free;
                 for (claim, probe) in taken {
                     let held = held.hold(claim.lease, heartbeat.trusted_until(sent));
@@ -232,8 +234,10 @@ impl Worker {
             plenty &= beating;
             let poll = self.config.poll.mul_f64(rand::random_range(0.9..1.1));
             tokio::select! {
+                // In this order: that there is something new must not be missed because a slot is free, too.
+                biased;
                 () = drain.cancelled() => return,
-                () = woken => {}
+                () = woken => front.forget(),
                 () = tokio::time::sleep(poll) => {}
                 // A freed slot is a reason to look only when the last look did not find the end of the queue.
                 () = self.slots_free(jobs), if plenty || jobs.len() == self.config.concurrency => {}

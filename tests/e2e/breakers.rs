@@ -314,9 +314,9 @@ async fn an_expired_password_of_the_database_is_told_with_its_cure_and_fails_no_
     let (_, place) = world.database.url().split_once('@').expect("a password");
     let url = format!("postgres://{role}:before@{place}");
     let worker = worker(&with(env(&world), &[("DATABASE_URL", &url), ("BREAKER_PROBE_MS", NEVER)])).await;
-    // Another password, and no connection that has been let in before.
-    let out = format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'");
-    execute(format!("alter role {role} password 'after'; {out}")).await;
+    // Another password, and then no connection that was let in with the one before.
+    execute(format!("alter role {role} password 'after'")).await;
+    execute(format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'")).await;
     let line = worker.wait_for_line("breaker_opened").await;
     for told in ["database", "authentication", "db_access_denied", "DATABASE_URL"] {
         assert!(line.contains(told), "{told}: {line}");

@@ -13,6 +13,7 @@ mod breakers;
 mod cache;
 mod canaries;
 mod cancels;
+mod claims;
 mod classes;
 mod configuration;
 mod database_failures;

@@ -249,7 +249,7 @@ impl Real {
                     channels: Vec::new(),
                     digests: vec!["d".to_owned()],
                 };
-                let claims = database.claim("w", &serving, 3, Duration::from_secs(30)).await.expect("a claim");
+                let claims = database.claim("w", &serving, 3, Duration::from_secs(30), None).await.expect("a claim");
                 let free = model.phase == Phase::Queued && model.due;
                 prop_assert_eq!(claims.len(), usize::from(free));
                 if free {

@@ -41,8 +41,8 @@ impl Crowd {
 
 /// Objects that are written at once.
 const UPLOADS: usize = 16;
-/// How often the queue is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often the queue is looked at: seldom, because each look costs what it is to find out about, a walk past all dead rows.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Files of jobs that nobody runs, and so without objects.
 const FUTURE: &str = "
