@@ -58,7 +58,7 @@ async fn an_ambiguous_commit_is_resolved_by_reading_back() {
     world.model.always(Reply::json(&answer()));
     let proxy = Proxy::before(world.database.url()).await;
     // The statement that settles commits by itself: holding it is holding the COMMIT.
-    let hold = proxy.hold_statement("storage_key_raw_llm_output =");
+    let hold = proxy.hold_statement("then f.storage_key_raw_llm_output else");
     let _worker = worker(&with(env(&world), &[("DATABASE_URL", &proxy.url_of(world.database.url()))])).await;
     let id = world.enqueue(TRANSCRIPT).await;
 
@@ -73,7 +73,7 @@ async fn a_commit_that_comes_after_the_reading_back_changes_nothing() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let proxy = Proxy::before(world.database.url()).await;
-    let hold = proxy.hold_statement("storage_key_raw_llm_output =");
+    let hold = proxy.hold_statement("then f.storage_key_raw_llm_output else");
     let _worker = worker(&with(env(&world), &[("DATABASE_URL", &proxy.url_of(world.database.url()))])).await;
     let id = world.enqueue(TRANSCRIPT).await;
 

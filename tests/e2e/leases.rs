@@ -86,7 +86,7 @@ async fn a_stalled_worker_cannot_finalize_after_its_job_was_claimed_again() {
     world.model.always(Reply::json(&answer()));
     world.objects.fault(Operation::Put, "-2/report.json", Fault::Stall(fresh.clone()));
     let proxy = Proxy::before(world.database.url()).await;
-    let settling = proxy.hold_statement("storage_key_raw_llm_output =");
+    let settling = proxy.hold_statement("then f.storage_key_raw_llm_output else");
     let stalled = worker(&behind(&proxy, &world)).await;
     let id = world.enqueue(TRANSCRIPT).await;
     settling.reached().await;

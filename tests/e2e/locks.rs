@@ -132,7 +132,7 @@ async fn a_listener_whose_server_says_nothing_gives_up() {
     worker.wait_for_line("job notifications interrupted").await;
 }
 
-const SETTLE: &str = "storage_key_raw_llm_output =";
+const SETTLE: &str = "then f.storage_key_raw_llm_output else";
 const LOOK: &str = "from processing_jobs where id = $1 for update";
 
 /// A worker with one slot behind the proxy: while it settles a job it cannot claim that job again.
