@@ -303,31 +303,6 @@ async fn a_database_that_was_away_is_told_and_claims_go_on_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_password_of_the_database_is_told_with_its_cure_and_fails_no_file() {
-    let world = World::start().await;
-    world.model.always(Reply::json(&answer()));
-    let execute = async |sql: String| {
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database.pool()).await.expect("a statement");
-    };
-    let role = format!("worker_{}", world.database.name());
-    execute(format!("create role {role} login superuser password 'before'")).await;
-    let (_, place) = world.database.url().split_once('@').expect("a password");
-    let url = format!("postgres://{role}:before@{place}");
-    let worker = worker(&with(env(&world), &[("DATABASE_URL", &url), ("BREAKER_PROBE_MS", NEVER)])).await;
-    // Another password, and then no connection that was let in with the one before.
-    execute(format!("alter role {role} password 'after'")).await;
-    execute(format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'")).await;
-    let line = worker.wait_for_line("breaker_opened").await;
-    for told in ["database", "authentication", "db_access_denied", "DATABASE_URL"] {
-        assert!(line.contains(told), "{told}: {line}");
-    }
-    let file = world.enqueue(TRANSCRIPT).await;
-    execute(format!("alter role {role} password 'before'")).await;
-    worker.wait_for_line("breaker closed").await;
-    all_succeed_at_once(&world, &[file]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_right_that_the_claim_has_lost_is_told_and_claims_go_on_when_it_is_granted() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
