@@ -130,7 +130,7 @@ codes! {
 
     /// An answer or the report could not be written.
     S3WriteFailed = "s3_write_failed", Retry;
-    /// The database let the worker not in.
+    /// The database does not let the worker in.
     DbAccessDenied = "db_access_denied", Hold;
     /// The database failed while the job was settled or its journal written.
     DbUpdateFailed = "db_update_failed", Retry;

@@ -238,7 +238,7 @@ impl Worker {
                 biased;
                 () = drain.cancelled() => return,
                 () = woken => front.forget(),
-                () = tokio::time::sleep(poll) => {}
+                () = tokio::time::sleep(poll) => front.forget(),
                 // A freed slot is a reason to look only when the last look did not find the end of the queue.
                 () = self.slots_free(jobs), if plenty || jobs.len() == self.config.concurrency => {}
             }
