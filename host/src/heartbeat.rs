@@ -1,6 +1,7 @@
 //! The heartbeat: its own OS thread, runtime and connection, so that neither a busy pool nor a spinning guest starves it.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -8,9 +9,11 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    db::{Database, DbError, Listener, queue},
+    db::{DbError, Listener, queue},
+    guests::Guests,
     held::HeldClaims,
     metrics::Metrics,
+    pipeline::Pipeline,
 };
 
 /// What the heartbeat tells and how often.
@@ -49,28 +52,19 @@ impl Heartbeat {
     /// When the operating system gives no thread.
     pub fn start(
         self,
-        database: Database,
+        pipeline: Arc<Pipeline>,
         held: HeldClaims,
-        told: impl Fn() -> queue::Told + Send + 'static,
-        metrics: Metrics,
         listener: Listener,
         stop: CancellationToken,
     ) -> std::io::Result<thread::JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name("assay-heartbeat".to_owned())
-            .spawn(move || runtime.block_on(self.run(&database, &held, &told, &metrics, &listener, &stop)))
+            .spawn(move || runtime.block_on(self.run(&pipeline, &held, &listener, &stop)))
     }
 
-    async fn run(
-        &self,
-        database: &Database,
-        held: &HeldClaims,
-        told: &(impl Fn() -> queue::Told + Send),
-        metrics: &Metrics,
-        listener: &Listener,
-        stop: &CancellationToken,
-    ) {
+    async fn run(&self, pipeline: &Pipeline, held: &HeldClaims, listener: &Listener, stop: &CancellationToken) {
+        let metrics = &pipeline.metrics;
         let mut connection = None;
         let mut next_beat = Instant::now();
         // Interest first, beat second: a request that is heard of during a beat brings about the next one.
@@ -98,7 +92,7 @@ impl Heartbeat {
                 () = stop.cancelled() => break,
                 // A beat that hangs must not keep the fence from falling.
                 () = self.fence_in_time(held, metrics) => {}
-                result = self.beat(database, &mut connection, held, told, metrics) => {
+                result = self.beat(pipeline, &mut connection, held) => {
                     if let Err(error) = result {
                         connection = None;
                         // Sooner than usual: every second counts while leases run out.
@@ -117,23 +111,31 @@ impl Heartbeat {
 
     async fn beat(
         &self,
-        database: &Database,
+        Pipeline { database, guests, breakers, metrics, .. }: &Pipeline,
         connection: &mut Option<queue::Heartbeat>,
         held: &HeldClaims,
-        told: &(impl Fn() -> queue::Told + Send),
-        metrics: &Metrics,
     ) -> Result<(), DbError> {
         let connection = match connection {
             Some(connection) => connection,
-            None => connection.insert(database.heartbeat(self.every).await?),
+            None => {
+                let begun = Instant::now();
+                let connected = database.heartbeat(self.every).await;
+                // An outage is met by the next claim too. Of a password that expired, claims need not hear: their connections may be
+                // old ones, and without beats there are no claims.
+                if matches!(connected, Err(DbError::Denied(_))) {
+                    breakers.note_database(&connected, false, begun);
+                }
+                connection.insert(connected?)
+            }
         };
         let sent = Instant::now();
         let asked = held.leases();
         let kept = connection.beat(&asked).await?;
         let lost = held.renewed(&asked, &kept, self.trusted_until(sent));
         report(lost, metrics, "claims were taken over while they were held");
+        let told = queue::Told { releases: fleet_entry(guests), breakers: serde_json::json!(breakers.open()) };
         let slots = i32::try_from(self.slots).unwrap_or(i32::MAX);
-        connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &told()).await?;
+        connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &told).await?;
         // Only here: where nothing is held, the announcement is the only statement that was sent.
         held.beat(sent);
         Ok(())
@@ -145,6 +147,14 @@ impl Heartbeat {
         tokio::time::sleep_until(next.into()).await;
         fence(held, metrics);
     }
+}
+
+/// What the fleet is told of the releases of this worker.
+fn fleet_entry(guests: &Guests) -> serde_json::Value {
+    let loaded = guests.loaded().into_iter().map(|release| serde_json::json!(release));
+    let refused = guests.refused();
+    let refused = refused.iter().map(|(digest, reason)| serde_json::json!({"digest": digest, "refused": reason}));
+    loaded.chain(refused).collect()
 }
 
 fn fence(held: &HeldClaims, metrics: &Metrics) {

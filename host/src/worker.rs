@@ -19,9 +19,8 @@ use tracing::Instrument;
 use crate::{
     breakers::Probe,
     canaries::Canaries,
-    db::{Listener, queue},
+    db::Listener,
     error::{Class, Code},
-    guests::Guests,
     heartbeat::Heartbeat,
     held::HeldClaims,
     job::{Claim, Settlement},
@@ -91,16 +90,9 @@ impl Worker {
             every: self.config.beat,
             slots: self.config.concurrency,
         };
-        let (guests, breakers) = (self.pipeline.guests.clone(), self.pipeline.breakers.clone());
         let (listener, listening) = Listener::start(self.pipeline.database.clone(), background.clone());
-        let beating = heartbeat.clone().start(
-            self.pipeline.database.clone(),
-            held.clone(),
-            move || queue::Told { releases: fleet_entry(&guests), breakers: serde_json::json!(breakers.open()) },
-            self.pipeline.metrics.clone(),
-            listener.clone(),
-            background.clone(),
-        )?;
+        let beating =
+            heartbeat.clone().start(self.pipeline.clone(), held.clone(), listener.clone(), background.clone())?;
         let reaper = Reaper { every: self.config.reap, version_patience: self.config.version_patience };
         let reaping = tokio::spawn(reaper.run(
             self.pipeline.database.clone(),
@@ -301,14 +293,6 @@ impl Worker {
         state.busy = busy;
         state.draining |= draining;
     }
-}
-
-/// What the fleet is told of the releases of this worker.
-fn fleet_entry(guests: &Guests) -> serde_json::Value {
-    let loaded = guests.loaded().into_iter().map(|release| serde_json::json!(release));
-    let refused = guests.refused();
-    let refused = refused.iter().map(|(digest, reason)| serde_json::json!({"digest": digest, "refused": reason}));
-    loaded.chain(refused).collect()
 }
 
 /// One job in one slot.

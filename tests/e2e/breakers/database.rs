@@ -1,0 +1,127 @@
+//! A database that is away, that lets the worker in no more, or that has taken a right from it.
+
+use assay_tests::{AssayProcess, Reply, World};
+use sqlx::AssertSqlSafe;
+
+use super::{NEVER, all_succeed_at_once};
+use crate::{
+    fixtures::{TRANSCRIPT, answer, env, with, worker},
+    permissions::env_as,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_away_is_told_and_claims_go_on_when_it_is_back() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let proxy = assay_tests::Proxy::before(world.database.url()).await;
+    let env = with(env(&world), &[("DATABASE_URL", &proxy.url_of(world.database.url())), ("BREAKER_PROBE_MS", NEVER)]);
+    let worker = worker(&env).await;
+    proxy.refuse();
+    proxy.cut_all();
+    let line = worker.wait_for_line("breaker_opened").await;
+    assert!(line.contains("database") && line.contains("failures"), "{line}");
+    proxy.forward();
+    worker.wait_for_line("breaker closed").await;
+    let file = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(file, "succeeded").await;
+}
+
+/// A role of the database for one worker, whose password expires and is set again.
+struct Expiring<'a> {
+    world: &'a World,
+    role: String,
+}
+
+impl<'a> Expiring<'a> {
+    async fn create(world: &'a World) -> Self {
+        let role = format!("worker_{}", world.database.name());
+        let this = Self { world, role };
+        this.execute(format!("create role {} login superuser password 'before'", this.role)).await;
+        this
+    }
+
+    fn url(&self) -> String {
+        let (_, place) = self.world.database.url().split_once('@').expect("a password");
+        format!("postgres://{}:before@{place}", self.role)
+    }
+
+    /// Nobody is let in any more, and `worker` tells so.
+    async fn expire(&self, worker: &AssayProcess) {
+        self.execute(format!("alter role {} password 'after'", self.role)).await;
+        let told = async || {
+            // Again and again: a connection whose password was looked at before is listed only once it is let in.
+            let all = format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{}'", self.role);
+            self.execute(all).await;
+            worker.stderr().iter().any(|line| line.contains("breaker_opened"))
+        };
+        self.world.wait_until("a breaker that opens", told).await;
+        let line = worker.wait_for_line("breaker_opened").await;
+        for told in ["database", "authentication", "db_access_denied", "DATABASE_URL"] {
+            assert!(line.contains(told), "{told}: {line}");
+        }
+    }
+
+    async fn set_again(&self) {
+        self.execute(format!("alter role {} password 'before'", self.role)).await;
+    }
+
+    async fn execute(&self, sql: String) {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.world.database.pool()).await.expect("a statement");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_password_of_the_database_is_told_with_its_cure_and_fails_no_file() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let password = Expiring::create(&world).await;
+    let changes = [("DATABASE_URL", &*password.url()), ("BREAKER_PROBE_MS", NEVER)];
+    let worker = worker(&with(env(&world), &changes)).await;
+    password.expire(&worker).await;
+    let file = world.enqueue(TRANSCRIPT).await;
+    password.set_again().await;
+    worker.wait_for_line("breaker closed").await;
+    all_succeed_at_once(&world, &[file]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_makes_no_claims_hears_of_an_expired_password_from_its_beats() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let password = Expiring::create(&world).await;
+    let changes = [("DATABASE_URL", &*password.url()), ("WORKER_POLL_MS", NEVER), ("WORKER_BEAT_MS", "200")];
+    let worker = worker(&with(env(&world), &changes)).await;
+    // After this one it looks no more.
+    let first = world.enqueue(TRANSCRIPT).await;
+    all_succeed_at_once(&world, &[first]).await;
+    password.expire(&worker).await;
+    password.set_again().await;
+    // Whatever makes it look again, once leases are renewed, closes the breaker.
+    let closed = async || {
+        password.execute("notify assay_jobs".to_owned()).await;
+        worker.stderr().iter().any(|line| line.contains("breaker closed"))
+    };
+    world.wait_until("a breaker that closes", closed).await;
+    let file = world.enqueue(TRANSCRIPT).await;
+    all_succeed_at_once(&world, &[file]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_the_claim_has_lost_is_told_and_claims_go_on_when_it_is_granted() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let execute = async |sql: String| {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database.pool()).await.expect("a statement");
+    };
+    let (as_worker, role) = env_as(&world, &env(&world), "assay_worker").await;
+    let worker = worker(&with(as_worker, &[("BREAKER_PROBE_MS", NEVER)])).await;
+    execute(format!("revoke update on files from {role}")).await;
+    let line = worker.wait_for_line("breaker_opened").await;
+    assert!(line.contains("db_access_denied") && line.contains("grant"), "{line}");
+    let file = world.enqueue(TRANSCRIPT).await;
+    execute(format!("grant update on files to {role}")).await;
+    worker.wait_for_line("breaker closed").await;
+    all_succeed_at_once(&world, &[file]).await;
+    // A role outlives its database, unless it has nothing in it.
+    execute(format!("drop owned by {role}; drop role {role}")).await;
+}
