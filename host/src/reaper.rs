@@ -16,7 +16,7 @@ use crate::{
 /// How often the reaper looks, and its patience.
 #[derive(Clone, Debug)]
 pub struct Reaper {
-    /// Time between rounds, jittered by a fifth so that a fleet spreads out.
+    /// Time between rounds, jittered by a fifth so that a fleet spreads out; the first comes within this time.
     pub every: Duration,
     /// How long no worker may have known a prompt version before jobs for it fail.
     pub version_patience: Duration,
@@ -30,12 +30,15 @@ impl Reaper {
     pub async fn run(self, database: Database, guests: Guests, metrics: Metrics, stop: CancellationToken) {
         let started = Instant::now();
         let mut forget_at = started;
+        // Anywhere in the first interval: a fleet that was started as one spreads out, and where workers live short lives, somebody
+        // still comes to a round.
+        let mut pause = self.every.mul_f64(rand::random_range(0.0..1.0));
         loop {
-            let pause = self.every.mul_f64(rand::random_range(0.8..1.2));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
+            pause = self.every.mul_f64(rand::random_range(0.8..1.2));
             // A worker may die with more jobs than one statement takes.
             while settle(database.reap_expired().await, &metrics) >= BATCH {}
             while settle(database.reap_cancelled().await, &metrics) >= BATCH {}
