@@ -120,11 +120,9 @@ impl Heartbeat {
             None => {
                 let begun = Instant::now();
                 let connected = database.heartbeat(self.every).await;
-                // An outage is met by the next claim too. Of a password that expired, claims need not hear: their connections may be
-                // old ones, and without beats there are no claims.
-                if matches!(connected, Err(DbError::Denied(_))) {
-                    breakers.note_database(&connected, false, begun);
-                }
+                // Of a password that expired, claims need not hear: their connections may be old ones, and without beats there are none.
+                // Nor need they hear that it is in order again, while no slot is free.
+                breakers.note_database(&connected, connected.is_ok(), begun);
                 connection.insert(connected?)
             }
         };

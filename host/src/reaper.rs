@@ -26,19 +26,23 @@ pub struct Reaper {
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
 impl Reaper {
+    /// Waits before each round. The first is anywhere within the interval: a fleet that was started as one spreads out, and where
+    /// workers live short lives, somebody still comes to a round.
+    fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
+        let every = self.every;
+        let first = every.mul_f64(rand::random_range(0.0..1.0));
+        std::iter::once(first).chain(std::iter::repeat_with(move || every.mul_f64(rand::random_range(0.8..1.2))))
+    }
+
     /// Reaps until `stop`.
     pub async fn run(self, database: Database, guests: Guests, metrics: Metrics, stop: CancellationToken) {
         let started = Instant::now();
         let mut forget_at = started;
-        // Anywhere in the first interval: a fleet that was started as one spreads out, and where workers live short lives, somebody
-        // still comes to a round.
-        let mut pause = self.every.mul_f64(rand::random_range(0.0..1.0));
-        loop {
+        for pause in self.pauses() {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            pause = self.every.mul_f64(rand::random_range(0.8..1.2));
             // A worker may die with more jobs than one statement takes.
             while settle(database.reap_expired().await, &metrics) >= BATCH {}
             while settle(database.reap_cancelled().await, &metrics) >= BATCH {}
@@ -90,4 +94,20 @@ fn settle(reaped: Result<Vec<Reaped>, DbError>, metrics: &Metrics) -> usize {
         }
     }
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_round_is_anywhere_within_the_interval_and_the_others_an_interval_apart() {
+        let every = Duration::from_secs(5);
+        let reaper = Reaper { every, version_patience: Duration::ZERO };
+        let firsts: Vec<_> = (0..1000).filter_map(|_| reaper.pauses().next()).collect();
+        let (soon, late) = (firsts.iter().min(), firsts.iter().max());
+        assert!(soon < Some(&(every / 4)) && late > Some(&(every * 3 / 4)) && late < Some(&every), "{soon:?} {late:?}");
+        let others: Vec<_> = reaper.pauses().skip(1).take(1000).collect();
+        assert!(others.iter().all(|pause| (every * 4 / 5..every * 6 / 5).contains(pause)));
+    }
 }

@@ -36,8 +36,9 @@ pub fn with(mut env: Env, changes: &[(&str, &str)]) -> Env {
 /// Where it does not come so far.
 pub async fn worker(env: &Env) -> AssayProcess {
     compile_once(env).await;
-    let worker = AssayProcess::spawn(&["worker"], env);
-    worker.wait_for_line("worker started").await;
+    let mut worker = AssayProcess::spawn(&["worker"], env);
+    let started = worker.wait_for_line_or_end("worker started").await;
+    assert!(started, "the worker ended: {:#?}", worker.stderr());
     worker
 }
 

@@ -57,6 +57,15 @@ impl Database {
         within(self.config.timeout, PgConnection::connect_with(&self.config.options)).await
     }
 
+    /// Whether the database lets us in now: those of the pool were let in before, and stay.
+    ///
+    /// # Errors
+    /// [`DbError::Denied`] when it does not; others as for any statement.
+    pub async fn knock(&self) -> Result<(), DbError> {
+        let connection = self.connect().await?;
+        within(self.config.timeout, connection.close()).await
+    }
+
     /// Whether the database answers, and whether its schema is the one this binary was built for.
     ///
     /// # Errors

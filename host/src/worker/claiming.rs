@@ -6,6 +6,7 @@ use crate::{
     breaker::Dependency,
     breakers::Probe,
     job::{Claim, Place, Serving},
+    pipeline::Pipeline,
     worker::Worker,
 };
 
@@ -91,8 +92,16 @@ impl Worker {
     /// One claim; a database that does not answer is told of once, and then asked again at the next poll.
     async fn claim(&self, serving: &Serving, slots: usize, from: Option<Place>) -> Vec<Claim> {
         let begun = Instant::now();
-        let result = self.pipeline.database.claim(&self.config.id, serving, slots, self.config.lease, from).await;
-        self.pipeline.breakers.note_database(&result, true, begun);
+        let Pipeline { database, breakers, .. } = &*self.pipeline;
+        let claim = async {
+            // A probe tries both: a connection of the pool may be older than the password that keeps new ones out.
+            if breakers.is_open(&Dependency::Database) {
+                database.knock().await?;
+            }
+            database.claim(&self.config.id, serving, slots, self.config.lease, from).await
+        };
+        let result = claim.await;
+        breakers.note_database(&result, true, begun);
         let mut state = self.state.lock();
         match result {
             Ok(claims) => {

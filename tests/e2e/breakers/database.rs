@@ -1,9 +1,9 @@
 //! A database that is away, that lets the worker in no more, or that has taken a right from it.
 
-use assay_tests::{AssayProcess, Reply, World};
+use assay_tests::{AssayProcess, Reply, Signal, World};
 use sqlx::AssertSqlSafe;
 
-use super::{NEVER, all_succeed_at_once};
+use super::{NEVER, all_succeed_at_once, metrics, readiness};
 use crate::{
     fixtures::{TRANSCRIPT, answer, env, with, worker},
     permissions::env_as,
@@ -20,6 +20,10 @@ async fn a_database_that_was_away_is_told_and_claims_go_on_when_it_is_back() {
     proxy.cut_all();
     let line = worker.wait_for_line("breaker_opened").await;
     assert!(line.contains("database") && line.contains("failures"), "{line}");
+    let open = &readiness(&worker).await["breakers"][0];
+    let told = ["dependency", "reason", "code"].map(|name| open[name].as_str().unwrap_or_default());
+    assert_eq!(told, ["database", "failures", "db_update_failed"]);
+    assert!(metrics(&worker).await.contains("assay_breakers_open{dependency=\"database\",reason=\"failures\"} 1"));
     proxy.forward();
     worker.wait_for_line("breaker closed").await;
     let file = world.enqueue(TRANSCRIPT).await;
@@ -50,8 +54,7 @@ impl<'a> Expiring<'a> {
         self.execute(format!("alter role {} password 'after'", self.role)).await;
         let told = async || {
             // Again and again: a connection whose password was looked at before is listed only once it is let in.
-            let all = format!("select pg_terminate_backend(pid) from pg_stat_activity where usename = '{}'", self.role);
-            self.execute(all).await;
+            self.terminate("true").await;
             worker.stderr().iter().any(|line| line.contains("breaker_opened"))
         };
         self.world.wait_until("a breaker that opens", told).await;
@@ -61,8 +64,21 @@ impl<'a> Expiring<'a> {
         }
     }
 
+    /// Ends the connections that were let in before, and whose last statement is such.
+    async fn terminate(&self, such: &str) {
+        let all = "select pg_terminate_backend(pid) from pg_stat_activity where usename = ";
+        self.execute(format!("{all} '{}' and {such}", self.role)).await;
+    }
+
     async fn set_again(&self) {
         self.execute(format!("alter role {} password 'before'", self.role)).await;
+    }
+
+    /// A role outlives its database.
+    async fn drop(self, mut worker: AssayProcess) {
+        worker.signal(Signal::TERM);
+        assert!(worker.wait().await.success());
+        self.execute(format!("drop role {}", self.role)).await;
     }
 
     async fn execute(&self, sql: String) {
@@ -82,6 +98,31 @@ async fn an_expired_password_of_the_database_is_told_with_its_cure_and_fails_no_
     password.set_again().await;
     worker.wait_for_line("breaker closed").await;
     all_succeed_at_once(&world, &[file]).await;
+    password.drop(worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_were_let_in_before_do_not_close_the_breaker() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let password = Expiring::create(&world).await;
+    let changes = [("DATABASE_URL", &*password.url()), ("WORKER_LEASE_MS", "60000"), ("WORKER_BEAT_MS", "400")];
+    let worker = worker(&with(env(&world), &changes)).await;
+    let count = |needle: &str| worker.stderr().iter().filter(|line| line.contains(needle)).count();
+    password.execute(format!("alter role {} password 'after'", password.role)).await;
+    let denied = async || {
+        password.terminate("query ilike '%insert into workers%'").await;
+        count("breaker_opened") > 0
+    };
+    world.wait_until("a beat that is refused", denied).await;
+    let file = world.enqueue(TRANSCRIPT).await;
+    // Beats are tried four times as often as they are due; claims stop when two are missing, which was a while ago then.
+    world.wait_until("beats that fail", async || count("renew the leases") >= 12).await;
+    assert_eq!((count("breaker_opened"), count("breaker closed")), (1, 0));
+    assert_eq!(world.job(file).await.status, "queued");
+    password.set_again().await;
+    all_succeed_at_once(&world, &[file]).await;
+    password.drop(worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,14 +137,15 @@ async fn a_worker_that_makes_no_claims_hears_of_an_expired_password_from_its_bea
     all_succeed_at_once(&world, &[first]).await;
     password.expire(&worker).await;
     password.set_again().await;
-    // Whatever makes it look again, once leases are renewed, closes the breaker.
-    let closed = async || {
-        password.execute("notify assay_jobs".to_owned()).await;
-        worker.stderr().iter().any(|line| line.contains("breaker closed"))
-    };
-    world.wait_until("a breaker that closes", closed).await;
+    // It makes no claim: it is the beat that finds this out, too.
+    worker.wait_for_line("breaker closed").await;
     let file = world.enqueue(TRANSCRIPT).await;
-    all_succeed_at_once(&world, &[file]).await;
+    let done = async || {
+        password.execute("notify assay_jobs".to_owned()).await;
+        world.file(file).await.status == "succeeded"
+    };
+    world.wait_until("a job that is claimed once leases are renewed", done).await;
+    password.drop(worker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
