@@ -1,11 +1,11 @@
 //! `assay migrate` on a database whose files and jobs another program made: it adds, refuses what it does not know, and gives all back.
 
 use assay_tests::old::SCHEMA;
-use assay_tests::{AssayProcess, TestDatabase, World};
+use assay_tests::{AssayProcess, Reply, TestDatabase, World};
 use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, Executor};
 
-use crate::fixtures::env;
+use crate::fixtures::{TRANSCRIPT, answer, env, short_leases, worker};
 
 /// Files and jobs of the other program, in every state; one job is stuck since its worker died, days ago.
 const ROWS: &str = "
@@ -97,6 +97,34 @@ async fn a_database_of_another_program_is_adopted_and_given_back_as_it_was() {
     assert_eq!(checksum(&database).await, rows);
     assert!(migrate(&database, &[]).await.0, "and adopted again");
     assert_eq!(catalogue(&database).await, adopted);
+    assert_eq!(checksum(&database).await, rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stood_there_before_the_adoption_is_served_and_what_had_ended_stays() {
+    let mut world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    world.database = old_database().await;
+    for number in 1..=5 {
+        world.objects.put(&format!("uploads/{number}.txt"), TRANSCRIPT).await;
+    }
+    assert!(migrate(&world.database, &[]).await.0);
+    let _worker = worker(&short_leases(env(&world))).await;
+    let file = |number: u128| Uuid::from_u128(0x1000_0000_0000_0000_0000_0000_0000_0000 + number);
+    // What waited, and what was stuck since its worker died.
+    for number in [1, 2] {
+        world.wait_for_status(file(number), "succeeded").await;
+    }
+    let lost = &world.attempts(file(2)).await[0];
+    assert_eq!((lost.worker.as_str(), lost.outcome.as_str()), ("old-1", "lost"));
+    let ended = async |number| {
+        let row = world.file(file(number)).await;
+        (row.status, row.storage_key_report, row.error_code)
+    };
+    assert_eq!(ended(3).await, ("succeeded".to_owned(), Some("reports/3.json".to_owned()), None));
+    assert_eq!(ended(4).await, ("failed".to_owned(), None, Some("upstream".to_owned())));
+    assert_eq!(ended(5).await, ("uploaded".to_owned(), None, None));
+    assert_eq!(world.model.calls(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

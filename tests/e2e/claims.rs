@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use assay::db::{Database, DatabaseConfig};
 use assay::job::{Place, Serving};
-use assay_tests::World;
+use assay_tests::{Proxy, Reply, World};
 use uuid::Uuid;
 
-use crate::fixtures::TRANSCRIPT;
+use crate::fixtures::{TRANSCRIPT, answer, env, with, worker};
 
 /// Files of the jobs that a claim takes, and the place of the first one.
 async fn claimed(database: &Database, from: Option<Place>) -> (BTreeSet<Uuid>, Option<Place>) {
@@ -55,4 +55,36 @@ async fn a_claim_from_a_place_takes_what_is_due_from_there_on_and_the_next_whole
     assert_eq!(taken, some(&files[4..]), "not what is due before that place");
     assert!(third < last);
     assert_eq!(claimed(&database, None).await.0, some(&files[1..2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_poll_of_an_idle_worker_looks_at_what_is_due_before_the_front_too() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let proxy = Proxy::before(world.database.url()).await;
+    let due = async |file: Uuid, minutes: i32| {
+        let sql = "update processing_jobs set next_run_at = now() + $2 * interval '1 minute' where file_id = $1";
+        sqlx::query(sql).bind(file).bind(minutes).execute(world.database.pool()).await.expect("another time");
+    };
+    let mut files = Vec::new();
+    for _ in 0..12 {
+        let file = world.enqueue(TRANSCRIPT).await;
+        due(file, 60).await;
+        files.push(file);
+    }
+    let env =
+        with(env(&world), &[("DATABASE_URL", &*proxy.url_of(world.database.url())), ("WORKER_CONCURRENCY", "20")]);
+    let _worker = worker(&env).await;
+    // Each is due before those that were found so far, and nobody is told. Polls are jittered: a worker that relied on time alone would
+    // see some of them.
+    for (file, minutes) in files.iter().zip(0..) {
+        let look = proxy.hold_statement("coalesce($15, '-infinity'");
+        look.reached().await;
+        due(*file, -minutes).await;
+        look.forward().await;
+        assert_ne!(world.job(*file).await.status, "queued", "{minutes} minutes before the front");
+    }
+    for file in files {
+        world.wait_for_status(file, "succeeded").await;
+    }
 }

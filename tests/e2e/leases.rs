@@ -205,7 +205,7 @@ async fn a_worker_that_cannot_reach_the_database_gives_its_claims_up_before_thei
     world.model.always(Reply::json(&answer()).held(&gate));
     let proxy = Proxy::before(world.database.url()).await;
     let url = proxy.url_of(world.database.url());
-    let env = with(short_leases(env(&world)), &[("DATABASE_URL", &url), ("DATABASE_TIMEOUT_MS", "1000")]);
+    let env = with(short_leases(env(&world)), &[("DATABASE_URL", &url), ("DATABASE_TIMEOUT_MS", "3000")]);
     let mut cut_off = worker(&env).await;
     let id = world.enqueue(TRANSCRIPT).await;
     gate.reached().await;

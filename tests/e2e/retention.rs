@@ -162,6 +162,12 @@ async fn a_long_history_and_many_answers_go_batch_by_batch() {
         sqlx::query(sql).bind(id).bind(count).execute(world.database.pool()).await.expect("a long history");
     }
 
+    let batches = "create table batches (relation text, rows bigint);
+        create function note_batch() returns trigger language plpgsql as
+            'begin insert into batches select tg_relname, count(*) from gone; return null; end';
+        create trigger note after delete on job_attempts referencing old table as gone execute function note_batch();
+        create trigger note after delete on job_answers referencing old table as gone execute function note_batch();";
+    sqlx::raw_sql(batches).execute(world.database.pool()).await.expect("triggers");
     let _pruner = worker(&with(env(&world), &[("RETENTION_EVERY_MS", "50")])).await;
     let left = async |table: &str| -> i64 {
         let sql = format!("select count(*) from {table}");
@@ -172,4 +178,12 @@ async fn a_long_history_and_many_answers_go_batch_by_batch() {
             left("job_attempts").await == 1 && left("job_answers").await == 1
         })
         .await;
+    let largest: (i64, i64) = sqlx::query_as(
+        "select coalesce(max(rows) filter (where relation = 'job_attempts'), 0),
+                coalesce(max(rows) filter (where relation = 'job_answers'), 0) from batches",
+    )
+    .fetch_one(world.database.pool())
+    .await
+    .expect("the batches");
+    assert!((1..=1000).contains(&largest.0) && (1..=200).contains(&largest.1), "{largest:?}");
 }
