@@ -191,7 +191,8 @@ impl Breakers {
         result.map_err(|error| self.held_where_open(dependency, error))
     }
 
-    /// Notes how a statement ended, and whether the database was away or did not let us in. A claim is a `probe` of it.
+    /// Notes how a statement ended, and whether the database was away or did not let us in. A claim is a `probe` of it,
+    /// and so is the heartbeat's new connection once it is made.
     pub fn note_database<T>(&self, result: &Result<T, DbError>, probe: bool, begun: Instant) {
         let ended = match result {
             Err(DbError::Denied(_)) => Ended::of(Code::DbAccessDenied),

@@ -120,8 +120,8 @@ impl Heartbeat {
             None => {
                 let begun = Instant::now();
                 let connected = database.heartbeat(self.every).await;
-                // Of a password that expired, claims need not hear: their connections may be old ones, and without beats there are none.
-                // Nor need they hear that it is in order again, while no slot is free.
+                // Claims may never hear of a password that expired: their connections may be older than it, and without beats there are
+                // no claims. Nor do they hear that it is in order again while no slot is free.
                 breakers.note_database(&connected, connected.is_ok(), begun);
                 connection.insert(connected?)
             }

@@ -57,7 +57,7 @@ impl Database {
         within(self.config.timeout, PgConnection::connect_with(&self.config.options)).await
     }
 
-    /// Whether the database lets us in now: those of the pool were let in before, and stay.
+    /// Whether the database lets us in now. Connections of the pool do not tell: they were let in before, and stay.
     ///
     /// # Errors
     /// [`DbError::Denied`] when it does not; others as for any statement.
