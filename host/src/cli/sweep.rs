@@ -228,6 +228,20 @@ mod tests {
     }
 
     #[test]
+    fn the_bar_tells_what_was_counted_and_then_how_much_of_it_is_deleted() {
+        let (bar, unwritten) = (ProgressBar::hidden(), Arc::<AtomicBool>::default());
+        let watch = watcher(bar.clone(), false, unwritten.clone());
+        watch(Seen::Counted(&swept().found));
+        assert_eq!((bar.message().as_str(), bar.length()), ("1000 objects listed, 40 without a row", None));
+        watch(Seen::Orphan("users/"));
+        watch(Seen::Deleted(8, 40));
+        assert_eq!((bar.position(), bar.length()), (8, Some(40)));
+        watch(Seen::Deleted(40, 40));
+        assert_eq!((bar.position(), bar.length()), (40, Some(40)));
+        assert!(!unwritten.load(Ordering::Relaxed), "no key was to be printed");
+    }
+
+    #[test]
     fn an_age_is_a_span_from_an_hour() {
         assert_eq!(age("7d"), Ok(Duration::from_secs(7 * 86_400)));
         assert!(age("59min").unwrap_err().contains("less than 1h"));
