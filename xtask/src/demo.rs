@@ -13,10 +13,10 @@ use crate::{paths, run, system};
 use anyhow::{Context, Result, bail};
 use expectation::Sample;
 use outcome::Outcome;
-use session::Session;
+use session::{Asked, Session};
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
@@ -29,6 +29,16 @@ pub struct Args {
     /// Folder for database, objects and log [default: demo in the target folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Ask the stand-in, even where LLM_BASE_URL names a model
+    #[arg(long)]
+    stand_in: bool,
+}
+
+impl Args {
+    /// As on a machine whose environment names no model: what it does is the same everywhere.
+    pub fn with_the_stand_in() -> Self {
+        Self { data: None, stand_in: true }
+    }
 }
 
 /// Runs the command.
@@ -38,8 +48,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let data = match &args.data {
         Some(folder) => folder.clone(),
-        None => run::target().join("demo").join(schema()?),
+        None => run::target().join("demo").join(schema(&paths::root().join("migrations"))?),
     };
+    let asked = if args.stand_in { Asked::StandIn } else { Asked::Named };
     let samples = expectation::samples(&paths::root().join("docs/samples"))?;
     let mut stages = Stages::new("cargo xtask demo", 6);
     stages.run("system packages", system::ensure_postgres)?;
@@ -47,7 +58,7 @@ pub fn run(args: &Args) -> Result<()> {
     stages.run("host", || run::run(&mut run::cargo(&["build", "--package", "assay"])))?;
     let session = stages.run("Postgres, S3 server, model and worker", || {
         let progress = spinner("start; guests that are new here are compiled to machine code");
-        let session = Session::start(&data, &[])?;
+        let session = Session::start(&data, asked, &[])?;
         progress.finish_and_clear();
         println!("{}", session.describe());
         Ok(session)
@@ -84,14 +95,15 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A name for the schema of this tree: a cluster that an older one has migrated is left alone, not migrated anew.
+/// A name for the schema that these migrations make: a cluster that older ones have migrated is left alone, not migrated anew.
 ///
 /// # Errors
 /// Where the migrations cannot be read.
-fn schema() -> Result<String> {
-    let folder = paths::root().join("migrations");
-    let list = fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+fn schema(migrations: &Path) -> Result<String> {
+    let list = fs::read_dir(migrations).with_context(|| format!("list {}", migrations.display()))?;
     let mut files = list.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    // Beside them lie a README, and those for the database of another program: none of the demo's.
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
     files.sort();
     let mut hash = Sha256::new();
     for file in files {
@@ -119,14 +131,30 @@ fn judge(sample: &Sample, outcome: &Outcome, stand_in: bool) -> Result<(), Strin
 #[cfg(test)]
 mod tests {
     use super::expectation::Sample;
-    use super::judge;
     use super::outcome::{Outcome, State};
+    use super::{judge, schema};
+    use crate::paths;
+    use std::fs;
     use std::path::Path;
 
     fn judged(sample: &str, status: &str, code: Option<&str>, stand_in: bool) -> bool {
         let sample = Sample::parse(Path::new(sample)).unwrap();
         let state = State { status: status.to_owned(), error_code: code.map(str::to_owned), ..State::default() };
         judge(&sample, &Outcome { status: Some(state), error: None }, stand_in).is_ok()
+    }
+
+    #[test]
+    fn a_cluster_is_named_after_the_migrations_and_nothing_beside_them() {
+        assert_eq!(schema(&paths::root().join("migrations")).unwrap().len(), 12);
+        let folder = tempfile::tempdir().unwrap();
+        let name = || schema(folder.path()).unwrap();
+        fs::write(folder.path().join("0001_files.up.sql"), "create table files ()").unwrap();
+        let before = name();
+        fs::create_dir(folder.path().join("adopted")).unwrap();
+        fs::write(folder.path().join("README.md"), "Why there are two folders").unwrap();
+        assert_eq!(name(), before);
+        fs::write(folder.path().join("0002_jobs.up.sql"), "create table jobs ()").unwrap();
+        assert_ne!(name(), before);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod dialogue;
 
-use crate::demo::session::Session;
+use crate::demo::session::{Asked, Session};
 use crate::{guests, paths, run, system};
 use anyhow::{Context, Result, ensure};
 use dialogue::{Dialogue, Piece, alike};
@@ -119,7 +119,7 @@ fn divided<'a>(text: &'a str, section: Option<&str>) -> Option<(&'a str, &'a str
 fn services_in(folder: &Path) -> Result<Session> {
     system::ensure_postgres()?;
     let progress = guests::spinner("start; guests that are new here are compiled to machine code".to_owned());
-    let session = Session::start(&folder.join("services"), &BRISK)?;
+    let session = Session::start(&folder.join("services"), Asked::StandIn, &BRISK)?;
     progress.finish_and_clear();
     Ok(session)
 }

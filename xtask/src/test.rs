@@ -3,7 +3,7 @@
 //! The stages stand in the order in which a mistake shows soonest. Each ends with the command that runs it alone.
 
 use crate::stages::Stages;
-use crate::{cargo_component, chaos, guests, page, paths, queries, run, system};
+use crate::{cargo_component, chaos, demo, guests, page, paths, queries, run, system};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use std::process::Command;
 /// # Errors
 /// The stage's own, with the command to run it again.
 pub fn run() -> Result<()> {
-    let mut stages = Stages::new("cargo xtask test", 15);
+    let mut stages = Stages::new("cargo xtask test", 16);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("format", || {
         run::run(&mut run::cargo(&["fmt", "--all", "--check"]))?;
@@ -47,6 +47,9 @@ pub fn run() -> Result<()> {
             run::run(Command::new(run::assay()).args(["guest", "test"]).arg(component))?;
         }
         Ok(())
+    })?;
+    stages.run("demo", || {
+        demo::run(&demo::Args::with_the_stand_in()).context("to run it again: cargo xtask demo --stand-in")
     })?;
     stages.run("pages, word by word", || {
         page::run(&page::Args::default()).context("to run it again: cargo xtask page")

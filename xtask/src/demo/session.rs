@@ -23,6 +23,15 @@ const SHORT_BACKOFF_MS: &str = "1000,4000,16000";
 /// Lines of the log that an error shows.
 const LAST_LINES: usize = 15;
 
+/// Which model is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The one that the environment names, and the stand-in where it names none.
+    Named,
+    /// The stand-in, whatever the environment names: a test buys nothing.
+    StandIn,
+}
+
 /// What `assay dev --json` tells when it is ready.
 #[derive(Debug, Deserialize)]
 pub struct Ready {
@@ -38,6 +47,7 @@ pub struct Ready {
 /// The running services. They end with this value, and, because their input ends then, with this process.
 pub struct Session {
     child: Child,
+    asked: Asked,
     log: PathBuf,
     ready: Ready,
     _stdout: BufReader<ChildStdout>,
@@ -48,14 +58,14 @@ impl Session {
     ///
     /// # Errors
     /// Where they do not come up, with the last lines of their log.
-    pub fn start(data: &Path, variables: &[(&str, &str)]) -> Result<Self> {
+    pub fn start(data: &Path, asked: Asked, variables: &[(&str, &str)]) -> Result<Self> {
         fs::create_dir_all(data).with_context(|| format!("make {}", data.display()))?;
         let log = data.join("log");
-        let mut command = assay();
+        let mut command = assay(asked);
         command.args(["dev", "--json", "--stop-with-stdin", "--data"]).arg(data);
         command.arg("--guests").arg(crate::paths::root().join("guest/dist")).env("ADMIN_ADDR", "127.0.0.1:0");
         command.envs(variables.iter().copied());
-        if !has_model() {
+        if !has_model(asked) {
             command.env("JOB_BACKOFF_MS", SHORT_BACKOFF_MS);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -69,7 +79,7 @@ impl Session {
             bail!("assay dev ended with {status}; the end of {}:\n{}", log.display(), last_lines(&log));
         }
         let ready = serde_json::from_str(&line).context("understand what assay dev says")?;
-        Ok(Self { child, log, ready, _stdout: stdout })
+        Ok(Self { child, asked, log, ready, _stdout: stdout })
     }
 
     /// What the services told when they were ready.
@@ -185,7 +195,7 @@ impl Session {
     }
 
     fn assay(&self) -> Command {
-        let mut command = assay();
+        let mut command = assay(self.asked);
         command.arg("--env-file").arg(&self.ready.env_file);
         command
     }
@@ -198,13 +208,13 @@ impl Drop for Session {
     }
 }
 
-/// Whether the environment names a model.
-fn has_model() -> bool {
-    env::var_os("LLM_BASE_URL").is_some_and(|url| !url.is_empty())
+/// Whether a model is asked, and not the stand-in.
+fn has_model(asked: Asked) -> bool {
+    asked == Asked::Named && env::var_os("LLM_BASE_URL").is_some_and(|url| !url.is_empty())
 }
 
-/// The binary, without what the environment says about some other deployment. A model that it names is asked.
-fn assay() -> Command {
+/// The binary, without what the environment says about some other deployment. A model that it names is there where it is to be asked.
+fn assay(asked: Asked) -> Command {
     const OURS: [&str; 14] = [
         "ADMIN_",
         "ANSWER_",
@@ -225,7 +235,7 @@ fn assay() -> Command {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         let other = OURS.iter().any(|prefix| text.starts_with(prefix)) || text == "VERSION_PATIENCE_MS";
-        if other || (text.starts_with("LLM_") && !has_model()) {
+        if other || (text.starts_with("LLM_") && !has_model(asked)) {
             command.env_remove(&name);
         }
     }
