@@ -6,7 +6,7 @@
 
 mod dialogue;
 
-use crate::demo::session::{Asked, Session};
+use crate::demo::session::{self, Asked, Session};
 use crate::{guests, paths, run, system};
 use anyhow::{Context, Result, ensure};
 use dialogue::{Dialogue, Piece, alike};
@@ -153,11 +153,12 @@ fn answer(command: &str, folder: &Path, variables: &BTreeMap<String, String>) ->
     shell.env("CARGO_TARGET_DIR", paths::guest_target().join("page")).env("RUSTUP_TOOLCHAIN", toolchain());
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
-        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_PROFILE_", "LLM_", "GUEST_"];
+        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_PROFILE_"];
         if ours.iter().any(|prefix| name.starts_with(prefix)) {
             shell.env_remove(&*name);
         }
     }
+    session::read_by_assay().for_each(|name| _ = shell.env_remove(name));
     let output = shell.env("USER", "anna").envs(variables).output().context("run bash")?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -215,35 +215,40 @@ fn has_model(asked: Asked) -> bool {
 
 /// The binary, without what the environment says about some other deployment. A model that it names is there where it is to be asked.
 fn assay(asked: Asked) -> Command {
-    const OURS: [&str; 14] = [
-        "ADMIN_",
-        "ANSWER_",
-        "DATABASE_",
-        "GUEST_",
-        "JOB_",
-        "LOG_",
-        "PROMPT_",
-        "REAPER_",
-        "REPORT_",
-        "RETRY_",
-        "S3_",
-        "STOP_",
-        "TRANSCRIPT_",
-        "WORKER_",
-    ];
     let mut command = Command::new(run::assay());
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        let other = OURS.iter().any(|prefix| text.starts_with(prefix)) || text == "VERSION_PATIENCE_MS";
-        if other || (text.starts_with("LLM_") && !has_model(asked)) {
-            command.env_remove(&name);
+    for name in read_by_assay() {
+        if !(name.starts_with("LLM_") && has_model(asked)) {
+            command.env_remove(name);
         }
     }
     command
+}
+
+/// Every variable that Assay reads: `.env.example` has them all, as a test of the host holds it to.
+pub fn read_by_assay() -> impl Iterator<Item = &'static str> {
+    let lines = include_str!("../../../.env.example").lines();
+    let names = lines.filter_map(|line| Some(line.trim_start_matches("# ").split_once('=')?.0));
+    // What explains a variable may have the sign, too.
+    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'))
 }
 
 fn last_lines(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, assay};
+
+    #[test]
+    fn the_demo_hears_of_no_variable_of_another_deployment() {
+        let command = assay(Asked::StandIn);
+        let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        for name in ["DATABASE_URL", "SWEEP", "BREAKER_PROBE_MS", "VERSION_PATIENCE_MS", "LLM_BASE_URL", "LLM_API_KEY"]
+        {
+            assert!(removed.contains(&name.as_ref()), "{name}: {removed:?}");
+        }
+    }
 }
