@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use assay::pipeline::fingerprint;
+use assay_conversation::question_sha256;
 use assay_runtime::{Message, Prompt};
 use assay_tests::Call;
 use parking_lot::Mutex;
@@ -111,7 +111,7 @@ fn question(body: &[u8]) -> Option<Vec<u8>> {
         max_output_tokens: None,
         temperature: None,
     };
-    Some(fingerprint(&prompt).to_vec())
+    Some(question_sha256(&prompt).to_vec())
 }
 
 #[cfg(test)]
@@ -132,6 +132,6 @@ mod tests {
         let body = format!(
             r#"{{"model":"m","messages":[{{"role":"user","content":"zqt"}}],"response_format":{{"type":"json_schema","json_schema":{{"name":"answer","strict":true,"schema":{schema}}}}},"stream":false}}"#
         );
-        assert_eq!(question(body.as_bytes()), Some(fingerprint(&prompt).to_vec()));
+        assert_eq!(question(body.as_bytes()), Some(question_sha256(&prompt).to_vec()));
     }
 }

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use assay::objects::{Objects, ObjectsConfig};
-use assay::variables::Variables;
+use assay_core::variables::Variables;
+use assay_objects::{Objects, ObjectsConfig};
 use assay_tests::old::{OldJob, OldWorker, SCHEMA};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use assay::db::{Database, DatabaseConfig};
-use assay::job::{Place, Serving};
+use assay_core::job::{Place, Serving};
+use assay_db::{Database, DatabaseConfig};
 use assay_tests::{Proxy, Reply, World};
 use uuid::Uuid;
 

@@ -281,7 +281,7 @@ fn every_long_name_that_a_page_uses_is_in_the_sources() {
 #[test]
 fn operators_are_told_of_every_metric_and_every_named_event() {
     let page = std::fs::read_to_string(root().join("docs/operations.md")).expect("the page is there");
-    let encoded = assay::metrics::Metrics::default().encode();
+    let encoded = assay_worker::metrics::Metrics::default().encode();
     let metrics = encoded.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_whitespace().next());
     let mut found: Vec<_> =
         metrics.filter(|name| !page.contains(&format!("`{name}"))).map(|name| format!("metric {name}")).collect();

@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use assay::{
-    db::{Database, DatabaseConfig, queue::Rescue},
-    guests::{Guests, GuestsConfig},
-    variables::Variables,
-};
+use assay_core::variables::Variables;
+use assay_db::{Database, DatabaseConfig, queue::Rescue};
 use assay_runtime::{Compiler, Digest, testing::WatGuest};
 use assay_tests::{AssayProcess, Gate, Proxy, Reply, Signal, World, binary};
+use assay_worker::guests::{Guests, GuestsConfig};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 

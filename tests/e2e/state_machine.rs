@@ -3,15 +3,13 @@
 
 use std::time::Duration;
 
-use assay::{
-    db::{
-        Database, DatabaseConfig,
-        queue::{Cancel, Settled},
-        rerun::Pace,
-    },
-    error::{Code, Step},
-    job::{Failure, FileId, FileResult, JobId, Lease, LeaseToken, Serving, Settlement, Spent},
-    retry::starts_afresh,
+use assay_core::error::{Code, Step};
+use assay_core::job::{Failure, FileId, FileResult, JobId, Lease, LeaseToken, Serving, Settlement, Spent};
+use assay_core::retry::starts_afresh;
+use assay_db::{
+    Database, DatabaseConfig,
+    queue::{Cancel, Settled},
+    rerun::Pace,
 };
 use assay_tests::TestDatabase;
 use proptest::{

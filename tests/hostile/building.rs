@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use assay_runtime::{
-    build::{BuildLimits, Builder},
-    testing::WatGuest,
-};
+use assay_guest_build::{BuildLimits, Builder};
+use assay_runtime::testing::WatGuest;
 
 use crate::{cases::End, stage::Stage};
 

@@ -6,8 +6,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use assay::db::migrations::{self, Origin, Target};
-use assay::db::{Database, DatabaseConfig};
+use assay_db::migrations::{self, Origin, Target};
+use assay_db::{Database, DatabaseConfig};
 use assay_dev::{Postgres, PostgresOptions};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};

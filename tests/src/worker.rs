@@ -5,14 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use assay::{
-    guests::{Guests, GuestsConfig},
-    variables::Variables,
-};
+use assay_core::variables::Variables;
 use assay_runtime::{
     Compiler,
     testing::{WatGuest, hostile},
 };
+use assay_worker::guests::{Guests, GuestsConfig};
 use tokio::sync::OnceCell;
 
 use crate::{AssayProcess, Signal, World, binary};

@@ -5,7 +5,7 @@
 use crate::guest_toolchain::{self, TARGET, Toolchain};
 use crate::{paths, run};
 use anyhow::{Context, Result, bail, ensure};
-use assay_runtime::build::world;
+use assay_guest_build::world;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

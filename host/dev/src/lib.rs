@@ -12,6 +12,7 @@
 mod model;
 mod objects;
 mod postgres;
+pub mod scripted_server;
 mod serve;
 
 pub use model::{MODEL, Schema, StandIn, StandInOptions};

@@ -1,22 +1,22 @@
 //! One HTTP/1 server on loopback for everything in this crate: a deep backlog, cheap connections, a graceful end.
 
-use std::convert::Infallible;
-use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    error::Error,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    service::service_fn,
+};
+use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// Connections that may wait to be accepted: thousands of clients start at the same moment in a bench.
 const BACKLOG: i32 = 4096;

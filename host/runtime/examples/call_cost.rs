@@ -2,11 +2,12 @@
 //!
 //! Times are of the sandbox alone (instantiate to drop) and of the whole call as an async caller sees it.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use assay_runtime::testing::WatGuest;
-use assay_runtime::{Allocation, Compiler, Options, Runtime, Transcript};
+use assay_runtime::{Allocation, Compiler, Options, Runtime, Transcript, testing::WatGuest};
 use bytes::Bytes;
 
 const CALLS: usize = 20_000;

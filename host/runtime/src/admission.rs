@@ -2,23 +2,16 @@
 //!
 //! The whole of the bytes is parsed and validated here, under a list of features that is stricter than the engine's defaults: compilers trust what parsers let through.
 
+use assay_core::manifest::{MAX_DESCRIPTION_BYTES, is_version};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
-use wasmtime::component::Component;
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, types::ComponentItem};
 
-use crate::bindings::log::NAME as LOG_INTERFACE;
-use crate::contract::Manifest;
-use crate::limits::Limits;
-use crate::load_error::LoadError;
-use crate::options::Wasi;
+use crate::{
+    bindings::log::NAME as LOG_INTERFACE, contract::Manifest, limits::Limits, load_error::LoadError, options::Wasi,
+};
 
 const TYPES_INTERFACE: &str = "assay:report/types@0.1.0";
 const GUEST_INTERFACE: &str = "assay:report/guest@0.1.0";
-
-/// Longest version name in a manifest, in bytes.
-const MAX_VERSION_BYTES: usize = 64;
-/// Longest description in a manifest, in bytes.
-pub(crate) const MAX_DESCRIPTION_BYTES: usize = 4 << 10;
 
 /// WebAssembly 2.0, tail calls, constant expressions, and components; no threads, GC, exceptions, 64-bit or several memories, relaxed SIMD, no asynchronous components.
 const FEATURES: WasmFeatures = WasmFeatures::WASM2
@@ -164,14 +157,6 @@ pub(crate) fn manifest(manifest: &Manifest, limits: &Limits) -> Result<(), LoadE
     Ok(())
 }
 
-/// Letters, digits, and `.`, `_`, `-` between them.
-pub(crate) fn is_version(text: &str) -> bool {
-    let is_inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    text.len() <= MAX_VERSION_BYTES
-        && text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && text.bytes().all(is_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,5 +202,36 @@ mod tests {
         assert_eq!(bytes(b"\x7fELF\x02\x01"), Err(LoadError::Precompiled));
         assert_eq!(bytes(b"\0asm\x01\0\0\0"), Err(LoadError::CoreModule));
         assert_eq!(bytes(b"\0asm\x0d\0\x01"), Err(LoadError::Invalid { offset: 4 }));
+    }
+
+    #[test]
+    fn a_folder_may_say_what_a_worker_admits_of_a_manifest() {
+        let limits = Limits::default();
+        let judged = |description: &str, schema: &str| {
+            let toml = format!("prompt-version = 'p-v1'\nschema-version = 's.v1'\ndescription = {description:?}");
+            let folder = tempfile::tempdir().unwrap();
+            for (name, text) in
+                [("guest.toml", toml.as_str()), ("prompt.md", "{{transcript}}"), ("schema.json", schema)]
+            {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            let read = assay_guest_build::Folder::read(folder.path()).map(|_| ()).map_err(|error| error.to_string());
+            let manifest = Manifest {
+                prompt_version: "p-v1".into(),
+                schema_version: "s.v1".into(),
+                schema: schema.to_owned(),
+                description: description.to_owned(),
+            };
+            assert_eq!(read.is_ok(), super::manifest(&manifest, &limits).is_ok(), "{read:?}");
+            read
+        };
+        let of_size = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
+        judged(&"d".repeat(4096), &of_size(limits.schema_bytes)).unwrap();
+        let long = judged(&"d".repeat(4097), "{}").unwrap_err();
+        assert!(long.contains("guest.toml") && long.contains("4097 bytes of description, over 4096"), "{long}");
+        let lines = judged("two\nlines", "{}").unwrap_err();
+        assert!(lines.contains("description must be one line, without control characters"), "{lines}");
+        let large = judged("", &of_size(limits.schema_bytes + 1)).unwrap_err();
+        assert!(large.contains("schema.json") && large.contains("1048577 bytes of schema, over 1048576"), "{large}");
     }
 }

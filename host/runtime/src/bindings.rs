@@ -33,11 +33,15 @@ pub mod types {
 
 /// `assay:report/log`, written by hand for one reason: the text is looked at where it lies in the guest's memory, so that only what is kept is copied.
 pub mod log {
-    use wasmtime::StoreContextMut;
-    use wasmtime::component::{HasData, Linker, WasmStr};
+    use wasmtime::{
+        StoreContextMut,
+        component::{HasData, Linker, WasmStr},
+    };
 
-    use crate::call::{Level, LogLine};
-    use crate::log_capture::clean;
+    use crate::{
+        call::{Level, LogLine},
+        log_capture::clean,
+    };
 
     pub const NAME: &str = "assay:report/log@0.1.0";
 

@@ -57,7 +57,7 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// What counts towards [`crate::JobLimits::prompt_bytes`]: messages and schema.
+    /// What counts towards the limit of a question: messages and schema.
     pub fn bytes(&self) -> usize {
         let messages: usize = self.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
         messages + self.answer_schema.as_deref().map_or(0, str::len)

@@ -3,16 +3,15 @@
 //! An image runs only on an engine with the settings that it was compiled for, so both sides start from the same [`Settings`], and the cache's keys hold the engine's own
 //! compatibility hash. A test compiles through the child and compares.
 
-use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
-use crate::digest::Digest;
-use crate::limits::Limits;
-use crate::options::{Allocation, Metering};
+use crate::{
+    limits::Limits,
+    options::{Allocation, Metering},
+};
 
 /// How often the epoch moves. A call is stopped within two of these after its limit.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
@@ -122,22 +121,6 @@ pub(crate) fn for_fitting(settings: &Settings, room: Room) -> wasmtime::Result<E
     Engine::new(&config)
 }
 
-/// Names the engine's compiled code: two engines with the same one can run each other's images.
-pub(crate) fn compatibility(engine: &Engine) -> Digest {
-    struct Sha(Sha256);
-    impl Hasher for Sha {
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.update(bytes);
-        }
-        fn finish(&self) -> u64 {
-            0 // never asked for: the whole digest is taken below
-        }
-    }
-    let mut hasher = Sha(Sha256::new());
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    Digest::from_bytes(hasher.0.finalize().into())
-}
-
 /// A call limit in ticks, rounded up, and one more because the current tick has partly gone.
 pub(crate) fn ticks(limit: Duration) -> u64 {
     let ticks = limit.as_nanos().div_ceil(TICK.as_nanos());
@@ -193,6 +176,8 @@ fn pool(room: Room, threads: usize) -> PoolingAllocationConfig {
 
 #[cfg(test)]
 mod tests {
+    use assay_guest_build::compatibility::compatibility;
+
     use super::*;
 
     #[test]

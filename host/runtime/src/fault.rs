@@ -4,6 +4,7 @@
 
 use std::str::Utf8Error;
 
+use assay_core::error::{Code, JobError};
 use wasmtime::Trap;
 
 use crate::sandbox::Exceeded;
@@ -41,6 +42,21 @@ pub enum Fault {
     /// The host itself panicked in the call.
     #[error("run the guest: the host panicked")]
     HostPanic,
+}
+
+impl From<Fault> for JobError {
+    fn from(fault: Fault) -> Self {
+        let code = match fault {
+            // Wall-clock time: the same call may pass on a less busy machine.
+            Fault::Timeout => Code::GuestTimeout,
+            Fault::OutOfMemory | Fault::OutOfTable => Code::GuestOutOfMemory,
+            Fault::StackOverflow | Fault::Trap(_) | Fault::OutOfFuel | Fault::HostPanic => Code::GuestTrap,
+            Fault::OutputTooLarge | Fault::BadOutput(_) => Code::GuestBadOutput,
+            // The sandbox goes down with the worker; the release is not at fault.
+            Fault::Unavailable => Code::GuestLoadFailed,
+        };
+        Self::new(code, format!("run the guest: {}", fault.code())).caused_by(fault)
+    }
 }
 
 impl Fault {

@@ -1,18 +1,19 @@
 //! Loaded guests: what the host calls.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
+use assay_core::digest::Digest;
 use wasmtime::Store;
 
-use crate::bindings::{ReportGuest, ReportGuestPre};
-use crate::call::Call;
-use crate::contract::{Answer, Finding, Manifest, Step, Transcript};
-use crate::digest::Digest;
-use crate::fault::Fault;
-use crate::output;
-use crate::pool::Pool;
-use crate::sandbox::{Sandbox, State};
+use crate::{
+    bindings::{ReportGuest, ReportGuestPre},
+    call::Call,
+    contract::{Answer, Finding, Manifest, Step, Transcript},
+    fault::Fault,
+    output,
+    pool::Pool,
+    sandbox::{Sandbox, State},
+};
 
 /// An admitted guest. Cheap to clone; the compiled code goes with the last clone.
 #[derive(Clone)]
@@ -143,8 +144,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::testing::WatGuest;
-    use crate::{Compiler, Options, Runtime};
+    use crate::{Compiler, Options, Runtime, testing::WatGuest};
 
     #[tokio::test]
     async fn a_panic_of_the_host_costs_one_call() {

@@ -8,12 +8,10 @@
 
 mod admission;
 mod bindings;
-pub mod build;
-mod cache;
 mod call;
 pub mod compiler;
 pub mod contract;
-mod digest;
+
 mod engine;
 mod fault;
 mod guest;
@@ -23,7 +21,6 @@ mod log_capture;
 mod options;
 mod output;
 mod pool;
-mod report;
 mod runtime;
 mod sandbox;
 #[cfg(any(test, feature = "testing"))]
@@ -32,14 +29,14 @@ mod ticker;
 #[cfg(feature = "wasi")]
 mod wasi;
 
-pub use cache::CacheError;
+pub use assay_core::digest::{BadDigest, Digest};
+pub use assay_guest_build::cache::CacheError;
+
 pub use call::{Call, Level, LogLine};
 pub use contract::{Answer, Finding, Manifest, Message, Prompt, Rejection, Report, Step, Transcript};
-pub use digest::{BadDigest, Digest};
 pub use fault::Fault;
 pub use guest::{Guest, Verifier};
-pub use limits::{JobLimits, Limits};
+pub use limits::Limits;
 pub use load_error::LoadError;
 pub use options::{Allocation, Compiler, Metering, Options, Wasi};
-pub use report::{ReportFault, nesting};
 pub use runtime::{Runtime, RuntimeError};

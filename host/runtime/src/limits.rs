@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use assay_core::manifest::MAX_SCHEMA_BYTES;
+
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
@@ -46,39 +48,9 @@ impl Default for Limits {
             log_lines: 64,
             log_line_bytes: KIB,
             component_bytes: 32 * MIB,
-            schema_bytes: MIB,
+            schema_bytes: MAX_SCHEMA_BYTES,
             compile: Duration::from_secs(120),
             compile_memory_bytes: 2 << 30,
-        }
-    }
-}
-
-/// What a guest may ask for over a whole job, and what its report may be. The caller of [`crate::Guest`] holds it to them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobLimits {
-    /// Rounds of questions.
-    pub rounds: usize,
-    /// Questions in all rounds.
-    pub prompts: usize,
-    /// Questions that are with the model at the same time.
-    pub concurrent_prompts: usize,
-    /// Bytes of one question: messages and schema.
-    pub prompt_bytes: usize,
-    /// Bytes of an accepted report.
-    pub report_bytes: usize,
-    /// Nesting of an accepted report.
-    pub report_depth: usize,
-}
-
-impl Default for JobLimits {
-    fn default() -> Self {
-        Self {
-            rounds: 4,
-            prompts: 32,
-            concurrent_prompts: 4,
-            prompt_bytes: 2 * MIB,
-            report_bytes: 4 * MIB,
-            report_depth: 128,
         }
     }
 }

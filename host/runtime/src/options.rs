@@ -1,7 +1,6 @@
 //! How a runtime is set up.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use bytes::Bytes;
 

@@ -2,8 +2,10 @@
 //!
 //! Codes and versions are guest-written and reach records and metrics, so their alphabet is closed here, where every result passes.
 
-use crate::contract::{Finding, Message, Prompt, Rejection, Step};
-use crate::fault::Fault;
+use crate::{
+    contract::{Finding, Message, Prompt, Rejection, Step},
+    fault::Fault,
+};
 
 /// Longest code of a finding or rejection, in bytes.
 const MAX_CODE_BYTES: usize = 64;

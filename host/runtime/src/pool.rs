@@ -4,16 +4,17 @@
 //! one. A guest that spins can therefore fill its own lane, but another guest's call always finds the last thread. The second check of a release's reports runs in the
 //! release's own lane ([`crate::Verifier::beside`]): its author wrote the schema, and a schema can spin too.
 
-use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use assay_core::digest::Digest;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
-
-use crate::digest::Digest;
 
 /// Rust code of the host and of wasmtime above the guest's own stack: instantiation, lifting, the limiter.
 const HOST_STACK_BYTES: usize = 2 << 20;

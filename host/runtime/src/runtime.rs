@@ -1,28 +1,37 @@
 //! Admits guests: from bytes to something that can be called, once per digest however many ask.
 
-use std::collections::HashMap;
-use std::io;
-use std::path::Path;
-use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::{
+    collections::HashMap,
+    io,
+    path::Path,
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
+use assay_core::digest::Digest;
+use assay_guest_build::{
+    cache::{Cache, CacheError, Key},
+    compatibility::compatibility,
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use tempfile::TempPath;
 use wasmtime::component::Component;
 
-use crate::bindings::ReportGuestPre;
-use crate::cache::{Cache, CacheError, Key};
-use crate::compiler::{self, Request, Source};
-use crate::digest::Digest;
-use crate::fault::Fault;
-use crate::guest::{Code, Described, Guest, Host, Verifier};
-use crate::load_error::LoadError;
-use crate::options::{Compiler, Options};
-use crate::pool::Pool;
-use crate::sandbox::Sandbox;
-use crate::{admission, engine, ticker};
+use crate::{
+    admission,
+    bindings::ReportGuestPre,
+    compiler::{self, Request, Source},
+    engine,
+    fault::Fault,
+    guest::{Code, Described, Guest, Host, Verifier},
+    load_error::LoadError,
+    options::{Compiler, Options},
+    pool::Pool,
+    sandbox::Sandbox,
+    ticker,
+};
 
 /// Fewest guest threads by default, however few cores: a guest that spins must not be all that fits.
 const MIN_THREADS: usize = 4;
@@ -74,7 +83,7 @@ impl Runtime {
         let pool = Pool::start(threads, limits.stack_bytes).map_err(RuntimeError::Threads)?;
         tracing::info!(threads, pooling = built.pooling, "guest runtime is ready");
         Ok(Self(Arc::new(Inner {
-            compatibility: engine::compatibility(&built.engine),
+            compatibility: compatibility(&built.engine),
             host: Arc::new(Host { sandbox: Sandbox { engine: built.engine, limits, metering, wasi }, pool }),
             cache,
             compiler,

@@ -1,18 +1,24 @@
 //! One guest call: a store and an instance that live for it alone, with every limit set before the instance exists.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
 
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
-use wasmtime::{Engine, ResourceLimiter, Store};
+use wasmtime::{
+    Engine, ResourceLimiter, Store,
+    component::{Component, HasSelf, InstancePre, Linker},
+};
 
-use crate::bindings::{ReportGuest, ReportGuestPre, log, types};
-use crate::call::{Call, LogLine};
-use crate::engine::{self, CORE_INSTANCES_PER_GUEST, MEMORIES_PER_GUEST, TABLES_PER_GUEST};
-use crate::fault::{Fault, Stage, classify};
-use crate::limits::Limits;
-use crate::log_capture::LogCapture;
-use crate::options::{Metering, Wasi};
+use crate::{
+    bindings::{ReportGuest, ReportGuestPre, log, types},
+    call::{Call, LogLine},
+    engine::{self, CORE_INSTANCES_PER_GUEST, MEMORIES_PER_GUEST, TABLES_PER_GUEST},
+    fault::{Fault, Stage, classify},
+    limits::Limits,
+    log_capture::LogCapture,
+    options::{Metering, Wasi},
+};
 
 /// What every call of a runtime shares.
 #[derive(Debug)]

@@ -1,8 +1,10 @@
 //! Moves the engine's epoch, from an OS thread of its own: an async timer would stand still with the runtime that it watches.
 
-use std::io;
-use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::{
+    io,
+    thread::{self, JoinHandle},
+    time::Instant,
+};
 
 use wasmtime::Engine;
 

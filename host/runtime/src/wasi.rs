@@ -4,10 +4,12 @@
 //! same random numbers in each call, an output that nobody reads and an input that has ended. Everything else ends the call. None of it waits, so nothing is asynchronous and no
 //! thread is held: a guest that wants to sleep is stopped where it asks for the alarm.
 
-use wasmtime::StoreContextMut;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{
-    Component, ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
+use wasmtime::{
+    StoreContextMut,
+    component::{
+        Component, ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType,
+        WasmList, types::ComponentItem,
+    },
 };
 
 use crate::sandbox::State;

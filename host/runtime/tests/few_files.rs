@@ -2,11 +2,9 @@
 //!
 //! A binary of its own, with one test: the limit holds for the whole process.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::{fs, os::unix::fs::MetadataExt};
 
-use assay_runtime::testing::WatGuest;
-use assay_runtime::{Compiler, LoadError, Options, Runtime};
+use assay_runtime::{Compiler, LoadError, Options, Runtime, testing::WatGuest};
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
-use assay_runtime::testing::{WatGuest, hostile};
-use assay_runtime::{Allocation, Compiler, Fault, Options, Runtime, RuntimeError, Transcript};
+use assay_runtime::{
+    Allocation, Compiler, Fault, Options, Runtime, RuntimeError, Transcript,
+    testing::{WatGuest, hostile},
+};
 use bytes::Bytes;
 use rustix::process::{Resource, Rlimit, setrlimit};
 

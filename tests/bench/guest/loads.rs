@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use assay_runtime::build::{BuildLimits, Builder, Message, Parts};
+use assay_guest_build::{BuildLimits, Builder, Message, Parts};
 use assay_runtime::{Compiler, Options, Runtime};
 use bytes::Bytes;
 

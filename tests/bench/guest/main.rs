@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use assay_guest_build::{BuildLimits, Builder, componentize, strip};
 use assay_runtime::Runtime;
-use assay_runtime::build::{BuildLimits, Builder, componentize, strip};
 use bounds::Bounds;
 use contest::{Contender, Outcome, Turns};
 use documents::Document;

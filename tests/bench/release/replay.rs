@@ -4,16 +4,14 @@
 use std::{process::Command, sync::Arc, time::Instant};
 
 use anyhow::{Context, bail, ensure};
-use assay::{
-    comparison::Verdict,
-    guests::{Guests, GuestsConfig, Release},
-    job::FileId,
-    pipeline::fingerprint,
-    rehearsal::{Outcome, Recorded, rehearse},
-    replay::{Case, Engine, FORMAT, Header, Results},
-    variables::Variables,
-};
+use assay_conversation::question_sha256;
+use assay_core::comparison::Verdict;
+use assay_core::job::FileId;
+use assay_core::variables::Variables;
 use assay_runtime::{Answer, Compiler, Step, Transcript};
+use assay_worker::guests::{Guests, GuestsConfig, Release};
+use assay_worker::releases::dry_run::{Outcome, Recorded, rehearse};
+use assay_worker::replay::{Case, Engine, FORMAT, Header, Results};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -111,7 +109,11 @@ struct Talk {
 }
 
 impl Talk {
-    async fn new(number: usize, release: &Release, limits: &assay::guests::GuestsLimits) -> anyhow::Result<Self> {
+    async fn new(
+        number: usize,
+        release: &Release,
+        limits: &assay_worker::guests::GuestsLimits,
+    ) -> anyhow::Result<Self> {
         let transcript = Arc::new(Transcript {
             id: Uuid::from_u128(number as u128).to_string(),
             text: format!("Person 0: This is talk {number}.\n{}", talk::transcript()),
@@ -120,13 +122,13 @@ impl Talk {
             received_at: "2026-03-04T08:00:00Z".to_owned(),
             attributes: Vec::new(),
         });
-        let question = match release.advance(&transcript, &[]).await.step {
-            Ok(Step::Ask(prompts)) => fingerprint(prompts.first().context("a question")?),
+        let question = match release.guest().advance(&transcript, &[]).await.result {
+            Ok(Step::Ask(prompts)) => question_sha256(prompts.first().context("a question")?),
             _ => bail!("the guest asks nothing"),
         };
         let answer = Answer { text: talk::report(), model: "bench".to_owned() };
         let recorded = Recorded { question, answer };
-        let rehearsal = rehearse(release, &transcript, std::slice::from_ref(&recorded), limits, None).await;
+        let rehearsal = rehearse(release, &transcript, std::slice::from_ref(&recorded), &limits.job, None).await;
         let Outcome::Accepted(report) = rehearsal.outcome else { bail!("the guest makes no report") };
         let mut other: Value = serde_json::from_slice(&report)?;
         other["overview"] = json!("Another one.");

@@ -1,6 +1,6 @@
 //! What a transcript is decides how its job may end: whatever is broken around it, it is not the transcript's fault.
 
-use assay::error::{Class, Code};
+use assay_core::error::{Class, Code};
 
 use super::Verdict;
 use crate::evidence::{Evidence, File, Job};

@@ -4,7 +4,7 @@ use crate::guest_toolchain;
 use crate::guests::compile;
 use crate::paths;
 use anyhow::{Context, Result};
-use assay_runtime::build::strip;
+use assay_guest_build::strip;
 use std::fs;
 use std::path::PathBuf;
 

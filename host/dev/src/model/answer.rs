@@ -5,11 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::markers::{Marker, break_schema};
-use super::schema::Schema;
-use super::transcript::Transcript;
-use super::voice::Voice;
-use super::wire::{ApiError, ChatRequest, Completion, Finish, ResponseFormat, cut_to, tokens};
+use super::{
+    markers::{Marker, break_schema},
+    schema::Schema,
+    transcript::Transcript,
+    voice::Voice,
+    wire::{ApiError, ChatRequest, Completion, Finish, ResponseFormat, cut_to, tokens},
+};
 
 /// What a question leads to.
 #[derive(Debug)]

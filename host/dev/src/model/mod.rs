@@ -15,11 +15,15 @@ mod transcript;
 mod voice;
 mod wire;
 
-use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Result;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -29,9 +33,8 @@ use parking_lot::Mutex;
 
 use crate::serve::{Body, HttpServer, boxed};
 use answer::Outcome;
-use wire::{ApiError, ChatRequest};
-
 pub use schema::Schema;
+use wire::{ApiError, ChatRequest};
 
 /// The name under which the stand-in shows.
 pub const MODEL: &str = "stand-in";

@@ -1,17 +1,17 @@
 //! A JSON Schema, compiled once: the root validator, the way along references, and validators for parts of it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Result, anyhow};
 use jsonschema::Validator;
 use parking_lot::Mutex;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
+use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Map, Value, json};
 
-use super::generate::{Generator, STEPS};
-use super::transcript::Transcript;
+use super::{
+    generate::{Generator, STEPS},
+    transcript::Transcript,
+};
 
 /// The name under which parts of a schema find its root.
 const ROOT: &str = "urn:stand-in:root";

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 use serde_json::Value;
 use time::{Date, Duration};
 
-use super::kind::{Kind, tokens};
-use super::transcript::{SOME_DAY, Statement, Transcript};
+use super::{
+    kind::{Kind, tokens},
+    transcript::{SOME_DAY, Statement, Transcript},
+};
 
 /// How long a summary wants to be, in characters.
 const SUMMARY_LENGTH: usize = 320;

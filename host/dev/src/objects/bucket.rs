@@ -6,10 +6,13 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::SimpleAuth;
-use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{Body, S3Result, s3_error};
+use s3s::{
+    Body, S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::SimpleAuth,
+    s3_error,
+    service::{S3Service, S3ServiceBuilder},
+};
 
 use super::Keys;
 

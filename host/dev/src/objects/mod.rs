@@ -5,11 +5,9 @@ mod bucket;
 use std::path::Path;
 
 use anyhow::Result;
-use hyper::Request;
-use hyper::body::Incoming;
+use hyper::{Request, body::Incoming};
 
 use crate::serve::{HttpServer, boxed};
-
 pub use bucket::{Bucket, MAX_BUCKET_NAME};
 
 /// The credentials that a server accepts.

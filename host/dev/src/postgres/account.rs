@@ -1,9 +1,6 @@
 //! Who runs the server. Postgres refuses root, so root steps down to `postgres` or, where that account is missing, to `nobody`.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::process::Command;
+use std::{fs::Metadata, os::unix::fs::MetadataExt, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 

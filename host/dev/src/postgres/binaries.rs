@@ -1,8 +1,10 @@
 //! Finds the Postgres programs of this machine: on `PATH`, then where Debian, Red Hat and Homebrew put them, newest first.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 

@@ -1,8 +1,10 @@
 //! Removes a temporary cluster when this process ends, however it ends.
 
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::{
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{ChildStdin, Command, Stdio},
+};
 
 /// Waits for the end of its input, ends a server that nobody ended, and removes its folders. `postmaster.pid` is the last file that a
 /// server drops.

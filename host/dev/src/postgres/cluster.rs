@@ -8,19 +8,18 @@
 //! folder/data         the cluster, owned by the account that runs it; elsewhere where that account cannot reach the folder
 //! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::Write,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use super::account::Account;
-use super::binaries::Binaries;
-use super::cleaner::Cleaner;
-use super::{PostgresOptions, USER};
+use super::{PostgresOptions, USER, account::Account, binaries::Binaries, cleaner::Cleaner};
 
 /// How long an orphaned server (its owner died a moment ago) gets to finish its own shutdown, in seconds.
 const ORPHAN_PATIENCE_SECONDS: &str = "20";

@@ -3,22 +3,21 @@
 //! The kernel ties "tell the child when its parent dies" to the *thread* that forked, so a thread of its own starts the server and lives
 //! exactly as long. It reads the server's log from a pipe, which also tells the moment it is ready: nothing here polls or sleeps.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::{
+    fs::{File, OpenOptions},
+    io::{BufRead, BufReader, Write},
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
+    process::{Child, Command, Stdio},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal};
 
-use super::PostgresOptions;
-use super::cluster::Cluster;
+use super::{PostgresOptions, cluster::Cluster};
 
 /// A start may include crash recovery of a kept cluster.
 const START_TIMEOUT: Duration = Duration::from_secs(120);

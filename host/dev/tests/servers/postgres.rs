@@ -1,7 +1,6 @@
 //! The embedded Postgres, started, restarted and stopped for real.
 
-use std::path::Path;
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use assay_dev::{Postgres, PostgresOptions};
 

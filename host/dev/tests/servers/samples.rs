@@ -1,7 +1,9 @@
 //! The samples in `docs/samples`: each does to the stand-in what its name says, so that the demo can rely on it.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use assay_dev::{StandIn, StandInOptions};
 use reqwest::Client;

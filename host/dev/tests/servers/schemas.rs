@@ -1,8 +1,7 @@
 //! The generator against an independent judge: whatever schema comes, the validator accepts the answer.
 
 use assay_dev::Schema;
-use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::{prelude::*, test_runner::RngSeed};
 use serde_json::{Map, Value, json};
 
 const TEXT: &str = "Mara: We decided to move the stock count to Thursday.\nJonas: I will print the labels by Friday.\nMara: Who tells the night shift?\n";

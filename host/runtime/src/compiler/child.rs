@@ -1,12 +1,13 @@
 //! The child's side: read a request, bind itself, compile, answer, end.
 
-use std::fs::File;
-use std::io::{self, BufRead, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
-use std::process::ExitCode;
-use std::thread;
+use std::{
+    fs::File,
+    io::{self, BufRead, Read, Write},
+    os::{fd::AsFd, unix::fs::FileTypeExt},
+    path::Path,
+    process::ExitCode,
+    thread,
+};
 
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, getpid, getrlimit, kill_process, nice, set_dumpable_behavior, setrlimit,

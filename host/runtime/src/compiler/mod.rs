@@ -5,23 +5,20 @@
 mod child;
 mod work;
 
-use std::io;
-use std::path::Path;
-use std::process::Stdio;
+use std::{io, path::Path, process::Stdio};
 
+use assay_core::digest::Digest;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
-use tokio::sync::Semaphore;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    sync::Semaphore,
+};
 
+use crate::{limits::Limits, load_error::LoadError, options::Compiler};
 pub use child::child_main;
 use work::{Reply, compile};
 pub(crate) use work::{Request, Source};
-
-use crate::digest::Digest;
-use crate::limits::Limits;
-use crate::load_error::LoadError;
-use crate::options::Compiler;
 
 /// Longest answer of a child, in bytes; far more than an honest one needs.
 const MAX_REPLY_BYTES: u64 = 4 << 10;

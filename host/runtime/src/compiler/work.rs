@@ -1,13 +1,12 @@
 //! What compiling is, wherever it runs; and the words that parent and child exchange about it.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
+use assay_core::digest::Digest;
+use assay_guest_build::{self as build, BuildLimits, Step, compatibility::compatibility};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 
-use crate::build::{self, BuildLimits, Step};
-use crate::digest::Digest;
 use crate::engine::{self, Room, Settings};
 
 /// What to compile, and how. The bytes follow it.
@@ -90,7 +89,7 @@ pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
         Err(_) => return why_refused(&request.settings, component),
     };
     match fs::write(folder.join(&request.image), image) {
-        Ok(()) => Reply::Done { compatibility: engine::compatibility(&engine) },
+        Ok(()) => Reply::Done { compatibility: compatibility(&engine) },
         Err(_) => Reply::NotWritten,
     }
 }

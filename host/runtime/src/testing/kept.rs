@@ -1,18 +1,19 @@
 //! What production never does: an instance that is called more than once, and one that is not called at all. For
 //! measurements.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use wasmtime::Store;
 
-use crate::bindings::ReportGuest;
-use crate::call::Call;
-use crate::contract::{Answer, Finding, Step, Transcript};
-use crate::engine;
-use crate::fault::{Fault, Stage, classify};
-use crate::guest::Guest;
-use crate::sandbox::State;
+use crate::{
+    bindings::ReportGuest,
+    call::Call,
+    contract::{Answer, Finding, Step, Transcript},
+    engine,
+    fault::{Fault, Stage, classify},
+    guest::Guest,
+    sandbox::State,
+};
 
 /// Instantiates a guest on this thread and drops the instance.
 pub fn instantiate(guest: &Guest) -> Call<()> {

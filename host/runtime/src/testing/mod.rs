@@ -9,11 +9,11 @@ pub mod kept;
 pub mod wasi;
 mod wat_guest;
 
-pub use data::Data;
-pub use wat_guest::WatGuest;
-
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve};
+
+pub use data::Data;
+pub use wat_guest::WatGuest;
 
 const REPORT: &str = include_str!("../../../../wit/report.wit");
 

@@ -1,7 +1,9 @@
 //! A guest for tests, of which any part can be put in place.
 
-use super::data::{Data, Span};
-use super::{guest_from_wat, wasi, wasi_guest_from_wat};
+use super::{
+    data::{Data, Span},
+    guest_from_wat, wasi, wasi_guest_from_wat,
+};
 
 /// Moves a pointer up, grows the memory where it must, and never frees: an instance lives for one call.
 const ALLOCATE: &str = "

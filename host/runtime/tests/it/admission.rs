@@ -1,7 +1,9 @@
 //! What does not get in, and why.
 
-use assay_runtime::testing::{WatGuest, hostile};
-use assay_runtime::{Allocation, Fault, LoadError};
+use assay_runtime::{
+    Allocation, Fault, LoadError,
+    testing::{WatGuest, hostile},
+};
 
 use crate::support::Bench;
 

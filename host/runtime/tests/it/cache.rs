@@ -1,12 +1,13 @@
 //! The cache on disk: shared, bounded, and never believed.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
-use assay_runtime::testing::WatGuest;
-use assay_runtime::{CacheError, Compiler, Guest, Metering, Runtime, RuntimeError};
+use assay_runtime::{CacheError, Compiler, Guest, Metering, Runtime, RuntimeError, testing::WatGuest};
 
 use crate::support::{Bench, options, transcript};
 

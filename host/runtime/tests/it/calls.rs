@@ -1,7 +1,9 @@
 //! What a guest that behaves gets and gives, and what one call leaves behind: nothing.
 
-use assay_runtime::testing::{WatGuest, hostile};
-use assay_runtime::{Allocation, Level, Message, Metering, Prompt, Rejection, Step};
+use assay_runtime::{
+    Allocation, Level, Message, Metering, Prompt, Rejection, Step,
+    testing::{WatGuest, hostile},
+};
 
 use crate::support::{Bench, answer, transcript};
 

@@ -1,12 +1,13 @@
 //! Compiling in a child process, and children that go wrong.
 
-use std::ffi::OsString;
-use std::fmt::Write;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    ffi::OsString,
+    fmt::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use assay_runtime::testing::WatGuest;
-use assay_runtime::{Allocation, Compiler, LoadError, Metering, Runtime};
+use assay_runtime::{Allocation, Compiler, LoadError, Metering, Runtime, testing::WatGuest};
 
 use crate::support::{Bench, options};
 

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use assay_runtime::testing::{WatGuest, hostile};
-use assay_runtime::{Allocation, Fault, Limits, LoadError, Step};
+use assay_runtime::{
+    Allocation, Fault, Limits, LoadError, Step,
+    testing::{WatGuest, hostile},
+};
 
 use crate::support::{Bench, transcript};
 

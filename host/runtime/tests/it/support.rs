@@ -1,10 +1,10 @@
 //! Runtimes and documents for the tests.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use assay_runtime::testing::WatGuest;
-use assay_runtime::{Answer, Call, Compiler, Guest, Limits, LoadError, Options, Runtime, Step, Transcript};
+use assay_runtime::{
+    Answer, Call, Compiler, Guest, Limits, LoadError, Options, Runtime, Step, Transcript, testing::WatGuest,
+};
 use bytes::Bytes;
 use tempfile::TempDir;
 

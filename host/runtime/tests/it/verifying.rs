@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use assay_runtime::build::verifier_parts;
-use assay_runtime::testing::{WatGuest, core_from_wat, hostile};
-use assay_runtime::{Compiler, Fault, LoadError, Options};
+use assay_guest_build::verifier_parts;
+use assay_runtime::{
+    Compiler, Fault, LoadError, Options,
+    testing::{WatGuest, core_from_wat, hostile},
+};
 use bytes::Bytes;
 
 use crate::support::{Bench, transcript};

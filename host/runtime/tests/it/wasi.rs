@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use assay_runtime::testing::{WatGuest, wasi};
-use assay_runtime::{Allocation, Call, Fault, LoadError, Runtime, Step, Wasi};
+use assay_runtime::{
+    Allocation, Call, Fault, LoadError, Runtime, Step, Wasi,
+    testing::{WatGuest, wasi},
+};
 
 use crate::support::{Bench, options, transcript};
 

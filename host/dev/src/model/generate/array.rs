@@ -3,9 +3,7 @@
 use rand::Rng;
 use serde_json::{Value, json};
 
-use super::flatten::Flat;
-use super::merge::and;
-use super::{Generator, Place};
+use super::{Generator, Place, flatten::Flat, merge::and};
 
 /// Tries for an item unlike those before it.
 const UNIQUE_TRIES: usize = 24;

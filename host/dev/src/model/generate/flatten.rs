@@ -1,11 +1,12 @@
 //! Turns a schema into one flat set of keywords: follows references, chooses branches, merges the rest.
 
-use rand::Rng;
-use rand::seq::SliceRandom;
+use rand::{Rng, seq::SliceRandom};
 use serde_json::{Map, Value, json};
 
-use super::merge::{and, merge};
-use super::{Generator, Place};
+use super::{
+    Generator, Place,
+    merge::{and, merge},
+};
 
 /// References followed and branches entered on the way to one node.
 const DEEPEST_NESTING: usize = 48;

@@ -1,7 +1,6 @@
 //! Strings of a named format, plausible for a meeting.
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 
 use crate::model::voice::Voice;
 

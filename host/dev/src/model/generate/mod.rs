@@ -13,13 +13,10 @@ mod object;
 mod pattern;
 mod string;
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use super::schema::Schema;
-use super::transcript::Transcript;
-use super::voice::Voice;
+use super::{schema::Schema, transcript::Transcript, voice::Voice};
 use flatten::Flat;
 
 /// From this depth on the smallest thing that is allowed is made, so that recursive schemas end.

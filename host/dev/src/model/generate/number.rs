@@ -3,8 +3,7 @@
 use rand::Rng;
 use serde_json::{Number, Value};
 
-use super::flatten::Flat;
-use super::{Generator, Place};
+use super::{Generator, Place, flatten::Flat};
 
 /// How far from a lone bound, or from zero, a number may lie.
 const SPREAD: f64 = 20.0;

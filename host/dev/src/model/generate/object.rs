@@ -3,9 +3,7 @@
 use rand::Rng;
 use serde_json::{Map, Value, json};
 
-use super::flatten::Flat;
-use super::merge::and;
-use super::{Generator, Place};
+use super::{Generator, Place, flatten::Flat, merge::and};
 use crate::model::kind::Kind;
 
 /// Entries of a map whose keys the schema leaves open.

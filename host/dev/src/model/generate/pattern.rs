@@ -2,8 +2,7 @@
 //!
 //! The expression is read as `regex-syntax` reads it. What only ECMA-262 has (look-around) is cut out first; the caller checks each text.
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 
 /// No pattern needs longer text than this, in bytes.

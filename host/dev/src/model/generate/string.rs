@@ -2,10 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::flatten::Flat;
-use super::{Generator, Place, format, pattern};
-use crate::model::kind::Kind;
-use crate::model::voice::shorten;
+use super::{Generator, Place, flatten::Flat, format, pattern};
+use crate::model::{kind::Kind, voice::shorten};
 
 /// Tries per pattern, with ever longer repetitions.
 const PATTERN_TRIES: u32 = 48;

@@ -1,5 +1,0 @@
-//! Rebuilds when the migrations change; they are embedded.
-
-fn main() {
-    println!("cargo:rerun-if-changed=../migrations");
-}

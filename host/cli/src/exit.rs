@@ -1,0 +1,69 @@
+//! How a command ends when it does not succeed: what is printed, and the exit code.
+
+use std::process::ExitCode;
+
+use assay_core::{error::JobError, variables::Fault};
+use assay_db::DbError;
+
+/// `EX_USAGE` of sysexits.h: the configuration is at fault, and starting again changes nothing.
+pub(super) const USAGE: u8 = 64;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The configuration: every fault of it.
+    Configuration(Vec<Fault>),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl Failure {
+    /// Prints it to standard error.
+    pub fn report(&self) -> ExitCode {
+        match self {
+            Self::Configuration(faults) => {
+                let plural = if faults.len() == 1 { "fault" } else { "faults" };
+                eprintln!("error: the configuration has {} {plural}", faults.len());
+                for fault in faults {
+                    eprintln!("  {fault}");
+                }
+                eprintln!("The README lists every variable; .env.example is a start.");
+                ExitCode::from(USAGE)
+            }
+            Self::Other(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl From<Vec<Fault>> for Failure {
+    fn from(faults: Vec<Fault>) -> Self {
+        Self::Configuration(faults)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<JobError> for Failure {
+    fn from(error: JobError) -> Self {
+        Self::Other(error.into())
+    }
+}

@@ -1,0 +1,57 @@
+//! `assay guest …`: write, build, try, test and check guests. Needs no database, no bucket and no credentials.
+
+mod build;
+mod cargo;
+mod check;
+mod junit;
+mod make;
+mod new;
+mod source;
+mod template;
+mod test;
+mod trial;
+mod watch;
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use assay_core::variables::Variables;
+
+use super::exit::Failure;
+pub(super) use check::{Admitted, admit};
+
+/// Write, build, try, test and check guests.
+///
+/// Needs no database and no bucket, and a model only for `try`. A guest is a folder with guest.toml, prompt.md and
+/// schema.json, a Rust crate, or a finished component.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay guest new minutes-v1               a guest without code
+  assay guest new minutes-v2 --rust        one with code
+  assay guest test minutes-v1              its fixtures, in the sandbox
+  assay guest build minutes-v1             the component for GUEST_DIR")]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Each is explained where its arguments are.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    New(new::Arguments),
+    Build(build::Arguments),
+    Try(trial::Arguments),
+    Test(test::Arguments),
+    Check(check::Arguments),
+}
+
+/// Runs one of them.
+pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+    let vars = Variables::from_map(values.clone());
+    match arguments.command {
+        Command::New(arguments) => new::run(&arguments),
+        Command::Build(arguments) => build::run(&arguments, vars).await,
+        Command::Try(arguments) => trial::run(arguments, values).await,
+        Command::Test(arguments) => test::run(&arguments, vars).await,
+        Command::Check(arguments) => check::run(&arguments, vars).await,
+    }
+}

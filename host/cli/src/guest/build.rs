@@ -1,0 +1,194 @@
+//! `assay guest build`.
+
+use std::{
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::Context;
+use assay_core::variables::Variables;
+use assay_guest_build::Stamp;
+use assay_runtime::Digest;
+use serde::Serialize;
+
+use super::{make::Maker, source::Source};
+use crate::{exit::Failure, output};
+
+/// Build a guest: a component, ready for GUEST_DIR.
+///
+/// A guest without code needs no compiler: its files are injected into the generic guest of this binary. A crate is
+/// compiled with cargo for wasm32-unknown-unknown. The same sources and toolchain give the same digest.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay guest build                        the guest in this folder
+  assay guest build minutes-v1 --out guests/minutes-v1.wasm
+  assay guest build minutes-v1 --json | jq -r .digest")]
+pub struct Arguments {
+    /// The guest's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    path: PathBuf,
+    /// The file to write, or a folder for it [default: NAME.wasm in the guest's folder, NAME being the prompt version or
+    /// the crate]
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was built.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: PathBuf,
+    digest: String,
+    bytes: usize,
+    name: String,
+    version: String,
+    revision: String,
+    fixtures: usize,
+    warnings: Vec<String>,
+    seconds: f64,
+}
+
+/// Builds and writes.
+pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Failure> {
+    let started = Instant::now();
+    let source = Source::at(&arguments.path)?;
+    if let Source::Component(path) = &source {
+        return Err(anyhow::anyhow!("{} is built already; name the folder of its sources", path.display()).into());
+    }
+    let maker = Maker::new(vars)?;
+    let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
+    let stamp = Stamp::of(&made.bytes);
+    let file = place(arguments.out.as_deref(), source.path(), &stamp.name);
+    write(&file, &made.bytes).with_context(|| format!("write {}", file.display()))?;
+    let report = Report {
+        file,
+        digest: Digest::of(&made.bytes).to_string(),
+        bytes: made.bytes.len(),
+        name: stamp.name,
+        version: stamp.version,
+        revision: stamp.revision,
+        fixtures: made.fixtures,
+        warnings: made.warnings,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    if arguments.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&told(&report, std::io::stdout().is_terminal()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file to write: in a folder it goes by the guest's own name.
+fn place(out: Option<&Path>, guest: &Path, name: &str) -> PathBuf {
+    // A folder that is to be there is meant by the slash.
+    let is_folder = |path: &Path| path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    match out {
+        Some(file) if !is_folder(file) => file.to_owned(),
+        folder => folder.unwrap_or(guest).join(format!("{name}.wasm")),
+    }
+}
+
+/// A worker may be reading the folder: the file appears whole or not at all.
+fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A link stays one: what it points to is replaced.
+    let target = file.canonicalize();
+    let file = target.as_deref().unwrap_or(file);
+    if file.metadata().is_ok_and(|there| !there.is_file()) {
+        // A device or a pipe takes bytes, and must not become a file.
+        return fs::write(file, bytes);
+    }
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    let unfinished = folder.join(format!(".{}.tmp", uuid::Uuid::new_v4()));
+    let written = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+fn told(report: &Report, colours: bool) -> String {
+    let Report { file, digest, bytes, name, version, seconds, warnings, fixtures, .. } = report;
+    let mut text = String::new();
+    for warning in warnings {
+        let mark = if colours { "\u{1b}[33mwarning\u{1b}[0m" } else { "warning" };
+        text.push_str(&format!("{mark}: {}\n", output::plain(warning)));
+    }
+    let megabytes = *bytes as f64 / 1e6;
+    let file = file.display();
+    text.push_str(&format!(
+        "{file}  {megabytes:.1} MB, {name} ({version}), with its {fixtures} fixtures, in {seconds:.1} s\n"
+    ));
+    text.push_str(&format!("sha256:{digest}\n"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_goes_where_it_is_told_and_in_a_folder_by_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let guest = Path::new("guest");
+        assert_eq!(place(None, guest, "a-v1"), Path::new("guest/a-v1.wasm"));
+        assert_eq!(place(Some(&root.join("b.wasm")), guest, "a-v1"), root.join("b.wasm"));
+        assert_eq!(place(Some(root), guest, "a-v1"), root.join("a-v1.wasm"));
+        assert_eq!(place(Some(Path::new("not/yet/there/")), guest, "a-v1"), Path::new("not/yet/there/a-v1.wasm"));
+    }
+
+    #[test]
+    fn a_link_is_followed_and_not_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("releases/1.wasm"), folder.path().join("current.wasm"));
+        write(&target, b"old").unwrap();
+        std::os::unix::fs::symlink("releases/1.wasm", &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path().join("releases")).unwrap().count(), 1, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_not_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::read(pipe).unwrap())
+        };
+        write(&pipe, b"guest").unwrap();
+        assert!(pipe.metadata().unwrap().file_type().is_fifo());
+        assert_eq!(reader.join().unwrap(), b"guest");
+    }
+
+    #[test]
+    fn what_was_built_is_told_with_its_losses() {
+        let report = Report {
+            file: "guests/minutes-v1.wasm".into(),
+            digest: "0123456789abcdef".repeat(4),
+            bytes: 4_812_345,
+            name: "minutes-v1".into(),
+            version: "minutes.v1".into(),
+            revision: "sha256:7".into(),
+            fixtures: 3,
+            warnings: vec!["/properties/due: `format` is not for the model\u{1b}[2J".into()],
+            seconds: 0.345,
+        };
+        insta::assert_snapshot!(told(&report, false));
+        assert!(told(&report, true).starts_with("\u{1b}[33mwarning\u{1b}[0m: /properties"), "{}", told(&report, true));
+    }
+}

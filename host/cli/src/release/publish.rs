@@ -1,0 +1,101 @@
+//! `assay release publish`.
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, anyhow};
+use assay_core::variables::Variables;
+use assay_db::{
+    DatabaseConfig,
+    releases::{By, NewRelease},
+};
+use assay_guest_build::{Stamp, toolchain};
+use assay_objects::{Objects, ObjectsConfig};
+use assay_worker::releases::follow::key;
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::{open, short};
+use crate::{audit::Audit, exit::Failure, guest, output};
+
+/// Publish a component: check it, put it into the bucket under its digest, and add it to the releases.
+///
+/// Nothing runs on it before it is activated. The same bytes again change nothing; other bytes under a prompt version that
+/// is published are a new revision of it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay guest build minutes-v2 && assay release publish minutes-v2/minutes-v2.wasm
+  assay release publish minutes-v2.wasm --json | jq -r .digest")]
+pub struct Arguments {
+    /// The component, or a guest's folder, which is built first
+    #[arg(value_name = "FILE.wasm|DIR")]
+    file: PathBuf,
+    #[command(flatten)]
+    audit: Audit,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was published.
+#[derive(Debug, Serialize)]
+struct Report {
+    digest: String,
+    prompt_version: String,
+    schema_version: String,
+    revision: i32,
+    is_new: bool,
+}
+
+pub(super) async fn run(arguments: &Arguments, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+    let mut vars = Variables::from_map(values.clone());
+    let objects = ObjectsConfig::load(&mut vars);
+    DatabaseConfig::load(&mut vars);
+    vars.finish()?;
+    let actor = arguments.audit.actor(&values);
+    let database = open(values.clone()).await?;
+    let admitted = guest::admit(&arguments.file, Variables::from_map(values)).await?;
+    let guest::Admitted { bytes, digest, manifest } = match admitted {
+        Ok(admitted) => admitted,
+        Err(told) => {
+            output::print(&told)?;
+            return Err(anyhow!("{} is not published: it breaks a rule of admission", arguments.file.display()).into());
+        }
+    };
+    let (digest, sources, toolchain) = (digest.to_string(), Stamp::of(&bytes).revision, toolchain(&bytes));
+    let objects = Objects::new(&objects);
+    let size_bytes = i64::try_from(bytes.len()).context("measure the component")?;
+    // The object first: a release that is in the table can be fetched.
+    objects
+        .write(objects.bucket(), &key(&digest), "application/wasm", Bytes::from(bytes))
+        .await
+        .context("put the component into the bucket")?;
+    let release = NewRelease {
+        digest: &digest,
+        prompt_version: &manifest.prompt_version,
+        schema_version: &manifest.schema_version,
+        size_bytes,
+        toolchain: toolchain.as_deref(),
+        sources: Some(sources.as_str()).filter(|sources| !sources.is_empty()),
+    };
+    let by = By { actor: &actor, reason: &arguments.audit.reason };
+    let published = database.publish(&release, by).await.context("add the release")?;
+    let report = Report {
+        digest: digest.clone(),
+        prompt_version: manifest.prompt_version,
+        schema_version: manifest.schema_version,
+        revision: published.revision,
+        is_new: published.is_new,
+    };
+    if arguments.json {
+        output::print_json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Report { prompt_version, revision, schema_version, .. } = &report;
+    let what = format!("{prompt_version}@{revision} ({schema_version}), {}", short(&digest));
+    output::print(&if published.is_new {
+        format!("published {what}\nNothing runs on it yet. Next: assay release activate {prompt_version}@{revision}\n")
+    } else {
+        format!("{what}, was published before; nothing changed\n")
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,399 @@
+//! `assay status`: the queue, what is paused of it and its workers, or one file with its attempts. Over 400 lines with its tests,
+//! because they show whole screens.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use anyhow::{Context, anyhow};
+use assay_core::{job::FileId, variables::Variables};
+use assay_db::{
+    DatabaseConfig,
+    files::{FileStatus, QueueDepth},
+    pauses::Pause,
+    workers::WorkerRow,
+};
+use serde::Serialize;
+
+use super::{database, exit::Failure, output, queue};
+
+/// The scheduler's states, in the order of a job's life.
+const STATES: [&str; 4] = ["queued", "processing", "succeeded", "failed"];
+
+/// Show the queue and its workers, or one file with its attempts.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay status                     jobs by status, and who is at work
+  assay status 0c9d…               one file: what the user sees, its job, every attempt
+  assay status 0c9d… --json | jq -r .error_code")]
+pub struct Arguments {
+    /// The file, as `assay submit` printed it
+    #[arg(value_name = "FILE-ID")]
+    file: Option<FileId>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// The queue, what is held back, and who works on it.
+#[derive(Debug, Serialize)]
+struct Overview {
+    queue: Vec<QueueDepth>,
+    paused: Vec<Pause>,
+    workers: Vec<WorkerRow>,
+}
+
+/// Looks and prints.
+pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
+    let config = DatabaseConfig::load(&mut vars);
+    vars.finish()?;
+    let database = database::open(config).await?;
+    if let Some(file) = arguments.file {
+        let state = database
+            .file_status(file)
+            .await
+            .context("look up the file")?
+            .ok_or_else(|| anyhow!("there is no file {file}"))?;
+        if arguments.json {
+            output::print_json(&state)?;
+        } else {
+            output::print(&render_file(&state))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let overview = Overview {
+        queue: complete(database.queue_depth().await.context("look at the queue")?),
+        paused: database.pauses().await.context("look at what is paused")?,
+        workers: database.live_workers().await.context("look at the workers")?,
+    };
+    if arguments.json {
+        output::print_json(&overview)?;
+    } else {
+        output::print(&render_overview(&overview))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every state, in order; the query tells only those that have jobs.
+fn complete(found: Vec<QueueDepth>) -> Vec<QueueDepth> {
+    STATES
+        .iter()
+        .map(|state| {
+            let known = found.iter().find(|depth| depth.status == *state);
+            known.cloned().unwrap_or_else(|| QueueDepth {
+                status: (*state).to_owned(),
+                jobs: 0,
+                due: 0,
+                oldest_due_seconds: None,
+            })
+        })
+        .collect()
+}
+
+fn render_overview(overview: &Overview) -> String {
+    let queue = overview.queue.iter().map(|depth| {
+        let waits = depth.status == "queued";
+        vec![
+            depth.status.clone(),
+            depth.jobs.to_string(),
+            if waits { depth.due.to_string() } else { String::new() },
+            depth.oldest_due_seconds.map(output::span).unwrap_or_default(),
+        ]
+    });
+    let mut text = output::table(&["QUEUE", "JOBS", "DUE", "OLDEST DUE"], queue.collect(), &[1, 2, 3]);
+    text.push('\n');
+    if !overview.paused.is_empty() {
+        text += &queue::table(&overview.paused);
+        text.push('\n');
+    }
+    if overview.workers.is_empty() {
+        text.push_str("no worker has been heard of within the last minute\n");
+        return text;
+    }
+    let header = ["WORKER", "VERSION", "STARTED", "LAST BEAT", "BUSY", "SERVES"];
+    let workers = overview.workers.iter().map(|worker| {
+        let serves: Vec<_> = worker
+            .releases
+            .iter()
+            .filter(|release| release.refused.is_none())
+            .map(|release| format!("{} ({})", release.prompt_version, short(&release.digest)))
+            .collect();
+        vec![
+            worker.id.clone(),
+            worker.version.clone(),
+            output::instant(worker.started_at),
+            format!("{} ago", output::span(worker.silent_seconds)),
+            format!("{}/{}", worker.busy, worker.slots),
+            serves.join(", "),
+        ]
+    });
+    text.push_str(&output::table(&header, workers.collect(), &[3, 4]));
+    text + &render_breakers(&overview.workers)
+}
+
+/// What workers wait for, with the cure; nothing where they wait for nothing.
+fn render_breakers(workers: &[WorkerRow]) -> String {
+    let mut open: BTreeMap<_, (usize, f64)> = BTreeMap::new();
+    for worker in workers {
+        for breaker in &worker.breakers {
+            let key = (&breaker.dependency, &breaker.reason, &breaker.code, &breaker.cure);
+            let (count, longest) = open.entry(key).or_default();
+            *count += 1;
+            *longest = longest.max(breaker.open_seconds as f64 + worker.silent_seconds);
+        }
+    }
+    if open.is_empty() {
+        return String::new();
+    }
+    let header = ["AWAY", "REASON", "CODE", "SINCE", "WORKERS", "CURE"];
+    let rows = open.into_iter().map(|((dependency, reason, code, cure), (count, longest))| {
+        let since = format!("{} ago", output::span(longest));
+        vec![dependency.clone(), reason.clone(), code.clone(), since, count.to_string(), cure.clone()]
+    });
+    format!("\n{}", output::table(&header, rows.collect(), &[3, 4]))
+}
+
+fn render_file(state: &FileStatus) -> String {
+    let mut rows = Rows::default();
+    rows.add("file", Some(state.file_id.to_string()));
+    rows.add("name", Some(state.filename.clone()));
+    let code = state.error_code.as_ref();
+    let status = code.map_or_else(|| state.status.clone(), |code| format!("{}: {code}", state.status));
+    rows.add("status", Some(status));
+    rows.add("prompt version", state.prompt_version.clone());
+    rows.add("schema version", state.schema_version.clone());
+    rows.add("guest", state.guest_digest.clone());
+    rows.add("queued at", state.queued_at.map(output::instant));
+    rows.add("ended at", state.processed_at.map(output::instant));
+    rows.add("took", state.seconds.map(|seconds| format!("{seconds:.1} s")));
+    rows.add("bucket", Some(state.bucket.clone()));
+    rows.add("report", state.report_key.clone());
+    rows.add("raw output", state.raw_output_key.clone());
+    if let Some(job) = &state.job {
+        rows.add("job", Some(format!("{} in channel {}", job.job_id, job.channel)));
+        let attempts = format!("{} of {}, life {}", state.attempts, job.max_attempts, job.life);
+        let snoozes = match job.snoozes {
+            0 => String::new(),
+            1 => ", 1 rate limit".to_owned(),
+            snoozes => format!(", {snoozes} rate limits"),
+        };
+        rows.add("attempts", Some(attempts + &snoozes));
+        rows.add("held by", job.locked_by.clone());
+        if job.status == "queued" {
+            rows.add("next run", Some(output::instant(job.next_run_at)));
+            rows.add("last error", job.last_error.clone());
+        }
+    }
+    let mut text = rows.table();
+    if !state.history.is_empty() {
+        text.push('\n');
+        text.push_str(&render_history(state));
+    }
+    text
+}
+
+fn render_history(state: &FileStatus) -> String {
+    let header = ["LIFE", "ATTEMPT", "OUTCOME", "SECONDS", "TOKENS", "CODE", "STEP", "WORKER"];
+    let history = state.history.iter().map(|attempt| {
+        vec![
+            attempt.life.to_string(),
+            attempt.attempt.to_string(),
+            attempt.outcome.clone(),
+            format!("{:.1}", attempt.seconds),
+            format!("{} in, {} out", attempt.tokens_in, attempt.tokens_out),
+            attempt.code.clone().unwrap_or_default(),
+            attempt.step.clone().unwrap_or_default(),
+            attempt.worker.clone(),
+        ]
+    });
+    let mut text = output::table(&header, history.collect(), &[0, 1, 3, 4]);
+    for attempt in &state.history {
+        if let Some(message) = &attempt.message {
+            let (life, number) = (attempt.life, attempt.attempt);
+            let message = output::plain(message);
+            text.push_str(&format!("\nlife {life}, attempt {number}: {message}\n"));
+        }
+    }
+    text
+}
+
+/// Names and values, without those that are absent.
+#[derive(Default)]
+pub(super) struct Rows(Vec<Vec<String>>);
+
+impl Rows {
+    pub(super) fn add(&mut self, name: &str, value: Option<String>) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.0.push(vec![name.to_owned(), value]);
+        }
+    }
+
+    /// The names in a column, and the values in another.
+    pub(super) fn table(self) -> String {
+        output::table(&[], self.0, &[])
+    }
+}
+
+/// So much of a digest as a person compares.
+pub(super) fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use assay_core::breaker::OpenBreaker;
+    use assay_db::{
+        files::{AttemptRow, JobStatus},
+        workers::LoadedRelease,
+    };
+    use time::macros::datetime;
+    use uuid::uuid;
+
+    use super::*;
+
+    const DIGEST: &str = "3fa9c01d5e7b2a8846f10c9d3b7e5a2f1c0d9e8b7a6f5e4d3c2b1a0f9e8d7c6b";
+
+    /// A file at its end.
+    pub(in super::super) fn file(status: &str) -> FileStatus {
+        let failed = status == "failed";
+        let key = |name: &str| Some(format!("users/1/files/2/runs/3-1/{name}"));
+        FileStatus {
+            file_id: uuid!("0198c0de-0000-7000-8000-000000000002"),
+            filename: "weekly\u{1b}.vtt".to_owned(),
+            status: status.to_owned(),
+            error_code: failed.then(|| "schema_validation_failed".to_owned()),
+            bucket: "assay-dev".to_owned(),
+            report_key: (!failed).then(|| key("report.json")).flatten(),
+            raw_output_key: failed.then(|| key("raw_llm_output.json")).flatten(),
+            prompt_version: Some("meeting-v2".to_owned()),
+            schema_version: Some("report.v2".to_owned()),
+            guest_digest: Some(DIGEST.to_owned()),
+            attempts: 2,
+            queued_at: Some(datetime!(2026-03-04 09:30:00 UTC)),
+            processed_at: Some(datetime!(2026-03-04 09:30:41.7 UTC)),
+            seconds: Some(41.7),
+            job: Some(JobStatus {
+                job_id: uuid!("0198c0de-0000-7000-8000-000000000003"),
+                status: status.to_owned(),
+                channel: "default".to_owned(),
+                life: 1,
+                max_attempts: 4,
+                snoozes: 1,
+                next_run_at: datetime!(2026-03-04 09:30:30 UTC),
+                locked_by: None,
+                last_error: None,
+            }),
+            history: vec![
+                attempt(1, "retried", Some(("llm_timeout", "call_model", "call the model: no answer"))),
+                attempt(
+                    2,
+                    if failed { "failed" } else { "succeeded" },
+                    failed.then_some(("schema_validation_failed", "advance", "required at /risk")),
+                ),
+            ],
+        }
+    }
+
+    fn attempt(number: i32, outcome: &str, error: Option<(&str, &str, &str)>) -> AttemptRow {
+        AttemptRow {
+            lease_token: i64::from(number),
+            attempt: number,
+            life: 1,
+            worker: "host-7-af".to_owned(),
+            outcome: outcome.to_owned(),
+            code: error.map(|(code, _, _)| code.to_owned()),
+            step: error.map(|(_, step, _)| step.to_owned()),
+            message: error.map(|(_, _, message)| message.to_owned()),
+            seconds: 3.25,
+            tokens_in: 1800,
+            tokens_out: 240,
+            report_key: None,
+        }
+    }
+
+    #[test]
+    fn a_file_shows_what_the_user_sees_its_job_and_every_attempt() {
+        insta::assert_snapshot!("status_of_a_file_that_failed", render_file(&file("failed")));
+    }
+
+    #[test]
+    fn a_file_that_waits_shows_when_it_runs_next_and_why_not_yet() {
+        let mut state = file("queued");
+        state.report_key = None;
+        state.processed_at = None;
+        state.seconds = None;
+        state.history.truncate(1);
+        if let Some(job) = &mut state.job {
+            job.last_error = Some("llm_timeout".to_owned());
+        }
+        insta::assert_snapshot!("status_of_a_file_that_waits", render_file(&state));
+    }
+
+    fn pause(channel: Option<&str>, reason: &str) -> Pause {
+        Pause {
+            channel: channel.map(str::to_owned),
+            paused_at: datetime!(2026-03-04 09:00:00 UTC),
+            actor: "anna".to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_overview_shows_every_state_what_is_paused_and_what_each_worker_serves() {
+        let overview = Overview {
+            queue: complete(vec![
+                QueueDepth { status: "succeeded".to_owned(), jobs: 1200, due: 0, oldest_due_seconds: None },
+                QueueDepth { status: "queued".to_owned(), jobs: 12, due: 3, oldest_due_seconds: Some(250.0) },
+            ]),
+            paused: vec![pause(None, "the provider is down"), pause(Some("batch"), "")],
+            workers: vec![WorkerRow {
+                id: "host-7-af".to_owned(),
+                version: "0.1.0".to_owned(),
+                started_at: datetime!(2026-03-04 08:00:00 UTC),
+                silent_seconds: 2.9,
+                slots: 16,
+                busy: 1,
+                releases: ["meeting-v1", "meeting-v2"]
+                    .map(|version| LoadedRelease {
+                        prompt_version: version.to_owned(),
+                        schema_version: "report.v1".to_owned(),
+                        digest: DIGEST.to_owned(),
+                        ..LoadedRelease::default()
+                    })
+                    .into(),
+                breakers: Vec::new(),
+            }],
+        };
+        insta::assert_snapshot!("status_of_the_queue", render_overview(&overview));
+    }
+
+    #[test]
+    fn the_overview_shows_what_workers_wait_for_with_the_cure() {
+        let breaker = |code: assay_core::error::Code, open_seconds| OpenBreaker {
+            dependency: "model".to_owned(),
+            reason: "authentication".to_owned(),
+            code: code.to_string(),
+            open_seconds,
+            next_probe_seconds: 12,
+            cure: assay_core::breaker::cure(code).to_owned(),
+        };
+        let worker = |id: &str, breakers| WorkerRow {
+            id: id.to_owned(),
+            version: "0.1.0".to_owned(),
+            started_at: datetime!(2026-03-04 08:00:00 UTC),
+            silent_seconds: 2.9,
+            slots: 16,
+            busy: 0,
+            releases: Vec::new(),
+            breakers,
+        };
+        let expired = assay_core::error::Code::LlmAuthFailed;
+        let workers = ["a", "b"].map(|id| worker(id, vec![breaker(expired, if id == "a" { 130 } else { 20 })]));
+        let overview = Overview { queue: complete(Vec::new()), paused: Vec::new(), workers: workers.into() };
+        insta::assert_snapshot!("status_of_a_brown_out", render_overview(&overview));
+    }
+
+    #[test]
+    fn an_overview_without_a_worker_says_so() {
+        let overview = Overview { queue: complete(Vec::new()), paused: Vec::new(), workers: Vec::new() };
+        insta::assert_snapshot!("status_without_a_worker", render_overview(&overview));
+    }
+}

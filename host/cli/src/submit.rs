@@ -1,0 +1,232 @@
+//! `assay submit`: documents go in, file ids come out.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use assay_core::{
+    job::{FileId, UserId},
+    variables::Variables,
+};
+use assay_db::{Database, DatabaseConfig, files::FileStatus};
+use assay_objects::{Objects, ObjectsConfig};
+use assay_worker::submit::{Document, Kind, submit as submit_document};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{database, exit::Failure, output, wait};
+
+/// The owner of files that are submitted without one.
+const NOBODY: Uuid = Uuid::from_u128(1);
+
+/// Upload transcripts and enqueue their jobs.
+///
+/// Every file is looked at before the first is uploaded. An upload whose enqueue fails is taken back. With several
+/// files, a failure does not stop the others; the exit code is 1 then.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  assay submit call.vtt                              prints the file's id
+  assay submit calls/*.txt --wait                    waits; exits 0 only if every file succeeded
+  assay submit call.vtt --prompt-version meeting-v2 --json
+  assay report \"$(assay submit call.vtt --wait --json | jq -r '.[0].file_id')\"")]
+pub struct Arguments {
+    /// Transcripts, .txt or .vtt
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Owner of the files
+    #[arg(long, value_name = "UUID", default_value_t = NOBODY)]
+    user: Uuid,
+    /// Prompt version to run; the worker's default where not given
+    #[arg(long, value_name = "V")]
+    prompt_version: Option<String>,
+    /// Wait until every file has succeeded or failed
+    #[arg(long)]
+    wait: bool,
+    /// Print one JSON array, in the order of the files
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of one file.
+#[derive(Debug, Serialize)]
+struct Submitted {
+    path: String,
+    file_id: Option<Uuid>,
+    job_id: Option<Uuid>,
+    /// Why it was not submitted.
+    error: Option<String>,
+    /// Its end, where it was waited for.
+    status: Option<FileStatus>,
+}
+
+/// A path that can be read and has a known kind.
+struct Input<'a> {
+    path: &'a Path,
+    filename: String,
+    kind: Kind,
+}
+
+/// Submits, and waits if asked.
+pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
+    let database = DatabaseConfig::load(&mut vars);
+    let objects = ObjectsConfig::load(&mut vars);
+    vars.finish()?;
+
+    let (inputs, faults) = examine(&arguments.files);
+    if !faults.is_empty() {
+        for fault in faults {
+            eprintln!("error: {fault}");
+        }
+        eprintln!("nothing was submitted");
+        return Ok(ExitCode::FAILURE);
+    }
+
+    let database = database::open(database).await?;
+    let objects = Objects::new(&objects);
+    let mut submitted = Vec::with_capacity(inputs.len());
+    for input in &inputs {
+        let one = submit(&objects, &database, input, &arguments).await;
+        if let Some(error) = &one.error {
+            eprintln!("error: {}: {error}", output::plain(&one.path));
+        } else if !arguments.json && !arguments.wait {
+            let id = one.file_id.unwrap_or_default();
+            output::print(&format!("{id}  {}\n", output::plain(&one.path)))?;
+        }
+        submitted.push(one);
+    }
+    if arguments.wait {
+        let files: Vec<_> = submitted.iter().filter_map(|one| one.file_id.map(FileId)).collect();
+        let mut ended = wait::until_terminal(&database, &files).await?.into_iter();
+        for one in submitted.iter_mut().filter(|one| one.file_id.is_some()) {
+            one.status = ended.next();
+        }
+    }
+    if arguments.json {
+        output::print_json(&submitted)?;
+    } else if arguments.wait {
+        output::print(&render(&submitted))?;
+    }
+    let good = |one: &Submitted| match &one.status {
+        Some(state) => state.status == "succeeded",
+        None => one.error.is_none() && !arguments.wait,
+    };
+    Ok(ExitCode::from(u8::from(!submitted.iter().all(good))))
+}
+
+/// Sorts what can be submitted from what cannot.
+fn examine(paths: &[PathBuf]) -> (Vec<Input<'_>>, Vec<String>) {
+    let mut inputs = Vec::new();
+    let mut faults = Vec::new();
+    for path in paths {
+        match look_at(path) {
+            Ok(input) => inputs.push(input),
+            Err(fault) => {
+                faults.push(format!("{}: {fault}", output::plain(&path.to_string_lossy())));
+            }
+        }
+    }
+    (inputs, faults)
+}
+
+/// The contents are left for later: only so much is held in memory as is being uploaded.
+fn look_at(path: &Path) -> Result<Input<'_>, String> {
+    if path.as_os_str().is_empty() {
+        return Err("the path is empty".to_owned());
+    }
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err("is a folder: name the files in it".to_owned());
+    }
+    if !metadata.is_file() {
+        return Err("is no regular file".to_owned());
+    }
+    let filename = path.file_name().unwrap_or_default().to_string_lossy();
+    let kind = Kind::of(&filename).ok_or("is no transcript by its name: .txt and .vtt are")?;
+    Ok(Input { path, filename: filename.into_owned(), kind })
+}
+
+async fn submit(objects: &Objects, database: &Database, input: &Input<'_>, arguments: &Arguments) -> Submitted {
+    let result = match tokio::fs::read(input.path).await {
+        Err(error) => Err(format!("cannot be read: {error}")),
+        Ok(bytes) => {
+            let document = Document {
+                user: UserId(arguments.user),
+                filename: &input.filename,
+                kind: input.kind,
+                bytes: bytes.into(),
+                prompt_version: arguments.prompt_version.as_deref(),
+            };
+            submit_document(objects, database, document)
+                .await
+                .map_err(|error| format!("{}: {}", error.code, error.chain()))
+        }
+    };
+    let path = input.path.to_string_lossy().into_owned();
+    let (file_id, job_id, error) = match result {
+        Ok((file, job)) => (Some(file.0), Some(job.0), None),
+        Err(error) => (None, None, Some(error)),
+    };
+    Submitted { path, file_id, job_id, error, status: None }
+}
+
+/// The table of files that were waited for.
+fn render(submitted: &[Submitted]) -> String {
+    let header = ["FILE", "STATUS", "PROMPT VERSION", "ATTEMPTS", "SECONDS", "CODE", "FILE ID"];
+    let row = |one: &Submitted| {
+        let id = one.file_id.map(|id| id.to_string()).unwrap_or_default();
+        let Some(state) = &one.status else {
+            let mut row = vec![String::new(); header.len()];
+            row[0].clone_from(&one.path);
+            row[1] = "not submitted".to_owned();
+            return row;
+        };
+        vec![
+            one.path.clone(),
+            state.status.clone(),
+            state.prompt_version.clone().unwrap_or_default(),
+            state.attempts.to_string(),
+            state.seconds.map(|seconds| format!("{seconds:.1}")).unwrap_or_default(),
+            state.error_code.clone().unwrap_or_default(),
+            id,
+        ]
+    };
+    output::table(&header, submitted.iter().map(row).collect(), &[3, 4])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_that_cannot_be_submitted_is_named_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["empty.txt", "Call.VTT", "notes.pdf"] {
+            std::fs::write(path(name), "").unwrap();
+        }
+        std::fs::create_dir(path("folder.txt")).unwrap();
+        let paths = [
+            path("empty.txt"),
+            path("notes.pdf"),
+            path("Call.VTT"),
+            path("folder.txt"),
+            path("missing.txt"),
+            PathBuf::new(),
+        ];
+        let (inputs, faults) = examine(&paths);
+        let good: Vec<_> = inputs.iter().map(|input| input.filename.as_str()).collect();
+        assert_eq!(good, ["empty.txt", "Call.VTT"]);
+        let reasons: Vec<_> =
+            faults.iter().map(|fault| fault.replace(&*folder.path().to_string_lossy(), "DIR")).collect();
+        insta::assert_snapshot!(reasons.join("\n"), @r"
+        DIR/notes.pdf: is no transcript by its name: .txt and .vtt are
+        DIR/folder.txt: is a folder: name the files in it
+        DIR/missing.txt: cannot be read: No such file or directory (os error 2)
+        : the path is empty
+        ");
+    }
+}

@@ -1,0 +1,91 @@
+//! Answers that nobody may come back to, for whoever deletes them.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::{Database, DbError};
+
+/// An answer whose time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldAnswer {
+    /// Its job.
+    pub job: Uuid,
+    /// Where its bytes are.
+    pub bucket: String,
+    /// Their key.
+    pub key: String,
+}
+
+impl Database {
+    /// Answers that are older than `age`, and where `of_successes` those of jobs that succeeded, the oldest first but for `stuck`
+    /// ones, which could not be deleted. What a live job may come back to is not among them: its own answers, and those that it has
+    /// from the life before, under whose key two rows stand.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn old_answers(
+        &self,
+        age: Duration,
+        of_successes: bool,
+        stuck: usize,
+        limit: usize,
+    ) -> Result<Vec<OldAnswer>, DbError> {
+        self.run(async |db| {
+            sqlx::query_as!(
+                OldAnswer,
+                r#"
+                select a.job_id as job, f.storage_bucket as bucket, a.key
+                  from job_answers a
+                  join processing_jobs j on j.id = a.job_id
+                  join files f on f.id = j.file_id
+                 where ((a.received_at < now() - make_interval(secs => $1)
+                         -- A life's answers go together: what is asked in its second round hangs on the first.
+                         and not exists (select from job_answers younger
+                                          where younger.job_id = a.job_id and younger.life = a.life
+                                            and younger.received_at >= now() - make_interval(secs => $1)))
+                        or ($2 and j.status = 'succeeded'))
+                   and not (j.status in ('queued', 'processing')
+                            and exists (select from job_answers live
+                                         where live.job_id = a.job_id and live.life = j.life and live.key = a.key))
+                 order by a.received_at, a.job_id, a.life, a.ordinal
+                offset $4
+                 limit $3
+                "#,
+                age.as_secs_f64(),
+                of_successes,
+                i64::try_from(limit).unwrap_or(i64::MAX),
+                i64::try_from(stuck).unwrap_or(i64::MAX),
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+
+    /// Forgets answers whose bytes are gone, in every life that has them: one that began meanwhile asks again. Gives how many rows they
+    /// were, without those that another worker has forgotten.
+    ///
+    /// # Errors
+    /// [`DbError`]; forgetting again is harmless.
+    pub async fn forget_answers(&self, gone: &[OldAnswer]) -> Result<u64, DbError> {
+        let jobs: Vec<_> = gone.iter().map(|answer| answer.job).collect();
+        let keys: Vec<_> = gone.iter().map(|answer| answer.key.clone()).collect();
+        let done = self
+            .run(async |db| {
+                sqlx::query!(
+                    r#"
+                delete from job_answers a
+                 using unnest($1::uuid[], $2::text[]) as gone (job, key)
+                 where a.job_id = gone.job and a.key = gone.key
+                "#,
+                    &jobs,
+                    &keys,
+                )
+                .execute(db)
+                .await
+            })
+            .await?;
+        Ok(done.rows_affected())
+    }
+}

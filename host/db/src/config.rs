@@ -1,0 +1,66 @@
+//! How the database is reached.
+
+use std::{str::FromStr, time::Duration};
+
+use anyhow::Context;
+use assay_core::variables::Variables;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{ConnectOptions, postgres::PgConnectOptions};
+
+/// Where the database is, and how long we wait for it.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// Connections in the pool. Heartbeat and listener have one each besides.
+    pub pool: u32,
+    /// Patience with one statement, and with getting a connection for it.
+    pub timeout: Duration,
+    /// Parsed `DATABASE_URL`; sqlx redacts the password in `Debug`.
+    pub(super) options: PgConnectOptions,
+}
+
+impl DatabaseConfig {
+    /// Declares and reads the variables of the database.
+    pub fn load(vars: &mut Variables) -> Self {
+        let url = vars.required_secret("DATABASE_URL", "the Postgres database of files and jobs, postgres://…");
+        let pool = vars.number("DATABASE_POOL", 8, 1..=1000, "connections in the worker's pool");
+        let timeout = vars.millis("DATABASE_TIMEOUT_MS", Duration::from_secs(10), "patience with one statement, ms");
+        let options = match parse(&url) {
+            Some(options) => options,
+            // That it is missing is a fault already.
+            None if url.expose_secret().is_empty() => PgConnectOptions::new_without_pgpass(),
+            None => {
+                vars.fault("DATABASE_URL", "is not a Postgres URL; postgres://user:password@host:port/database is");
+                PgConnectOptions::new_without_pgpass()
+            }
+        };
+        Self { pool, timeout, options: session(options, timeout) }
+    }
+
+    /// The configuration for a URL, with every default.
+    ///
+    /// # Errors
+    /// When the URL is not a Postgres URL.
+    pub fn from_url(url: &SecretString) -> anyhow::Result<Self> {
+        let timeout = Duration::from_secs(10);
+        let options = parse(url).context("not a Postgres URL")?;
+        Ok(Self { pool: 8, timeout, options: session(options, timeout) })
+    }
+}
+
+/// sqlx takes any scheme; a URL of another database would only be found out by a connection that fails.
+fn parse(url: &SecretString) -> Option<PgConnectOptions> {
+    let (scheme, _) = url.expose_secret().split_once("://")?;
+    let known = ["postgres", "postgresql"].contains(&scheme);
+    known.then(|| PgConnectOptions::from_str(url.expose_secret()).ok())?
+}
+
+/// Limits that the server keeps for us, should this process stall with a statement under way.
+fn session(options: PgConnectOptions, timeout: Duration) -> PgConnectOptions {
+    // Short of the client's own deadline: a statement that the server rolled back leaves no doubt, and no locks.
+    let server = format!("{}ms", (timeout.as_millis() * 3 / 4).max(1));
+    options
+        .application_name("assay")
+        .options([("statement_timeout", server.as_str()), ("idle_in_transaction_session_timeout", server.as_str())])
+        // sqlx would log whole statements; what is worth knowing is logged by those who know the job.
+        .disable_statement_logging()
+}

@@ -1,0 +1,128 @@
+//! What can go wrong with a statement, told apart by what the caller may do next.
+
+use std::time::Duration;
+
+use assay_core::error::{Code, JobError};
+
+/// A statement that did not succeed. Display holds SQLSTATEs and kinds, never the message of the server, which may
+/// quote a row.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// No connection, or it broke: what was under way may have been carried out.
+    #[error("the connection to the database failed ({0})")]
+    Connection(&'static str),
+    /// No answer in time: what was under way may yet be carried out.
+    #[error("the database did not answer within {0:?}")]
+    Timeout(Duration),
+    /// Rolled back by the server for a reason that passes: a conflict, a restart, a lack of room.
+    #[error("the database rolled the statement back (SQLSTATE {0})")]
+    Transient(String),
+    /// The server lets nobody in with these credentials, or has no such database: the statement never reached it.
+    #[error("the database refused the connection (SQLSTATE {0})")]
+    Denied(String),
+    /// The server refuses the statement, and will again.
+    #[error("the database refused the statement (SQLSTATE {0})")]
+    Refused(String),
+    /// A row holds what it must not hold.
+    #[error("a row of the database cannot be read: {0}")]
+    Row(&'static str),
+    /// The migrations could not be applied.
+    #[error("the migrations were not applied: {0}")]
+    Migration(String),
+    /// Another program's tables are not such as Assay can serve: what stands in the way, by column.
+    #[error(
+        "the tables `files` and `processing_jobs` of another program cannot be adopted, and nothing was changed:\n  {}",
+        .0.join("\n  ")
+    )]
+    Unadoptable(Vec<String>),
+}
+
+impl DbError {
+    /// Whether the statement may have been carried out, or may be yet, although we have no answer.
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Timeout(_))
+    }
+
+    /// Whether the database did not do its work, rather than refuse this statement or hold a wrong row.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Timeout(_) | Self::Transient(_))
+    }
+
+    /// Whether a right on a table is missing: nothing but a grant helps.
+    pub fn is_missing_right(&self) -> bool {
+        matches!(self, Self::Refused(state) if state == "42501")
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => {
+                let state = database.code().unwrap_or_default().into_owned();
+                match state.as_str() {
+                    // Whether a statement was carried out whose connection was ended from the other side, nobody says.
+                    "57P01" | "57P02" => Self::Connection("ended by the server"),
+                    pooler if pooler.starts_with("08") => Self::Connection("ended by a pooler"),
+                    transient if is_transient(transient) => Self::Transient(state),
+                    denied if is_denied(denied) => Self::Denied(state),
+                    _ => Self::Refused(state),
+                }
+            }
+            sqlx::Error::Io(_) => Self::Connection("input or output"),
+            sqlx::Error::Tls(_) => Self::Connection("TLS"),
+            sqlx::Error::Protocol(_) => Self::Connection("protocol"),
+            sqlx::Error::PoolTimedOut => Self::Connection("no free connection in time"),
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Connection("pool closed"),
+            sqlx::Error::RowNotFound => Self::Row("it is missing"),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Row("a column has another type"),
+            _ => Self::Connection("driver"),
+        }
+    }
+}
+
+/// SQLSTATEs after which the same statement may succeed. The statement was rolled back in each of them.
+fn is_transient(state: &str) -> bool {
+    const CLASSES: [&str; 2] = [
+        "40", // rolled back: serialization failure, deadlock
+        "53", // out of connections, memory, disk
+    ];
+    const STATES: [&str; 4] = [
+        "57P03", // starting up or shutting down
+        "57014", // cancelled, also by statement_timeout
+        "55P03", // lock_timeout
+        "25006", // read-only: a failover is under way
+    ];
+    CLASSES.iter().any(|class| state.starts_with(class)) || STATES.contains(&state)
+}
+
+/// SQLSTATEs with which a server ends a connection before any statement.
+fn is_denied(state: &str) -> bool {
+    // Class 28: invalid authorization; and there is no such database.
+    state.starts_with("28") || state == "3D000"
+}
+
+impl From<DbError> for JobError {
+    fn from(error: DbError) -> Self {
+        let code = if matches!(error, DbError::Denied(_)) { Code::DbAccessDenied } else { Code::DbUpdateFailed };
+        Self::new(code, "write to the database").caused_by(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadlock_passes_and_a_broken_constraint_does_not() {
+        assert!(is_transient("40P01"));
+        assert!(is_transient("57P03"));
+        assert!(!is_transient("23505"));
+        assert!(!is_transient("42P01"));
+    }
+
+    #[test]
+    fn a_wrong_password_and_a_missing_database_keep_everybody_out_and_a_missing_right_does_not() {
+        assert!(is_denied("28P01") && is_denied("28000") && is_denied("3D000"));
+        assert!(!is_denied("42501") && DbError::Refused("42501".to_owned()).is_missing_right());
+    }
+}

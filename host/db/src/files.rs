@@ -1,0 +1,266 @@
+//! Files: handing them in, and looking at them and their jobs.
+
+use assay_core::job::{FileId, JobId, UserId};
+use serde::Serialize;
+use sqlx::{Connection, PgConnection, types::Json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{Database, DbError};
+
+/// A file to hand in. Its original is in the object store already.
+#[derive(Debug)]
+pub struct NewFile<'a> {
+    /// Chosen by the caller, because the key of the original contains it.
+    pub id: FileId,
+    /// The owner.
+    pub user: UserId,
+    /// The bucket of all its objects.
+    pub bucket: &'a str,
+    /// The key of the original.
+    pub original_key: &'a str,
+    /// The name the user gave it.
+    pub filename: &'a str,
+    /// `txt` or `vtt`.
+    pub extension: &'a str,
+    /// IANA media type.
+    pub mime_type: &'a str,
+    /// Bytes of the original.
+    pub size_bytes: i64,
+    /// The prompt version to run; the channel's release where none is named.
+    pub prompt_version: Option<&'a str>,
+}
+
+/// A file, its job and its history, as `assay status FILE-ID` shows them.
+#[derive(Clone, Debug, Serialize)]
+pub struct FileStatus {
+    /// The file.
+    pub file_id: Uuid,
+    /// The name the user gave it.
+    pub filename: String,
+    /// What the user sees.
+    pub status: String,
+    /// Why it failed.
+    pub error_code: Option<String>,
+    /// The bucket of all its objects.
+    pub bucket: String,
+    /// Where the report is.
+    pub report_key: Option<String>,
+    /// Where the answers of a failed job are.
+    pub raw_output_key: Option<String>,
+    /// The prompt version that ran.
+    pub prompt_version: Option<String>,
+    /// Its schema version.
+    pub schema_version: Option<String>,
+    /// The guest that ran, lower hex.
+    pub guest_digest: Option<String>,
+    /// Attempts begun.
+    pub attempts: i32,
+    /// When it was enqueued.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub queued_at: Option<OffsetDateTime>,
+    /// When it ended.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub processed_at: Option<OffsetDateTime>,
+    /// Seconds from enqueueing to the end.
+    pub seconds: Option<f64>,
+    /// Its job, where it has one.
+    pub job: Option<JobStatus>,
+    /// What happened to each claim, oldest first.
+    pub history: Vec<AttemptRow>,
+}
+
+/// The scheduler's side of a file.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobStatus {
+    /// The job.
+    pub job_id: Uuid,
+    /// What the scheduler sees.
+    pub status: String,
+    /// Its stream.
+    pub channel: String,
+    /// How often it was begun anew.
+    pub life: i32,
+    /// Attempts allowed.
+    pub max_attempts: i32,
+    /// Rate limits met.
+    pub snoozes: i32,
+    /// When it can be claimed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub next_run_at: OffsetDateTime,
+    /// Who has it in hand.
+    pub locked_by: Option<String>,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+}
+
+/// One claim that ended.
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
+pub struct AttemptRow {
+    /// The fence of this claim.
+    pub lease_token: i64,
+    /// Its number in its life.
+    pub attempt: i32,
+    /// The life.
+    pub life: i32,
+    /// Who held it.
+    pub worker: String,
+    /// How it ended.
+    pub outcome: String,
+    /// Why, where something went wrong.
+    pub code: Option<String>,
+    /// Where.
+    pub step: Option<String>,
+    /// Message and causes, free of content.
+    pub message: Option<String>,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Tokens of its prompts.
+    pub tokens_in: i64,
+    /// Tokens of its answers.
+    pub tokens_out: i64,
+    /// Where the report is that it made; a rerun may have made another one since.
+    pub report_key: Option<String>,
+}
+
+/// Jobs by status.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueDepth {
+    /// The status.
+    pub status: String,
+    /// Jobs in it.
+    pub jobs: i64,
+    /// Of those, how many could be claimed now.
+    pub due: i64,
+    /// Seconds that the oldest of those has been due.
+    pub oldest_due_seconds: Option<f64>,
+}
+
+impl Database {
+    /// Inserts the file and enqueues its job in one transaction, so that there is never one without the other.
+    ///
+    /// # Errors
+    /// [`DbError`]; where [`DbError::is_ambiguous`], [`Self::file_status`] tells what became of it.
+    pub async fn submit(&self, file: &NewFile<'_>) -> Result<JobId, DbError> {
+        let insert_and_enqueue = async |db: &mut PgConnection| {
+            let mut transaction = db.begin().await?;
+            sqlx::query!(
+                r#"
+            insert into files (id, user_id, storage_bucket, storage_key_original, original_filename, extension,
+                               mime_type, size_bytes)
+            values ($1, $2, $3, $4, $5, $6, $7, $8)
+            "#,
+                file.id.0,
+                file.user.0,
+                file.bucket,
+                file.original_key,
+                file.filename,
+                file.extension,
+                file.mime_type,
+                file.size_bytes
+            )
+            .execute(&mut *transaction)
+            .await?;
+            let job = sqlx::query_scalar!(
+                r#"select assay_enqueue($1, prompt_version => $2) as "job!""#,
+                file.id.0,
+                file.prompt_version
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(job)
+        };
+        let job = self.run(insert_and_enqueue).await?;
+        Ok(JobId(job))
+    }
+
+    /// A file with its job and history.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn file_status(&self, file: FileId) -> Result<Option<FileStatus>, DbError> {
+        let row = self
+            .run(async |db| {
+                sqlx::query!(
+                    r#"
+                    select f.id, f.original_filename, f.status, f.error_code, f.storage_bucket, f.storage_key_report,
+                           f.storage_key_raw_llm_output, f.prompt_version, f.schema_version, f.guest_digest,
+                           f.processing_attempts, f.queued_at, f.processed_at,
+                           extract(epoch from f.processed_at - f.queued_at)::float8 as seconds,
+                           j.id as "job_id?", j.status as "job_status?", j.channel as "channel?", j.life as "life?",
+                           j.max_attempts as "max_attempts?", j.snoozes as "snoozes?", j.next_run_at as "next_run_at?",
+                           j.locked_by, j.last_error_code,
+                           (select coalesce(json_agg(json_build_object(
+                                       'lease_token', a.lease_token, 'attempt', a.attempt, 'life', a.life,
+                                       'worker', a.worker, 'outcome', a.outcome, 'code', a.code, 'step', a.step,
+                                       'message', a.message,
+                                       'seconds', extract(epoch from a.ended_at - a.started_at)::float8,
+                                       'tokens_in', a.tokens_in, 'tokens_out', a.tokens_out,
+                                       'report_key', a.report_key)
+                                       order by a.lease_token), '[]')
+                              from job_attempts a where a.job_id = j.id) as "history!: Json<Vec<AttemptRow>>"
+                      from files f
+                      left join processing_jobs j on j.file_id = f.id
+                     where f.id = $1
+                    "#,
+                    file.0
+                )
+                .fetch_optional(db)
+                .await
+            })
+            .await?;
+        Ok(row.map(|row| FileStatus {
+            file_id: row.id,
+            filename: row.original_filename,
+            status: row.status,
+            error_code: row.error_code,
+            bucket: row.storage_bucket,
+            report_key: row.storage_key_report,
+            raw_output_key: row.storage_key_raw_llm_output,
+            prompt_version: row.prompt_version,
+            schema_version: row.schema_version,
+            guest_digest: row.guest_digest,
+            attempts: row.processing_attempts,
+            queued_at: row.queued_at,
+            processed_at: row.processed_at,
+            seconds: row.seconds,
+            job: row.job_id.zip(row.next_run_at).map(|(job_id, next_run_at)| JobStatus {
+                job_id,
+                next_run_at,
+                status: row.job_status.unwrap_or_default(),
+                channel: row.channel.unwrap_or_default(),
+                life: row.life.unwrap_or_default(),
+                max_attempts: row.max_attempts.unwrap_or_default(),
+                snoozes: row.snoozes.unwrap_or_default(),
+                locked_by: row.locked_by,
+                last_error: row.last_error_code,
+            }),
+            history: row.history.0,
+        }))
+    }
+
+    /// Jobs by status, for operators and metrics.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn queue_depth(&self) -> Result<Vec<QueueDepth>, DbError> {
+        self.run(async |db| {
+            sqlx::query_as!(
+                QueueDepth,
+                r#"
+                select status, count(*) as "jobs!",
+                       count(*) filter (where status = 'queued' and next_run_at <= now()) as "due!",
+                       extract(epoch from now() - min(next_run_at)
+                           filter (where status = 'queued' and next_run_at <= now()))::float8 as oldest_due_seconds
+                  from processing_jobs
+                 group by status
+                 order by status
+                "#
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+}

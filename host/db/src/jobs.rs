@@ -1,0 +1,275 @@
+//! Jobs as operators look at them: some in a list, or one with everything that happened to it.
+
+use assay_core::job::{FileId, JobId, Lease, LeaseToken, UserId, run_folder};
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{Database, DbError};
+
+/// Which jobs a list is of.
+#[derive(Clone, Debug, Default)]
+pub struct JobSelection {
+    /// Their status.
+    pub status: Option<String>,
+    /// The last thing that went wrong in this life.
+    pub code: Option<String>,
+    /// Their channel.
+    pub channel: Option<String>,
+    /// They were enqueued, claimed, settled or taken back at this instant or later.
+    pub since: Option<OffsetDateTime>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A job.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobRow {
+    /// The job.
+    pub job_id: Uuid,
+    /// Its file.
+    pub file_id: Uuid,
+    /// What the scheduler sees.
+    pub status: String,
+    /// Whether somebody has asked for its end.
+    pub cancel_requested: bool,
+    /// Its stream.
+    pub channel: String,
+    /// The greater, the sooner.
+    pub priority: i32,
+    /// How often it was begun anew.
+    pub life: i32,
+    /// Attempts begun in this life.
+    pub attempts: i32,
+    /// Attempts allowed.
+    pub max_attempts: i32,
+    /// Rate limits met.
+    pub snoozes: i32,
+    /// When it can be claimed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub next_run_at: OffsetDateTime,
+    /// Who has it in hand.
+    pub locked_by: Option<String>,
+    /// The last thing that went wrong.
+    pub code: Option<String>,
+    /// Where.
+    pub step: Option<String>,
+    /// When its row was last changed, beats aside.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// A job with its file and its history.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobDetail {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobRow,
+    /// Message and causes of the last thing that went wrong, free of content.
+    pub message: Option<String>,
+    /// The prompt version that it was enqueued with.
+    pub prompt_version: Option<String>,
+    /// The guest that it has pinned, lower hex.
+    pub guest_digest: Option<String>,
+    /// Since when somebody has it in hand.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub locked_at: Option<OffsetDateTime>,
+    /// When its lease was last renewed.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub heartbeat_at: Option<OffsetDateTime>,
+    /// Answers that this life has.
+    pub answers: i64,
+    /// When the file was enqueued for this life.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub queued_at: Option<OffsetDateTime>,
+    /// When the last claim began.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub started_at: Option<OffsetDateTime>,
+    /// When it ended.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub processed_at: Option<OffsetDateTime>,
+    /// The bucket of all objects.
+    pub bucket: String,
+    /// Where the file's report is.
+    pub report_key: Option<String>,
+    /// Where the answers of a failed job are.
+    pub raw_output_key: Option<String>,
+    /// What happened to each claim, oldest first.
+    pub history: Vec<JobAttempt>,
+}
+
+/// One claim that ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobAttempt {
+    /// The fence of this claim.
+    pub lease_token: i64,
+    /// The life.
+    pub life: i32,
+    /// Its number in its life.
+    pub attempt: i32,
+    /// How it ended.
+    pub outcome: String,
+    /// Why, where something went wrong.
+    pub code: Option<String>,
+    /// Where.
+    pub step: Option<String>,
+    /// Message and causes, free of content.
+    pub message: Option<String>,
+    /// When it was claimed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    /// Seconds from claim to end.
+    pub seconds: f64,
+    /// Microseconds in the sandbox.
+    pub guest_micros: i64,
+    /// Tokens of the questions that it asked.
+    pub tokens_in: i64,
+    /// Tokens of the answers that it bought.
+    pub tokens_out: i64,
+    /// The guest that it ran on, lower hex.
+    pub guest_digest: Option<String>,
+    /// That guest as a release, where it is one.
+    pub release: Option<String>,
+    /// Who held it.
+    pub worker: String,
+    /// What the keys of its artifacts begin with; there are none where it left none.
+    pub run_folder: String,
+    /// Where the report is that it made.
+    pub report_key: Option<String>,
+}
+
+impl Database {
+    /// Jobs, those first whose row was changed last.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn jobs(&self, selection: &JobSelection) -> Result<Vec<JobRow>, DbError> {
+        self.run(async |db| {
+            sqlx::query_as!(
+                JobRow,
+                r#"
+                select j.id as job_id, j.file_id, j.status, j.cancel_requested_at is not null as "cancel_requested!",
+                       j.channel, j.priority, j.life, j.attempts, j.max_attempts, j.snoozes, j.next_run_at, j.locked_by,
+                       j.last_error_code as code, j.last_error_step as step, j.updated_at
+                  from processing_jobs j
+                 where ($1::text is null or j.status = $1)
+                   and ($2::text is null or j.last_error_code = $2)
+                   and ($3::text is null or j.channel = $3)
+                   and ($4::timestamptz is null or j.updated_at >= $4)
+                 order by j.updated_at desc, j.id
+                 limit $5
+                "#,
+                selection.status,
+                selection.code,
+                selection.channel,
+                selection.since,
+                selection.limit,
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+
+    /// A job by its id or its file's, with everything that happened to it.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn job(&self, named: Uuid) -> Result<Option<JobDetail>, DbError> {
+        let found = self
+            .run(async |db| {
+                let job = sqlx::query!(
+                    r#"
+                    select j.id, j.file_id, j.status, j.cancel_requested_at is not null as "cancel_requested!",
+                           j.channel, j.priority, j.life, j.attempts, j.max_attempts, j.snoozes, j.next_run_at,
+                           j.locked_by, j.locked_at, j.heartbeat_at, j.last_error_code, j.last_error_step,
+                           j.last_error_message, j.updated_at, j.prompt_version, j.guest_digest,
+                           f.user_id, f.queued_at, f.started_at, f.processed_at, f.storage_bucket, f.storage_key_report,
+                           f.storage_key_raw_llm_output,
+                           (select count(*) from job_answers a where a.job_id = j.id and a.life = j.life) as "answers!"
+                      from processing_jobs j
+                      join files f on f.id = j.file_id
+                     where j.id = $1 or j.file_id = $1
+                    "#,
+                    named
+                )
+                .fetch_optional(&mut *db)
+                .await?;
+                let Some(job) = job else { return Ok(None) };
+                let history = sqlx::query!(
+                    r#"
+                    select a.lease_token, a.life, a.attempt, a.outcome, a.code, a.step, a.message, a.started_at,
+                           extract(epoch from a.ended_at - a.started_at)::float8 as "seconds!", a.guest_micros,
+                           a.tokens_in, a.tokens_out, a.guest_digest,
+                           r.prompt_version || '@' || r.revision as release, a.worker, a.report_key
+                      from job_attempts a
+                      left join guest_releases r on r.digest = a.guest_digest
+                     where a.job_id = $1
+                     order by a.lease_token
+                    "#,
+                    job.id
+                )
+                .fetch_all(db)
+                .await?;
+                Ok(Some((job, history)))
+            })
+            .await?;
+        let Some((job, history)) = found else { return Ok(None) };
+        let folder = |token: i64| {
+            let lease = Lease { job: JobId(job.id), token: LeaseToken(token) };
+            run_folder(UserId(job.user_id), FileId(job.file_id), lease)
+        };
+        let history = history.into_iter().map(|row| JobAttempt {
+            run_folder: folder(row.lease_token),
+            lease_token: row.lease_token,
+            life: row.life,
+            attempt: row.attempt,
+            outcome: row.outcome,
+            code: row.code,
+            step: row.step,
+            message: row.message,
+            started_at: row.started_at,
+            seconds: row.seconds,
+            guest_micros: row.guest_micros,
+            tokens_in: row.tokens_in,
+            tokens_out: row.tokens_out,
+            guest_digest: row.guest_digest,
+            release: row.release,
+            worker: row.worker,
+            report_key: row.report_key,
+        });
+        let history = history.collect();
+        Ok(Some(JobDetail {
+            job: JobRow {
+                job_id: job.id,
+                file_id: job.file_id,
+                status: job.status,
+                cancel_requested: job.cancel_requested,
+                channel: job.channel,
+                priority: job.priority,
+                life: job.life,
+                attempts: job.attempts,
+                max_attempts: job.max_attempts,
+                snoozes: job.snoozes,
+                next_run_at: job.next_run_at,
+                locked_by: job.locked_by,
+                code: job.last_error_code,
+                step: job.last_error_step,
+                updated_at: job.updated_at,
+            },
+            message: job.last_error_message,
+            prompt_version: job.prompt_version,
+            guest_digest: job.guest_digest,
+            locked_at: job.locked_at,
+            heartbeat_at: job.heartbeat_at,
+            answers: job.answers,
+            queued_at: job.queued_at,
+            started_at: job.started_at,
+            processed_at: job.processed_at,
+            bucket: job.storage_bucket,
+            report_key: job.storage_key_report,
+            raw_output_key: job.storage_key_raw_llm_output,
+            history,
+        }))
+    }
+}

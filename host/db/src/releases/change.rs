@@ -1,0 +1,197 @@
+//! Changing what a channel runs, one change at a time, each with its line in the audit.
+
+use assay_core::channel::{Canary, Change, Channel, Refusal};
+use sqlx::{Connection, PgConnection, types::Json};
+
+use crate::{Database, DbError, releases::By};
+
+/// A channel before and after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// What it ran.
+    pub before: Channel,
+    /// What it runs from the next job on.
+    pub after: Channel,
+}
+
+impl Database {
+    /// Changes what a channel runs, under a lock. Unless `schema_may_change`, the schema version of new jobs' reports must
+    /// stay what it is.
+    ///
+    /// # Errors
+    /// [`DbError`]; or, as the inner result, why the channel stays as it is.
+    pub async fn change_channel(
+        &self,
+        channel: &str,
+        change: &Change,
+        schema_may_change: bool,
+        by: By<'_>,
+    ) -> Result<Result<Changed, Refusal>, DbError> {
+        self.run(async |db| {
+            let mut transaction = db.begin().await?;
+            let before = lock(&mut transaction, channel).await?;
+            let after = match before.changed(change) {
+                Ok(after) => after,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            // What halts is taken away from a channel; what is left was checked when it came. And a worker, which halts, has no right
+            // to lock a release.
+            let halts = matches!(change, Change::Halt(_));
+            if !halts && let Err(refusal) = check(&mut transaction, &before, &after, schema_may_change).await? {
+                return Ok(Err(refusal));
+            }
+            let changed = Changed { before, after };
+            store(&mut transaction, channel, &changed, change.action(), None, by).await?;
+            transaction.commit().await?;
+            Ok(Ok(changed))
+        })
+        .await
+    }
+
+    /// Undoes the last change of what a channel's new jobs run on that was not undone yet. A shadow is none of that, and stays.
+    ///
+    /// # Errors
+    /// As [`Self::change_channel`].
+    pub async fn roll_back(&self, channel: &str, by: By<'_>) -> Result<Result<Changed, Refusal>, DbError> {
+        self.run(async |db| {
+            let mut transaction = db.begin().await?;
+            let before = lock(&mut transaction, channel).await?;
+            let last = sqlx::query!(
+                r#"
+                select c.id, c.action, c.before as "before!: Json<Channel>"
+                  from release_changes c
+                 where c.channel = $1 and c.action not in ('rollback', 'shadow') and c.before is not null
+                   and not exists (select from release_changes u where u.undid = c.id)
+                 order by c.id desc
+                 limit 1
+                "#,
+                channel,
+            )
+            .fetch_optional(&mut *transaction)
+            .await?;
+            let Some(last) = last else { return Ok(Err(Refusal::NothingToUndo)) };
+            if last.action == "halt" {
+                return Ok(Err(Refusal::Halted));
+            }
+            let shadow =
+                before.shadow.clone().filter(|shadow| last.before.active.as_ref().is_some_and(|it| it != shadow));
+            let changed = Changed { after: Channel { shadow, ..last.before.0 }, before };
+            // The schema was that of the reports before; going back to it is what a rollback is for.
+            if let Err(refusal) = check(&mut transaction, &changed.before, &changed.after, true).await? {
+                return Ok(Err(refusal));
+            }
+            store(&mut transaction, channel, &changed, "rollback", Some(last.id), by).await?;
+            transaction.commit().await?;
+            Ok(Ok(changed))
+        })
+        .await
+    }
+}
+
+/// The channel as it is, which nobody else changes from here on.
+async fn lock(db: &mut PgConnection, channel: &str) -> sqlx::Result<Channel> {
+    sqlx::query!("insert into release_channels (channel) values ($1) on conflict do nothing", channel)
+        .execute(&mut *db)
+        .await?;
+    let row = sqlx::query!(
+        "select active, canary, canary_percent, shadow from release_channels where channel = $1 for update",
+        channel
+    )
+    .fetch_one(db)
+    .await?;
+    let canary = row.canary.zip(row.canary_percent).map(|(digest, percent)| Canary { digest, percent });
+    Ok(Channel { active: row.active, canary, shadow: row.shadow })
+}
+
+/// Whether the releases of the channel are in service, and the schema may change where it does.
+async fn check(
+    db: &mut PgConnection,
+    before: &Channel,
+    after: &Channel,
+    schema_may_change: bool,
+) -> sqlx::Result<Result<(), Refusal>> {
+    let named: Vec<String> = before.digests().chain(after.digests()).map(str::to_owned).collect();
+    // Locked, so that none is retired before the change is committed.
+    let rows = sqlx::query!(
+        r#"
+        select digest, prompt_version || '@' || revision as "name!", schema_version, retired_at is not null as "retired!"
+          from guest_releases where digest = any ($1) order by digest for share
+        "#,
+        &named
+    )
+    .fetch_all(db)
+    .await?;
+    let in_service = |digest: &str| rows.iter().any(|row| row.digest == digest && !row.retired);
+    if let Some(gone) = after.digests().find(|digest| !in_service(digest)) {
+        // Retired, or deleted since.
+        let name = rows.iter().find(|row| row.digest == gone).map_or(gone, |row| row.name.as_str());
+        return Ok(Err(Refusal::Retired(name.to_owned())));
+    }
+    let schema = |digest: &str| rows.iter().find(|row| row.digest == digest).map(|row| row.schema_version.as_str());
+    let Some(active) = before.active.as_deref().and_then(schema) else { return Ok(Ok(())) };
+    // A shadow makes no report for anybody.
+    match after.serving().filter_map(schema).find(|new| *new != active) {
+        Some(new) if !schema_may_change => {
+            Ok(Err(Refusal::SchemaChange { active: active.to_owned(), new: new.to_owned() }))
+        }
+        _ => Ok(Ok(())),
+    }
+}
+
+async fn store(
+    db: &mut PgConnection,
+    channel: &str,
+    changed: &Changed,
+    action: &str,
+    undid: Option<i64>,
+    by: By<'_>,
+) -> sqlx::Result<()> {
+    let Changed { before, after } = changed;
+    let canary = after.canary.as_ref();
+    let same_canary = before.canary.as_ref().map(|canary| &canary.digest) == canary.map(|canary| &canary.digest);
+    sqlx::query!(
+        r#"
+        update release_channels
+           set active = $2, canary = $3, canary_percent = $4, shadow = $6,
+               canary_since = case when $3::text is null then null when $5 then canary_since else now() end,
+               changed_at = now()
+         where channel = $1
+        "#,
+        channel,
+        after.active,
+        canary.map(|canary| canary.digest.as_str()),
+        canary.map(|canary| canary.percent),
+        same_canary,
+        after.shadow,
+    )
+    .execute(&mut *db)
+    .await?;
+    // What the change is about: the active release where that changed, else the canary, else the shadow.
+    let about = |of: &Channel| {
+        if before.active != after.active {
+            of.active.clone()
+        } else if before.canary != after.canary {
+            of.canary.as_ref().map(|canary| canary.digest.clone())
+        } else {
+            of.shadow.clone()
+        }
+    };
+    sqlx::query!(
+        r#"
+        insert into release_changes (actor, action, channel, digest_from, digest_to, reason, before, after, undid)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "#,
+        by.actor,
+        action,
+        channel,
+        about(before),
+        about(after),
+        by.reason,
+        Json(before) as _,
+        Json(after) as _,
+        undid,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

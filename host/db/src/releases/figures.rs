@@ -1,0 +1,53 @@
+//! What attempts on a release came to, from their history.
+
+use assay_core::{
+    error::Code,
+    figures::{Figures, fault_codes},
+};
+use time::OffsetDateTime;
+
+use crate::{Database, DbError};
+
+impl Database {
+    /// The figures of a release: in one channel or in all, since an instant or from its first attempt on.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn figures(
+        &self,
+        digest: &str,
+        channel: Option<&str>,
+        since: Option<OffsetDateTime>,
+    ) -> Result<Figures, DbError> {
+        self.run(async |db| {
+            sqlx::query_as!(
+                Figures,
+                r#"
+                select count(*) filter (where a.outcome in ('succeeded', 'failed')) as "jobs!",
+                       -- Each life of a job once, however often it was tried.
+                       count(distinct (a.job_id, a.life))
+                           filter (where a.outcome = 'succeeded' or a.code = $4 or a.code = any ($5::text[]))
+                           as "results!",
+                       count(distinct (a.job_id, a.life)) filter (where a.code = $4) as "rejections!",
+                       count(distinct (a.job_id, a.life)) filter (where a.code = any ($5::text[])) as "faults!",
+                       count(*) filter (where a.outcome in ('retried', 'snoozed', 'held')) as "retries!",
+                       coalesce(sum(a.tokens_in), 0)::bigint as "tokens_in!",
+                       coalesce(sum(a.tokens_out), 0)::bigint as "tokens_out!",
+                       coalesce(sum(a.guest_micros), 0)::bigint as "guest_micros!"
+                  from job_attempts a
+                 where a.guest_digest = $1
+                   and a.ended_at >= coalesce($3::timestamptz, '-infinity')
+                   and ($2::text is null or a.channel = $2)
+                "#,
+                digest,
+                channel,
+                since,
+                Code::SchemaValidationFailed.as_str(),
+                &fault_codes(),
+            )
+            .fetch_one(db)
+            .await
+        })
+        .await
+    }
+}

@@ -1,0 +1,121 @@
+//! Publishing and retiring.
+
+use sqlx::{Connection, PgConnection};
+
+use crate::{Database, DbError, releases::By};
+
+/// A release as its component says it.
+#[derive(Debug)]
+pub struct NewRelease<'a> {
+    /// sha256 of the component, lower hex.
+    pub digest: &'a str,
+    /// From its manifest.
+    pub prompt_version: &'a str,
+    /// From its manifest.
+    pub schema_version: &'a str,
+    /// Bytes of the component.
+    pub size_bytes: i64,
+    /// From its stamp.
+    pub toolchain: Option<&'a str>,
+    /// From its stamp.
+    pub sources: Option<&'a str>,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Counts the different bytes under its prompt version.
+    pub revision: i32,
+    /// Whether it was not there before.
+    pub is_new: bool,
+}
+
+impl Database {
+    /// Adds a release. The same bytes again change nothing; other bytes under its prompt version are the next revision.
+    ///
+    /// # Errors
+    /// [`DbError`]; publishing again is safe.
+    pub async fn publish(&self, release: &NewRelease<'_>, by: By<'_>) -> Result<Published, DbError> {
+        let insert = async |db: &mut PgConnection| {
+            let mut transaction = db.begin().await?;
+            // Two that publish one version at once would take one number.
+            sqlx::query!("lock table guest_releases in share row exclusive mode").execute(&mut *transaction).await?;
+            let known = sqlx::query_scalar!("select revision from guest_releases where digest = $1", release.digest)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            if let Some(revision) = known {
+                return Ok(Published { revision, is_new: false });
+            }
+            let revision = sqlx::query_scalar!(
+                r#"
+                insert into guest_releases (digest, prompt_version, revision, schema_version, size_bytes, toolchain,
+                                            sources, published_by)
+                select $1, $2, coalesce(max(r.revision), 0) + 1, $3, $4, $5, $6, $7
+                  from guest_releases r
+                 where r.prompt_version = $2
+                returning revision
+                "#,
+                release.digest,
+                release.prompt_version,
+                release.schema_version,
+                release.size_bytes,
+                release.toolchain,
+                release.sources,
+                by.actor,
+            )
+            .fetch_one(&mut *transaction)
+            .await?;
+            sqlx::query!(
+                "insert into release_changes (actor, action, digest_to, reason) values ($1, 'publish', $2, $3)",
+                by.actor,
+                release.digest,
+                by.reason,
+            )
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(Published { revision, is_new: true })
+        };
+        self.run(insert).await
+    }
+
+    /// Takes a release out of service; false where a channel runs it, or it is retired already: then nothing changes.
+    ///
+    /// Jobs that have pinned it run on it to their end.
+    ///
+    /// # Errors
+    /// [`DbError`]; retiring again is safe.
+    pub async fn retire(&self, digest: &str, by: By<'_>) -> Result<bool, DbError> {
+        let update = async |db: &mut PgConnection| {
+            let mut transaction = db.begin().await?;
+            // Whoever activates a release locks it, and a channel that was changed meanwhile is seen.
+            sqlx::query!("select digest from guest_releases where digest = $1 for update", digest)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            let done = sqlx::query!(
+                r#"
+                update guest_releases r set retired_at = now()
+                 where r.digest = $1 and r.retired_at is null
+                   and not exists (select from release_channels c where $1 in (c.active, c.canary, c.shadow))
+                "#,
+                digest,
+            )
+            .execute(&mut *transaction)
+            .await?;
+            if done.rows_affected() == 0 {
+                return Ok(false);
+            }
+            sqlx::query!(
+                "insert into release_changes (actor, action, digest_from, reason) values ($1, 'retire', $2, $3)",
+                by.actor,
+                digest,
+                by.reason,
+            )
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(true)
+        };
+        self.run(update).await
+    }
+}

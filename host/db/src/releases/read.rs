@@ -1,0 +1,127 @@
+//! Looking at releases: for commands, and for workers that follow the channels.
+
+use assay_core::channel::{Canary, Channel, Plan};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::{
+    Database, DbError,
+    releases::{ChangeRow, ReleaseRow},
+};
+
+/// A channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChannelRow {
+    /// Its name.
+    pub name: String,
+    /// What it runs.
+    #[serde(flatten)]
+    pub runs: Channel,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub changed_at: OffsetDateTime,
+    /// Since when the canary runs, at whatever share.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub canary_since: Option<OffsetDateTime>,
+}
+
+impl Database {
+    /// Every release, the newest first.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn releases(&self) -> Result<Vec<ReleaseRow>, DbError> {
+        self.run(async |db| {
+            sqlx::query_as!(
+                ReleaseRow,
+                r#"
+                select digest, prompt_version, revision, schema_version, size_bytes, toolchain, sources, published_by,
+                       published_at, retired_at
+                  from guest_releases
+                 order by published_at desc, prompt_version, revision desc
+                "#
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+
+    /// Every channel that anything was activated in.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn channels(&self) -> Result<Vec<ChannelRow>, DbError> {
+        let rows = self
+            .run(async |db| {
+                sqlx::query!(
+                    r#"
+                    select channel, active, canary, canary_percent, canary_since, shadow, changed_at
+                      from release_channels
+                     order by channel
+                    "#
+                )
+                .fetch_all(db)
+                .await
+            })
+            .await?;
+        let row = rows.into_iter().map(|row| {
+            let canary = row.canary.zip(row.canary_percent).map(|(digest, percent)| Canary { digest, percent });
+            let runs = Channel { active: row.active, canary, shadow: row.shadow };
+            ChannelRow { name: row.channel, runs, changed_at: row.changed_at, canary_since: row.canary_since }
+        });
+        Ok(row.collect())
+    }
+
+    /// The audit of a release, or of everything; the newest first.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn release_changes(&self, digest: Option<&str>, limit: i64) -> Result<Vec<ChangeRow>, DbError> {
+        self.run(async |db| {
+            sqlx::query_as!(
+                ChangeRow,
+                r#"
+                select at, actor, action, channel, digest_from, digest_to, reason
+                  from release_changes
+                 where $1::text is null or $1 in (digest_from, digest_to)
+                 order by id desc
+                 limit $2
+                "#,
+                digest,
+                limit
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+
+    /// What a worker needs to have by now.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn release_plan(&self) -> Result<Plan, DbError> {
+        let channels = self.channels().await?.into_iter().map(|row| (row.name, row.runs)).collect();
+        let versions = self.run(async |db| {
+            sqlx::query!(
+                r#"
+                select distinct on (r.prompt_version) r.prompt_version, r.digest
+                  from guest_releases r
+                 where r.retired_at is null
+                   and exists (select from processing_jobs j
+                                where j.status = 'queued' and j.guest_digest is null
+                                  and j.prompt_version = r.prompt_version)
+                 order by r.prompt_version, r.revision
+                "#
+            )
+            .fetch_all(db)
+            .await
+        });
+        let versions = versions.await?.into_iter().map(|row| (row.prompt_version, row.digest)).collect();
+        let retired = self.run(async |db| {
+            sqlx::query_scalar!("select digest from guest_releases where retired_at is not null").fetch_all(db).await
+        });
+        Ok(Plan { channels, versions, retired: retired.await?, pinned: self.pinned_digests().await? })
+    }
+}

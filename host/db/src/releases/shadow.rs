@@ -1,0 +1,110 @@
+//! What candidates in the shadow came to.
+
+use std::time::Duration;
+
+use assay_core::job::FileId;
+use serde::Serialize;
+
+use crate::{Database, DbError};
+
+/// What a candidate made of one file's answers.
+#[derive(Debug)]
+pub struct ShadowResult<'a> {
+    /// The candidate.
+    pub digest: &'a str,
+    /// The file.
+    pub file: FileId,
+    /// The release whose job it was.
+    pub beside: &'a str,
+    /// The job's channel.
+    pub channel: &'a str,
+    /// As [`assay_core::comparison::Difference::as_str`] says it.
+    pub result: &'static str,
+    /// Where the reports differ, in the schema's words.
+    pub pointers: Vec<String>,
+    /// Of a fault.
+    pub code: Option<&'static str>,
+    /// In the sandbox.
+    pub guest_time: Duration,
+}
+
+/// How many files had a result, and where the reports of the changed ones differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShadowTally {
+    /// As in `release_shadows.result`.
+    pub result: String,
+    /// Files.
+    pub files: i64,
+    /// The most frequent pointers or, for faults, codes; each with its files.
+    pub most: Vec<(String, i64)>,
+}
+
+impl Database {
+    /// Keeps a result; the last one of a file stays.
+    ///
+    /// # Errors
+    /// [`DbError`]; keeping it again is harmless.
+    pub async fn record_shadow(&self, result: &ShadowResult<'_>) -> Result<(), DbError> {
+        self.run(async |db| {
+            sqlx::query!(
+                r#"
+                insert into release_shadows (digest, file_id, beside, channel, result, pointers, code, guest_micros)
+                values ($1, $2, $3, $4, $5, $6, $7, $8)
+                on conflict (digest, file_id) do update
+                   set beside = excluded.beside, channel = excluded.channel, result = excluded.result,
+                       pointers = excluded.pointers, code = excluded.code, guest_micros = excluded.guest_micros,
+                       at = now()
+                "#,
+                result.digest,
+                result.file.0,
+                result.beside,
+                result.channel,
+                result.result,
+                &result.pointers,
+                result.code,
+                i64::try_from(result.guest_time.as_micros()).unwrap_or(i64::MAX),
+            )
+            .execute(db)
+            .await
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// What a candidate came to, each result with at most `most` of its places.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn shadow_tally(&self, digest: &str, most: i64) -> Result<Vec<ShadowTally>, DbError> {
+        let rows = self
+            .run(async |db| {
+                sqlx::query!(
+                    r#"
+                    with places as (
+                        select s.result, place, count(*) as files,
+                               row_number() over (partition by s.result order by count(*) desc, place) as rank
+                          from release_shadows s, unnest(s.pointers || s.code) as place
+                         where s.digest = $1 and place is not null
+                         group by s.result, place
+                    )
+                    select s.result, count(*) as "files!",
+                           coalesce((select jsonb_agg(jsonb_build_array(p.place, p.files) order by p.rank)
+                                       from places p where p.result = s.result and p.rank <= $2), '[]') as "most!"
+                      from release_shadows s
+                     where s.digest = $1
+                     group by s.result
+                    "#,
+                    digest,
+                    most,
+                )
+                .fetch_all(db)
+                .await
+            })
+            .await?;
+        let tally = rows.into_iter().map(|row| {
+            let most = serde_json::from_value(row.most).map_err(|_| DbError::Row("places are not pairs"))?;
+            Ok(ShadowTally { result: row.result, files: row.files, most })
+        });
+        tally.collect()
+    }
+}

@@ -1,0 +1,66 @@
+//! Reads a response's body: piece by piece, never more than allowed, never waiting for ever.
+
+use std::time::Duration;
+
+use assay_core::error::Code;
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::time::timeout;
+
+use super::error::LlmError;
+
+/// Error bodies are looked at, not kept: what a code or a parameter name needs fits many times.
+const ERROR_BODY_BYTES: usize = 64 << 10;
+
+/// Beside the answer: ids, usage, logs of a gateway.
+const ENVELOPE_BYTES: usize = 64 << 10;
+
+/// JSON spells a two-byte letter with six (`\u0436`), and most servers that escape do so for every letter beyond ASCII.
+const ESCAPE_FACTOR: usize = 3;
+
+/// Reads the body of a success.
+pub(super) async fn read(
+    response: &mut Response,
+    idle: Duration,
+    answer_max_bytes: usize,
+) -> Result<Vec<u8>, LlmError> {
+    let limit = answer_max_bytes.saturating_mul(ESCAPE_FACTOR).saturating_add(ENVELOPE_BYTES);
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large(answer_max_bytes));
+    }
+    let mut body = Vec::with_capacity(announced.unwrap_or_default());
+    while let Some(chunk) = chunk(response, idle).await? {
+        if body.len() + chunk.len() > limit {
+            return Err(too_large(answer_max_bytes));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Reads the start of an error's body. The status is what counts, so a body that breaks off ends here, without an error.
+pub(super) async fn read_error(response: &mut Response, idle: Duration) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = chunk(response, idle).await {
+        let room = ERROR_BODY_BYTES - body.len();
+        if chunk.len() >= room {
+            body.extend_from_slice(&chunk[..room]);
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    body
+}
+
+pub(super) fn too_large(limit: usize) -> LlmError {
+    LlmError::new(Code::LlmAnswerTooLarge, format!("read the answer: more than {limit} bytes (ANSWER_MAX_BYTES)"))
+}
+
+async fn chunk(response: &mut Response, idle: Duration) -> Result<Option<Bytes>, LlmError> {
+    match timeout(idle, response.chunk()).await {
+        Err(_) => Err(LlmError::timeout("the answer stood still, nothing came", idle, "LLM_IDLE_TIMEOUT_MS")),
+        Ok(Err(error)) => Err(LlmError::network("read the answer: the body broke off", error)),
+        Ok(Ok(chunk)) => Ok(chunk),
+    }
+}

@@ -1,0 +1,56 @@
+//! One failed call of the model, free of content.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use assay_core::error::{Code, JobError};
+
+/// What went wrong, and how long the provider asks us to wait.
+///
+/// The message holds statuses, known codes and times. A provider's text is never in it: it may quote the prompt.
+#[derive(Debug)]
+pub struct LlmError {
+    /// What it means for the job.
+    pub code: Code,
+    /// One line for a person.
+    pub message: String,
+    /// What the provider asked for.
+    pub retry_after: Option<Duration>,
+    pub(super) source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl LlmError {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: None, source: None }
+    }
+
+    /// The URL is dropped from the source: what it may carry in its query is no text for a log.
+    pub(super) fn network(message: impl Into<String>, source: reqwest::Error) -> Self {
+        Self { source: Some(source.without_url().into()), ..Self::new(Code::LlmNetworkError, message) }
+    }
+
+    pub(super) fn timeout(what: &str, limit: Duration, variable: &str) -> Self {
+        Self::new(Code::LlmTimeout, format!("call the model: {what} within {limit:?} ({variable})"))
+    }
+}
+
+impl From<LlmError> for JobError {
+    fn from(error: LlmError) -> Self {
+        let job_error = Self::new(error.code, error.message).retry_after(error.retry_after);
+        match error.source {
+            Some(source) => job_error.caused_by(source),
+            None => job_error,
+        }
+    }
+}
+
+impl fmt::Display for LlmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for LlmError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

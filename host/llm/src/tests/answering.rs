@@ -1,0 +1,191 @@
+//! What is sent, what comes of an answer however it is spelled, how large it may be; and the probe.
+
+use super::*;
+
+#[tokio::test]
+async fn a_question_is_asked_once_with_the_key_and_answered() {
+    let server = ScriptedServer::start([answer("hello")]).await;
+    let model = Model::new(config(&server)).unwrap();
+    let question = ChatRequest { temperature: Some(0.2), max_output_tokens: Some(9), ..with_schema() };
+    let completion = model.complete(&question).await.unwrap();
+    assert_eq!((completion.text.as_str(), completion.model.as_str()), ("hello", "big-2026"));
+    assert_eq!(completion.usage, Some(Usage { input_tokens: 7, output_tokens: 3 }));
+    assert_eq!(completion.adapted, Adapted::default());
+    assert!(completion.usable().is_ok());
+
+    let received = server.received();
+    assert!(received[0].head.starts_with("post /v1/chat/completions http/1.1"), "{}", received[0].head);
+    assert!(received[0].head.contains("authorization: bearer hush"));
+    // Some servers of models do not read a chunked request.
+    assert!(received[0].head.contains("\r\ncontent-length: "), "{}", received[0].head);
+    insta::assert_json_snapshot!(bodies(&server));
+}
+
+#[tokio::test]
+async fn connections_are_reused() {
+    let server = ScriptedServer::start([answer("hello")]).await;
+    let model = Model::new(config(&server)).unwrap();
+    for _ in 0..3 {
+        model.complete(&question()).await.unwrap();
+    }
+    assert_eq!((server.received().len(), server.connections()), (3, 1));
+}
+
+#[tokio::test]
+async fn an_alias_leads_to_the_operators_model_and_an_unknown_one_holds_the_job() {
+    let named = |alias: &'static str| ChatRequest { model: Some(alias), ..question() };
+    let (result, requests) = ask([answer("hello")], &named("small")).await;
+    assert!(result.is_ok());
+    assert_eq!(requests[0]["model"], "tiny");
+
+    let (result, requests) = ask([answer("hello")], &named("SECRET-NAME")).await;
+    let error = result.unwrap_err();
+    assert_eq!((error.code, error.class()), (Code::LlmModelNotFound, Class::Hold));
+    assert!(requests.is_empty() && !error.chain().contains("SECRET"), "{}", error.chain());
+}
+
+#[tokio::test]
+async fn a_base_url_keeps_its_path_and_query() {
+    let server = ScriptedServer::start([answer("hello")]).await;
+    let mut config = config(&server);
+    config.base_url = Url::parse(&format!("http://127.0.0.1:{}/open/v1/?api-version=1", server.port)).unwrap();
+    Model::new(config).unwrap().complete(&question()).await.unwrap();
+    assert!(server.received()[0].head.starts_with("post /open/v1/chat/completions?api-version=1 "));
+}
+
+#[tokio::test]
+async fn answers_that_ended_badly_are_received_and_not_usable() {
+    for (choice, code) in [
+        (json!({ "message": { "content": "{\"a\":" }, "finish_reason": "length" }), Code::LlmOutputTruncated),
+        (json!({ "message": { "content": null }, "finish_reason": "length" }), Code::LlmOutputTruncated),
+        (json!({ "message": { "content": "" }, "finish_reason": "content_filter" }), Code::LlmContentFiltered),
+        (json!({ "message": { "content": null, "refusal": "no" }, "finish_reason": "stop" }), Code::LlmRefused),
+        (json!({ "message": { "content": [{ "type": "refusal", "refusal": "no" }] } }), Code::LlmRefused),
+    ] {
+        let (result, _) = ask([completion(&choice)], &question()).await;
+        let received = result.unwrap_or_else(|error| panic!("{choice}: {error}"));
+        assert_eq!(received.usage.map(|usage| usage.input_tokens), Some(7), "what was paid is known");
+        assert_eq!(received.usable().unwrap_err().code, code, "{choice}");
+    }
+}
+
+#[tokio::test]
+async fn answers_of_compatible_servers_are_read_leniently() {
+    for body in [
+        json!({ "choices": [{ "message": { "content": "hi" }, "finish_reason": "" }] }),
+        json!({ "choices": [{ "message": { "content": "hi" }, "finish_reason": null }], "usage": null, "model": 7 }),
+        json!({ "choices": [{ "message": { "content": "hi", "refusal": null, "tool_calls": [] } }], "usage": "free" }),
+        json!({ "choices": [{ "message": { "content": [{ "type": "text", "text": "h" }, { "text": "i" }] } }], "error": null }),
+        json!({ "choices": [{ "message": { "content": "hi" }, "error": {} }], "error": "" }),
+        json!({ "choices": [{ "message": { "content": "hi", "reasoning_content": "hm" }, "index": "0" }], "x": [1] }),
+    ] {
+        let (result, _) = ask([ok(&body)], &question()).await;
+        let completion = result.unwrap_or_else(|error| panic!("{body}: {error}"));
+        assert_eq!((completion.text.as_str(), completion.model.as_str()), ("hi", "big"), "{body}");
+        assert!(completion.usable().is_ok() && completion.usage.is_none());
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_is_not_needed_makes_a_paid_answer_unreadable() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let answered = |odd: &str| format!(r#"{{"choices":[{{"message":{{"content":"hi"}}}}],"usage":{odd}}}"#);
+    for body in [
+        answered(&deep),
+        answered(r#""half a pair: \ud800""#),
+        answered(r#"{"prompt_tokens":1e999}"#),
+        format!("\u{feff}{}", answered("null")),
+        format!(
+            r#"{{"choices":[{{"message":{{"content":"hi","refusal":{deep}}},"finish_reason":{deep}}}],"model":{deep}}}"#
+        ),
+    ] {
+        let server = ScriptedServer::start([response(200, &[], &body)]).await;
+        let config = LlmConfig { answer_max_bytes: 1 << 20, ..config(&server) };
+        let completion = Model::new(config).unwrap().complete(&question()).await;
+        let completion = completion.unwrap_or_else(|error| panic!("{}: {error}", &body[..80]));
+        assert_eq!((completion.text.as_str(), completion.usage), ("hi", None));
+    }
+}
+
+#[tokio::test]
+async fn a_finish_reason_that_is_no_word_is_not_kept() {
+    let choice = json!({ "message": { "content": "hi" }, "finish_reason": "SECRET words of a document" });
+    let (result, _) = ask([completion(&choice)], &question()).await;
+    assert_eq!(result.unwrap().finish_reason, "other");
+}
+
+#[tokio::test]
+async fn a_success_that_holds_no_answer_is_a_bad_envelope() {
+    for reply in [
+        response(200, &[("content-type", "text/html; charset=utf-8")], "<html>SECRET</html>"),
+        response(200, &[], ""),
+        response(204, &[], ""),
+        ok(&json!({ "choices": [] })),
+        ok(&json!({ "object": "chat.completion" })),
+        ok(&json!([])),
+        completion(&json!({ "message": { "content": " \n" }, "finish_reason": "stop" })),
+        completion(&json!({ "message": {} })),
+        completion(&json!({ "message": null })),
+        ok(&json!({ "choices": null })),
+        completion(&json!({})),
+    ] {
+        let error = fail(reply.clone()).await;
+        assert_eq!(error.code, Code::LlmBadEnvelope, "{reply:?}");
+    }
+    let error = fail(response(200, &[("content-type", "text/html")], "<html>")).await;
+    assert!(error.message.contains("of type text/html"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_generation_that_failed_on_the_providers_side_is_tried_again() {
+    let broken = completion(&json!({ "message": { "content": "half an ans" }, "finish_reason": "error" }));
+    assert_eq!(fail(broken).await.code, Code::LlmProvider5xx);
+    let upstream = json!({ "message": { "content": "" }, "error": { "code": 502, "message": "SECRET" } });
+    assert_eq!(fail(completion(&upstream)).await.code, Code::LlmProvider5xx);
+}
+
+#[tokio::test]
+async fn an_answer_over_the_limit_is_refused_however_it_comes() {
+    let long = "x".repeat(1001);
+    assert_eq!(fail(answer(&long)).await.code, Code::LlmAnswerTooLarge);
+
+    let announced = vec![beginning(200, 50_000_000, "{"), Act::Hold];
+    assert_eq!(fail(announced).await.code, Code::LlmAnswerTooLarge);
+
+    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000)).into_bytes();
+    let endless = vec![Act::Send(head), Act::Send(chunk.clone()), Act::Send(chunk), Act::Hold];
+    assert_eq!(fail(endless).await.code, Code::LlmAnswerTooLarge);
+}
+
+#[tokio::test]
+async fn an_answer_at_the_limit_fits_even_if_every_letter_is_escaped() {
+    let escaped = "\\u0436".repeat(500);
+    let body = format!(r#"{{"choices":[{{"message":{{"content":"{escaped}"}}}}]}}"#);
+    let (result, _) = ask([response(200, &[], &body)], &question()).await;
+    assert_eq!(result.unwrap().text.len(), 1000);
+}
+
+#[tokio::test]
+async fn a_probe_tells_whether_the_model_is_listed() {
+    for (reply, expected) in [
+        (ok(&json!({ "data": [{ "id": "small" }, { "id": "big" }] })), Probe::Listed),
+        (ok(&json!({ "data": [] })), Probe::NotListed),
+        (ok(&json!({ "models": [] })), Probe::NoList),
+        (response(404, &[], "no such page"), Probe::NoList),
+    ] {
+        let server = ScriptedServer::start([reply]).await;
+        assert_eq!(Model::new(config(&server)).unwrap().probe().await.unwrap(), expected);
+        assert!(server.received()[0].head.starts_with("get /v1/models "));
+        assert!(server.received()[0].head.contains("authorization: bearer hush"));
+    }
+}
+
+#[tokio::test]
+async fn a_probe_with_a_wrong_key_says_so() {
+    let server =
+        ScriptedServer::start([rejection(401, &json!({ "code": "invalid_api_key", "message": "SECRET" }))]).await;
+    let error = Model::new(config(&server)).unwrap().probe().await.unwrap_err();
+    assert_eq!(error.to_string(), "list the models: 401 invalid_api_key");
+    assert_eq!(error.code, Code::LlmAuthFailed);
+}

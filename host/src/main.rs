@@ -1,7 +1,0 @@
-//! The binary `assay`.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    assay::cli::main()
-}

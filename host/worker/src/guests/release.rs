@@ -1,0 +1,88 @@
+//! One loaded release: its guest, its verifier, and what their faults mean for a job.
+
+use std::{collections::HashSet, fmt};
+
+use assay_core::error::JobError;
+use assay_runtime::{Call, Digest, Finding, Guest, LoadError, Manifest, Prompt, Runtime, Verifier};
+
+use crate::guests::{findings, shared_texts::SharedTexts};
+
+/// A guest that is ready to run.
+pub struct Release {
+    digest: String,
+    guest: Guest,
+    verifier: Verifier,
+    /// Property names of the schema: what may be said of a document outside its run folder.
+    names: HashSet<String>,
+    shared: SharedTexts,
+}
+
+impl fmt::Debug for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Release").field(&self.digest).finish()
+    }
+}
+
+impl Release {
+    /// Loads a guest and specializes the verifier for its schema.
+    ///
+    /// # Errors
+    /// [`LoadError`], which names the rule of admission that it breaks.
+    pub async fn load(runtime: &Runtime, bytes: &[u8]) -> Result<Self, LoadError> {
+        Self::of(runtime, runtime.load(bytes).await?).await
+    }
+
+    /// Loads a guest whose image is in this machine's cache; none where it is not.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn load_cached(runtime: &Runtime, digest: Digest) -> Result<Option<Self>, LoadError> {
+        let Some(guest) = runtime.load_cached(digest).await? else { return Ok(None) };
+        Self::of(runtime, guest).await.map(Some)
+    }
+
+    async fn of(runtime: &Runtime, guest: Guest) -> Result<Self, LoadError> {
+        let verifier = runtime.verifier(&guest.manifest().schema).await?.beside(&guest);
+        let names = findings::property_names(&guest.manifest().schema);
+        Ok(Self { digest: guest.digest().to_string(), guest, verifier, names, shared: SharedTexts::default() })
+    }
+
+    /// sha256 of the component, lower hex.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What the guest says about itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.guest.manifest()
+    }
+
+    /// The guest in its sandbox.
+    pub fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// The guest's questions as they may wait for the model: in little memory, and none of a guest's thread.
+    pub fn share(&self, asked: &[Prompt]) -> Vec<Prompt> {
+        self.shared.share(asked)
+    }
+
+    /// The second check: what the schema says of a document, in a sandbox that is not the guest's.
+    ///
+    /// # Errors
+    /// The verifier's own fault, under the same codes as a guest's.
+    pub async fn verify(&self, document: &str) -> Result<Vec<Finding>, JobError> {
+        let call: Call<_> = self.verifier.check(document).await;
+        call.result.map_err(JobError::from)
+    }
+
+    /// A pointer as it may leave the bucket: the words of the schema, and `*` for every other segment.
+    pub fn shown(&self, pointer: &str) -> String {
+        findings::pointer(pointer, &self.names)
+    }
+
+    /// Findings as they may leave the run folder: codes and pointers, nothing that a document could have put there.
+    pub fn summary(&self, found: &[Finding]) -> String {
+        findings::summary(found, &self.names)
+    }
+}

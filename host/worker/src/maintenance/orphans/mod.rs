@@ -1,0 +1,20 @@
+//! The sweep: objects of Assay's own shape that no row points at are found and, where that is wanted, deleted.
+//!
+//! What must not happen is that an object goes which somebody needs. So a sweep asks the bucket's marker whose bucket it is; it
+//! takes only keys that are exactly as Assay makes them, that are old, and whose file has no live job; it counts before it
+//! deletes, and deletes nothing where it would be too much of the bucket; and it asks the database once more right before each
+//! deletion. It never holds more keys than a page of the listing.
+
+pub mod daily;
+mod error;
+pub mod marker;
+mod shape;
+mod sift;
+mod sweep;
+mod walk;
+
+pub use daily::{Daily, SweepConfig, SweepMode};
+pub use error::SweepError;
+pub use shape::Shape;
+pub use sift::Tally;
+pub use sweep::*;

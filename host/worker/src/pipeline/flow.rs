@@ -1,0 +1,150 @@
+//! The way from a claimed job to a report in the bucket.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use assay_conversation::{Answers, Ending, Stop, run as converse};
+use assay_core::{
+    error::{Code, JobError, Step},
+    job::{FileFacts, Interruption},
+};
+use assay_objects::Objects;
+use assay_runtime::{Answer, Call, Prompt, Report, Step as Next, Transcript};
+use bytes::Bytes;
+
+use crate::{
+    guests::Release,
+    pipeline::{
+        ask::ask,
+        bucket_calls::bucket_calls,
+        guest_notes::write_notes,
+        run::{ResultExt, Run, RunError, RunResult},
+        transcript::transcript,
+    },
+    services::Services,
+};
+
+/// Runs a claimed job until it can be settled, or until `stopped` completes.
+///
+/// Whatever happens, an answer that was paid for is in the journal when this returns, unless the claim is lost.
+pub async fn run(services: &Services, run: &mut Run<'_>, stopped: impl Future<Output = Interruption>) -> RunResult {
+    let result = tokio::select! {
+        result = report(services, run) => result,
+        reason = stopped => Err(RunError::Stopped(reason)),
+    };
+    match result {
+        Err(RunError::Stopped(Interruption::Lost)) => result,
+        result => result.and(run.journaled().await),
+    }
+}
+
+/// Resolves the guest, reads the transcript, lets the guest and the model talk, and writes what the guest accepts.
+async fn report(services: &Services, run: &mut Run<'_>) -> RunResult {
+    let release = resolve(services, run).at_step(Step::ResolveGuest)?;
+    let transcript = read(services, &run.claim.file).await.at_step(Step::ReadTranscript)?;
+    if let Some(kept) = &mut run.kept {
+        kept.transcript = Some(transcript.clone());
+    }
+    let limits = &services.guests.limits().job;
+    let mut model = ModelAndJournal { services, run, release: &release };
+    match converse(release.guest(), &transcript, limits, &mut model).await.map_err(stopped)? {
+        Ending::Accepted(report) => accept(services, run, &release, report).await,
+        Ending::Rejected(rejection) => Err(RunError::at(Step::Advance, run.rejected(&release, rejection))),
+    }
+}
+
+/// The answers of a job: from its journal where they were received before, else from the model.
+struct ModelAndJournal<'r, 'c> {
+    services: &'r Services,
+    run: &'r mut Run<'c>,
+    release: &'r Release,
+}
+
+impl Answers for ModelAndJournal<'_, '_> {
+    type Error = RunError;
+
+    fn answers(&self) -> &[Answer] {
+        &self.run.answers
+    }
+
+    async fn ask(&mut self, prompts: Vec<Prompt>) -> RunResult {
+        ask(self.services, self.run, self.release, prompts).await
+    }
+
+    fn called(&mut self, call: &mut Call<Next>) {
+        self.services.metrics.guest_call(&self.release.manifest().prompt_version, call.elapsed);
+        self.run.spent.guest_time += call.elapsed;
+        self.run.log.append(&mut call.log);
+    }
+}
+
+/// Names the step at which a conversation stopped, and its code.
+fn stopped(stop: Stop<RunError>) -> RunError {
+    match stop {
+        Stop::Fault { fault, .. } => RunError::at(Step::Advance, fault.into()),
+        Stop::OverLimit { breach, .. } => {
+            RunError::at(Step::Advance, JobError::new(Code::GuestLimitExceeded, breach.to_string()))
+        }
+        Stop::NoReport { fault, .. } => {
+            RunError::at(Step::Verify, JobError::new(Code::ReportInvalid, format!("check the report: {fault}")))
+        }
+        Stop::Unanswered(error) => error,
+    }
+}
+
+/// The release that the claim pinned.
+fn resolve(services: &Services, run: &mut Run<'_>) -> Result<Arc<Release>, JobError> {
+    let digest = &run.claim.guest_digest;
+    let release = services.guests.release(digest).ok_or_else(|| {
+        JobError::new(Code::GuestLoadFailed, format!("resolve the guest: {digest} is not loaded on this worker"))
+    })?;
+    tracing::Span::current().record("prompt.version", release.manifest().prompt_version.as_str());
+    run.release = Some(release.clone());
+    Ok(release)
+}
+
+/// The original, as the guest sees it at every call.
+async fn read(services: &Services, file: &FileFacts) -> Result<Arc<Transcript>, JobError> {
+    let limit = services.config.transcript_bytes;
+    let read = async |objects: &Objects| {
+        objects.read(&file.bucket, &file.original_key, limit).await.map_err(|error| error.for_read())
+    };
+    let bytes = bucket_calls(services).call(&file.bucket, read).await?;
+    transcript(file, &bytes).map(Arc::new)
+}
+
+/// Checks an accepted report once more and writes it; no report leaves on the word of the guest alone.
+async fn accept(services: &Services, run: &mut Run<'_>, release: &Release, report: Report) -> RunResult {
+    let found = release.verify(&report.document).await.at_step(Step::Verify)?;
+    if !found.is_empty() {
+        let message = format!("check the report against its schema: {}", release.summary(&found));
+        run.findings = found;
+        return Err(RunError::at(Step::Verify, JobError::new(Code::ReportInvalid, message)));
+    }
+    let file = &run.claim.file;
+    let key = file.run_key(run.claim.lease, "report.json");
+    // Known before it is written: a write that is cut short may have landed, and is to be deleted then.
+    run.report_key = Some(key.clone());
+    let document = Bytes::from(report.document);
+    if let Some(kept) = &mut run.kept {
+        kept.report = Some(document.clone());
+    }
+    let may_have_written = AtomicBool::new(true);
+    let write = async |objects: &Objects| {
+        objects.write_json(&file.bucket, &key, document).await.map_err(|error| {
+            may_have_written.store(error.may_have_written(), Ordering::Relaxed);
+            error.for_write()
+        })
+    };
+    // The journal's writes are under way; the report need not wait for them, only the settlement does.
+    if let Err(error) = bucket_calls(services).call(&file.bucket, write).await {
+        if !may_have_written.into_inner() {
+            run.report_key = None;
+        }
+        return Err(RunError::at(Step::WriteReport, error));
+    }
+    write_notes(services, run, &report.notes).await;
+    Ok(())
+}

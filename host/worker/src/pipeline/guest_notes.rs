@@ -1,0 +1,28 @@
+//! A guest's words about a report that was accepted, for the run folder.
+
+use assay_runtime::{Finding, LogLine};
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::{pipeline::run::Run, services::Services};
+
+/// `notes.json`. Content.
+#[derive(Serialize)]
+struct GuestNotes<'a> {
+    notes: &'a [Finding],
+    log: &'a [LogLine],
+}
+
+/// Writes the guest's notes and log lines, where there are any. Best effort: the report does not depend on them.
+pub(super) async fn write_notes(services: &Services, run: &Run<'_>, notes: &[Finding]) {
+    if notes.is_empty() && run.log.is_empty() {
+        return;
+    }
+    let notes = GuestNotes { notes, log: &run.log };
+    let bytes = Bytes::from(serde_json::to_vec(&notes).expect("strings are always JSON"));
+    let file = &run.claim.file;
+    let key = file.run_key(run.claim.lease, "notes.json");
+    if let Err(error) = services.objects.write_json(&file.bucket, &key, bytes).await {
+        tracing::warn!(%error, object.key = key, "keep the guest's notes");
+    }
+}

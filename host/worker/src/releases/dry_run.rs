@@ -1,0 +1,138 @@
+//! A guest on answers that another one got: what would it make of them? Nothing is asked and nothing is written.
+
+use std::{sync::Arc, time::Duration};
+
+use assay_conversation::{Answers, Ending, JobLimits, RejectionReasons, Stop, question_sha256, run};
+use assay_core::{
+    comparison::{self, Verdict},
+    error::{Code, JobError},
+};
+use assay_runtime::{Answer, Call, Prompt, Step, Transcript};
+use bytes::Bytes;
+
+use crate::guests::Release;
+
+/// An answer, and what the journal knows its question by.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// sha256 of the question.
+    pub question: [u8; 32],
+    /// What the guest sees.
+    pub answer: Answer,
+}
+
+/// What a guest made of recorded answers.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A report that its schema accepts.
+    Accepted(Bytes),
+    /// No report, for these reasons. Content.
+    Rejected(RejectionReasons),
+    /// It asks these, which are not among the recorded ones.
+    Diverged(Vec<Prompt>),
+    /// It does what no guest may do.
+    Fault(JobError),
+}
+
+impl Outcome {
+    /// What there is to compare.
+    pub fn compared(&self) -> comparison::Outcome {
+        match self {
+            Self::Accepted(document) => comparison::Outcome::Verdict(Verdict::Accepted(document.clone())),
+            Self::Rejected(_) => comparison::Outcome::Verdict(Verdict::Rejected),
+            Self::Diverged(_) => comparison::Outcome::Diverged,
+            Self::Fault(error) => comparison::Outcome::Fault(error.code),
+        }
+    }
+}
+
+/// An outcome, and what it cost.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// What came out.
+    pub outcome: Outcome,
+    /// Time in the sandbox.
+    pub guest_time: Duration,
+}
+
+/// Runs a guest on recorded answers, within the limits of a job. A question is known by its hash, wherever it is asked; what is
+/// asked twice takes the answers in their order.
+///
+/// A document equal to `verified` is one that the verifier of the same schema has accepted before.
+pub async fn rehearse(
+    release: &Release,
+    transcript: &Arc<Transcript>,
+    recorded: &[Recorded],
+    limits: &JobLimits,
+    verified: Option<&Bytes>,
+) -> Rehearsal {
+    let mut stored =
+        StoredAnswers { recorded, used: vec![false; recorded.len()], answers: Vec::new(), guest_time: Duration::ZERO };
+    let outcome = match run(release.guest(), transcript, limits, &mut stored).await {
+        Ok(Ending::Accepted(report)) => verify(release, report.document, verified).await.unwrap_or_else(Outcome::Fault),
+        Ok(Ending::Rejected(rejection)) => Outcome::Rejected(rejection.into()),
+        Err(Stop::Unanswered(prompts)) => Outcome::Diverged(prompts),
+        Err(Stop::Fault { fault, .. }) => Outcome::Fault(fault.into()),
+        Err(Stop::OverLimit { breach, .. }) => {
+            Outcome::Fault(JobError::new(Code::GuestLimitExceeded, breach.to_string()))
+        }
+        Err(Stop::NoReport { fault, .. }) => {
+            Outcome::Fault(JobError::new(Code::ReportInvalid, format!("check the report: {fault}")))
+        }
+    };
+    Rehearsal { outcome, guest_time: stored.guest_time }
+}
+
+/// Answers that another run got.
+struct StoredAnswers<'a> {
+    recorded: &'a [Recorded],
+    used: Vec<bool>,
+    answers: Vec<Answer>,
+    guest_time: Duration,
+}
+
+impl StoredAnswers<'_> {
+    /// Takes the next unused answer to a question.
+    fn take(&mut self, prompt: &Prompt) -> Option<Answer> {
+        let question = question_sha256(prompt);
+        let unused = |place: &usize| !self.used[*place] && self.recorded[*place].question == question;
+        let place = (0..self.recorded.len()).find(unused)?;
+        self.used[place] = true;
+        Some(self.recorded[place].answer.clone())
+    }
+}
+
+impl Answers for StoredAnswers<'_> {
+    /// The questions that nobody has answered yet.
+    type Error = Vec<Prompt>;
+
+    fn answers(&self) -> &[Answer] {
+        &self.answers
+    }
+
+    async fn ask(&mut self, prompts: Vec<Prompt>) -> Result<(), Vec<Prompt>> {
+        let known: Vec<_> = prompts.iter().map(|prompt| self.take(prompt)).collect();
+        if known.iter().any(Option::is_none) {
+            let unknown = prompts.into_iter().zip(known).filter(|(_, answer)| answer.is_none());
+            return Err(unknown.map(|(prompt, _)| prompt).collect());
+        }
+        self.answers.extend(known.into_iter().flatten());
+        Ok(())
+    }
+
+    fn called(&mut self, call: &mut Call<Step>) {
+        self.guest_time += call.elapsed;
+    }
+}
+
+async fn verify(release: &Release, document: String, verified: Option<&Bytes>) -> Result<Outcome, JobError> {
+    if verified.is_some_and(|verified| verified == document.as_bytes()) {
+        return Ok(Outcome::Accepted(document.into()));
+    }
+    let found = release.verify(&document).await?;
+    if !found.is_empty() {
+        let message = format!("check the report against its schema: {}", release.summary(&found));
+        return Err(JobError::new(Code::ReportInvalid, message));
+    }
+    Ok(Outcome::Accepted(document.into()))
+}

@@ -1,0 +1,141 @@
+//! What is shown of a difference, cut to a length that a person reads. Content: for the folder of the replay only.
+
+use assay_conversation::RejectionReasons;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::engine::Evidence;
+
+/// Characters that are shown of one value.
+const VALUE: usize = 1500;
+/// Places, findings or questions that are shown of one file.
+const PARTS: usize = 20;
+
+/// What is shown of one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// Where the reports differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
+    /// The report that is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+    /// Why there is no report any more: the kind of the rejection, and the guest's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Found>,
+    /// What nobody has answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<String>,
+}
+
+/// A place at which two reports differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// RFC 6901.
+    pub pointer: String,
+    /// JSON; none where there was nothing.
+    pub before: Option<String>,
+    /// JSON; none where there is nothing.
+    pub after: Option<String>,
+}
+
+/// A finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its code.
+    pub code: String,
+    /// Where.
+    pub pointer: String,
+    /// The guest's words.
+    pub message: String,
+}
+
+impl Detail {
+    /// Of what a case has to show.
+    pub fn of(evidence: &Evidence, pointers: &[String]) -> Self {
+        match evidence {
+            Evidence::None => Self::default(),
+            Evidence::Reports(pair) => {
+                let place = |pointer: &String| Place {
+                    pointer: cut(pointer),
+                    before: pair.before.pointer(pointer).map(pretty),
+                    after: pair.after.pointer(pointer).map(pretty),
+                };
+                Self { places: pointers.iter().take(PARTS).map(place).collect(), ..Self::default() }
+            }
+            Evidence::Report(document) => {
+                let report = serde_json::from_slice(document).map_or_else(|_| String::new(), |value| pretty(&value));
+                Self { report: Some(report), ..Self::default() }
+            }
+            Evidence::Rejection(RejectionReasons { kind, message, findings }) => {
+                let reason = if message.is_empty() { (*kind).to_owned() } else { format!("{kind}: {message}") };
+                let found = findings.iter().take(PARTS).map(|finding| Found {
+                    code: cut(&finding.code),
+                    pointer: cut(&finding.pointer),
+                    message: cut(&finding.message),
+                });
+                Self { reason: Some(cut(&reason)), findings: found.collect(), ..Self::default() }
+            }
+            Evidence::Questions(prompts) => {
+                let question = |prompt: &assay_runtime::Prompt| {
+                    let messages = prompt.messages.iter();
+                    // The last message differs from file to file, and the first ones are the guest's own.
+                    let shares = messages.map(|message| (&message.role, cut(&message.content)));
+                    shares.map(|(role, content)| format!("{role}: {content}")).collect::<Vec<_>>().join("\n\n")
+                };
+                Self { questions: prompts.iter().take(PARTS).map(question).collect(), ..Self::default() }
+            }
+            Evidence::Fault(error) => Self { reason: Some(error.chain()), ..Self::default() },
+        }
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    let text = match serde_json::to_string_pretty(value) {
+        Ok(text) => text,
+        Err(_) => value.to_string(),
+    };
+    cut(&text)
+}
+
+/// The beginning of a text, and how much of it is left out.
+fn cut(text: &str) -> String {
+    let Some((end, _)) = text.char_indices().nth(VALUE) else { return text.to_owned() };
+    format!("{}… ({} more bytes)", &text[..end], text.len() - end)
+}
+
+#[cfg(test)]
+mod tests {
+    use assay_core::comparison::Pair;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn both_values_of_a_place_are_shown_and_what_is_missing_is_none() {
+        let pair = Pair { before: json!({"a": [1], "gone": true}), after: json!({"a": [2], "new": {"x": 1}}) };
+        let pointers = ["/a/0", "/gone", "/new"].map(str::to_owned);
+        let detail = Detail::of(&Evidence::Reports(pair), &pointers);
+        let place = |pointer: &str, before: Option<&str>, after: Option<&str>| Place {
+            pointer: pointer.to_owned(),
+            before: before.map(str::to_owned),
+            after: after.map(str::to_owned),
+        };
+        let expected = [
+            place("/a/0", Some("1"), Some("2")),
+            place("/gone", Some("true"), None),
+            place("/new", None, Some("{\n  \"x\": 1\n}")),
+        ];
+        assert_eq!(detail.places, expected);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_between_two_characters() {
+        let shown = cut(&"ж".repeat(VALUE + 3));
+        assert_eq!(shown, format!("{}… (6 more bytes)", "ж".repeat(VALUE)));
+        assert_eq!(cut("short"), "short");
+    }
+}

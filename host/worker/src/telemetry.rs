@@ -1,0 +1,62 @@
+//! Logs: one line per event on standard error, as text or JSON.
+//!
+//! Only Assay's own events follow `LOG_LEVEL`. What its libraries log stays at warnings, because at finer levels some of
+//! them print requests, and those contain documents.
+
+use std::io::IsTerminal;
+
+use assay_core::variables::Variables;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// How much is logged, and in which form.
+#[derive(Clone, Debug)]
+pub struct TelemetryConfig {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// Whether lines are JSON.
+    pub json: bool,
+}
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+impl TelemetryConfig {
+    /// Declares and reads the variables of the logs.
+    pub fn load(vars: &mut Variables) -> Self {
+        let level = vars.text("LOG_LEVEL", "info", "error, warn, info, debug or trace").to_lowercase();
+        if !LEVELS.contains(&level.as_str()) {
+            vars.fault("LOG_LEVEL", format!("is {level:?}, but must be one of {}", LEVELS.join(", ")));
+        }
+        let format = vars.text("LOG_FORMAT", "text", "text or json");
+        if !["text", "json"].contains(&format.as_str()) {
+            vars.fault("LOG_FORMAT", format!("is {format:?}, but must be text or json"));
+        }
+        Self { level, json: format == "json" }
+    }
+
+    /// What passes: Assay's events at the level, the libraries' warnings.
+    pub fn filter(&self) -> EnvFilter {
+        let level = if LEVELS.contains(&self.level.as_str()) { self.level.as_str() } else { "info" };
+        EnvFilter::new(format!("warn,assay={level},assay_runtime={level},assay_dev={level}"))
+    }
+
+    /// Starts logging to standard error, panics included. Later calls change nothing.
+    pub fn start(&self) {
+        std::panic::set_hook(Box::new(tell_place));
+        let registry = tracing_subscriber::registry().with(self.filter());
+        let lines = fmt::layer().with_writer(std::io::stderr);
+        // A test or an embedding program may have started logging before.
+        let _already_started = if self.json {
+            registry.with(lines.json().flatten_event(true)).try_init()
+        } else {
+            registry.with(lines.with_ansi(std::io::stderr().is_terminal()).with_target(false)).try_init()
+        };
+    }
+}
+
+/// Tells where a panic happened. Not what it says: `unwrap` and slicing quote the values at hand, and those may be a
+/// document's.
+fn tell_place(info: &std::panic::PanicHookInfo<'_>) {
+    let place = info.location().map(|at| format!("{}:{}:{}", at.file(), at.line(), at.column()));
+    let thread = std::thread::current();
+    tracing::error!(place = place.unwrap_or_default(), thread = thread.name().unwrap_or_default(), "panicked");
+}

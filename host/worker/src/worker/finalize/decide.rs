@@ -1,0 +1,52 @@
+//! Which settlement a result means.
+
+use assay_core::{
+    breaker::Dependency,
+    error::{Code, JobError, Step},
+    job::{Failure, FileResult, Interruption, Settlement},
+    retry::{Tries, Verdict},
+};
+
+use super::raw_output::keep_raw_output;
+use crate::{
+    pipeline::{Run, RunError, RunResult},
+    services::Services,
+};
+
+/// Decides how a claim is settled; none where the claim is not ours any more, so that there is nothing to write.
+pub(super) async fn decide(services: &Services, run: &mut Run<'_>, result: RunResult) -> Option<Settlement> {
+    Some(match result {
+        Ok(()) => Settlement::succeeded(run.finished(), run.spent),
+        Err(RunError::Stopped(Interruption::Stopping)) => Settlement::released(run.spent),
+        Err(RunError::Stopped(Interruption::Cancelled)) => cancelled(services, run).await,
+        Err(RunError::Stopped(Interruption::Lost)) => return None,
+        Err(RunError::Job { step, error }) => failed(services, run, step, error).await,
+    })
+}
+
+/// Decides what becomes of a failed attempt; where the job ends, its answers are kept first.
+pub(super) async fn failed(services: &Services, run: &mut Run<'_>, step: Step, error: JobError) -> Settlement {
+    let error = match step {
+        Step::Settle => services.breakers.held_where_open(&Dependency::Database, error),
+        _ => error,
+    };
+    let tries =
+        Tries { attempts: run.claim.attempts, max_attempts: run.claim.max_attempts, snoozes: run.claim.snoozes };
+    let failure = Failure { code: error.code, step, message: error.chain() };
+    match services.config.retry.decide(error.class(), tries, error.retry_after, rand::random()) {
+        Verdict::Retry(wait) => Settlement::retried(failure, wait, run.spent),
+        Verdict::Snooze(wait) => Settlement::snoozed(failure, wait, run.spent),
+        Verdict::Hold(wait) => Settlement::held(failure, wait, run.spent),
+        Verdict::Fail => {
+            let raw_output_key = keep_raw_output(services, run, error.code).await;
+            let result = FileResult { report_key: None, raw_output_key, ..run.versions() };
+            Settlement::failed(failure, result, run.spent)
+        }
+    }
+}
+
+/// The end of a job that somebody asked for; its answers are kept as at any other end.
+pub(super) async fn cancelled(services: &Services, run: &mut Run<'_>) -> Settlement {
+    let error = JobError::new(Code::Cancelled, "cancel the job: somebody asked for its end");
+    failed(services, run, Step::Cancel, error).await
+}

@@ -1,0 +1,105 @@
+//! What stays of a job that ends without a report: its answers, and the guest's words about them. Content; the bucket
+//! is the only place it goes to.
+
+use std::fmt::Display;
+
+use assay_core::error::{Code, JobError};
+use assay_runtime::{Finding, LogLine};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    pipeline::{Run, Stored, read_answer},
+    services::Services,
+};
+
+/// `raw_llm_output.json`.
+#[derive(Serialize)]
+struct RawOutput<'a> {
+    code: &'static str,
+    prompt_version: Option<String>,
+    schema_version: Option<String>,
+    guest_digest: Option<String>,
+    /// Every received answer of this life, verbatim, with model, finish reason and usage.
+    answers: Vec<RawAnswer<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejection: Option<RawRejection<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    findings: &'a [Finding],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    log: &'a [LogLine],
+}
+
+#[derive(Serialize)]
+struct RawAnswer<'a> {
+    ordinal: usize,
+    answer: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct RawRejection<'a> {
+    kind: &'static str,
+    message: &'a str,
+}
+
+/// Writes `raw_llm_output.json` for a job that ends after a received answer, and tells its key. If that fails the
+/// job still ends with its code, and the journal keeps the answers.
+pub(super) async fn keep_raw_output(services: &Services, run: &mut Run<'_>, code: Code) -> Option<String> {
+    let unread = collect_journal(services, run).await;
+    let file = run.claim.file.clone();
+    let key = file.run_key(run.claim.lease, "raw_llm_output.json");
+    if run.stored.is_empty() {
+        if let Some(error) = unread {
+            not_kept(&error, &key);
+        }
+        return None;
+    }
+    let versions = run.versions();
+    let raw = RawOutput {
+        code: code.as_str(),
+        prompt_version: versions.prompt_version,
+        schema_version: versions.schema_version,
+        guest_digest: versions.guest_digest,
+        answers: run
+            .stored
+            .iter()
+            .map(|stored| RawAnswer { ordinal: stored.ordinal, answer: serde_json::from_slice(&stored.bytes).ok() })
+            .collect(),
+        rejection: run.rejection.as_ref().map(|(kind, message)| RawRejection { kind, message }),
+        findings: &run.findings,
+        log: &run.log,
+    };
+    let bytes = Bytes::from(serde_json::to_vec(&raw).expect("strings, numbers and JSON are always JSON"));
+    match services.objects.write_json(&file.bucket, &key, bytes).await {
+        Ok(()) => Some(key),
+        Err(error) => {
+            not_kept(&error, &key);
+            None
+        }
+    }
+}
+
+/// Answers of earlier attempts that this run has not come to. Tells why the last one that cannot be read cannot be.
+async fn collect_journal(services: &Services, run: &mut Run<'_>) -> Option<JobError> {
+    let mut unread = None;
+    for entry in &run.claim.journal {
+        let in_hand = |stored: &Stored| i32::try_from(stored.ordinal) == Ok(entry.ordinal);
+        if run.stored.iter().any(in_hand) {
+            continue;
+        }
+        match read_answer(&services.objects, &run.claim.file, entry).await {
+            Ok((_, stored)) => run.stored.push(stored),
+            Err(error) => {
+                tracing::warn!(%error, ordinal = entry.ordinal, "collect an answer for the raw output");
+                unread = Some(error);
+            }
+        }
+    }
+    run.stored.sort_by_key(|stored| stored.ordinal);
+    unread
+}
+
+fn not_kept(error: &dyn Display, key: &str) {
+    tracing::error!(event = "raw_output_write_failed", %error, object.key = key, "keep the raw output");
+}

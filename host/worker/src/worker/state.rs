@@ -1,0 +1,16 @@
+//! What a worker is doing, as `/readyz` shows it.
+
+use std::time::Instant;
+
+/// What a worker is doing, for `/readyz`.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerState {
+    /// Since when the database has not answered a claim.
+    pub claims_failing_since: Option<Instant>,
+    /// Since when no beat got through.
+    pub beats_failing_since: Option<Instant>,
+    /// Whether the worker claims no more.
+    pub draining: bool,
+    /// Jobs in hand.
+    pub busy: usize,
+}
