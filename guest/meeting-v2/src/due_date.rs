@@ -24,7 +24,7 @@ use self::vocabulary::{days_in, is_next, means_no_day, month, number, weekday, w
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DueDate {
     On(Date),
-    /// The text says that there is no day.
+    /// The text means that no day was said.
     NotSaid,
     Uncertain,
 }

@@ -1,6 +1,6 @@
 //! Strips the nulls that the stricter variant makes the model write.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::keywords::{allows, is_required};
 
@@ -28,21 +28,7 @@ fn strip(value: &mut Value, schema: &Value, root: &Value, refs_left: usize) {
         return;
     };
     match value {
-        Value::Object(object) => {
-            if let Some(Value::Object(properties)) = map.get("properties") {
-                object.retain(|name, value| match properties.get(name) {
-                    Some(property) if value.is_null() => {
-                        is_required(map, name) || permits_null(property, root, MAX_REFS)
-                    }
-                    _ => true,
-                });
-                for (name, value) in object.iter_mut() {
-                    if let Some(property) = properties.get(name) {
-                        strip(value, property, root, MAX_REFS);
-                    }
-                }
-            }
-        }
+        Value::Object(object) => strip_properties(object, map, root),
         Value::Array(items) => {
             let tuple = map.get("prefixItems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             for (index, item) in items.iter_mut().enumerate() {
@@ -62,6 +48,21 @@ fn strip(value: &mut Value, schema: &Value, root: &Value, refs_left: usize) {
         let fitting: Vec<&Value> = branches.iter().filter(|branch| all || could_be(value, branch, root)).collect();
         for branch in if all { &fitting[..] } else { &fitting[..fitting.len().min(1)] } {
             strip(value, branch, root, refs_left - 1);
+        }
+    }
+}
+
+fn strip_properties(object: &mut Map<String, Value>, schema: &Map<String, Value>, root: &Value) {
+    let Some(Value::Object(properties)) = schema.get("properties") else {
+        return;
+    };
+    object.retain(|name, value| match properties.get(name) {
+        Some(property) if value.is_null() => is_required(schema, name) || permits_null(property, root, MAX_REFS),
+        _ => true,
+    });
+    for (name, value) in object.iter_mut() {
+        if let Some(property) = properties.get(name) {
+            strip(value, property, root, MAX_REFS);
         }
     }
 }
