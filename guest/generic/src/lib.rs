@@ -1,19 +1,19 @@
 //! The generic guest: one core module that becomes a complete guest when its parts are injected into its memory.
 //!
-//! The builder instantiates the module, calls [`reserve`], writes the parts there as JSON, runs `wizer-initialize` and keeps
-//! the memory as it is then. So a prompt and a schema become a component without a compiler. With a schema alone it is the
-//! host's verifier: `check` does the work, and `advance` refuses.
+//! The builder instantiates the module, calls `reserve`, writes the parts there as JSON, runs `wizer-initialize` and keeps
+//! the memory as it is then. So a prompt and a schema become a component without a compiler. With only a schema it is the
+//! host's verifier: `check` works, and `advance` rejects.
 
 mod injected;
 mod parts;
 
-use assay_guest::strict::Effect;
 use assay_guest::{
     Answer, Component, InitError, Manifest, Message, Prompt, Rejection, Schema, Step, Template, Transcript,
+    strict::Effect,
 };
-use parts::Parts;
 
-/// A guest made of injected parts.
+use self::parts::Parts;
+
 pub struct Generic {
     manifest: Manifest,
     schema: Schema,
@@ -24,17 +24,17 @@ pub struct Generic {
 }
 
 impl Generic {
-    /// Makes a guest of the parts' JSON text.
+    /// Makes a guest from the parts' JSON text.
     ///
     /// # Errors
     ///
-    /// The parts are no JSON of the expected form, the schema does not compile or leaves a required property to code, a template has an unknown placeholder, or no
-    /// message shows the transcript.
+    /// [`InitError`] when the JSON is not of the expected form, the schema does not compile or leaves a required property
+    /// to code, a template has an unknown placeholder, or no message shows the transcript.
     pub fn from_parts(json: &[u8]) -> Result<Self, InitError> {
         let parts = Parts::parse(json)?;
         let schema = Schema::compile(&parts.schema_text())?;
         let messages = parts.templates()?;
-        // A verifier's schema may be that of a guest with code.
+        // A verifier may have the schema of a guest with code.
         let left_to_code = schema.losses().iter().find(|loss| loss.effect == Effect::LeftToCode);
         if let Some(loss) = left_to_code.filter(|_| !messages.is_empty()) {
             return Err(InitError::new(format!("schema: {loss}")));
@@ -98,9 +98,10 @@ assay_guest::export_component!(Generic);
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Component, Generic, Rejection, Step, Transcript};
     use assay_guest::Finding;
     use serde_json::{Value, json};
+
+    use super::{Answer, Component, Generic, Rejection, Step, Transcript};
 
     fn parts() -> Value {
         json!({
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_schema_alone_it_is_the_verifier() {
+    fn a_schema_without_messages_makes_a_verifier() {
         let guest = guest(&json!({"prompt_version": "verifier", "schema_version": "s", "schema": {"type": "object", "required": ["a"], "properties": {"a": {"readOnly": true}}}})).expect("initializes");
         assert_eq!(guest.check(r#"{"a": 1}"#), []);
         let missing =
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_given_as_text_is_kept_word_for_word() {
+    fn a_schema_given_as_text_is_kept_unchanged() {
         let text = "{\n  \"type\": \"object\"\n}";
         let guest = guest(&json!({"prompt_version": "p", "schema_version": "s", "schema": text})).expect("initializes");
         assert_eq!(guest.manifest().schema, text);

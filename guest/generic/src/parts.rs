@@ -1,10 +1,10 @@
-//! The injected JSON: what a guest without code consists of.
+//! The injected JSON: the parts of a guest without code.
 
 use assay_guest::{InitError, Template};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The parts of a guest. Unknown names are refused, so that a typing error does not pass for a default.
+/// Unknown names are refused: a misspelled name must not act as a default.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parts {
@@ -12,11 +12,11 @@ pub(crate) struct Parts {
     pub(crate) schema_version: String,
     #[serde(default)]
     pub(crate) description: String,
-    /// A JSON Schema: as an object, or as text that is kept word for word.
+    /// A JSON Schema, as an object or as text; the text is kept unchanged.
     schema: Value,
-    /// The prompt; none at all makes a verifier.
+    /// The prompt; without messages the guest is a verifier.
     #[serde(default)]
-    messages: Vec<Part>,
+    messages: Vec<MessagePart>,
     pub(crate) model: Option<String>,
     pub(crate) max_output_tokens: Option<u32>,
     pub(crate) temperature: Option<f32>,
@@ -24,7 +24,7 @@ pub(crate) struct Parts {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Part {
+struct MessagePart {
     role: String,
     content: String,
 }

@@ -1,8 +1,8 @@
-//! `minutes-map-reduce-v1`: minutes of a transcript that is longer than a model reads at once.
+//! `minutes-map-reduce-v1`: minutes of a transcript that is longer than a model's window.
 //!
-//! A transcript of up to 15,000 bytes is one question. A longer one is cut into parts of that size; a first round asks for
-//! notes on each part, all at once, and a second one for the report, with the notes in place of the transcript. An answer to
-//! that last question that cannot be used is repaired once, for by then many others are paid.
+//! A transcript of up to 15,000 bytes is one question. A longer one is split into parts of that size. The first round asks
+//! for notes on all parts at once. The second round asks for the report, with the notes instead of the transcript. A bad
+//! report is repaired once, because the answers about the parts are already paid for.
 //!
 //! | transcript | parts | questions |
 //! |---|---|---|
@@ -11,32 +11,31 @@
 //! | up to 6,399,990 bytes | 30, of up to 240,000 bytes | the same |
 //! | more | | none: `unsupported` |
 //!
-//! Notes on a part that cannot be used end the job: `invalid`, with the part's number. Which question is asked depends on
-//! the transcript and the number of answers alone, so a replay asks the same ones.
+//! Bad notes on a part end the job as `invalid`, with the part's number. The next question depends only on the transcript
+//! and the number of answers, so a replay asks the same questions.
 
 mod notes;
 mod parts;
 
-use assay_guest::json::{self, NotJson};
 use assay_guest::{
     Answer, Finding, InitError, Prompt, Ready, Rejection, ReportGuest, Schema, Step, Template, Transcript, fence,
+    json::{self, NotJson},
 };
 use serde_json::Value;
 
-/// The guest; its state is the parsed prompts and the schema of the notes.
 pub struct Minutes {
-    whole: Question,
-    part: Question,
+    whole: PromptTemplates,
+    part: PromptTemplates,
     part_schema: Schema,
-    join: Question,
+    join: PromptTemplates,
 }
 
-struct Question {
+struct PromptTemplates {
     system: Template,
     user: Template,
 }
 
-impl Question {
+impl PromptTemplates {
     fn parse(system: &str, user: &str) -> Result<Self, InitError> {
         Ok(Self { system: Template::parse(system)?, user: Template::parse(user)? })
     }
@@ -50,15 +49,15 @@ impl ReportGuest for Minutes {
 
     fn initialize() -> Result<Self, InitError> {
         Ok(Self {
-            whole: Question::parse(include_str!("whole_system.md"), include_str!("whole_user.md"))?,
-            part: Question::parse(include_str!("part_system.md"), include_str!("part_user.md"))?,
+            whole: PromptTemplates::parse(include_str!("whole_system.md"), include_str!("whole_user.md"))?,
+            part: PromptTemplates::parse(include_str!("part_system.md"), include_str!("part_user.md"))?,
             part_schema: Schema::compile(include_str!("part.json"))?,
-            join: Question::parse(include_str!("join_system.md"), include_str!("join_user.md"))?,
+            join: PromptTemplates::parse(include_str!("join_system.md"), include_str!("join_user.md"))?,
         })
     }
 
     fn prompt(&self, transcript: &Transcript, schema: &Schema) -> Prompt {
-        let Question { system, user } = &self.whole;
+        let PromptTemplates { system, user } = &self.whole;
         Prompt::structured(system.render(transcript, schema), user.render(transcript, schema), schema)
     }
 
@@ -76,17 +75,18 @@ impl ReportGuest for Minutes {
         if count == 1 {
             return ready.judge_or_repair(transcript, || guest.prompt(transcript, schema), answers);
         }
-        let Some((noted, reported)) = answers.split_at_checked(count) else {
+        let Some((part_answers, report_answers)) = answers.split_at_checked(count) else {
             let unasked = (1..).zip(parts).skip(answers.len());
-            return Step::Ask(unasked.map(|(number, text)| guest.part(transcript, text, number, count)).collect());
+            let prompts = unasked.map(|(number, text)| guest.part_prompt(transcript, text, number, count));
+            return Step::Ask(prompts.collect());
         };
-        let notes = match notes::read(noted, &guest.part_schema) {
+        let notes = match notes::join(part_answers, &guest.part_schema) {
             Ok(notes) => notes,
             Err(rejection) => return Step::Reject(rejection),
         };
-        match ready.judge_or_repair(transcript, || guest.join(transcript, schema, &notes), reported) {
+        match ready.judge_or_repair(transcript, || guest.join_prompt(transcript, schema, &notes), report_answers) {
             Step::Accept(mut report) => {
-                report.notes.insert(0, read_in_parts(count));
+                report.notes.insert(0, read_in_parts_note(count));
                 Step::Accept(report)
             }
             step => step,
@@ -95,16 +95,15 @@ impl ReportGuest for Minutes {
 }
 
 impl Minutes {
-    /// Asks for notes on a part.
-    fn part(&self, transcript: &Transcript, text: &str, number: usize, count: usize) -> Prompt {
-        let Question { system, user } = &self.part;
+    fn part_prompt(&self, transcript: &Transcript, text: &str, number: usize, count: usize) -> Prompt {
+        let PromptTemplates { system, user } = &self.part;
         let part = Transcript {
             id: transcript.id.clone(),
             text: text.to_owned(),
             media_type: transcript.media_type.clone(),
             filename: transcript.filename.clone(),
             received_at: transcript.received_at.clone(),
-            // Facts about the file are for the report; here they would be repeated with every part.
+            // The report needs the attributes, the parts do not.
             attributes: Vec::new(),
         };
         let schema = &self.part_schema;
@@ -112,9 +111,9 @@ impl Minutes {
         Prompt::structured(system.render(&part, schema), user, schema)
     }
 
-    /// Asks for the report, with the notes in place of the transcript.
-    fn join(&self, transcript: &Transcript, schema: &Schema, notes: &str) -> Prompt {
-        let Question { system, user } = &self.join;
+    /// Asks for the report, with the notes instead of the transcript.
+    fn join_prompt(&self, transcript: &Transcript, schema: &Schema, notes: &str) -> Prompt {
+        let PromptTemplates { system, user } = &self.join;
         let user = format!(
             "{}\n{}\n\nWrite the report as one JSON object.\n",
             user.render(transcript, schema),
@@ -124,7 +123,7 @@ impl Minutes {
     }
 }
 
-fn read_in_parts(count: usize) -> Finding {
+fn read_in_parts_note(count: usize) -> Finding {
     Finding {
         code: "read-in-parts".to_owned(),
         pointer: String::new(),

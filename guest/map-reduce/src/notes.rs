@@ -1,24 +1,25 @@
-//! What the model noted about the parts: read, held to its schema, and put together for the last question.
+//! The model's notes on the parts: parsed, validated and joined for the last question.
 
-use assay_guest::{Answer, Notes, Rejection, Schema, json};
 use std::fmt::Write as _;
 
-/// How long the notes on one part may be, in bytes of compact JSON. Those on all parts fit into one question.
-pub(crate) const MAX_BYTES: usize = 48 << 10;
+use assay_guest::{Answer, Notes, Rejection, Schema, json};
 
-/// The notes on all parts, in their order, as text for the model.
+/// Limits the compact JSON of the notes on one part, so the notes on all parts fit into one question.
+pub(crate) const MAX_NOTES_BYTES: usize = 48 << 10;
+
+/// Joins the notes on all parts in order, as text for the model.
 ///
 /// # Errors
 ///
-/// `invalid`, with everything that makes the notes on a part unusable and the part's number. A report without that part
-/// would look like a whole one, so there is none.
-pub(crate) fn read(answers: &[Answer], schema: &Schema) -> Result<String, Rejection> {
+/// [`Rejection::Invalid`] with the findings of every part and its number. One bad part ends the job: a report without
+/// that part would look complete.
+pub(crate) fn join(answers: &[Answer], schema: &Schema) -> Result<String, Rejection> {
     let count = answers.len();
     let mut text = String::new();
-    let mut unusable = Notes::default();
+    let mut faults = Notes::default();
     for (number, answer) in (1..).zip(answers) {
         let mut refuse = |code: &str, pointer: &str, reason: &str| {
-            unusable.add(code, pointer, &format!("part {number} of {count}: {reason}"));
+            faults.add(code, pointer, &format!("part {number} of {count}: {reason}"));
         };
         let mut notes = match json::parse_fenced(&answer.text) {
             Ok(notes) => notes,
@@ -32,12 +33,12 @@ pub(crate) fn read(answers: &[Answer], schema: &Schema) -> Result<String, Reject
             refuse(&finding.code, &finding.pointer, &finding.message);
         }
         let notes = notes.to_string();
-        if notes.len() > MAX_BYTES {
+        if notes.len() > MAX_NOTES_BYTES {
             refuse("notes-too-long", "", "the notes are longer than 48 KiB");
             continue;
         }
         let _ = writeln!(text, "Part {number} of {count}:\n{notes}");
     }
-    let findings = unusable.into_findings();
+    let findings = faults.into_findings();
     if findings.is_empty() { Ok(text) } else { Err(Rejection::Invalid(findings)) }
 }

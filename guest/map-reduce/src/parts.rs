@@ -1,35 +1,33 @@
-//! Cutting a transcript into parts that a model reads one at a time.
+//! Splits a transcript into parts that fit into a model's window.
 //!
-//! A guest cannot count tokens, for it does not know the model; it counts bytes. Three bytes a token is a low estimate for
-//! English (about four) and for Cyrillic in UTF-8 (four to five), and a fair one for Chinese and Japanese. So a part rarely
-//! has more tokens than it is allowed, and often fewer.
+//! A guest cannot count tokens, because it does not know the model; it counts bytes.
 
 use std::fmt;
 
-/// The estimate.
+/// Three is low for English (about four) and for Cyrillic in UTF-8 (four to five), and fair for Chinese and Japanese. So
+/// a part rarely has more tokens than it may have.
 const BYTES_PER_TOKEN: usize = 3;
 
-/// What a part should have at most, in tokens: with rules, schema and answer it fits into a window of 8,192.
+/// With rules, schema and answer, such a part fits into a window of 8,192 tokens.
 const PART_TOKENS: usize = 5_000;
 
-/// What a part may have at most where more parts than [`MAX_PARTS`] would be needed, in tokens: it fits into a window of 128,000.
+/// The limit when the transcript would need more than [`MAX_PARTS`] parts; such a part fits into a window of 128,000.
 const MAX_PART_TOKENS: usize = 80_000;
 
-/// The host asks 32 questions per job; one is for the report, and one for its repair.
+/// The host asks at most 32 questions per job; the other two are for the report and its repair.
 pub(crate) const MAX_PARTS: usize = 30;
 
-/// A part may be longer than the mean by one such share of it, so that it ends where a cue, a line or a word does.
-const SLACK: usize = 8;
+/// A part may exceed the mean by one eighth of it, to end with a cue, a line or a word.
+const SLACK_DIVISOR: usize = 8;
 
-/// The longest transcript that is read, in bytes. All its parts together stay below the 8 MiB that a guest may return.
-pub(crate) const MAX_BYTES: usize = MAX_PARTS * mean(MAX_PART_TOKENS);
+/// All parts together must stay below the 8 MiB that a guest may return.
+pub(crate) const MAX_TRANSCRIPT_BYTES: usize = MAX_PARTS * mean_part_bytes(MAX_PART_TOKENS);
 
-/// How long the parts are on average where the longest has this many tokens, in bytes.
-const fn mean(tokens: usize) -> usize {
-    tokens * BYTES_PER_TOKEN * SLACK / (SLACK + 1)
+/// Returns the mean length of parts whose longest one has `max_tokens`.
+const fn mean_part_bytes(max_tokens: usize) -> usize {
+    max_tokens * BYTES_PER_TOKEN * SLACK_DIVISOR / (SLACK_DIVISOR + 1)
 }
 
-/// A transcript of more than [`MAX_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLong {
     bytes: usize,
@@ -40,30 +38,30 @@ impl fmt::Display for TooLong {
         let Self { bytes } = self;
         write!(
             f,
-            "the transcript has {bytes} bytes; at most {MAX_BYTES} are read, in {MAX_PARTS} parts of about {MAX_PART_TOKENS} tokens"
+            "the transcript has {bytes} bytes; at most {MAX_TRANSCRIPT_BYTES} are read, in {MAX_PARTS} parts of about {MAX_PART_TOKENS} tokens"
         )
     }
 }
 
-/// Cuts a text into parts of about the same length, which together are the text. One that fits into a part is the only part.
+/// Splits a text into parts of about the same length, without changing or dropping a byte.
 ///
 /// # Errors
 ///
-/// More text than fits into the greatest number of the longest parts.
+/// [`TooLong`] for more than [`MAX_TRANSCRIPT_BYTES`].
 pub(crate) fn split<'a>(text: &'a str, media_type: &str) -> Result<Vec<&'a str>, TooLong> {
     if text.len() <= PART_TOKENS * BYTES_PER_TOKEN {
         return Ok(vec![text]);
     }
-    if text.len() > MAX_BYTES {
+    if text.len() > MAX_TRANSCRIPT_BYTES {
         return Err(TooLong { bytes: text.len() });
     }
-    let count = text.len().div_ceil(mean(PART_TOKENS)).min(MAX_PARTS);
-    let slack = text.len() / count / SLACK;
+    let count = text.len().div_ceil(mean_part_bytes(PART_TOKENS)).min(MAX_PARTS);
+    let slack = text.len() / count / SLACK_DIVISOR;
     let mut parts = Vec::with_capacity(count);
     let mut start = 0;
     for number in 1..count {
         let latest = text.len() * number / count;
-        let end = cut(text, latest - slack, latest, media_type == "text/vtt");
+        let end = cut_before(text, latest - slack, latest, media_type == "text/vtt");
         parts.push(&text[start..end]);
         start = end;
     }
@@ -71,26 +69,25 @@ pub(crate) fn split<'a>(text: &'a str, media_type: &str) -> Result<Vec<&'a str>,
     Ok(parts)
 }
 
-/// The best place to cut in a stretch of the text: before a paragraph or cue, else before a line, else behind white space. Of
-/// several the last one; where there is none, the end of the stretch.
-fn cut(text: &str, from: usize, to: usize, cues: bool) -> usize {
-    // Rounded inwards, so that no part grows.
-    let (from, to) = (character(text, from + 3), character(text, to));
+/// Returns the best index between `from` and `to` to begin the next part: the last paragraph or cue, else the last line,
+/// else the last word, else the end.
+fn cut_before(text: &str, from: usize, to: usize, has_cues: bool) -> usize {
+    // Rounded inwards, so that no part grows. A character has at most four bytes.
+    let (from, to) = (floor_char_boundary(text, from + 3), floor_char_boundary(text, to));
     let stretch = &text[from..to];
     let paragraph = ["\n\n", "\n\r\n", "\r\r"].iter().filter_map(|gap| Some(stretch.rfind(gap)? + gap.len())).max();
     // Cues without an empty line between them begin with their time.
-    let time = || line(&stretch[..stretch.rfind("-->").filter(|_| cues)?]);
+    let time = || last_line_start(&stretch[..stretch.rfind("-->").filter(|_| has_cues)?]);
     let space = || stretch.char_indices().rev().find(|(_, c)| c.is_whitespace()).map(|(at, c)| at + c.len_utf8());
-    from + paragraph.or_else(time).or_else(|| line(stretch)).or_else(space).unwrap_or(stretch.len())
+    from + paragraph.or_else(time).or_else(|| last_line_start(stretch)).or_else(space).unwrap_or(stretch.len())
 }
 
-/// Where the last line begins that begins in a stretch.
-fn line(stretch: &str) -> Option<usize> {
+fn last_line_start(stretch: &str) -> Option<usize> {
     stretch.rfind('\n').or_else(|| stretch.rfind('\r')).map(|at| at + 1)
 }
 
-/// The start of the character at a place.
-fn character(text: &str, mut at: usize) -> usize {
+// `str::floor_char_boundary` is newer than the oldest Rust that guests support.
+fn floor_char_boundary(text: &str, mut at: usize) -> usize {
     while !text.is_char_boundary(at) {
         at -= 1;
     }
@@ -99,8 +96,9 @@ fn character(text: &str, mut at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES_PER_TOKEN, MAX_BYTES, MAX_PART_TOKENS, MAX_PARTS, PART_TOKENS, split};
     use proptest::prelude::*;
+
+    use super::{BYTES_PER_TOKEN, MAX_PART_TOKENS, MAX_PARTS, MAX_TRANSCRIPT_BYTES, PART_TOKENS, split};
 
     const PART_BYTES: usize = PART_TOKENS * BYTES_PER_TOKEN;
 
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_into_one_part_stays_whole() {
+    fn a_text_that_fits_into_one_part_stays_whole() {
         assert_eq!(parts("", "text/plain"), [""]);
         let text = "x".repeat(PART_BYTES);
         assert_eq!(parts(&text, "text/plain"), [text.as_str()]);
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_lines_is_cut_between_words_and_one_without_words_between_characters() {
+    fn a_text_without_lines_is_cut_between_words_or_characters() {
         for part in &parts(&repeated("further ", 2 * PART_BYTES), "text/plain")[1..] {
             assert!(part.starts_with("further"));
         }
@@ -152,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_text_has_longer_parts_and_never_more_than_the_host_asks() {
+    fn a_longer_text_has_longer_parts_but_not_more() {
         let text = repeated("Anna: Let us go on.\n", 1_000_000);
         let long = parts(&text, "text/plain");
         assert_eq!(long.len(), MAX_PARTS);
@@ -161,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_text_has_parts_that_a_large_window_holds_and_a_longer_one_is_refused() {
-        let mut text = "x".repeat(MAX_BYTES);
+    fn parts_of_the_longest_text_fit_and_a_longer_one_is_refused() {
+        let mut text = "x".repeat(MAX_TRANSCRIPT_BYTES);
         assert!(parts(&text, "text/plain").iter().all(|part| part.len() <= MAX_PART_TOKENS * BYTES_PER_TOKEN));
         text.push('x');
         assert_eq!(
@@ -174,14 +172,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_are_the_text_in_order_and_none_is_empty_or_too_long(piece in "[a-zя é\r\n-]{1,300}", times in 1_usize..2_000) {
+        fn parts_join_to_the_text_and_none_is_empty_or_too_long(piece in "[a-zя é\r\n-]{1,300}", times in 1_usize..2_000) {
             let text = piece.repeat(times);
             for media_type in ["text/plain", "text/vtt"] {
                 let parts = parts(&text, media_type);
                 prop_assert_eq!(parts.concat(), text.as_str());
                 prop_assert!(parts.len() <= MAX_PARTS && parts.iter().all(|part| !part.is_empty()));
-                let most = (text.len() * 9 / 8 / parts.len() + 8).max(PART_BYTES);
-                prop_assert!(parts.iter().all(|part| part.len() <= most));
+                let longest = (text.len() * 9 / 8 / parts.len() + 8).max(PART_BYTES);
+                prop_assert!(parts.iter().all(|part| part.len() <= longest));
                 prop_assert!(parts.len() == MAX_PARTS || parts.iter().all(|part| part.len() <= PART_BYTES));
             }
         }

@@ -1,8 +1,13 @@
-//! The guest as a whole, natively, on its own fixtures.
+//! The whole guest, natively, on its own fixtures.
 
-use super::{Minutes, notes, parts};
 use assay_guest::{Answer, Component, MAX_PROMPT_BYTES, Prompt, Ready, Rejection, Report, Step, Transcript};
 use serde_json::{Value, json};
+
+use super::{
+    Minutes,
+    notes::MAX_NOTES_BYTES,
+    parts::{MAX_PARTS, MAX_TRANSCRIPT_BYTES},
+};
 
 const LONG: &str = include_str!("../fixtures/long/transcript.txt");
 const LONG_ANSWERS: [&str; 4] = [
@@ -47,8 +52,7 @@ fn codes(report: &Report) -> Vec<&str> {
     report.notes.iter().map(|note| note.code.as_str()).collect()
 }
 
-/// What the user's message says.
-fn user(prompt: &Prompt) -> &str {
+fn user_message(prompt: &Prompt) -> &str {
     &prompt.messages[1].content
 }
 
@@ -57,20 +61,20 @@ fn a_short_transcript_is_one_question() {
     let text = include_str!("../fixtures/short/transcript.txt");
     let prompts = asked(step(text, &[]));
     assert_eq!(prompts.len(), 1);
-    assert!(user(&prompts[0]).contains(text) && user(&prompts[0]).contains("- team: museum"));
+    assert!(user_message(&prompts[0]).contains(text) && user_message(&prompts[0]).contains("- team: museum"));
     let report = accepted(step(text, &[include_str!("../fixtures/short/answers/1.json")]));
     assert_eq!(report.notes, []);
 }
 
 #[test]
-fn a_long_one_is_asked_about_in_parts_and_then_as_a_whole() {
+fn a_long_transcript_is_asked_about_in_parts_and_then_joined() {
     let prompts = asked(step(LONG, &[]));
     assert_eq!(prompts.len(), 3);
     let shown: String = prompts
         .iter()
         .zip(1..)
         .map(|(prompt, number)| {
-            let text = user(prompt);
+            let text = user_message(prompt);
             assert!(text.starts_with(&format!("This is part {number} of 3.\nReceived: 2026-03-04\n")), "{text}");
             assert!(prompt.answer_schema.as_deref().is_some_and(|schema| schema.contains("concerns")));
             text.split("<transcript>\n").nth(1).and_then(|rest| rest.split("</transcript>").next()).expect("fenced")
@@ -80,7 +84,7 @@ fn a_long_one_is_asked_about_in_parts_and_then_as_a_whole() {
 
     let prompts = asked(step(LONG, &LONG_ANSWERS[..3]));
     assert_eq!(prompts.len(), 1);
-    let text = user(&prompts[0]);
+    let text = user_message(&prompts[0]);
     assert!(text.contains("- team: museum") && text.contains("<notes>\nPart 1 of 3:\n{"), "{text}");
     assert!(text.contains("Pavel") && !text.contains("due_date\":null"), "fences and nulls are gone: {text}");
     assert!(!text.contains("Ines: "), "the transcript is not shown again");
@@ -97,12 +101,12 @@ fn the_same_transcript_and_answers_give_the_same_step() {
     for answers in 0..=LONG_ANSWERS.len() {
         assert_eq!(step(LONG, &LONG_ANSWERS[..answers]), step(LONG, &LONG_ANSWERS[..answers]));
     }
-    // No host gives answers out in the middle of a round; where one did, the rest of the round is asked.
+    // Hosts complete a round before they call again. If one did not, the rest of the round would be asked.
     assert_eq!(asked(step(LONG, &LONG_ANSWERS[..1])), asked(step(LONG, &[]))[1..]);
 }
 
 #[test]
-fn the_report_of_a_long_one_is_repaired_once() {
+fn the_report_of_a_long_transcript_is_repaired_once() {
     let text = include_str!("../fixtures/repaired/transcript.vtt");
     let answers = [
         include_str!("../fixtures/repaired/answers/1.json"),
@@ -111,7 +115,12 @@ fn the_report_of_a_long_one_is_repaired_once() {
         include_str!("../fixtures/repaired/answers/4.json"),
     ];
     let step = |answers: &[&str]| step_of("text/vtt", text, answers);
-    assert!(asked(step(&[])).iter().skip(1).all(|prompt| user(prompt).contains("<transcript>\n74\n00:06:48.800 --> ")));
+    assert!(
+        asked(step(&[]))
+            .iter()
+            .skip(1)
+            .all(|prompt| user_message(prompt).contains("<transcript>\n74\n00:06:48.800 --> "))
+    );
     let question = asked(step(&answers[..2])).remove(0);
     let repair = asked(step(&answers[..3])).remove(0);
     assert_eq!(repair.messages[..2], question.messages[..]);
@@ -120,7 +129,7 @@ fn the_report_of_a_long_one_is_repaired_once() {
 }
 
 #[test]
-fn notes_that_cannot_be_used_are_rejected_with_the_number_of_their_part() {
+fn bad_notes_are_rejected_with_the_number_of_their_part() {
     let text = include_str!("../fixtures/unusable-part/transcript.txt");
     let good = include_str!("../fixtures/unusable-part/answers/1.json");
     let rejected = |answers: &[&str]| match step(text, answers) {
@@ -131,7 +140,7 @@ fn notes_that_cannot_be_used_are_rejected_with_the_number_of_their_part() {
     };
     let prose = include_str!("../fixtures/unusable-part/answers/2.txt");
     assert_eq!(rejected(&[good, prose]), [" not-json: part 2 of 2: invalid JSON at line 1 column 1"]);
-    let long = json!({"points": ["x".repeat(notes::MAX_BYTES)], "next_steps": [], "concerns": []}).to_string();
+    let long = json!({"points": ["x".repeat(MAX_NOTES_BYTES)], "next_steps": [], "concerns": []}).to_string();
     assert_eq!(
         rejected(&[r#"{"points": [1], "next_steps": [], "concerns": []}"#, &long]),
         [
@@ -146,17 +155,17 @@ fn the_notes_on_any_number_of_parts_fit_into_one_question() {
     let text = "Ines: Go on.\n".repeat(100_000);
     let frame = json!({"points": [""], "next_steps": [], "concerns": []}).to_string().len();
     let longest =
-        json!({"points": ["x".repeat(notes::MAX_BYTES - frame)], "next_steps": [], "concerns": []}).to_string();
-    let answers = vec![longest.as_str(); parts::MAX_PARTS];
+        json!({"points": ["x".repeat(MAX_NOTES_BYTES - frame)], "next_steps": [], "concerns": []}).to_string();
+    let answers = vec![longest.as_str(); MAX_PARTS];
     let prompts = asked(step(&text, &answers));
-    assert!(prompts[0].bytes() > parts::MAX_PARTS * notes::MAX_BYTES && prompts[0].bytes() <= MAX_PROMPT_BYTES);
+    assert!(prompts[0].bytes() > MAX_PARTS * MAX_NOTES_BYTES && prompts[0].bytes() <= MAX_PROMPT_BYTES);
 }
 
 #[test]
-fn a_transcript_that_no_number_of_parts_holds_is_unsupported() {
-    let mut text = "x".repeat(parts::MAX_BYTES);
+fn a_transcript_over_the_limit_of_all_parts_is_unsupported() {
+    let mut text = "x".repeat(MAX_TRANSCRIPT_BYTES);
     let prompts = asked(step(&text, &[]));
-    // What the host takes from one call (GUEST_OUTPUT_BYTES).
+    // The host's limit for the output of one call (GUEST_OUTPUT_BYTES).
     assert!(prompts.iter().map(Prompt::bytes).sum::<usize>() < 8 << 20);
     text.push('x');
     let Step::Reject(Rejection::Unsupported(reason)) = step(&text, &[]) else { panic!("it must reject") };

@@ -1,18 +1,21 @@
-//! `meeting-v2`: the model writes, the guest checks and puts in order. Quotes must occur in the transcript, days become dates,
-//! lists lose their repetitions, and the summary line is derived, not asked for.
+//! `meeting-v2`: the guest checks and arranges what the model wrote. Quotes must occur in the transcript, days become dates,
+//! and lists lose their repetitions. The summary line is derived from the overview.
 
-mod due;
+mod due_date;
+mod next_steps;
+mod quote_mark;
 mod quotes;
-mod steps;
+mod spoken_text;
 mod summary;
 mod tidy;
 mod vtt;
 
-use assay_guest::json::{self, NotJson};
-use assay_guest::{InitError, Notes, Prompt, Rejection, ReportGuest, Schema, Template, Transcript};
+use assay_guest::{
+    InitError, Notes, Prompt, Rejection, ReportGuest, Schema, Template, Transcript,
+    json::{self, NotJson},
+};
 use serde_json::{Value, json};
 
-/// The guest; its state is the parsed prompt.
 pub struct Meeting {
     system: Template,
     user: Template,
@@ -62,14 +65,14 @@ impl ReportGuest for Meeting {
         }
         if let Some(Value::String(overview)) = report.get_mut("overview") {
             *overview = tidy::text(overview);
-            let line = summary::line(overview);
+            let line = summary::summary_line(overview);
             report.insert("summary".to_owned(), Value::String(line));
         }
         if let Some(Value::String(risk)) = report.get_mut("risk_level") {
             *risk = tidy::text(risk).to_lowercase();
         }
         if let Some(Value::Array(items)) = report.get_mut("next_steps") {
-            steps::arrange(items, due::received_on(&transcript.received_at), notes);
+            next_steps::arrange(items, due_date::received_on(&transcript.received_at), notes);
         }
         if let Some(Value::Array(items)) = report.get_mut("quotes") {
             quotes::verify(items, transcript, notes);

@@ -1,76 +1,108 @@
-//! Quotes must occur in the transcript. Compared without case, quote marks and kinds of white space or dash; a quote may span cues.
-//! What does not occur is left out, with a note.
+//! Keeps only quotes that occur in the transcript. Every quote that is left out gets a note.
 
-use crate::{tidy, vtt};
+use std::{collections::HashSet, mem};
+
 use assay_guest::{Notes, Transcript};
 use serde_json::{Map, Value};
-use std::collections::HashSet;
 
-/// How many quotes are looked up: each costs one walk over the transcript. The rest is left out with a note.
-const MAX_LOOKED_UP: usize = 40;
+use crate::{
+    quote_mark::is_quote_mark,
+    spoken_text::{SpokenText, search_key},
+    tidy, vtt,
+};
 
-/// How much a quote may cost in places where it is found and is no whole words, in bytes.
-const MAX_COMPARED: usize = 1 << 24;
+/// Limits the quotes that are looked up, because each costs one pass over the transcript.
+const MAX_LOOKUPS: usize = 40;
 
-/// How many quotes the schema allows.
-const MAX_KEPT: usize = 20;
+/// The schema's limit for the quotes of a report.
+const MAX_QUOTES: usize = 20;
 
-/// Verifies a list of quotes and puts it in the order of the transcript. What is no quote at all stays for the schema to judge.
+/// Verifies a list of quotes and sorts it in the order of the transcript. Items of another shape stay at the end, for the
+/// schema to reject.
 pub(crate) fn verify(items: &mut Vec<Value>, transcript: &Transcript, notes: &mut Notes) {
-    let spoken = Spoken::of(transcript);
-    let mut seen = HashSet::new();
-    let mut missed = HashSet::new();
-    let mut kept = Vec::new();
+    let mut verifier = Verifier::new(transcript, notes);
     let mut others = Vec::new();
-    let mut looked_up = 0_usize;
-    for item in items.drain(..) {
-        let mut quote = match item {
-            Value::Object(quote) if quote.get("text").is_some_and(Value::is_string) => quote,
-            other => {
-                others.push(other);
-                continue;
-            }
-        };
-        let text = bare(&tidy_field(&mut quote, "text"));
+    for item in mem::take(items) {
+        match item {
+            Value::Object(quote) if quote.get("text").is_some_and(Value::is_string) => verifier.add(quote),
+            other => others.push(other),
+        }
+    }
+    items.extend(verifier.finish().into_iter().map(Value::Object));
+    items.append(&mut others);
+}
+
+struct Verifier<'a> {
+    spoken: SpokenText,
+    notes: &'a mut Notes,
+    lookups: usize,
+    found: Vec<FoundQuote>,
+    /// Keys as `tidy::key` makes them: another spelling of a quote that was not found may still be found.
+    found_keys: HashSet<String>,
+    /// Keys as `search_key` makes them.
+    missing_keys: HashSet<String>,
+}
+
+struct FoundQuote {
+    offset: usize,
+    fields: Map<String, Value>,
+}
+
+impl<'a> Verifier<'a> {
+    fn new(transcript: &Transcript, notes: &'a mut Notes) -> Self {
+        Self {
+            spoken: SpokenText::new(transcript),
+            notes,
+            lookups: 0,
+            found: Vec::new(),
+            found_keys: HashSet::new(),
+            missing_keys: HashSet::new(),
+        }
+    }
+
+    fn add(&mut self, mut quote: Map<String, Value>) {
+        let text = without_quote_marks(&tidy_field(&mut quote, "text"));
         tidy_field(&mut quote, "speaker");
         // The time of a cue comes from the transcript, never from the model.
         quote.remove("at");
         let key = tidy::key(&text);
-        // What was looked for in vain is known by its comparable form: another spelling of the same words may be found.
-        let wanted = wanted(&text);
-        if seen.contains(&key) || missed.contains(&wanted) {
-            continue;
+        let search_key = search_key(&text);
+        if self.found_keys.contains(&key) || self.missing_keys.contains(&search_key) {
+            return;
         }
-        looked_up += 1;
-        match (looked_up <= MAX_LOOKED_UP).then(|| spoken.find(&wanted)).flatten() {
-            Some(place) => {
-                quote.insert("text".to_owned(), Value::String(text));
-                if let Some(ms) = spoken.time(place) {
-                    quote.insert("at".to_owned(), Value::String(vtt::stamp(ms)));
-                }
-                kept.push((place, quote));
-                // Only now: the same words in another spelling may be found where these were not.
-                seen.insert(key);
-            }
-            None if looked_up > MAX_LOOKED_UP => {
-                notes.add("quote-not-checked", "/quotes", "a quote beyond the number that is checked was left out")
-            }
-            None => {
-                notes.add("quote-not-found", "/quotes", "a quote that does not occur in the transcript was left out");
-                missed.insert(wanted);
-            }
+        if self.lookups >= MAX_LOOKUPS {
+            let message = "a quote beyond the number that is checked was left out";
+            self.notes.add("quote-not-checked", "/quotes", message);
+            return;
         }
+        self.lookups += 1;
+        let Some(offset) = self.spoken.find(&search_key) else {
+            let message = "a quote that does not occur in the transcript was left out";
+            self.notes.add("quote-not-found", "/quotes", message);
+            self.missing_keys.insert(search_key);
+            return;
+        };
+        quote.insert("text".to_owned(), Value::String(text));
+        if let Some(ms) = self.spoken.time_ms(offset) {
+            quote.insert("at".to_owned(), Value::String(vtt::format_timestamp(ms)));
+        }
+        self.found.push(FoundQuote { offset, fields: quote });
+        self.found_keys.insert(key);
     }
-    if kept.len() > MAX_KEPT {
-        kept.truncate(MAX_KEPT);
-        notes.add("quotes-left-out", "/quotes", "quotes beyond the number that a report holds were left out");
+
+    /// Returns the quotes in the order of the transcript, at most [`MAX_QUOTES`].
+    fn finish(mut self) -> Vec<Map<String, Value>> {
+        if self.found.len() > MAX_QUOTES {
+            self.found.truncate(MAX_QUOTES);
+            let message = "quotes beyond the number that a report holds were left out";
+            self.notes.add("quotes-left-out", "/quotes", message);
+        }
+        self.found.sort_by_key(|quote| quote.offset);
+        self.found.into_iter().map(|quote| quote.fields).collect()
     }
-    kept.sort_by_key(|(place, _)| *place);
-    items.extend(kept.into_iter().map(|(_, quote)| Value::Object(quote)));
-    items.append(&mut others);
 }
 
-/// Tidies a string field in place and returns it; an empty one is removed, as if it had not been written.
+/// Tidies a string field and returns it; removes the field when it is empty.
 fn tidy_field(quote: &mut Map<String, Value>, field: &str) -> String {
     let Some(Value::String(text)) = quote.get_mut(field) else {
         return String::new();
@@ -83,121 +115,17 @@ fn tidy_field(quote: &mut Map<String, Value>, field: &str) -> String {
     tidied
 }
 
-/// A quote without the quote marks around it.
-fn bare(text: &str) -> String {
+fn without_quote_marks(text: &str) -> String {
     text.trim_matches(|c| is_quote_mark(c) || char::is_whitespace(c)).to_owned()
-}
-
-pub(crate) fn is_quote_mark(c: char) -> bool {
-    matches!(
-        c,
-        '"' | '\''
-            | '`'
-            | '´'
-            | '«'
-            | '»'
-            | '‹'
-            | '›'
-            | '„'
-            | '“'
-            | '”'
-            | '‟'
-            | '‘'
-            | '’'
-            | '‚'
-            | '‛'
-            | '″'
-            | '′'
-    )
-}
-
-/// A transcript in its comparable form, and where its cues begin in it.
-struct Spoken {
-    text: String,
-    cues: Vec<(usize, u64)>,
-}
-
-impl Spoken {
-    fn of(transcript: &Transcript) -> Self {
-        let cues = if transcript.media_type == "text/vtt" { vtt::cues(&transcript.text) } else { Vec::new() };
-        let mut spoken = Self { text: String::new(), cues: Vec::with_capacity(cues.len()) };
-        if cues.is_empty() {
-            comparable(&transcript.text, &mut spoken.text);
-            return spoken;
-        }
-        for cue in cues {
-            if !spoken.text.is_empty() && !spoken.text.ends_with(' ') {
-                spoken.text.push(' ');
-            }
-            spoken.cues.push((spoken.text.len(), cue.start_ms));
-            comparable(&cue.text, &mut spoken.text);
-        }
-        spoken
-    }
-
-    /// Where a quote, as [`wanted`] writes it, occurs as whole words.
-    fn find(&self, wanted: &str) -> Option<usize> {
-        if wanted.is_empty() {
-            return None;
-        }
-        let whole = |at: &usize| {
-            let before = self.text[..*at].chars().next_back();
-            let after = self.text[*at + wanted.len()..].chars().next();
-            !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
-        };
-        // Not `match_indices`: the whole words may begin within a match that is none ("ha ha" in "aha ha ha").
-        let mut from = 0;
-        let mut left = MAX_COMPARED;
-        while let Some(at) = self.text[from..].find(wanted).map(|at| from + at) {
-            if whole(&at) {
-                return Some(at);
-            }
-            left = left.checked_sub(wanted.len())?;
-            // The next whole word begins behind the rest of this one.
-            from = at + self.text[at..].find(|c: char| !c.is_alphanumeric())?;
-        }
-        None
-    }
-
-    /// When the words at a place were said.
-    fn time(&self, place: usize) -> Option<u64> {
-        let behind = self.cues.partition_point(|(start, _)| *start <= place);
-        self.cues.get(behind.checked_sub(1)?).map(|(_, ms)| *ms)
-    }
-}
-
-/// What is looked for: a quote's comparable form. The marks at its ends do not count, for a quote often stops in a sentence.
-fn wanted(quote: &str) -> String {
-    let mut wanted = String::new();
-    comparable(quote, &mut wanted);
-    wanted.trim_matches(|c: char| !c.is_alphanumeric()).to_owned()
-}
-
-/// Appends the comparable form: lower case, no quote marks or invisible signs, one kind of space, dash and "е".
-fn comparable(text: &str, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            _ if is_quote_mark(c) => {}
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => {}
-            _ if c.is_whitespace() => {
-                if !out.is_empty() && !out.ends_with(' ') {
-                    out.push(' ');
-                }
-            }
-            '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' => out.push('-'),
-            '…' => out.push_str("..."),
-            'ё' | 'Ё' => out.push('е'),
-            _ => out.extend(c.to_lowercase()),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::verify;
     use assay_guest::{Notes, Transcript};
     use proptest::prelude::*;
     use serde_json::{Value, json};
+
+    use super::verify;
 
     fn verified(media_type: &str, text: &str, quotes: Value) -> (Value, Vec<String>) {
         let transcript = Transcript {
@@ -242,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn comparison_forgives_marks_spaces_and_case_and_nothing_else() {
+    fn comparison_ignores_only_marks_spaces_and_case() {
         let text = "Anna: It’s \"fine\" —  we\nship… ok? Шрифт «Ёлка» готов.";
         for quote in ["It's fine - we ship... ok", "“it’s fine”", "WE SHIP…", "Шрифт \"Елка\" готов!", "we ship"]
         {
@@ -254,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_are_kept_once_and_in_the_order_of_the_transcript() {
+    fn quotes_are_kept_once_in_the_order_of_the_transcript() {
         let (quotes, _) = verified(
             "text/plain",
             "one two. three four.",
@@ -264,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_quotes_is_not_looked_up() {
+    fn the_number_of_lookups_is_limited() {
         let quotes: Vec<Value> = (0..1000).map(|n| json!({"text": format!("w{n}")})).collect();
         let (kept, notes) = verified("text/plain", "w39 w40 w41", Value::Array(quotes));
         assert_eq!(kept, json!([{"text": "w39"}]));
@@ -272,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_found_is_looked_up_once_however_often_it_is_written() {
+    fn a_missing_quote_is_looked_up_only_once() {
         let mut quotes: Vec<Value> =
             (0..100).map(|n| json!({"text": if n % 2 == 0 { "not said" } else { "“Not  said!”" }})).collect();
         quotes.push(json!({"text": "said"}));
@@ -282,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn of_more_true_quotes_than_a_report_holds_the_first_ones_stay() {
+    fn of_more_quotes_than_a_report_holds_the_first_ones_stay() {
         let text: String = (0..21).map(|n| format!("w{n} ")).collect();
         for (written, expected) in [(20, vec![]), (21, vec!["quotes-left-out"])] {
             let quotes = (0..written).map(|n| json!({"text": format!("w{n}")})).collect();
@@ -295,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_that_is_not_found_hides_no_other_spelling_of_it() {
+    fn a_missing_quote_hides_no_other_spelling_of_it() {
         let (kept, notes) =
             verified("text/plain", "well, we ship", json!([{"text": "well we ship"}, {"text": "well, we ship"}]));
         assert_eq!(kept, json!([{"text": "well, we ship"}]));
@@ -303,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_within_a_match_that_is_none() {
+    fn words_are_found_inside_a_match_of_longer_words() {
         assert!(found("aha ha ha done", "ha ha"));
         assert!(found("ага га га", "га га"));
         assert!(!found("aha ha haa", "ha ha"));
@@ -312,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quote_stays_for_the_schema() {
+    fn items_that_are_not_quotes_stay_for_the_schema() {
         let odd = json!(["text", {"text": 1}, {}, null]);
         assert_eq!(verified("text/plain", "text", odd.clone()).0, odd);
     }
@@ -323,13 +251,13 @@ mod tests {
             let from = from % words.len();
             let to = (from + len).min(words.len());
             let quote = format!(" «{}»… ", words[from..to].join("\t").to_uppercase());
-            // Upper case of "ß" is another word, and that is no fault of the comparison.
+            // "ß" in upper case is "SS", which is another word for the comparison.
             prop_assume!(!quote.contains("SS"));
             prop_assert!(found(&words.join("  \n"), &quote));
         }
 
         #[test]
-        fn what_is_kept_was_said(text in "[a-c .\n]{0,40}", quote in "[a-c .]{0,10}") {
+        fn a_kept_quote_was_said(text in "[a-c .\n]{0,40}", quote in "[a-c .]{0,10}") {
             if found(&text, &quote) {
                 let squeeze = |s: &str| s.split_whitespace().collect::<Vec<_>>().join(" ");
                 prop_assert!(squeeze(&text).contains(squeeze(&quote).trim_matches(['.', ' '])));

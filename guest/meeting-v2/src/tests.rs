@@ -1,8 +1,9 @@
-//! The guest as a whole, natively.
+//! The whole guest, natively.
 
-use super::Meeting;
 use assay_guest::{Answer, Component, Ready, Rejection, Report, Step, Transcript};
 use serde_json::{Value, json};
+
+use super::Meeting;
 
 const VTT: &str = "WEBVTT\n\n00:00:01.000 --> 00:00:04.000\n<v Anna>We decided to ship\n\n00:00:04.000 --> 00:00:06.000\n<v Anna>on the ninth.\n";
 
@@ -36,7 +37,7 @@ fn accepted(text: String) -> Report {
 }
 
 #[test]
-fn an_answer_is_put_in_order_and_its_inventions_become_notes() {
+fn an_answer_is_arranged_and_invented_quotes_become_notes() {
     let report = accepted(format!("Sure!\n```json\n{}\n```", answer()));
     let document: Value = serde_json::from_str(&report.document).expect("is JSON");
     assert_eq!(
@@ -54,13 +55,13 @@ fn an_answer_is_put_in_order_and_its_inventions_become_notes() {
 }
 
 #[test]
-fn a_report_that_went_through_once_goes_through_unchanged_again() {
+fn postprocessing_is_idempotent() {
     let once = accepted(answer().to_string()).document;
     assert_eq!(accepted(once.clone()).document, once);
 }
 
 #[test]
-fn the_model_is_not_asked_for_what_the_guest_fills_in() {
+fn the_model_is_not_asked_for_what_the_guest_writes() {
     let Step::Ask(prompts) = step(&[]) else { panic!("it must ask") };
     let schema: Value =
         serde_json::from_str(prompts[0].answer_schema.as_deref().expect("has a schema")).expect("is JSON");
@@ -71,7 +72,7 @@ fn the_model_is_not_asked_for_what_the_guest_fills_in() {
 }
 
 #[test]
-fn an_answer_of_any_other_shape_is_rejected_and_never_a_panic() {
+fn an_answer_of_another_shape_is_rejected() {
     for text in [
         "{}",
         "[]",

@@ -1,36 +1,36 @@
 //! Tidying strings and lists of strings.
 
-use crate::quotes::is_quote_mark;
-use serde_json::Value;
 use std::collections::HashSet;
 
-/// Trimmed, every run of white space one space.
+use serde_json::Value;
+
+use crate::quote_mark::is_quote_mark;
+
+/// Trims a text and makes every run of white space one space.
 pub(crate) fn text(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What makes two texts the same remark: their words in lower case, without quote marks and the marks of a sentence around
-/// them. Signs stay: "+5 %" is not "-5 %", and "C++" is not "C#".
+/// Returns a key that is equal for two texts with the same words: lower case, without quote marks and punctuation around
+/// words. Signs stay: "+5 %" is not "-5 %", and "C++" is not "C#".
 pub(crate) fn key(text: &str) -> String {
     let text = text.replace(is_quote_mark, "");
-    let words = text.split_whitespace().map(|word| word.trim_matches(is_mark)).filter(|word| !word.is_empty());
+    let words = text.split_whitespace().map(|word| word.trim_matches(is_punctuation)).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
 
-/// Marks of a sentence or a list.
-fn is_mark(c: char) -> bool {
+fn is_punctuation(c: char) -> bool {
     matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '…' | '(' | ')' | '[' | ']' | '*' | '•' | '·' | '—')
 }
 
-/// Tidies each string of a list, drops empty ones and all but the first of equal ones. What is no string stays for the
-/// schema to judge.
+/// Tidies each string of a list, and removes empty and repeated ones. Other items stay, for the schema to reject.
 pub(crate) fn list(items: &mut Vec<Value>) {
     let mut seen = HashSet::new();
     items.retain_mut(|item| match item {
         Value::String(string) => {
             *string = text(string);
             let key = key(string);
-            // Signs alone ("…", "-") say nothing.
+            // A text of signs only, such as "…" or "-", counts as empty.
             key.contains(char::is_alphanumeric) && seen.insert(key)
         }
         _ => true,
@@ -39,9 +39,12 @@ pub(crate) fn list(items: &mut Vec<Value>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{key, list, text};
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
     use serde_json::{Value, json};
+
+    use super::{key, list, text};
 
     fn listed(items: Value) -> Value {
         let Value::Array(mut items) = items else { panic!("a list") };
@@ -58,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_makes_another_remark() {
+    fn texts_with_different_signs_are_not_repetitions() {
         let different = json!(["Revenue +5 %", "Revenue −5 %", "Revenue -5 %", "Revenue 5 %", "C++", "C#", "C"]);
         assert_eq!(listed(different.clone()), different);
         assert_eq!(listed(json!(["Don’t ship, yet!", "«don't ship yet»", "-", "+ %"])), json!(["Don’t ship, yet!"]));
@@ -66,7 +69,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tidying_is_idempotent_and_leaves_no_white_space_at_the_ends(raw in any::<String>()) {
+        fn tidying_is_idempotent_and_trims_white_space(raw in any::<String>()) {
             let once = text(&raw);
             prop_assert_eq!(text(&once), once.clone());
             prop_assert_eq!(once.trim(), once.as_str());
@@ -74,12 +77,12 @@ mod tests {
         }
 
         #[test]
-        fn lists_become_no_longer_and_hold_no_key_twice(items in prop::collection::vec(".{0,6}", 0..12)) {
+        fn lists_never_grow_and_hold_each_key_once(items in prop::collection::vec(".{0,6}", 0..12)) {
             let mut values: Vec<Value> = items.iter().cloned().map(Value::String).collect();
             list(&mut values);
             prop_assert!(values.len() <= items.len());
             let keys: Vec<_> = values.iter().filter_map(Value::as_str).map(key).collect();
-            let unique: std::collections::HashSet<_> = keys.iter().collect();
+            let unique: HashSet<_> = keys.iter().collect();
             prop_assert_eq!(unique.len(), keys.len());
             let again = { let mut again = values.clone(); list(&mut again); again };
             prop_assert_eq!(again, values);

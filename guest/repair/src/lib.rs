@@ -1,9 +1,8 @@
-//! `meeting-repair-v1`: one question, and where its answer cannot be used one more, with the findings. The second answer
-//! decides. All of that is [`Ready::judge_or_repair`]; a guest adds its prompt and its schema.
+//! `meeting-repair-v1`: one question, and one repair round when its answer is bad. [`Ready::judge_or_repair`] does all of
+//! that; the guest adds its prompt and its schema.
 
 use assay_guest::{Answer, InitError, Prompt, Ready, ReportGuest, Schema, Step, Template, Transcript};
 
-/// The guest; its state is the parsed prompt.
 pub struct Meeting {
     system: Template,
     user: Template,

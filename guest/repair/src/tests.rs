@@ -1,8 +1,9 @@
-//! The guest as a whole, natively, on its own fixtures.
+//! The whole guest, natively, on its own fixtures.
 
-use super::Meeting;
 use assay_guest::{Answer, Component, Ready, Rejection, Step, Transcript};
 use serde_json::{Value, json};
+
+use super::Meeting;
 
 const GOOD: &str = include_str!("../fixtures/good-at-once/answers/1.json");
 const BAD: &str = include_str!("../fixtures/still-bad/answers/1.json");
@@ -43,10 +44,10 @@ fn a_good_answer_needs_no_second_question() {
 }
 
 #[test]
-fn an_invalid_answer_is_asked_for_once_more_with_its_findings_and_no_values() {
+fn an_invalid_answer_is_asked_for_again_with_its_findings() {
     let first = asked(&[]);
     let second = asked(&[BAD]);
-    assert_eq!(second[..2], first[..], "the conversation goes on");
+    assert_eq!(second[..2], first[..], "the second question continues the first");
     assert_eq!(second[2], ("assistant".to_owned(), BAD.to_owned()));
     let (role, findings) = &second[3];
     assert_eq!((role.as_str(), second.len()), ("user", 4));
@@ -61,13 +62,13 @@ fn an_invalid_answer_is_asked_for_once_more_with_its_findings_and_no_values() {
 }
 
 #[test]
-fn prose_is_repaired_as_well() {
+fn prose_is_repaired_too() {
     assert!(asked(&[PROSE])[3].1.contains("not-json"));
     assert_eq!(accepted(&[PROSE, GOOD]).1, ["repaired"]);
 }
 
 #[test]
-fn a_second_bad_answer_is_rejected_with_what_is_wrong_with_it() {
+fn a_second_bad_answer_is_rejected_with_its_own_findings() {
     let Step::Reject(Rejection::Invalid(findings)) = step(&[BAD, STILL_BAD]) else { panic!("it must reject") };
     assert_eq!((findings.len(), findings[0].pointer.as_str(), findings[0].code.as_str()), (1, "/risk_level", "enum"));
     assert!(matches!(step(&[BAD, PROSE]), Step::Reject(Rejection::NotJson(_))));

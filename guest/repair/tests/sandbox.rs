@@ -1,12 +1,12 @@
-//! The guest in its sandbox, under a worker's limits: what `cargo xtask guests` built of it.
+//! The guest in its sandbox, under a worker's limits, as `cargo xtask guests` built it.
 
 use std::path::Path;
 
 use assay_guest_test::{Fixture, Guest, Rejection, Step, answer, shown, transcript};
 
-/// Twice what a call burns, so that a change that makes calls dearer shows here and not in production.
-const FUEL: u64 = 12_000_000;
-const MEMORY: usize = 16 << 20;
+/// Twice the fuel of a call, so that a costlier call fails here and not in production.
+const MAX_CALL_FUEL: u64 = 12_000_000;
+const MAX_CALL_MEMORY_BYTES: usize = 16 << 20;
 
 fn guest() -> Guest {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/examples/repair.wasm");
@@ -14,7 +14,7 @@ fn guest() -> Guest {
 }
 
 #[test]
-fn the_component_says_what_it_is() {
+fn the_manifest_names_the_prompt_and_the_schema() {
     let guest = guest();
     let manifest = guest.manifest();
     assert_eq!(
@@ -24,14 +24,14 @@ fn the_component_says_what_it_is() {
 }
 
 #[test]
-fn an_answer_that_is_no_report_is_asked_for_once_and_no_more() {
+fn prose_is_asked_about_exactly_once_more() {
     let guest = guest();
     let call = transcript("Anna: I send the offer by Friday.");
     let bad = answer("It went well.");
     for (answers, asks) in [(vec![], true), (vec![bad.clone()], true), (vec![bad.clone(), bad], false)] {
         let called = guest.advance(&call, &answers);
-        assert!(called.fuel.expect("tests count fuel") < FUEL, "{:?}", called.fuel);
-        assert!(called.peak_memory < MEMORY, "{}", called.peak_memory);
+        assert!(called.fuel.expect("tests count fuel") < MAX_CALL_FUEL, "{:?}", called.fuel);
+        assert!(called.peak_memory < MAX_CALL_MEMORY_BYTES, "{}", called.peak_memory);
         match called.result.expect("the guest stays within its limits") {
             Step::Ask(prompts) => assert!(asks && prompts.len() == 1),
             Step::Reject(rejection) => assert!(!asks && matches!(rejection, Rejection::NotJson(_))),
@@ -41,7 +41,7 @@ fn an_answer_that_is_no_report_is_asked_for_once_and_no_more() {
 }
 
 #[test]
-fn check_finds_what_breaks_the_schema_and_nothing_else() {
+fn check_finds_exactly_what_breaks_the_schema() {
     let guest = guest();
     let found = |document: &str| {
         let findings = guest.check(document).result.expect("checks");
@@ -55,7 +55,7 @@ fn check_finds_what_breaks_the_schema_and_nothing_else() {
 }
 
 #[test]
-fn every_fixture_ends_as_it_says() {
+fn every_fixture_takes_its_expected_step() {
     let guest = guest();
     let fixtures = Fixture::of(Path::new(env!("CARGO_MANIFEST_DIR"))).expect("reads");
     assert!(!fixtures.is_empty());

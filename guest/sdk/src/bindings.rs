@@ -1,5 +1,5 @@
-//! The generated bindings of `wit/report.wit`. Private: what guests may name is listed in `lib.rs`, so that a new
-//! generator or a new contract version shows there and nowhere else.
+//! The generated bindings of `wit/report.wit`. Private: `lib.rs` lists what guests may name, so a new generator or a new
+//! contract version shows there and nowhere else.
 #![expect(missing_docs, reason = "generated: the docs are in wit/report.wit")]
 
 wit_bindgen::generate!({

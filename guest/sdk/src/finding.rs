@@ -1,85 +1,42 @@
-//! From schema violations to findings that carry no value of the document.
+//! Turns schema violations into findings that hold no value of the document.
 
-use crate::Finding;
 use jsonschema::{
     ValidationError,
     error::{TypeKind, ValidationErrorKind as Kind},
 };
 use serde_json::Value;
-use std::collections::BTreeSet;
 
-/// At most this many findings leave a guest; where there are more, the last one says so.
+use crate::{Finding, property_names::PropertyNames};
+
+/// Limits the findings of one document, and the notes of one report. When there are more, the last one says so.
 pub const MAX_FINDINGS: usize = 64;
 
-/// The names that a schema gives to properties. Only these may appear in a pointer or a message: any other name comes
-/// from the document and may be as private as its values.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Names(BTreeSet<String>);
+/// Limits the errors that are sorted: even a small document can break a schema ten thousand times.
+const MAX_SORTED_ERRORS: usize = 16 * MAX_FINDINGS;
 
-impl Names {
-    /// Collects every name under `properties` and in `required`, anywhere in the schema.
-    pub(crate) fn of(schema: &Value) -> Self {
-        let mut names = BTreeSet::new();
-        collect(schema, &mut names);
-        Self(names)
-    }
+/// The contract's limit for a finding's code.
+const MAX_CODE_CHARS: usize = 64;
 
-    /// `pointer` with each segment that is neither an index of an array nor a known name replaced by `*`.
-    pub(crate) fn mask(&self, pointer: &str, document: &Value) -> String {
-        let mut masked = String::with_capacity(pointer.len());
-        let mut at = Some(document);
-        for escaped in pointer.split('/').skip(1) {
-            let name = escaped.replace("~1", "/").replace("~0", "~");
-            let (shown, next) = match at {
-                Some(Value::Array(items)) => (true, name.parse::<usize>().ok().and_then(|index| items.get(index))),
-                Some(Value::Object(map)) => (self.0.contains(&name), map.get(&name)),
-                _ => (false, None),
-            };
-            masked.push('/');
-            masked.push_str(if shown { escaped } else { "*" });
-            at = next;
-        }
-        masked
-    }
-
-    fn contains(&self, name: &str) -> bool {
-        self.0.contains(name)
-    }
-}
-
-fn collect(schema: &Value, names: &mut BTreeSet<String>) {
-    match schema {
-        Value::Object(map) => {
-            if let Some(Value::Object(properties)) = map.get("properties") {
-                names.extend(properties.keys().cloned());
-            }
-            if let Some(Value::Array(required)) = map.get("required") {
-                names.extend(required.iter().filter_map(Value::as_str).map(str::to_owned));
-            }
-            map.values().for_each(|value| collect(value, names));
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect(item, names)),
-        _ => {}
-    }
-}
-
-/// Turns violations into findings: masked, sorted by pointer and keyword, without repetitions, bounded.
+/// Turns violations into findings: masked, sorted by pointer and keyword, each once, at most [`MAX_FINDINGS`].
 pub(crate) fn collect_findings<'a>(
     errors: impl Iterator<Item = ValidationError<'a>>,
     document: &Value,
-    names: &Names,
+    names: &PropertyNames,
 ) -> Vec<Finding> {
-    // Bounded before sorting too: even a document that is not large can break a schema ten thousand times.
     let mut findings: Vec<Finding> =
-        errors.take(16 * MAX_FINDINGS).map(|error| finding(&error, document, names)).collect();
+        errors.take(MAX_SORTED_ERRORS).map(|error| finding(&error, document, names)).collect();
     findings.sort_by(|a, b| (&a.pointer, &a.code, &a.message).cmp(&(&b.pointer, &b.code, &b.message)));
     findings.dedup();
     bounded(findings)
 }
 
-/// The findings about a document that is too large for all its errors: the first one, where it is known, and that there may
-/// be others.
-pub(crate) fn first_finding(error: Option<ValidationError<'_>>, document: &Value, names: &Names) -> Vec<Finding> {
+/// Returns the findings about a document that is too large to collect all its errors: the first error, if known, and a
+/// note that there may be more.
+pub(crate) fn first_finding(
+    error: Option<ValidationError<'_>>,
+    document: &Value,
+    names: &PropertyNames,
+) -> Vec<Finding> {
     let whole = |code: &str, message: &str| Finding {
         code: code.to_owned(),
         pointer: String::new(),
@@ -94,12 +51,13 @@ pub(crate) fn first_finding(error: Option<ValidationError<'_>>, document: &Value
     }
 }
 
-/// The finding about an answer that is no JSON, with what the reader says of it.
+/// Returns the finding about text that is not JSON; `message` is the parser's error.
 pub(crate) fn not_json(message: String) -> Finding {
     Finding { code: "not-json".to_owned(), pointer: String::new(), message }
 }
 
-fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
+/// Keeps the first [`MAX_FINDINGS`]; when some are dropped, the last one kept says so.
+pub(crate) fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
     if findings.len() > MAX_FINDINGS {
         findings.truncate(MAX_FINDINGS - 1);
         findings.push(Finding {
@@ -111,17 +69,17 @@ fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-fn finding(error: &ValidationError<'_>, document: &Value, names: &Names) -> Finding {
+fn finding(error: &ValidationError<'_>, document: &Value, names: &PropertyNames) -> Finding {
     Finding {
-        code: error.kind().keyword().chars().take(64).collect(),
+        code: error.kind().keyword().chars().take(MAX_CODE_CHARS).collect(),
         pointer: names.mask(error.instance_path().as_str(), document),
         message: message(error.kind(), names),
     }
 }
 
-/// One line that says what is wrong in the schema's words alone; allowed values stay out too, for the answer may hold
-/// them and a reader of the log must not learn that.
-fn message(kind: &Kind, names: &Names) -> String {
+/// Returns one line that uses only the schema's words. Allowed values stay out: an answer may hold one of them, and
+/// readers of a finding must not learn that.
+fn message(kind: &Kind, names: &PropertyNames) -> String {
     match kind {
         Kind::AdditionalItems { limit } => format!("holds more than {limit} items"),
         Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
@@ -165,21 +123,5 @@ fn message(kind: &Kind, names: &Names) -> String {
         }
         Kind::UniqueItems => "holds the same item twice".to_owned(),
         _ => "breaks its schema".to_owned(),
-    }
-}
-
-/// Remarks that a guest makes while it works on an answer; they go into the report's `notes`.
-#[derive(Debug, Default)]
-pub struct Notes(Vec<Finding>);
-
-impl Notes {
-    /// Adds a remark: a rule's name (`[a-z0-9._-]`), a JSON pointer, and one line that quotes nothing.
-    pub fn add(&mut self, code: &str, pointer: impl Into<String>, message: &str) {
-        self.0.push(Finding { code: code.to_owned(), pointer: pointer.into(), message: message.to_owned() });
-    }
-
-    /// What was added, in order and bounded like findings.
-    pub fn into_findings(self) -> Vec<Finding> {
-        bounded(self.0)
     }
 }

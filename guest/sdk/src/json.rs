@@ -1,13 +1,14 @@
-//! Reading what a model wrote as JSON. Errors say what and where, never the text itself.
+//! Parses the JSON that a model wrote. Errors name the fault and its place, never the text itself.
+
+use std::{error::Error, fmt};
 
 use serde::Deserialize;
 use serde_json::{Deserializer, Value, error::Category};
-use std::fmt;
 
-/// The deepest nesting that is read, in levels of arrays and objects: as deep as the host lets a report be.
+/// Limits the nesting of a document, in levels of arrays and objects. The host has the same default for reports.
 pub const MAX_DEPTH: usize = 128;
 
-/// Why a text is no JSON document. Nested deeper than [`MAX_DEPTH`] counts as none.
+/// Says why a text is not one JSON document, with line and column. A document deeper than [`MAX_DEPTH`] is refused too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotJson {
     reason: &'static str,
@@ -21,13 +22,17 @@ impl fmt::Display for NotJson {
     }
 }
 
-impl std::error::Error for NotJson {}
+impl Error for NotJson {}
 
-/// Parses one JSON document; white space and a byte-order mark around it are no fault.
+/// Parses one JSON document; ignores white space around it and a byte-order mark before it.
+///
+/// # Errors
+///
+/// [`NotJson`] when the text is not exactly one JSON document, or nests deeper than [`MAX_DEPTH`].
 pub fn parse(text: &str) -> Result<Value, NotJson> {
     let text = text.trim_start_matches('\u{feff}');
     match serde_json::from_str(text) {
-        // `serde_json` by itself stops at the level that is the deepest one allowed.
+        // `serde_json` refuses level 128, which is allowed here.
         Err(error) if is_too_deep(&error) && depth(text) <= MAX_DEPTH => parse_unbounded(text),
         read => read,
     }
@@ -47,7 +52,7 @@ fn is_too_deep(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("recursion limit")
 }
 
-/// Parses a text whose depth was counted before.
+/// Parses without a depth limit; the caller has checked the depth.
 fn parse_unbounded(text: &str) -> serde_json::Result<Value> {
     let mut reader = Deserializer::from_str(text);
     reader.disable_recursion_limit();
@@ -56,8 +61,8 @@ fn parse_unbounded(text: &str) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// The deepest nesting of a JSON text, without building anything; the host counts the same way. Of a text that is no JSON
-/// the part before its first error is never nested deeper.
+/// Returns the deepest nesting of a JSON text; the host counts the same way. In a text that is not JSON, the part before
+/// the first error is never deeper than the result.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
@@ -76,10 +81,13 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// Parses like [`parse`], and looks into a Markdown code fence where the text as a whole is no JSON: models wrap
-/// answers in one even when told not to, sometimes with a sentence before it.
+/// Parses like [`parse`]; when the whole text is not JSON, parses the content of its first Markdown code fence.
 ///
-/// The error is that of the whole text when there is no fence, else that of the fence's content.
+/// Models wrap answers in a fence even against the prompt, sometimes with a sentence before it.
+///
+/// # Errors
+///
+/// [`NotJson`] about the fence's content, or about the whole text when there is no fence.
 pub fn parse_fenced(text: &str) -> Result<Value, NotJson> {
     let whole = parse(text);
     match (whole, fenced(text)) {
@@ -88,25 +96,25 @@ pub fn parse_fenced(text: &str) -> Result<Value, NotJson> {
     }
 }
 
-/// The content of the first Markdown code fence, without its info string; an unclosed fence reaches to the end.
+/// Returns the content of the first Markdown code fence without its info string; an unclosed fence ends with the text.
 fn fenced(text: &str) -> Option<&str> {
     let (marker, start) = ["```", "~~~"]
         .into_iter()
         .filter_map(|marker| line_start(text, marker).map(|at| (marker, at)))
         .min_by_key(|(_, at)| *at)?;
     let after = text[start..].trim_start_matches(marker.chars().next()?);
-    // An info string ends with its line; a one-line fence has its JSON right here.
+    // An info string ends with its line, but a one-line fence has its JSON on the same line.
     let body = match after.find(['\n', '{', '[']) {
         Some(at) if after[at..].starts_with('\n') => &after[at + 1..],
         Some(at) => &after[at..],
         None => after,
     };
     let body = line_start(body, marker).map_or(body, |end| &body[..end]).trim();
-    // A fence that closes on the last line of its content.
+    // The closing fence may follow the content on the same line.
     Some(body.strip_suffix(marker).unwrap_or(body).trim())
 }
 
-/// Where `marker` is the first thing on a line.
+/// Returns the index of the first `marker` that begins a line.
 fn line_start(text: &str, marker: &str) -> Option<usize> {
     text.match_indices(marker)
         .map(|(at, _)| at)
@@ -115,16 +123,17 @@ fn line_start(text: &str, marker: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_DEPTH, parse, parse_fenced};
     use serde_json::json;
 
+    use super::{MAX_DEPTH, parse, parse_fenced};
+
     #[test]
-    fn white_space_and_a_byte_order_mark_are_no_fault() {
+    fn white_space_and_a_byte_order_mark_are_ignored() {
         assert_eq!(parse("\u{feff} {\"a\": 1}\n"), Ok(json!({"a": 1})));
     }
 
     #[test]
-    fn an_error_names_the_place_and_no_text() {
+    fn an_error_names_the_place_but_quotes_nothing() {
         let error = parse("{\"secret\": hunter2}").unwrap_err().to_string();
         assert!(error.starts_with("invalid JSON at line 1"), "{error}");
         assert!(!error.contains("hunter2") && !error.contains("secret"), "{error}");
@@ -134,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_nested_over_128_levels_is_refused_without_a_crash() {
+    fn a_document_over_128_levels_deep_is_refused() {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         for levels in [1, 127, MAX_DEPTH] {
             assert!(parse(&deep(levels)).is_ok(), "{levels}");
@@ -146,17 +155,17 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_level_is_read_as_strictly_as_the_others() {
+    fn the_deepest_level_is_parsed_as_strictly_as_the_others() {
         let around = |inner: &str| format!("{}{inner}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         assert!(parse(&around(r#""[[ \" [[", {"#)).is_err(), "one level more, never closed");
-        assert!(parse(&around(r#""[[ \" [[", 7"#)).is_ok(), "brackets in a string are no level");
+        assert!(parse(&around(r#""[[ \" [[", 7"#)).is_ok(), "brackets in a string do not count");
         assert!(parse(&around("x")).unwrap_err().to_string().starts_with("invalid JSON"));
         assert!(parse(&(around("7") + " 7")).unwrap_err().to_string().starts_with("invalid JSON"));
         assert!(parse(&"[".repeat(MAX_DEPTH)).unwrap_err().to_string().starts_with("unexpected end"));
     }
 
     #[test]
-    fn a_fence_is_removed_wherever_a_model_puts_it() {
+    fn a_fence_is_removed_in_every_usual_form() {
         let wanted = Ok(json!({"a": "``` inside"}));
         for text in [
             "```json\n{\"a\": \"``` inside\"}\n```",

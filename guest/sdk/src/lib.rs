@@ -1,26 +1,34 @@
 //! The SDK for Assay guests.
 //!
 //! A guest turns a transcript into questions for a language model, and the model's answers into one JSON document that
-//! satisfies its schema. It is a pure function: no clock, no randomness, no files, no network. Most guests implement
-//! [`ReportGuest`]: versions, a schema, a prompt and, where the answer needs work, `postprocess`. The SDK supplies
-//! `describe`, `advance` and `check`, and [`export_guest!`] exports them together with the hook that parses and compiles
-//! the schema while the guest is *built*, so that no call pays for it.
+//! satisfies its schema. It is a pure function: no clock, no randomness, no files, no network.
+//!
+//! Most guests implement [`ReportGuest`]: versions, a schema, a prompt and, where the answer needs work, `postprocess`.
+//! The SDK supplies `describe`, `advance` and `check`. [`export_guest!`] exports them. It also exports the hook that
+//! parses and compiles the schema while the guest is *built*, so no call pays for it.
 //!
 //! Everything here also runs natively, so a guest's tests are plain `cargo test`.
+#![warn(missing_docs)]
 
 mod bindings;
-mod compact;
+mod compact_json;
+mod component;
+mod fence;
 mod finding;
-mod flow;
+mod init_error;
 pub mod json;
-mod large;
+mod judge;
+mod large_document;
 pub mod log;
 mod memory;
-mod panic;
+mod notes;
+mod panic_hook;
 mod prompt;
+mod property_names;
 #[cfg(target_arch = "wasm32")]
 mod random;
 mod repair;
+mod report_guest;
 mod schema;
 pub mod strict;
 mod template;
@@ -28,20 +36,22 @@ mod template;
 pub use bindings::assay::report::types::{
     Answer, Finding, Manifest, Message, Prompt, Rejection, Report, Step, Transcript,
 };
-pub use finding::{MAX_FINDINGS, Notes};
-pub use flow::{Component, InitError, Ready, ReportGuest};
-pub use prompt::{MAX_PROMPT_BYTES, fence};
+pub use component::Component;
+pub use fence::fence;
+pub use finding::MAX_FINDINGS;
+pub use init_error::InitError;
+pub use notes::Notes;
+pub use prompt::MAX_PROMPT_BYTES;
+pub use report_guest::{Ready, ReportGuest};
 pub use schema::{Schema, SchemaError};
 pub use template::{Template, TemplateError};
 
-/// What [`export_component!`] expands to; no part of the interface.
+/// Supports [`export_component!`]; not part of the interface.
 #[doc(hidden)]
 pub mod __export {
     #[cfg(target_arch = "wasm32")]
     pub use crate::bindings::export;
-    pub use crate::bindings::exports;
-    pub use crate::flow::initialize;
-    pub use crate::memory::CallMemory;
+    pub use crate::{bindings::exports, component::initialize, memory::CallMemory};
 }
 
 /// Exports a [`ReportGuest`] as a component for the world `assay:report/report-guest`.
@@ -56,9 +66,10 @@ macro_rules! export_guest {
     };
 }
 
-/// Exports a [`Component`], for guests that decide at initialization what they are, and puts the guest's allocator in
-/// place, so that there can be no other `#[global_allocator]`. Natively it expands to nothing: the exports' names are none
-/// that a native linker takes.
+/// Exports a [`Component`], for guests that decide at initialization what they are.
+///
+/// It also installs the guest's allocator, so the guest cannot have another `#[global_allocator]`. Natively it expands
+/// to nothing, because a native linker rejects the names of the exports.
 #[macro_export]
 macro_rules! export_component {
     ($component:ty) => {
@@ -95,7 +106,7 @@ macro_rules! export_component {
 
     $crate::__export::export!(Exported with_types_in $crate::__export);
 
-            // Run once by the builder, which then keeps the memory as it is.
+            // The builder runs it once and keeps the memory as it is then.
             #[unsafe(export_name = "wizer-initialize")]
             extern "C" fn initialize() {
                 ready();

@@ -1,19 +1,19 @@
-//! Lines for the run folder. The host bounds and may drop them; nothing here may decide anything.
+//! Lines for the run folder. The host limits them and may drop them, so no decision may depend on them.
 
-/// How much a line matters.
+/// Ranks a line by its importance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Details for the guest's author.
+    /// Marks details for the guest's author.
     Debug,
-    /// Worth reading.
+    /// Marks facts worth reading.
     Info,
-    /// Something was put right or left out.
+    /// Marks something that was corrected or left out.
     Warn,
-    /// The call is about to fail.
+    /// Marks the reason why the call is about to fail.
     Error,
 }
 
-/// Sends one line to the host; natively it goes nowhere.
+/// Sends one line to the host; natively it does nothing.
 pub fn emit(level: Level, message: &str) {
     #[cfg(target_arch = "wasm32")]
     {

@@ -1,36 +1,38 @@
-//! The memory of one call: taken from an untouched stretch, piece after piece, and given back with the instance.
+//! The memory of one call: a bump allocator over one fresh stretch, which is freed with the instance.
 //!
-//! An instance lives for one call. Building it left holes all over the heap, and a common allocator fills those first: each
-//! piece touches a page of its own, which the system must then copy and the host clean up again, call for call. Pieces that
-//! lie one behind the other touch few pages, and always the same ones. What does not fit comes from the standard allocator,
-//! so that a call can use as much memory as it could without this.
-#![expect(unsafe_code, reason = "an allocator hands out raw memory; the proofs stand where it does")]
+//! An instance lives for one call. Initialization leaves holes all over the heap, and the standard allocator fills those
+//! first. Each allocation then touches another page, which the system copies and the host restores, in every call.
+//! Adjacent allocations touch few pages, and always the same ones. What does not fit into the stretch comes from the
+//! standard allocator, so a call can use as much memory as without this one.
+#![expect(unsafe_code, reason = "an allocator returns raw memory; each use has its proof")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering::Relaxed},
+};
 
-/// Length of the stretch in bytes: all that the work on a report of 200 KB takes.
+/// Enough for the work on a report of 200 KB.
 const STRETCH_BYTES: usize = 1 << 20;
 
-/// The allocator of a guest. Guests have one thread; the atomics are there because a static needs them, and cost nothing.
+/// Allocates the memory of a guest. Guests have one thread; a static needs the atomics, and they cost nothing.
 pub struct CallMemory {
     start: AtomicPtr<u8>,
-    /// Where the next piece may begin.
+    /// The end of the last allocation in the stretch.
     next: AtomicPtr<u8>,
     end: AtomicPtr<u8>,
 }
 
 impl CallMemory {
-    /// Hands out what the standard allocator gives, until [`Self::begin`].
+    /// Makes an allocator that uses the standard one until [`Self::begin`].
     pub const fn new() -> Self {
         const NONE: *mut u8 = ptr::null_mut();
         Self { start: AtomicPtr::new(NONE), next: AtomicPtr::new(NONE), end: AtomicPtr::new(NONE) }
     }
 
-    /// From here on calls are served. Runs once, when everything that all calls share was made.
+    /// Reserves the stretch for the call. Runs once, after everything that all calls share is made.
     pub fn begin(&self) {
-        let start = stretch();
+        let start = reserve_stretch();
         if start.is_null() {
             return;
         }
@@ -39,11 +41,11 @@ impl CallMemory {
         self.end.store(start.wrapping_add(STRETCH_BYTES), Relaxed);
     }
 
-    /// A piece of the stretch; null where it does not fit.
-    fn take(&self, layout: Layout) -> *mut u8 {
+    /// Allocates in the stretch; returns null when it does not fit.
+    fn allocate(&self, layout: Layout) -> *mut u8 {
         let (next, end) = (self.next.load(Relaxed), self.end.load(Relaxed));
         let padding = next.addr().wrapping_neg() & (layout.align() - 1);
-        // Both are below 2^31, a layout's own bound, so that the sum is right.
+        // Both are below 2^31, the limit of a layout, so the sum cannot overflow.
         let needed = padding + layout.size();
         if needed > end.addr() - next.addr() {
             return ptr::null_mut();
@@ -52,22 +54,22 @@ impl CallMemory {
         next.wrapping_add(padding)
     }
 
-    fn is_mine(&self, piece: *mut u8) -> bool {
+    fn owns(&self, piece: *mut u8) -> bool {
         self.start.load(Relaxed) <= piece && piece < self.end.load(Relaxed)
     }
 
-    /// Whether a piece of this length is the last that was taken.
+    /// Returns whether a piece of `len` bytes is the last allocation in the stretch.
     fn is_last(&self, piece: *mut u8, len: usize) -> bool {
         piece.wrapping_add(len) == self.next.load(Relaxed)
     }
 }
 
-/// Memory that nobody has touched; null where there is none.
+/// Grows the memory by one stretch; returns null when that fails.
 ///
-/// It lies behind all that is part of the guest's image, so that the host makes and clears its pages without a look at the
-/// image. The standard allocator leaves it alone, as any memory that it did not ask for itself.
+/// The stretch lies behind the guest's image, so the host makes and clears its pages without reading the image. The
+/// standard allocator only uses memory that it has grown itself.
 #[cfg(target_arch = "wasm32")]
-fn stretch() -> *mut u8 {
+fn reserve_stretch() -> *mut u8 {
     const PAGE_BYTES: usize = 64 << 10;
     match std::arch::wasm32::memory_grow(0, STRETCH_BYTES / PAGE_BYTES) {
         usize::MAX => ptr::null_mut(),
@@ -75,9 +77,9 @@ fn stretch() -> *mut u8 {
     }
 }
 
-/// The same for tests on other machines.
+/// Allocates a stretch for native tests.
 #[cfg(not(target_arch = "wasm32"))]
-fn stretch() -> *mut u8 {
+fn reserve_stretch() -> *mut u8 {
     // SAFETY: the layout is not empty.
     unsafe { System.alloc(Layout::new::<[u64; STRETCH_BYTES / 8]>()) }
 }
@@ -88,33 +90,34 @@ impl Default for CallMemory {
     }
 }
 
-// SAFETY: a piece of the stretch lies between `start` and `end`, which is memory that nobody else has and that is
-// never given back; `next` only passes over a piece when it is handed out, and goes back only over the last one, so that no two pieces
-// overlap. Everything else is `System`'s, which gets back exactly what it gave: no piece of the stretch is in its hands.
+// SAFETY: a piece of the stretch lies between `start` and `end`. That memory has no other user and is never freed.
+// `next` moves forward over each new piece and back only over the last one, so two pieces never overlap. Every other
+// piece belongs to `System`, which gets back exactly what it returned and never a piece of the stretch.
 unsafe impl GlobalAlloc for CallMemory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let piece = self.take(layout);
+        let piece = self.allocate(layout);
         if !piece.is_null() {
             return piece;
         }
-        // SAFETY: the caller's promise about the layout is passed on.
+        // SAFETY: the caller promises a valid layout.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let piece = self.take(layout);
+        let piece = self.allocate(layout);
         if piece.is_null() {
-            // SAFETY: as above.
+            // SAFETY: the caller promises a valid layout.
             return unsafe { System.alloc_zeroed(layout) };
         }
-        // SAFETY: the piece is this long. It need not be zero: the last piece can be given back and taken again.
+        // Not zero when the last piece was freed and its memory is used again.
+        // SAFETY: the piece has this length.
         unsafe { piece.write_bytes(0, layout.size()) };
         piece
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-        if !self.is_mine(piece) {
-            // SAFETY: it is not of the stretch, so `System` gave it.
+        if !self.owns(piece) {
+            // SAFETY: the piece is not in the stretch, so `System` returned it.
             return unsafe { System.dealloc(piece, layout) };
         }
         if self.is_last(piece, layout.size()) {
@@ -123,8 +126,8 @@ unsafe impl GlobalAlloc for CallMemory {
     }
 
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, len: usize) -> *mut u8 {
-        if !self.is_mine(piece) {
-            // SAFETY: it is not of the stretch, so `System` gave it.
+        if !self.owns(piece) {
+            // SAFETY: the piece is not in the stretch, so `System` returned it.
             return unsafe { System.realloc(piece, layout, len) };
         }
         let room = self.end.load(Relaxed).addr() - piece.addr();
@@ -138,7 +141,7 @@ unsafe impl GlobalAlloc for CallMemory {
         // SAFETY: the caller promises that `len` makes a layout with this alignment.
         let larger = unsafe { self.alloc(Layout::from_size_align_unchecked(len, layout.align())) };
         if !larger.is_null() {
-            // SAFETY: the old piece is as long as its layout says, the new one longer, and they do not overlap.
+            // SAFETY: the old piece has the layout's size, the new one is longer, and they do not overlap.
             unsafe { larger.copy_from_nonoverlapping(piece, layout.size()) };
         }
         larger
@@ -147,14 +150,15 @@ unsafe impl GlobalAlloc for CallMemory {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallMemory, STRETCH_BYTES};
     use std::alloc::{GlobalAlloc, Layout};
 
+    use super::{CallMemory, STRETCH_BYTES};
+
     fn layout(len: usize, align: usize) -> Layout {
-        Layout::from_size_align(len, align).expect("is one")
+        Layout::from_size_align(len, align).expect("is a valid layout")
     }
 
-    /// Memory that serves a call, with one piece in it.
+    /// Returns an allocator after `begin`, with one piece of 3 bytes.
     fn begun() -> (CallMemory, *mut u8) {
         let memory = CallMemory::new();
         memory.begin();
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_lie_one_behind_the_other_aligned_as_asked() {
+    fn pieces_are_adjacent_and_aligned() {
         let (memory, first) = begun();
         // SAFETY: the layouts are not empty.
         let (second, third) = unsafe { (memory.alloc(layout(8, 8)), memory.alloc(layout(1, 1))) };
@@ -173,9 +177,9 @@ mod tests {
     }
 
     #[test]
-    fn the_last_piece_grows_where_it_lies_and_another_one_moves_with_what_it_holds() {
+    fn the_last_piece_grows_in_place_and_others_move() {
         let (memory, first) = begun();
-        // SAFETY: the layouts are those of the pieces, and what is read was written.
+        // SAFETY: each piece has its layout, and only written memory is read.
         unsafe {
             first.write_bytes(7, 3);
             assert_eq!(memory.realloc(first, layout(3, 1), 10), first);
@@ -184,14 +188,14 @@ mod tests {
             let moved = memory.realloc(first, layout(10, 1), 20);
             assert_eq!(moved.addr() - second.addr(), 1);
             assert_eq!(std::slice::from_raw_parts(moved, 3), [7; 3]);
-            assert_eq!(memory.realloc(first, layout(10, 1), 5), first, "it shrinks where it lies");
+            assert_eq!(memory.realloc(first, layout(10, 1), 5), first, "it shrinks in place");
         }
     }
 
     #[test]
-    fn the_last_piece_that_was_given_back_is_taken_again_and_can_be_had_zeroed() {
+    fn the_last_piece_is_reused_after_it_was_freed() {
         let (memory, _) = begun();
-        // SAFETY: the layouts are those of the pieces, and zeroed memory may be read.
+        // SAFETY: each piece has its layout, and zeroed memory may be read.
         unsafe {
             let piece = memory.alloc(layout(64, 8));
             piece.write_bytes(7, 64);
@@ -203,17 +207,17 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_comes_from_the_standard_allocator_and_goes_back_there() {
+    fn what_does_not_fit_comes_from_the_standard_allocator() {
         let (memory, first) = begun();
         let large = layout(STRETCH_BYTES, 8);
-        // SAFETY: the layouts are those of the pieces, and what is read was written.
+        // SAFETY: each piece has its layout, and only written memory is read.
         unsafe {
             let elsewhere = memory.alloc(large);
-            assert!(!memory.is_mine(elsewhere));
+            assert!(!memory.owns(elsewhere));
             memory.dealloc(elsewhere, large);
             first.write_bytes(7, 3);
             let moved = memory.realloc(first, layout(3, 1), STRETCH_BYTES + 1);
-            assert!(!memory.is_mine(moved));
+            assert!(!memory.owns(moved));
             assert_eq!(std::slice::from_raw_parts(moved, 3), [7; 3]);
             let moved = memory.realloc(moved, layout(STRETCH_BYTES + 1, 1), 3);
             memory.dealloc(moved, layout(3, 1));
@@ -221,12 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn before_it_begins_everything_comes_from_the_standard_allocator() {
+    fn before_begin_everything_comes_from_the_standard_allocator() {
         let memory = CallMemory::new();
-        // SAFETY: the layout is that of the piece.
+        // SAFETY: the piece has this layout.
         unsafe {
             let piece = memory.alloc(layout(8, 8));
-            assert!(!piece.is_null() && !memory.is_mine(piece));
+            assert!(!piece.is_null() && !memory.owns(piece));
             memory.dealloc(piece, layout(8, 8));
         }
     }

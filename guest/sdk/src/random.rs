@@ -1,15 +1,15 @@
 //! The source of randomness that the dependencies' hash maps ask for: fixed bytes.
 //!
-//! A guest is a pure function, so its hash maps must be too. The price is that somebody who knows these bytes can make
-//! keys collide; the host's time limit per call bounds what that gains them.
+//! A guest is a pure function, so its hash maps must be too. The price: an attacker who knows these bytes can make keys
+//! collide. The host's time limit per call bounds the damage.
 #![expect(unsafe_code, reason = "getrandom's custom backend is an exported symbol that fills a raw buffer")]
 
 use getrandom::Error;
 
-/// The bytes repeat with this period.
+/// Repeats to fill a buffer of any length.
 const SEED: [u8; 16] = *b"assay-guest-seed";
 
-/// Fills `len` bytes at `dest`; the name is prescribed by getrandom 0.3.
+/// Fills `len` bytes at `dest`. getrandom 0.3 prescribes the name.
 ///
 /// # Safety
 ///

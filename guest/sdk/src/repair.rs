@@ -1,17 +1,19 @@
-//! One repair round: where an answer cannot be used, the model is asked once more, with the reasons, and that answer decides.
+//! One repair round: the model sees why its answer was rejected and answers once more; the second answer decides.
 
-use crate::{Answer, Finding, MAX_PROMPT_BYTES, Notes, Prompt, Ready, Rejection, ReportGuest, Step, Transcript};
-use crate::{finding::not_json, prompt::message};
+use crate::{
+    Answer, Finding, MAX_PROMPT_BYTES, Notes, Prompt, Ready, Rejection, ReportGuest, Step, Transcript,
+    finding::not_json, prompt::message,
+};
 
 impl<G: ReportGuest> Ready<G> {
-    /// The flow of one question with one repair round; `answers` are those from this question on.
+    /// Returns the next step of one question with one repair round; `answers` are the answers from this question on.
     ///
-    /// Without answers it asks `question`. An answer that is no JSON or breaks the schema is shown to the model once more,
-    /// with the findings: keyword, pointer and message, no value. Pointers lead into the document as `postprocess` left it.
-    /// The second answer decides; a report that came of it has the note `repaired`.
+    /// Without answers it asks `question`. When the first answer is not JSON or breaks the schema, it asks again: the same
+    /// messages, then the answer, then its findings (keyword, pointer and message, no value). Pointers lead into the
+    /// document as `postprocess` left it. The second answer decides; its report has the note `repaired`.
     ///
-    /// Not repaired, but rejected at once, is what `postprocess` refuses as `unsupported` or otherwise, and an answer that
-    /// is too large to be shown to the model again ([`MAX_PROMPT_BYTES`]).
+    /// Two cases are rejected at once: a rejection by `postprocess` as [`Rejection::Unsupported`] or
+    /// [`Rejection::Other`], and a second question over [`MAX_PROMPT_BYTES`].
     pub fn judge_or_repair(
         &self,
         transcript: &Transcript,
@@ -25,26 +27,26 @@ impl<G: ReportGuest> Ready<G> {
             Ok(report) => return Step::Accept(report),
             Err(rejection) => rejection,
         };
-        let Some(findings) = curable(&rejection) else {
+        let Some(findings) = repairable(&rejection) else {
             return Step::Reject(rejection);
         };
         let Some(second) = answers.get(1) else {
-            let prompt = once_more(question(), &first.text, &findings);
+            let prompt = repair_prompt(question(), &first.text, &findings);
             let fits = prompt.bytes() <= MAX_PROMPT_BYTES;
             return if fits { Step::Ask(vec![prompt]) } else { Step::Reject(rejection) };
         };
         let mut notes = Notes::default();
         let count = findings.len();
         notes.add("repaired", "", &format!("the first answer had {count} findings; the model was asked once more"));
-        match self.judge_with(transcript, &second.text, notes) {
+        match self.judge_with_notes(transcript, &second.text, notes) {
             Ok(report) => Step::Accept(report),
             Err(rejection) => Step::Reject(rejection),
         }
     }
 }
 
-/// What to tell the model, where telling it may help.
-fn curable(rejection: &Rejection) -> Option<Vec<Finding>> {
+/// Returns the findings to show to the model, or `None` when another answer cannot help.
+fn repairable(rejection: &Rejection) -> Option<Vec<Finding>> {
     match rejection {
         Rejection::NotJson(reason) => Some(vec![not_json(reason.clone())]),
         Rejection::Invalid(findings) => Some(findings.clone()),
@@ -52,9 +54,9 @@ fn curable(rejection: &Rejection) -> Option<Vec<Finding>> {
     }
 }
 
-/// The question with the model's own answer behind it, and what is wrong with that.
-fn once_more(mut question: Prompt, answer: &str, findings: &[Finding]) -> Prompt {
-    // Some providers refuse a message that is empty.
+/// Appends the model's answer and its findings to the question.
+fn repair_prompt(mut question: Prompt, answer: &str, findings: &[Finding]) -> Prompt {
+    // Some providers refuse an empty message.
     if !answer.trim().is_empty() {
         question.messages.push(message("assistant", answer));
     }
@@ -75,17 +77,18 @@ fn line(Finding { code, pointer, message }: &Finding) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use crate::{
         Answer, Component, InitError, MAX_PROMPT_BYTES, Notes, Prompt, Ready, Rejection, ReportGuest, Schema, Step,
         Transcript,
     };
-    use serde_json::Value;
 
-    struct Patient;
+    struct AsksTwice;
 
-    impl ReportGuest for Patient {
-        const PROMPT_VERSION: &'static str = "patient-v1";
-        const SCHEMA_VERSION: &'static str = "patient.v1";
+    impl ReportGuest for AsksTwice {
+        const PROMPT_VERSION: &'static str = "twice-v1";
+        const SCHEMA_VERSION: &'static str = "twice.v1";
         const DESCRIPTION: &'static str = "Asks twice.";
         const SCHEMA: &'static str =
             r#"{"type": "object", "required": ["a"], "properties": {"a": {"type": "string", "maxLength": 6}}}"#;
@@ -122,13 +125,13 @@ mod tests {
         };
         let answers: Vec<Answer> =
             answers.iter().map(|text| Answer { text: (*text).into(), model: "m".into() }).collect();
-        Ready::<Patient>::initialize().expect("initializes").advance(&transcript, &answers)
+        Ready::<AsksTwice>::initialize().expect("initializes").advance(&transcript, &answers)
     }
 
     fn asked(answers: &[&str]) -> Vec<(String, String)> {
         match step(answers) {
             Step::Ask(mut prompts) if prompts.len() == 1 => {
-                assert!(prompts[0].answer_schema.is_some(), "every round is held to the schema");
+                assert!(prompts[0].answer_schema.is_some(), "every round asks with the schema");
                 prompts.remove(0).messages.into_iter().map(|message| (message.role, message.content)).collect()
             }
             other => panic!("{other:?}"),
@@ -136,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn a_good_answer_is_accepted_at_once_and_without_a_remark() {
+    fn a_good_answer_is_accepted_at_once_without_a_note() {
         let Step::Accept(report) = step(&[r#"{"a": "x"}"#]) else { panic!("it must accept") };
         assert_eq!(report.notes.iter().map(|note| note.code.as_str()).collect::<Vec<_>>(), ["seen"]);
     }
 
     #[test]
-    fn the_second_question_is_the_first_one_with_the_answer_and_its_findings() {
+    fn the_second_question_adds_the_answer_and_its_findings() {
         let bad = r#"{"a": "marker-marker"}"#;
         let (first, second) = (asked(&[]), asked(&[bad]));
         assert_eq!(second[..2], first[..]);
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_words_is_not_shown_again() {
+    fn a_blank_answer_is_not_shown_again() {
         let second = asked(&[" \n"]);
         assert_eq!(second.iter().map(|(role, _)| role.as_str()).collect::<Vec<_>>(), ["system", "user", "user"]);
         assert!(second[2].1.contains("nothing but white space"), "{}", second[2].1);
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_second_answer_can_cure_is_rejected_at_once() {
+    fn what_a_second_answer_cannot_repair_is_rejected_at_once() {
         assert!(matches!(step(&[r#"{"a": "refuse"}"#]), Step::Reject(Rejection::Unsupported(_))));
         let huge = format!(r#"{{"a": "{}"}}"#, "x".repeat(MAX_PROMPT_BYTES));
         assert!(matches!(step(&[&huge]), Step::Reject(Rejection::Invalid(_))));

@@ -1,18 +1,25 @@
-//! A report's schema, made ready once: parsed, compiled, and with the stricter variant for the model beside it.
+//! A report's schema: parsed and compiled once, with the stricter variant for the model.
 
-use crate::finding::{Names, collect_findings, first_finding};
-use crate::{Finding, json, large, strict};
+use std::{error::Error, fmt};
+
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
-use std::fmt;
 
-/// The dialect that schemas are written in; `$schema` may be left out, but not say anything else.
+use crate::{
+    Finding,
+    finding::{collect_findings, first_finding},
+    json, large_document,
+    property_names::PropertyNames,
+    strict,
+};
+
+/// The only dialect of schemas; `$schema` may be missing.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Upper bound for one compiled pattern and for its cache, in bytes.
-const PATTERN_BYTES: usize = 1 << 20;
+/// Limits one compiled pattern, and separately its cache, in bytes.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// Why a schema cannot be used. It speaks to the schema's author and may quote the schema.
+/// Says why a schema cannot be used. The schema's author reads it, so it may quote the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaError(String);
 
@@ -22,9 +29,9 @@ impl fmt::Display for SchemaError {
     }
 }
 
-impl std::error::Error for SchemaError {}
+impl Error for SchemaError {}
 
-/// A compiled JSON Schema 2020-12: formats asserted, unknown formats refused, linear-time patterns, no remote `$ref`.
+/// Holds a compiled JSON Schema 2020-12: formats asserted, unknown formats refused, linear-time patterns, no remote `$ref`.
 #[derive(Debug)]
 pub struct Schema {
     text: String,
@@ -32,7 +39,7 @@ pub struct Schema {
     answer: Value,
     losses: Vec<strict::Loss>,
     validator: Validator,
-    names: Names,
+    names: PropertyNames,
     errors_are_small: bool,
 }
 
@@ -41,31 +48,33 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// No JSON, another dialect, invalid against the meta-schema, a pattern with look-around or back-references, an
-    /// unknown format, or a reference that leads out of the document.
+    /// [`SchemaError`] when the text is not a JSON object, names another dialect, breaks the meta-schema, has a pattern
+    /// with look-around or back-references, an unknown format, or a reference to another document.
     pub fn compile(text: &str) -> Result<Self, SchemaError> {
-        let canonical = json::parse(text).map_err(|error| SchemaError(format!("schema is no JSON: {error}")))?;
+        let canonical = json::parse(text).map_err(|error| SchemaError(format!("schema is not JSON: {error}")))?;
         if !canonical.is_object() {
-            return Err(SchemaError("schema is no JSON object".to_owned()));
+            return Err(SchemaError("schema is not a JSON object".to_owned()));
         }
         match canonical.get("$schema") {
             None => {}
             Some(Value::String(dialect)) if dialect.trim_end_matches('#') == DIALECT => {}
-            Some(_) => return Err(SchemaError(format!("$schema must be {DIALECT}"))),
+            Some(other) => return Err(SchemaError(format!("invalid $schema {other}: expected {DIALECT}"))),
         }
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
             .should_ignore_unknown_formats(false)
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES))
+            .with_pattern_options(
+                PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
+            )
             .offline()
             .build(&canonical)
             .map_err(|error| SchemaError(format!("schema at \"{}\": {error}", error.instance_path())))?;
         let (answer, losses) = strict::derive(&canonical);
         Ok(Self {
             text: text.to_owned(),
-            names: Names::of(&canonical),
-            errors_are_small: large::errors_are_small(&canonical),
+            names: PropertyNames::of(&canonical),
+            errors_are_small: large_document::errors_are_small(&canonical),
             canonical,
             answer,
             losses,
@@ -73,12 +82,12 @@ impl Schema {
         })
     }
 
-    /// The schema as its author wrote it.
+    /// Returns the schema as its author wrote it.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The stricter variant that the model is held to; see [`strict`].
+    /// Returns the stricter variant that the model gets; see [`strict`].
     pub fn answer_schema(&self) -> &Value {
         &self.answer
     }
@@ -87,27 +96,30 @@ impl Schema {
         change(&mut self.answer);
     }
 
-    /// What the stricter variant could not express.
+    /// Returns what the stricter variant cannot express.
     pub fn losses(&self) -> &[strict::Loss] {
         &self.losses
     }
 
-    /// Removes the nulls that the stricter variant made the model write for properties it left out.
+    /// Removes the nulls that the stricter variant makes the model write for missing properties.
     pub fn strip_nulls(&self, document: &mut Value) {
-        // Most answers hold none, and looking is faster than going along the schema.
+        // Most answers hold no null, and this check is faster than a walk along the schema.
         if !strict::holds_null(document) {
             return;
         }
         strict::strip_nulls(document, &self.canonical);
     }
 
-    /// What breaks the schema in a document: sorted, bounded, without any value of the document. Empty means valid.
+    /// Returns how a document breaks the schema; empty means valid.
+    ///
+    /// Findings are sorted by pointer and hold no value of the document. There are at most
+    /// [`MAX_FINDINGS`](crate::MAX_FINDINGS), and at most 2 for a document of over 2,000 values.
     pub fn findings(&self, document: &Value) -> Vec<Finding> {
-        // The yes-or-no walk is the faster one, and most documents are valid.
+        // Most documents are valid, and `is_valid` is faster than collecting errors.
         if self.validator.is_valid(document) {
             return Vec::new();
         }
-        if large::is_large(document) {
+        if large_document::is_large(document) {
             let error = self.errors_are_small.then(|| self.validator.validate(document).err()).flatten();
             return first_finding(error, document, &self.names);
         }
@@ -117,9 +129,10 @@ impl Schema {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::Schema;
     use crate::MAX_FINDINGS;
-    use serde_json::{Value, json};
 
     fn compile(schema: &Value) -> Result<Schema, String> {
         Schema::compile(&schema.to_string()).map_err(|error| error.to_string())
@@ -141,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_and_no_name_of_the_document_reaches_a_finding() {
+    fn a_finding_holds_no_value_and_no_unknown_name() {
         let schema = json!({
             "type": "object",
             "properties": {
@@ -189,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_are_bounded_and_the_last_one_says_so() {
+    fn findings_are_limited_and_the_last_one_says_so() {
         let schema = json!({"items": {"type": "string"}});
         let document = Value::Array((0..1_000).map(Value::from).collect());
         let found = findings(&schema, &document);
@@ -198,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_large_document_the_first_error_alone_is_looked_for() {
+    fn a_large_document_has_only_its_first_error() {
         let mut items = vec![json!("text"); 10_000];
         items[7_000] = json!(7);
         items[8_000] = json!({});
@@ -206,7 +219,7 @@ mod tests {
         let found = findings(&json!({"properties": {"list": strings}}), &json!({"list": items}));
         let places: Vec<_> = found.iter().map(|(pointer, code, _)| (pointer.as_str(), code.as_str())).collect();
         assert_eq!(places, [("/list/7000", "type"), ("", "more")]);
-        // The error of an alternative would carry one for each item.
+        // The error of an alternative would hold one error per item.
         let found = findings(&json!({"properties": {"list": {"anyOf": [strings]}}}), &json!({"list": items}));
         let places: Vec<_> = found.iter().map(|(pointer, code, _)| (pointer.as_str(), code.as_str())).collect();
         assert_eq!(places, [("", "schema")]);
@@ -214,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_is_asserted_and_an_unknown_one_refused() {
+    fn formats_are_asserted_and_unknown_formats_refused() {
         let schema = json!({"properties": {"d": {"format": "date"}}});
         assert_eq!(findings(&schema, &json!({"d": "2026-02-30"}))[0].2, "is not a valid date");
         assert!(findings(&schema, &json!({"d": "2026-02-28"})).is_empty());
@@ -230,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_would_explode_when_backtracking_answers_at_once() {
+    fn a_pattern_that_would_backtrack_forever_answers_at_once() {
         let schema = json!({"pattern": "^(a+)+$"});
         assert_eq!(findings(&schema, &json!("a".repeat(50_000) + "!"))[0].1, "pattern");
     }
@@ -245,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schema_of_2020_12_is_refused() {
+    fn schemas_of_other_dialects_and_invalid_ones_are_refused() {
         assert!(Schema::compile("{").is_err());
         assert!(Schema::compile("true").is_err());
         assert!(compile(&json!({"type": "strnig"})).is_err());

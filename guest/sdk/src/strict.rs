@@ -1,33 +1,39 @@
-//! The schema for the model: a stricter variant of the canonical one, in the subset that providers with "strict" structured
-//! output take (the OpenAI rules, which the others' grammars can read as well).
+//! The schema for the model: a stricter variant of the canonical one, in the subset that providers with "strict"
+//! structured output accept. The subset follows OpenAI's rules; the grammars of other providers can read it too.
 //!
 //! | canonical | for the model |
 //! |---|---|
 //! | object | `additionalProperties: false`, every property required |
-//! | optional property | required and nullable; [`strip_nulls`] takes those nulls out of the answer again |
-//! | `readOnly: true` property | left out: the guest fills it in itself |
+//! | optional property | required and nullable; [`strip_nulls`] removes those nulls from the answer |
+//! | `readOnly: true` property | left out: the guest's code writes it |
 //! | `const` | `enum` with one value |
 //! | `oneOf` | `anyOf` |
-//! | `$ref` | kept alone, without siblings, where it leads to what the variant has too |
+//! | `$ref` | kept without siblings, if the variant has its target |
 //! | `$defs`, `definitions` | `$defs` |
-//! | `format`, `pattern`, lengths, bounds, counts, `uniqueItems` | removed, and said in the `description` instead |
+//! | `format`, `pattern`, lengths, bounds, counts, `uniqueItems` | moved into the `description` |
 //! | `title`, `default`, `examples`, `$id`, `$schema`, `$comment`, … | removed; they constrain nothing |
 //! | `allOf`, `anyOf` and `oneOf` beside `properties`, `not`, `if`, `contains`, … | removed; each is a [`Loss`] |
-//! | maps, tuples, what may be anything, a required name that is no property | narrower than the canonical schema; each is a [`Loss`] |
+//! | maps, tuples, schemas without a type, a required name without a property | narrower than the canonical schema; each is a [`Loss`] |
 //!
-//! What is lost here is not lost for the report: the canonical schema decides.
+//! Reports lose nothing: they are validated against the canonical schema.
 
+mod keywords;
 mod loss;
 mod nulls;
 
+use std::{collections::BTreeSet, iter};
+
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
 
-pub use loss::{Effect, Loss};
-pub(crate) use nulls::holds_null;
-pub use nulls::strip_nulls;
+use self::keywords::{allows, is_object, is_read_only, is_required};
 
-/// Keywords that constrain nothing, so that dropping them loses nothing.
+pub(crate) use self::nulls::holds_null;
+pub use self::{
+    loss::{Effect, Loss},
+    nulls::strip_nulls,
+};
+
+/// Keywords that constrain nothing, so removing them is not a loss.
 const ANNOTATIONS: &[&str] = &[
     "$schema",
     "$id",
@@ -44,7 +50,7 @@ const ANNOTATIONS: &[&str] = &[
     "contentSchema",
 ];
 
-/// Keywords that move into the description, with the words that stand for them there.
+/// Keywords that move into the description, with their words there.
 const DESCRIBED: &[(&str, &str)] = &[
     ("format", "format"),
     ("pattern", "pattern"),
@@ -60,44 +66,46 @@ const DESCRIBED: &[(&str, &str)] = &[
     ("uniqueItems", "unique items"),
 ];
 
-/// Where definitions lie: today's name, and the one before it, which many schemas have kept.
+/// Keywords for definitions: the current one, and the one of older drafts that many schemas still use.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
-/// Derives the schema for the model, and what it could not express.
+/// Derives the schema for the model from the canonical one. Returns it with everything that it cannot express.
 pub fn derive(canonical: &Value) -> (Value, Vec<Loss>) {
     let mut deriver = Deriver { losses: Vec::new(), references: Vec::new() };
     let mut strict = deriver.schema(canonical, "");
     if canonical.get("$ref").is_none() && !canonical.as_object().is_some_and(is_object) {
         deriver.lose("", "type", Effect::NoObject);
     }
-    let lost = |reference: &str| reference.strip_prefix('#').is_none_or(|pointer| strict.pointer(pointer).is_none());
-    let (dangling, _): (Vec<_>, Vec<_>) = deriver.references.drain(..).partition(|(_, reference)| lost(reference));
+    let is_dangling =
+        |reference: &str| reference.strip_prefix('#').is_none_or(|pointer| strict.pointer(pointer).is_none());
+    let (dangling, _): (Vec<_>, Vec<_>) =
+        deriver.references.drain(..).partition(|(_, reference)| is_dangling(reference));
     for (at, _) in &dangling {
         deriver.losses.push(Loss { pointer: at.clone(), keyword: "$ref".to_owned(), effect: Effect::PlainValue });
     }
     let dangling = dangling.into_iter().map(|(_, reference)| reference).collect();
-    cut(&mut strict, &dangling);
+    replace_dangling(&mut strict, &dangling);
     (strict, deriver.losses)
 }
 
-/// Puts a plain value where a reference leads nowhere: a provider would refuse the schema as a whole.
-fn cut(schema: &mut Value, dangling: &BTreeSet<String>) {
+/// Replaces references without a target by a plain value: a provider would refuse the whole schema.
+fn replace_dangling(schema: &mut Value, dangling: &BTreeSet<String>) {
     match schema {
         Value::Object(map) => {
             if map.get("$ref").and_then(Value::as_str).is_some_and(|reference| dangling.contains(reference)) {
                 map.remove("$ref");
                 map.extend(any_scalar());
             }
-            map.values_mut().for_each(|value| cut(value, dangling));
+            map.values_mut().for_each(|value| replace_dangling(value, dangling));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| cut(item, dangling)),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_dangling(item, dangling)),
         _ => {}
     }
 }
 
 struct Deriver {
     losses: Vec<Loss>,
-    /// Each `$ref` that was kept, with its place in the canonical schema.
+    /// Each `$ref` that was kept: its pointer in the canonical schema, and its target.
     references: Vec<(String, String)>,
 }
 
@@ -108,52 +116,18 @@ impl Deriver {
 
     fn schema(&mut self, schema: &Value, at: &str) -> Value {
         let Value::Object(source) = schema else {
-            // `true` allows anything and `false` nothing; neither has a form in the subset.
+            // The subset has no form for `true` (anything) and `false` (nothing).
             self.lose(at, "boolean schema", Effect::PlainValue);
             return Value::Object(any_scalar());
         };
         let mut out = Map::new();
         self.definitions(source, &mut out, at);
         if let Some(Value::String(reference)) = source.get("$ref") {
-            for keyword in source.keys().filter(|k| !["$ref", "description"].contains(&k.as_str())) {
-                if !ANNOTATIONS.contains(&keyword.as_str()) && !DEFINITIONS.contains(&keyword.as_str()) {
-                    self.lose(at, keyword, Effect::Unsaid);
-                }
-            }
-            let renamed = reference.strip_prefix("#/definitions/").map(|name| format!("#/$defs/{name}"));
-            let reference = renamed.unwrap_or_else(|| reference.clone());
-            self.references.push((at.to_owned(), reference.clone()));
-            out.insert("$ref".to_owned(), Value::String(reference));
+            self.reference(reference, source, &mut out, at);
             return Value::Object(out);
         }
         for (keyword, value) in source {
-            match keyword.as_str() {
-                "type" | "enum" | "description" => {
-                    out.insert(keyword.clone(), value.clone());
-                }
-                "const" => {
-                    out.insert("enum".to_owned(), json!([value]));
-                }
-                // Beside them, a branch would have to repeat every property: each object says all that it may have.
-                "anyOf" | "oneOf" if source.contains_key("properties") => self.lose(at, keyword, Effect::Unsaid),
-                // Only one of the two has a place; `anyOf` comes first.
-                "oneOf" if source.contains_key("anyOf") => self.lose(at, keyword, Effect::Unsaid),
-                "anyOf" | "oneOf" => {
-                    let branches = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
-                    let branches =
-                        branches.map(|(i, branch)| self.schema(branch, &join(at, &[keyword, &i.to_string()])));
-                    out.insert("anyOf".to_owned(), Value::Array(branches.collect()));
-                }
-                "items" => {
-                    out.insert(keyword.clone(), self.schema(value, &join(at, &[keyword])));
-                }
-                "required" if !is_object(source) => self.lose(at, keyword, Effect::Unsaid),
-                "$defs" | "definitions" | "properties" | "required" => {}
-                "additionalProperties" | "unevaluatedProperties" if *value == json!(false) => {}
-                _ if ANNOTATIONS.contains(&keyword.as_str()) => {}
-                _ if DESCRIBED.iter().any(|(known, _)| known == keyword) => {}
-                _ => self.lose(at, keyword, Effect::Unsaid),
-            }
+            self.keyword(keyword, value, source, &mut out, at);
         }
         if is_object(source) {
             self.object(source, &mut out, at);
@@ -163,12 +137,60 @@ impl Deriver {
             out.insert("items".to_owned(), Value::Object(any_scalar()));
         }
         if !["type", "enum", "anyOf"].iter().any(|keyword| out.contains_key(*keyword)) {
-            // Anything at all has no form in the subset.
+            // The subset has no form for "any value".
             self.lose(at, "type", Effect::PlainValue);
             out.extend(any_scalar());
         }
         describe(source, &mut out);
         Value::Object(out)
+    }
+
+    fn reference(&mut self, reference: &str, source: &Map<String, Value>, out: &mut Map<String, Value>, at: &str) {
+        for keyword in source.keys().filter(|k| !["$ref", "description"].contains(&k.as_str())) {
+            if !ANNOTATIONS.contains(&keyword.as_str()) && !DEFINITIONS.contains(&keyword.as_str()) {
+                self.lose(at, keyword, Effect::Unsaid);
+            }
+        }
+        let renamed = reference.strip_prefix("#/definitions/").map(|name| format!("#/$defs/{name}"));
+        let reference = renamed.unwrap_or_else(|| reference.to_owned());
+        self.references.push((at.to_owned(), reference.clone()));
+        out.insert("$ref".to_owned(), Value::String(reference));
+    }
+
+    fn keyword(
+        &mut self,
+        keyword: &str,
+        value: &Value,
+        source: &Map<String, Value>,
+        out: &mut Map<String, Value>,
+        at: &str,
+    ) {
+        match keyword {
+            "type" | "enum" | "description" => {
+                out.insert(keyword.to_owned(), value.clone());
+            }
+            "const" => {
+                out.insert("enum".to_owned(), json!([value]));
+            }
+            // Objects are closed here, so each branch would have to repeat every property.
+            "anyOf" | "oneOf" if source.contains_key("properties") => self.lose(at, keyword, Effect::Unsaid),
+            // Both become `anyOf`, so only one of them fits.
+            "oneOf" if source.contains_key("anyOf") => self.lose(at, keyword, Effect::Unsaid),
+            "anyOf" | "oneOf" => {
+                let branches = value.as_array().map(Vec::as_slice).unwrap_or_default().iter().enumerate();
+                let branches = branches.map(|(i, branch)| self.schema(branch, &join(at, &[keyword, &i.to_string()])));
+                out.insert("anyOf".to_owned(), Value::Array(branches.collect()));
+            }
+            "items" => {
+                out.insert(keyword.to_owned(), self.schema(value, &join(at, &[keyword])));
+            }
+            "required" if !is_object(source) => self.lose(at, keyword, Effect::Unsaid),
+            "$defs" | "definitions" | "properties" | "required" => {}
+            "additionalProperties" | "unevaluatedProperties" if *value == json!(false) => {}
+            _ if ANNOTATIONS.contains(&keyword) => {}
+            _ if DESCRIBED.iter().any(|(known, _)| *known == keyword) => {}
+            _ => self.lose(at, keyword, Effect::Unsaid),
+        }
     }
 
     fn definitions(&mut self, source: &Map<String, Value>, out: &mut Map<String, Value>, at: &str) {
@@ -215,38 +237,19 @@ impl Deriver {
     }
 }
 
+/// Appends segments to a JSON pointer, escaped as in RFC 6901.
 fn join(at: &str, segments: &[&str]) -> String {
     let escaped = segments.iter().map(|segment| format!("/{}", segment.replace('~', "~0").replace('/', "~1")));
-    std::iter::once(at.to_owned()).chain(escaped).collect()
+    iter::once(at.to_owned()).chain(escaped).collect()
 }
 
-/// A schema for "some plain value", where the canonical one does not say which.
+/// Returns a schema for any string, number, boolean or null.
 fn any_scalar() -> Map<String, Value> {
     let kinds = ["string", "number", "boolean", "null"].map(|kind| json!({"type": kind}));
     Map::from_iter([("anyOf".to_owned(), json!(kinds))])
 }
 
-fn allows(schema: &Map<String, Value>, kind: &str) -> bool {
-    match schema.get("type") {
-        None => true,
-        Some(Value::Array(kinds)) => kinds.iter().any(|k| k == kind),
-        Some(only) => only == kind,
-    }
-}
-
-fn is_object(schema: &Map<String, Value>) -> bool {
-    schema.contains_key("properties") || (schema.contains_key("type") && allows(schema, "object"))
-}
-
-fn is_read_only(schema: &Value) -> bool {
-    schema.get("readOnly") == Some(&Value::Bool(true))
-}
-
-fn is_required(schema: &Map<String, Value>, name: &str) -> bool {
-    schema.get("required").and_then(Value::as_array).is_some_and(|names| names.iter().any(|n| n == name))
-}
-
-/// Adds null to what a derived schema allows.
+/// Makes a derived schema accept null too.
 fn nullable(mut schema: Value) -> Value {
     let Some(map) = schema.as_object_mut() else {
         return schema;
@@ -275,7 +278,7 @@ fn nullable(mut schema: Value) -> Value {
     schema
 }
 
-/// Says in the description what the subset cannot say in keywords: the model reads it, and most often obeys.
+/// Writes constraints that the subset lacks into the description; models read it and mostly obey.
 fn describe(source: &Map<String, Value>, out: &mut Map<String, Value>) {
     let said: Vec<String> = DESCRIBED
         .iter()

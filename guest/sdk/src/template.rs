@@ -1,5 +1,5 @@
-//! Prompt templates: text with placeholders, parsed once. Rendering is one pass, so nothing that was filled in is
-//! ever read as a placeholder.
+//! Prompt templates: text with placeholders, parsed once. Rendering is one pass, so a value is never read as a
+//! placeholder.
 //!
 //! | placeholder | becomes |
 //! |---|---|
@@ -7,16 +7,17 @@
 //! | `{{filename}}` | the file's name on one line |
 //! | `{{media_type}}` | `text/plain` or `text/vtt` |
 //! | `{{received_at}}`, `{{date}}` | when the file was received, RFC 3339; the day alone |
-//! | `{{attributes}}` | one line `- name: value` for each attribute, `none` where there is none |
-//! | `{{attributes.NAME}}` | one attribute's value on one line, empty where it is missing |
-//! | `{{schema}}` | the schema that the answer must satisfy, for models that do not get it otherwise |
+//! | `{{attributes}}` | one line `- name: value` for each attribute, or `none` |
+//! | `{{attributes.NAME}}` | one attribute's value on one line, empty when it is missing |
+//! | `{{schema}}` | the schema that the answer must satisfy, for models without structured output |
 //!
 //! `\{{` is a literal `{{`. Anything else between `{{` and `}}` is an error when the template is parsed.
 
-use crate::{Schema, Transcript, prompt::fence};
-use std::fmt;
+use std::{error::Error, fmt, mem};
 
-/// Why a template cannot be used. It speaks to the template's author.
+use crate::{Schema, Transcript, fence};
+
+/// Says why a template cannot be used, with the line. The template's author reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
     line: usize,
@@ -29,10 +30,10 @@ impl fmt::Display for TemplateError {
     }
 }
 
-impl std::error::Error for TemplateError {}
+impl Error for TemplateError {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum Segment {
     Text(String),
     Transcript,
     Filename,
@@ -44,18 +45,18 @@ enum Piece {
     Schema,
 }
 
-/// A parsed template.
+/// Holds a parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct Template(Vec<Segment>);
 
 impl Template {
     /// Parses a template.
     ///
     /// # Errors
     ///
-    /// A placeholder that is unknown or not closed, with its line.
+    /// [`TemplateError`] when a placeholder is unknown or not closed.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
-        let mut pieces = Vec::new();
+        let mut segments = Vec::new();
         let mut text = String::new();
         let mut rest = source;
         while let Some(open) = rest.find("{{") {
@@ -74,45 +75,45 @@ impl Template {
             let inner = &rest[open + 2..];
             let close = inner.find("}}").ok_or_else(|| error("a placeholder is not closed with }}".to_owned()))?;
             let name = inner[..close].trim();
-            let piece = placeholder(name).ok_or_else(|| error(format!("unknown placeholder {{{{{name}}}}}")))?;
+            let segment = placeholder(name).ok_or_else(|| error(format!("unknown placeholder {{{{{name}}}}}")))?;
             if !text.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut text)));
+                segments.push(Segment::Text(mem::take(&mut text)));
             }
-            pieces.push(piece);
+            segments.push(segment);
             rest = &inner[close + 2..];
         }
         text.push_str(rest);
         if !text.is_empty() {
-            pieces.push(Piece::Text(text));
+            segments.push(Segment::Text(text));
         }
-        Ok(Self(pieces))
+        Ok(Self(segments))
     }
 
-    /// Whether the transcript appears in it at all; a prompt without one is a mistake.
+    /// Returns whether the template shows the transcript; a prompt without it is a mistake.
     pub fn shows_transcript(&self) -> bool {
-        self.0.contains(&Piece::Transcript)
+        self.0.contains(&Segment::Transcript)
     }
 
-    /// Fills the placeholders in.
+    /// Replaces the placeholders by their values.
     pub fn render(&self, transcript: &Transcript, schema: &Schema) -> String {
-        self.0.iter().map(|piece| piece.render(transcript, schema)).collect()
+        self.0.iter().map(|segment| segment.render(transcript, schema)).collect()
     }
 }
 
-fn placeholder(name: &str) -> Option<Piece> {
+fn placeholder(name: &str) -> Option<Segment> {
     Some(match name {
-        "transcript" => Piece::Transcript,
-        "filename" => Piece::Filename,
-        "media_type" => Piece::MediaType,
-        "received_at" => Piece::ReceivedAt,
-        "date" => Piece::Date,
-        "attributes" => Piece::Attributes,
-        "schema" => Piece::Schema,
-        _ => Piece::Attribute(name.strip_prefix("attributes.").filter(|attribute| !attribute.is_empty())?.to_owned()),
+        "transcript" => Segment::Transcript,
+        "filename" => Segment::Filename,
+        "media_type" => Segment::MediaType,
+        "received_at" => Segment::ReceivedAt,
+        "date" => Segment::Date,
+        "attributes" => Segment::Attributes,
+        "schema" => Segment::Schema,
+        _ => Segment::Attribute(name.strip_prefix("attributes.").filter(|attribute| !attribute.is_empty())?.to_owned()),
     })
 }
 
-impl Piece {
+impl Segment {
     fn render(&self, transcript: &Transcript, schema: &Schema) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -138,7 +139,8 @@ impl Piece {
     }
 }
 
-/// File names and attributes come from outside: on one line they cannot pretend to be a paragraph of the prompt.
+/// Joins the words with single spaces. File names and attributes come from outside: on one line they cannot look like a
+/// paragraph of the prompt.
 fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
@@ -148,9 +150,10 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Template;
     use crate::{Schema, Transcript};
-    use proptest::prelude::*;
 
     fn transcript() -> Transcript {
         Transcript {
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_placeholder_is_filled_in() {
+    fn every_placeholder_is_replaced() {
         assert_eq!(
             render("{{ filename }} of {{date}} ({{received_at}}, {{media_type}})"),
             "weekly sync.txt of 2026-03-04 (2026-03-04T09:30:00Z, text/plain)"
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_filled_in_is_never_read_as_a_placeholder() {
+    fn a_value_is_never_read_as_a_placeholder() {
         assert_eq!(render("{{transcript}}"), "<transcript>\nAnna: {{filename}}\n</transcript>");
     }
 

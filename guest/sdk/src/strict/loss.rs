@@ -1,32 +1,32 @@
-//! What the stricter variant does not say, and what follows from it.
+//! What the stricter variant cannot express.
 
 use std::fmt;
 
-/// What the canonical schema says and the stricter variant does not.
+/// Describes one constraint of the canonical schema that the stricter variant lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
-    /// JSON pointer into the canonical schema.
+    /// Points into the canonical schema (RFC 6901).
     pub pointer: String,
-    /// The keyword that was left out.
+    /// Names the keyword that was left out.
     pub keyword: String,
-    /// What follows from it.
+    /// Says what follows for the answers.
     pub effect: Effect,
 }
 
-/// What a [`Loss`] does to the model's answers.
+/// Says what a [`Loss`] does to the model's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// The model may write what only validation will catch.
+    /// Lets the model write what only validation catches.
     Unsaid,
-    /// The model can only write an empty object, whatever the canonical schema allows.
+    /// Limits the model to an empty object.
     EmptyObject,
-    /// The model can only write text, numbers, booleans and null, whatever the canonical schema allows.
+    /// Limits the model to text, numbers, booleans and null.
     PlainValue,
-    /// The canonical schema demands a property that it does not describe, so the model is not let write it.
+    /// Keeps the model from writing a required property that the canonical schema does not describe.
     Unwritable,
-    /// A required property is `readOnly`: the model is not asked for it, so the guest's code has to write it.
+    /// Leaves a required property to the guest's code, because it is `readOnly`.
     LeftToCode,
-    /// Providers want an object at the root.
+    /// Makes providers refuse the schema: its root is not an object.
     NoObject,
 }
 
@@ -43,12 +43,12 @@ impl fmt::Display for Loss {
                 write!(f, "{keyword} at {place}: the model can only write text, numbers, booleans and null there")
             }
             Effect::Unwritable => {
-                write!(f, "{keyword} at {place}: it is not among the properties, so the model is not let write it")
+                write!(f, "{keyword} at {place}: it is not among the properties, so the model cannot write it")
             }
             Effect::LeftToCode => {
                 write!(f, "{keyword} at {place}: it is readOnly, so only a guest with code can write it")
             }
-            Effect::NoObject => write!(f, "{keyword} at {place}: providers want an object there"),
+            Effect::NoObject => write!(f, "{keyword} at {place}: providers require an object there"),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! Taking the nulls out of an answer that the stricter variant made the model write.
+//! Strips the nulls that the stricter variant makes the model write.
 
-use super::{allows, is_required};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// How many `$ref`s are followed in a row, or alternatives looked into one within another, before a schema counts as circular.
+use super::keywords::{allows, is_required};
+
+/// Limits the `$ref`s followed in a row and the nesting of alternatives; a schema beyond it counts as circular.
 const MAX_REFS: usize = 16;
 
-/// Whether there is a null anywhere in a document.
+/// Returns whether a document holds a null at any depth.
 pub(crate) fn holds_null(document: &Value) -> bool {
     match document {
         Value::Null => true,
@@ -16,32 +17,18 @@ pub(crate) fn holds_null(document: &Value) -> bool {
     }
 }
 
-/// Removes each null that stands for "left out": a property that the canonical schema neither requires nor lets be null.
+/// Removes each null that means "left out": the canonical schema neither requires the property nor allows null for it.
 pub fn strip_nulls(document: &mut Value, canonical: &Value) {
     strip(document, canonical, canonical, MAX_REFS);
 }
 
-/// `refs_left` bounds how deep the schema goes without going deeper into the value.
+/// Strips one value; `refs_left` limits the steps in the schema that do not go deeper into the value.
 fn strip(value: &mut Value, schema: &Value, root: &Value, refs_left: usize) {
     let Some(map) = resolve(schema, root).as_object() else {
         return;
     };
     match value {
-        Value::Object(object) => {
-            if let Some(Value::Object(properties)) = map.get("properties") {
-                object.retain(|name, value| match properties.get(name) {
-                    Some(property) if value.is_null() => {
-                        is_required(map, name) || permits_null(property, root, MAX_REFS)
-                    }
-                    _ => true,
-                });
-                for (name, value) in object.iter_mut() {
-                    if let Some(property) = properties.get(name) {
-                        strip(value, property, root, MAX_REFS);
-                    }
-                }
-            }
-        }
+        Value::Object(object) => strip_properties(object, map, root),
         Value::Array(items) => {
             let tuple = map.get("prefixItems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             for (index, item) in items.iter_mut().enumerate() {
@@ -65,7 +52,22 @@ fn strip(value: &mut Value, schema: &Value, root: &Value, refs_left: usize) {
     }
 }
 
-/// Whether a value has the type, the names and the constants of an alternative; enough to tell alternatives apart.
+fn strip_properties(object: &mut Map<String, Value>, schema: &Map<String, Value>, root: &Value) {
+    let Some(Value::Object(properties)) = schema.get("properties") else {
+        return;
+    };
+    object.retain(|name, value| match properties.get(name) {
+        Some(property) if value.is_null() => is_required(schema, name) || permits_null(property, root, MAX_REFS),
+        _ => true,
+    });
+    for (name, value) in object.iter_mut() {
+        if let Some(property) = properties.get(name) {
+            strip(value, property, root, MAX_REFS);
+        }
+    }
+}
+
+/// Returns whether a value has the type, the names and the constants of an alternative. That is enough to choose one.
 fn could_be(value: &Value, branch: &Value, root: &Value) -> bool {
     let Some(map) = resolve(branch, root).as_object() else {
         return false;
@@ -108,7 +110,7 @@ fn permits_null(schema: &Value, root: &Value, refs_left: usize) -> bool {
     allows(map, "null") && alternatives.into_iter().all(fits)
 }
 
-/// Follows local `$ref`s; a reference that leads nowhere or in a circle resolves to itself.
+/// Follows local `$ref`s up to [`MAX_REFS`]; stops at a reference without a target.
 fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     let mut at = schema;
     for _ in 0..MAX_REFS {

@@ -1,8 +1,9 @@
-//! Tests of the derivation and of taking the nulls out again.
+//! Tests of deriving the stricter variant and of stripping its nulls.
 
-use super::{Effect, Loss, derive, strip_nulls};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+use super::{Effect, Loss, derive, strip_nulls};
 
 fn canonical() -> Value {
     json!({
@@ -27,7 +28,7 @@ fn canonical() -> Value {
 }
 
 #[test]
-fn the_derived_schema_is_what_strict_providers_take() {
+fn the_derived_schema_is_what_strict_providers_accept() {
     let (strict, losses) = derive(&canonical());
     assert_eq!(losses, []);
     assert_eq!(
@@ -60,7 +61,7 @@ fn plain() -> Value {
 }
 
 #[test]
-fn what_the_subset_cannot_express_is_said() {
+fn what_the_subset_cannot_express_is_a_loss() {
     let (strict, losses) = derive(&json!({
         "type": "object", "required": ["map", "either", "pair"],
         "properties": {
@@ -85,7 +86,7 @@ fn what_the_subset_cannot_express_is_said() {
 }
 
 #[test]
-fn a_null_for_an_optional_property_is_taken_out_at_any_depth() {
+fn a_null_for_an_optional_property_is_stripped_at_any_depth() {
     let mut document = json!({
         "name": "n", "risk": null, "kind": null, "best": {"action": "b", "due": null},
         "steps": [{"action": "a", "due": null}, {"action": "b", "due": "2026-01-01"}]
@@ -97,7 +98,7 @@ fn a_null_for_an_optional_property_is_taken_out_at_any_depth() {
 }
 
 #[test]
-fn a_null_that_means_something_stays() {
+fn a_null_that_the_schema_allows_or_requires_stays() {
     let schema = json!({"required": ["must"], "properties": {
         "must": {"type": "string"},
         "may": {"type": ["string", "null"]},
@@ -111,7 +112,7 @@ fn a_null_that_means_something_stays() {
 }
 
 #[test]
-fn the_alternative_that_fits_decides_about_its_nulls() {
+fn the_matching_alternative_decides_about_its_nulls() {
     let branch = |kind: &str, name: &str| {
         json!({
             "type": "object", "required": ["kind"],
@@ -147,9 +148,8 @@ fn a_circular_schema_ends() {
 }
 
 proptest! {
-    /// Stripping is idempotent and removes nothing but nulls.
     #[test]
-    fn stripping_removes_nothing_but_nulls(name in ".{0,8}", due in proptest::option::of(".{0,8}"), risk in proptest::option::of("low|high")) {
+    fn stripping_is_idempotent_and_removes_only_nulls(name in ".{0,8}", due in proptest::option::of(".{0,8}"), risk in proptest::option::of("low|high")) {
         let document = json!({"name": name, "risk": risk, "steps": [{"action": "a", "due": due}]});
         let mut stripped = document.clone();
         strip_nulls(&mut stripped, &canonical());
@@ -163,7 +163,7 @@ proptest! {
 }
 
 #[test]
-fn alternatives_beside_properties_are_a_loss_and_alone_they_are_kept() {
+fn alternatives_are_kept_alone_and_lost_beside_properties() {
     let alternatives = json!([{"required": ["a"]}, {"required": ["b"]}]);
     let properties = json!({"a": {"type": "string"}, "b": {"type": "string"}});
     for keyword in ["anyOf", "oneOf"] {
@@ -177,13 +177,13 @@ fn alternatives_beside_properties_are_a_loss_and_alone_they_are_kept() {
 }
 
 #[test]
-fn a_required_name_that_is_no_property_is_said_because_no_answer_can_have_it() {
+fn a_required_name_without_a_property_is_a_loss() {
     let properties = json!({"title": {"type": "string"}});
     let (strict, losses) =
         derive(&json!({"type": "object", "properties": properties, "required": ["title", "summary"]}));
     assert_eq!(losses, [loss("", "required \"summary\"", Effect::Unwritable)]);
     assert_eq!(strict["required"], json!(["title"]));
-    assert!(losses[0].to_string().contains("not let write it"), "{}", losses[0]);
+    assert!(losses[0].to_string().contains("the model cannot write it"), "{}", losses[0]);
     let id = json!({"id": {"type": "string", "readOnly": true}});
     let (_, losses) = derive(&json!({"type": "object", "properties": id, "required": ["id"]}));
     assert_eq!(losses, [loss("", "required \"id\"", Effect::LeftToCode)]);
@@ -192,7 +192,7 @@ fn a_required_name_that_is_no_property_is_said_because_no_answer_can_have_it() {
 }
 
 #[test]
-fn definitions_under_their_old_name_are_kept_under_the_new_one() {
+fn definitions_under_their_old_name_are_renamed() {
     let text = json!({"type": "string"});
     let (strict, losses) = derive(&json!({
         "type": "object", "required": ["x", "y"], "definitions": {"t": text, "u": text}, "$defs": {"u": {"type": "integer"}},
@@ -204,7 +204,7 @@ fn definitions_under_their_old_name_are_kept_under_the_new_one() {
 }
 
 #[test]
-fn a_reference_that_leads_nowhere_in_the_variant_becomes_a_plain_value_and_is_said() {
+fn a_reference_without_a_target_becomes_a_plain_value() {
     for reference in ["#anchored", "https://example.org/s#/$defs/x", "#/properties/y/oneOf/0", "#/$defs/a%20b"] {
         let (strict, losses) = derive(&json!({
             "$id": "https://example.org/s", "type": "object", "required": ["x", "y"],
@@ -219,7 +219,7 @@ fn a_reference_that_leads_nowhere_in_the_variant_becomes_a_plain_value_and_is_sa
 }
 
 #[test]
-fn of_any_of_and_one_of_on_one_level_the_former_is_kept_and_the_latter_said() {
+fn of_any_of_and_one_of_on_one_level_the_first_is_kept() {
     let (strict, losses) = derive(&json!({"type": "object", "required": ["v"], "properties": {
         "v": {"anyOf": [{"type": "string"}, {"type": "integer"}], "oneOf": [{"type": "string"}, {"type": "null"}]}
     }}));
@@ -228,7 +228,7 @@ fn of_any_of_and_one_of_on_one_level_the_former_is_kept_and_the_latter_said() {
 }
 
 #[test]
-fn what_may_be_anything_becomes_a_plain_value_and_a_root_that_is_no_object_is_said() {
+fn any_value_becomes_a_plain_value_and_the_root_must_be_an_object() {
     let (strict, losses) =
         derive(&json!({"type": "object", "required": ["free"], "properties": {"free": {"description": "Free."}}}));
     let mut free = plain();

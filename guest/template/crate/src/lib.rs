@@ -1,9 +1,9 @@
-//! `__name__`: a prompt, a schema, and what the guest puts in order itself.
+//! `__name__`: a prompt, a schema, and the code that corrects the answer.
 
 use assay_guest::{InitError, Notes, Prompt, Rejection, ReportGuest, Schema, Template, Transcript};
 use serde_json::Value;
 
-/// The guest; its state is the parsed prompt.
+/// The guest; it holds the parsed prompt.
 pub struct Minutes {
     system: Template,
     user: Template,
@@ -15,7 +15,7 @@ impl ReportGuest for Minutes {
     const DESCRIPTION: &'static str = "Minutes of a conversation: title, summary, decisions.";
     const SCHEMA: &'static str = include_str!("../schema.json");
 
-    /// Runs once, when the guest is built: what it makes is part of the component.
+    /// Runs once, when the guest is built; the result becomes part of the component.
     fn initialize() -> Result<Self, InitError> {
         Ok(Self {
             system: Template::parse(include_str!("system.md").trim_end())?,
@@ -27,7 +27,7 @@ impl ReportGuest for Minutes {
         Prompt::structured(self.system.render(transcript, schema), self.user.render(transcript, schema), schema)
     }
 
-    /// Sees whatever the model wrote; the schema is checked after it.
+    /// Changes the answer before the schema is checked, so the answer may hold anything.
     fn postprocess(&self, mut document: Value, _: &Transcript, notes: &mut Notes) -> Result<Value, Rejection> {
         if let Some(Value::Array(decisions)) = document.get_mut("decisions") {
             let before = decisions.len();
@@ -49,11 +49,12 @@ assay_guest::export_guest!(Minutes);
 
 #[cfg(test)]
 mod tests {
-    use super::Minutes;
     use assay_guest::{Answer, Component, Ready, Step, Transcript};
 
+    use super::Minutes;
+
     #[test]
-    fn a_decision_that_is_there_twice_is_told_once() {
+    fn a_repeated_decision_is_kept_once() {
         let transcript = Transcript {
             id: "1".into(),
             text: "Anna: Thursday it is. Thursday it is.".into(),

@@ -1,9 +1,8 @@
-//! The words for days, months and numbers, in lower case and with "е" for "ё".
+//! Words for days, months and numbers, in lower case and with "е" for "ё".
 
 use time::{Month, Weekday};
 
-/// Texts that say that no day was said.
-pub(super) fn says_nothing(text: &str) -> bool {
+pub(super) fn means_no_day(text: &str) -> bool {
     matches!(
         text,
         "" | "none"
@@ -30,7 +29,7 @@ pub(super) fn says_nothing(text: &str) -> bool {
     )
 }
 
-/// The words that say which day. "No" and "later" add nothing only where they stand together; alone they deny the day.
+/// Returns the words that name the day. "No" and "later" are fillers only together; alone they negate the day.
 pub(super) fn without_fillers<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let mut kept = Vec::new();
     let mut left = words;
@@ -51,7 +50,7 @@ pub(super) fn without_fillers<'a>(words: &[&'a str]) -> Vec<&'a str> {
     kept
 }
 
-/// Words that add nothing to the day: prepositions, and times of day, which a date cannot hold.
+/// Returns whether a word adds nothing to the day: a preposition, or a time of day, which a date cannot hold.
 fn is_filler(token: &str) -> bool {
     let listed = matches!(
         token,
@@ -103,13 +102,13 @@ fn is_filler(token: &str) -> bool {
     listed || is_time(token)
 }
 
-/// "9.10", which is a date where no preposition says that it is a time.
+/// Recognizes "9.10", which is a date unless a preposition marks it as a time.
 fn is_dotted_time(token: &str) -> bool {
     let below = |text: &str, end: u8| text.len() <= 2 && text.parse::<u8>().is_ok_and(|number| number < end);
     token.split_once('.').is_some_and(|(hours, minutes)| minutes.len() == 2 && below(hours, 24) && below(minutes, 60))
 }
 
-/// "17:00", "5pm", "5:30pm".
+/// Recognizes "17:00", "5pm" and "5:30pm".
 fn is_time(token: &str) -> bool {
     let half = token.strip_suffix("am").or_else(|| token.strip_suffix("pm"));
     let clock = half.unwrap_or(token);
@@ -167,7 +166,6 @@ pub(super) fn month(word: &str) -> Option<Month> {
     })
 }
 
-/// How many days a unit has.
 pub(super) fn days_in(unit: &str) -> Option<i64> {
     match unit {
         "day" | "days" | "день" | "дня" | "дней" => Some(1),
@@ -176,7 +174,7 @@ pub(super) fn days_in(unit: &str) -> Option<i64> {
     }
 }
 
-/// Digits, or the words people say small numbers with.
+/// Reads digits, or a small number in words.
 pub(super) fn number(word: &str) -> Option<i64> {
     Some(match word {
         "a" | "one" | "один" | "одну" => 1,

@@ -1,12 +1,13 @@
-//! A day said on Wednesday, 4 March 2026, unless a test says otherwise.
+//! Days that were said on Wednesday, 4 March 2026, unless a test names another day.
 
-use super::{Due, iso, received_on, resolve};
 use proptest::prelude::*;
 use time::Date;
 
+use super::{DueDate, iso, received_on, resolve};
+
 fn on(received_at: &str, said: &str) -> String {
     match resolve(said, received_on(received_at)) {
-        Due::On(date) => iso(date),
+        DueDate::On(date) => iso(date),
         other => format!("{other:?}"),
     }
 }
@@ -97,7 +98,7 @@ fn russian_days_are_resolved() {
 }
 
 #[test]
-fn dates_in_digits_are_resolved_with_or_without_the_day_they_were_said() {
+fn full_dates_are_resolved_with_and_without_a_received_day() {
     for text in [
         "2026-03-05",
         " 2026-03-05. ",
@@ -114,7 +115,7 @@ fn dates_in_digits_are_resolved_with_or_without_the_day_they_were_said() {
 }
 
 #[test]
-fn what_is_not_certain_is_not_guessed() {
+fn an_uncertain_day_is_not_guessed() {
     for text in [
         "soon",
         "Friday or Monday",
@@ -155,9 +156,9 @@ fn what_is_not_certain_is_not_guessed() {
 }
 
 #[test]
-fn texts_that_say_there_is_no_day_are_understood() {
+fn texts_that_mean_no_day_are_understood() {
     for text in ["", " ", "N/A", "none", "Not specified.", "TBD", "не указано", "—"] {
-        assert_eq!(said(text), "Unsaid", "{text}");
+        assert_eq!(said(text), "NotSaid", "{text}");
     }
 }
 
@@ -174,21 +175,21 @@ fn months_weeks_and_years_end_where_they_should() {
 
 proptest! {
     #[test]
-    fn any_text_is_understood_or_not_without_a_panic(text in "[a-zа-я0-9 .:/-]{0,24}") {
+    fn no_text_causes_a_panic(text in "[a-zа-я0-9 .:/-]{0,24}") {
         let _ = said(&text);
     }
 
     #[test]
     fn relative_days_lie_ahead_and_within_two_weeks(days in 0i64..40_000, text in prop::sample::select(vec!["today", "by Friday", "next Monday", "next Sunday", "end of week", "завтра", "к среде", "next week"])) {
         let today = Date::from_ordinal_date(2000, 1).expect("a day") + time::Duration::days(days);
-        let Due::On(date) = resolve(text, Some(today)) else { panic!("{text} is certain") };
+        let DueDate::On(date) = resolve(text, Some(today)) else { panic!("{text} is certain") };
         let ahead = (date - today).whole_days();
         prop_assert!((0..=14).contains(&ahead), "{} from {}: {}", text, today, ahead);
     }
 
     #[test]
-    fn a_written_date_comes_back(days in 0i64..40_000) {
+    fn a_formatted_date_is_read_back(days in 0i64..40_000) {
         let date = Date::from_ordinal_date(2000, 1).expect("a day") + time::Duration::days(days);
-        prop_assert_eq!(resolve(&iso(date), None), Due::On(date));
+        prop_assert_eq!(resolve(&iso(date), None), DueDate::On(date));
     }
 }

@@ -1,16 +1,17 @@
-//! Writing a document down: the bytes of `serde_json::to_string`, in a fraction of its time.
+//! Writes compact JSON: the bytes of `serde_json::to_string`, in a fraction of its time.
 //!
-//! Most of a report is text that needs no escape. `serde_json` looks at it byte by byte; here it is looked at in blocks, with
-//! a few instructions of SIMD for each, and copied in long runs.
+//! Most of a report is text that needs no escape. `serde_json` checks it byte by byte; this module checks it in blocks,
+//! with a few SIMD instructions each, and copies it in long runs.
+
+use std::fmt::Write as _;
 
 use serde_json::Value;
-use std::fmt::Write;
 
-/// Bytes that are looked at together: a register of WASM's SIMD.
-const BLOCK: usize = 16;
+/// The width of a WASM SIMD register.
+const BLOCK_BYTES: usize = 16;
 
-/// The compact JSON text of a document. `capacity` is how long it will be, roughly.
-pub(crate) fn text(document: &Value, capacity: usize) -> String {
+/// Returns the compact JSON text of a document. `capacity` is its expected length in bytes.
+pub(crate) fn write(document: &Value, capacity: usize) -> String {
     let mut out = String::with_capacity(capacity);
     append(document, &mut out);
     out
@@ -21,9 +22,9 @@ fn append(value: &Value, out: &mut String) {
         Value::Null => out.push_str("null"),
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
-        // A string takes whatever is written to it.
+        // Writing to a string cannot fail.
         Value::Number(number) => drop(write!(out, "{number}")),
-        Value::String(text) => quoted(text, out),
+        Value::String(text) => append_string(text, out),
         Value::Array(items) => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
@@ -40,7 +41,7 @@ fn append(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                quoted(name, out);
+                append_string(name, out);
                 out.push(':');
                 append(value, out);
             }
@@ -49,10 +50,10 @@ fn append(value: &Value, out: &mut String) {
     }
 }
 
-fn quoted(text: &str, out: &mut String) {
+fn append_string(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
-    // What needs an escape is ASCII, so that a text can be cut there.
+    // Every byte that needs an escape is ASCII, so the text can be cut there.
     while let Some(at) = first_escaped(rest.as_bytes()) {
         out.push_str(&rest[..at]);
         escape(rest.as_bytes()[at], out);
@@ -62,14 +63,14 @@ fn quoted(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Where the first byte that needs an escape stands.
+/// Returns the index of the first byte that needs an escape.
 fn first_escaped(bytes: &[u8]) -> Option<usize> {
-    let blocks = bytes.chunks_exact(BLOCK);
+    let blocks = bytes.chunks_exact(BLOCK_BYTES);
     let rest = blocks.remainder();
     for (index, block) in blocks.enumerate() {
-        let found = <&[u8; BLOCK]>::try_from(block).map_or(0, escaped_in);
+        let found = <&[u8; BLOCK_BYTES]>::try_from(block).map_or(0, escaped_in);
         if found != 0 {
-            return Some(index * BLOCK + found.trailing_zeros() as usize);
+            return Some(index * BLOCK_BYTES + found.trailing_zeros() as usize);
         }
     }
     let at = rest.iter().position(|byte| needs_escape(*byte))?;
@@ -80,20 +81,21 @@ fn needs_escape(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// One bit for each byte that needs an escape, the first byte's lowest.
+/// Returns one bit per byte, set when the byte needs an escape. The first byte has the lowest bit.
 #[cfg(target_feature = "simd128")]
-fn escaped_in(block: &[u8; BLOCK]) -> u16 {
+fn escaped_in(block: &[u8; BLOCK_BYTES]) -> u16 {
     use std::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, u64x2, v128_or};
-    // One load, once it is compiled.
+
+    // The compiler makes one load of it.
     let block = u128::from_le_bytes(*block);
     let block = u64x2(block as u64, (block >> 64) as u64);
     let quotes = v128_or(u8x16_eq(block, u8x16_splat(b'"')), u8x16_eq(block, u8x16_splat(b'\\')));
     u8x16_bitmask(v128_or(quotes, u8x16_lt(block, u8x16_splat(0x20))))
 }
 
-/// One bit for each byte that needs an escape, the first byte's lowest.
+/// Returns one bit per byte, set when the byte needs an escape. The first byte has the lowest bit.
 #[cfg(not(target_feature = "simd128"))]
-fn escaped_in(block: &[u8; BLOCK]) -> u16 {
+fn escaped_in(block: &[u8; BLOCK_BYTES]) -> u16 {
     block.iter().rev().fold(0, |found, byte| found << 1 | u16::from(needs_escape(*byte)))
 }
 
@@ -117,12 +119,13 @@ fn escape(byte: u8, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::text;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    use super::write;
+
     fn document() -> impl Strategy<Value = Value> {
-        // Long texts with few escapes, and short ones of any characters.
+        // Long texts with few escapes, and short texts of any characters.
         let string = prop_oneof!["[a-zä\"\\\\\n]{0,60}", ".{0,8}", "\\PC{0,40}"];
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -144,22 +147,22 @@ mod tests {
     proptest! {
         #[test]
         fn a_document_is_written_as_serde_json_writes_it(document in document()) {
-            prop_assert_eq!(text(&document, 0), serde_json::to_string(&document).expect("has a JSON form"));
+            prop_assert_eq!(write(&document, 0), serde_json::to_string(&document).expect("has a JSON form"));
         }
     }
 
     #[test]
-    fn every_control_character_is_escaped_as_serde_json_does_it() {
+    fn control_characters_are_escaped_as_serde_json_does_it() {
         let all: String = (0..0x80_u8).map(char::from).collect();
         let document = json!({all.clone(): all});
-        assert_eq!(text(&document, 0), serde_json::to_string(&document).expect("has a JSON form"));
+        assert_eq!(write(&document, 0), serde_json::to_string(&document).expect("has a JSON form"));
     }
 
     #[test]
     fn an_escape_is_found_at_every_place_of_a_block() {
         for at in 0..50 {
             let string = format!("{}\"{}", "a".repeat(at), "b".repeat(50 - at));
-            assert_eq!(text(&json!(string), 0), serde_json::to_string(&string).expect("has a JSON form"));
+            assert_eq!(write(&json!(string), 0), serde_json::to_string(&string).expect("has a JSON form"));
         }
     }
 }

@@ -1,14 +1,15 @@
-//! A panic becomes a trap; before that, its *place* goes to the log. Never its message: `unwrap` puts values there.
+//! Logs where a panic happened, before it becomes a trap. The message is never logged: `unwrap` puts values there.
 
-use crate::log::{Level, emit};
 use std::panic::{PanicHookInfo, set_hook};
 
-/// Installs the hook; part of initialization, so a pre-initialized guest carries it in its memory image.
-pub(crate) fn install_hook() {
-    set_hook(Box::new(report_location));
+use crate::log::{Level, emit};
+
+/// Installs the hook. Initialization calls it, so a pre-initialized guest carries the hook in its memory image.
+pub(crate) fn install() {
+    set_hook(Box::new(log_location));
 }
 
-fn report_location(info: &PanicHookInfo<'_>) {
+fn log_location(info: &PanicHookInfo<'_>) {
     emit(Level::Error, &line(info.location().map(|at| (at.file(), at.line(), at.column()))));
 }
 
@@ -24,7 +25,7 @@ mod tests {
     use super::line;
 
     #[test]
-    fn a_panic_line_names_the_place_alone() {
+    fn a_panic_line_names_only_the_place() {
         assert_eq!(line(Some(("src/lib.rs", 7, 3))), "guest panicked at src/lib.rs:7:3");
         assert_eq!(line(None), "guest panicked");
     }

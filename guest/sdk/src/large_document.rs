@@ -1,13 +1,15 @@
-//! Documents of many values. `jsonschema` builds every error before it gives out the first one, at some 270 bytes each, so a
-//! megabyte of wrong items needs more memory than a guest has. Of a large document only the first error is looked for.
+//! Documents with many values.
+//!
+//! `jsonschema` builds every error before it returns the first one, at about 270 bytes each. A megabyte of wrong items
+//! would need more memory than a guest has. For a large document only the first error is collected.
 
 use serde_json::Value;
 
-/// A document of more values than this is large. Each may break the schema in some dozens of ways, at its worst.
-pub(crate) const MAX_VALUES: usize = 2_000;
+/// Limits the values of a document whose errors are all collected. Each value may have dozens of errors at worst.
+const MAX_VALUES: usize = 2_000;
 
-/// Keywords that can break once for each item or property of a value, and references, which may lead to such a one.
-const MANIFOLD: &[&str] = &[
+/// Keywords with one error per item or property, and references, which may lead to such a keyword.
+const REPEATING_KEYWORDS: &[&str] = &[
     "items",
     "patternProperties",
     "propertyNames",
@@ -18,7 +20,7 @@ const MANIFOLD: &[&str] = &[
     "$dynamicRef",
 ];
 
-/// Whether a document has more than [`MAX_VALUES`] values.
+/// Returns whether a document has more than [`MAX_VALUES`] values.
 pub(crate) fn is_large(document: &Value) -> bool {
     let mut left = MAX_VALUES;
     !fits(document, &mut left)
@@ -36,28 +38,29 @@ fn fits(value: &Value, left: &mut usize) -> bool {
     }
 }
 
-/// Whether one error costs little whatever the document is: an error of `anyOf` or `oneOf` carries all those of each branch.
+/// Returns whether one error is small for every document: an error of `anyOf` or `oneOf` holds all errors of its branches.
 pub(crate) fn errors_are_small(schema: &Value) -> bool {
-    small(schema, false)
+    is_small(schema, false)
 }
 
-fn small(schema: &Value, in_branch: bool) -> bool {
+fn is_small(schema: &Value, in_branch: bool) -> bool {
     match schema {
         Value::Object(map) => map.iter().all(|(keyword, value)| {
-            // One error names all properties that are one too many.
+            // A boolean `additionalProperties` has one error for all properties.
             let closed = keyword == "additionalProperties" && value.is_boolean();
-            let manifold = in_branch && !closed && MANIFOLD.contains(&keyword.as_str());
-            !manifold && small(value, in_branch || keyword == "anyOf" || keyword == "oneOf")
+            let repeating = in_branch && !closed && REPEATING_KEYWORDS.contains(&keyword.as_str());
+            !repeating && is_small(value, in_branch || keyword == "anyOf" || keyword == "oneOf")
         }),
-        Value::Array(schemas) => schemas.iter().all(|schema| small(schema, in_branch)),
+        Value::Array(schemas) => schemas.iter().all(|schema| is_small(schema, in_branch)),
         _ => true,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_VALUES, errors_are_small, is_large};
     use serde_json::{Value, json};
+
+    use super::{MAX_VALUES, errors_are_small, is_large};
 
     #[test]
     fn every_value_counts_at_any_depth() {
@@ -73,7 +76,7 @@ mod tests {
         assert!(errors_are_small(&json!({"anyOf": [{"properties": {"a": {}}, "additionalProperties": false}]})));
         assert!(!errors_are_small(&json!({"properties": {"a": {"anyOf": [{"items": {"type": "string"}}]}}})));
         assert!(!errors_are_small(&json!({"oneOf": [{"allOf": [{"$ref": "#"}]}]})));
-        // Such a `false` breaks once for each item.
+        // `items: false` has one error per item.
         assert!(!errors_are_small(&json!({"oneOf": [{"items": false}]})));
     }
 }

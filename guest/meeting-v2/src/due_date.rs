@@ -1,4 +1,4 @@
-//! Days as people say them, in English and Russian, resolved against the day a transcript was received.
+//! Days as people say them, in English and Russian, resolved against the day when the transcript was received.
 //!
 //! | said | becomes |
 //! |---|---|
@@ -12,47 +12,44 @@
 //! | in 3 days, in two weeks; через 3 дня, через неделю | that many days later |
 //! | 5 March, March 5th, 2026; 5 марта, 05.03.2026, 2026-03-05 | that day; without a year the first from that day on |
 //!
-//! The whole text must be understood, a time of day aside ("at 9.10" is one). Anything else is uncertain, negations among it,
-//! and a guess is worse than no date.
+//! Every word must be understood, apart from a time of day such as "at 9.10". Everything else is uncertain, negations too:
+//! a guess is worse than no date.
 
-mod words;
+mod vocabulary;
 
-use time::format_description::well_known::Rfc3339;
-use time::{Date, Duration, Month, OffsetDateTime, Weekday};
-use words::{is_next, month, number, weekday};
+use time::{Date, Duration, Month, OffsetDateTime, Weekday, format_description::well_known::Rfc3339};
 
-/// What a text says about a day.
+use self::vocabulary::{days_in, is_next, means_no_day, month, number, weekday, without_fillers};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// This day.
+pub(crate) enum DueDate {
     On(Date),
-    /// That there is none.
-    Unsaid,
-    /// Something else.
+    /// The text means that no day was said.
+    NotSaid,
     Uncertain,
 }
 
-/// Further away than this is no due date, in days.
-const MAX_DAYS: i64 = 3660;
+/// Limits the distance of a due date.
+const MAX_DAYS_AHEAD: i64 = 3660;
 
-/// Longer than this is no day, in characters and in words; it bounds how deep the reading goes, too.
+/// Limits the length of a text. With [`MAX_WORDS`] it also limits the recursion.
 const MAX_CHARS: usize = 80;
 const MAX_WORDS: usize = 8;
 
-/// The day of an RFC 3339 instant.
+/// Returns the day of an RFC 3339 instant.
 pub(crate) fn received_on(received_at: &str) -> Option<Date> {
     OffsetDateTime::parse(received_at, &Rfc3339).ok().map(OffsetDateTime::date)
 }
 
-/// `YYYY-MM-DD`.
+/// Formats a day as `YYYY-MM-DD`.
 pub(crate) fn iso(date: Date) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
-/// Understands a text. Without the day it was received only full dates are certain.
-pub(crate) fn resolve(said: &str, received_on: Option<Date>) -> Due {
+/// Resolves a text. Without `received_on` only full dates are certain.
+pub(crate) fn resolve(said: &str, received_on: Option<Date>) -> DueDate {
     if said.chars().nth(MAX_CHARS).is_some() {
-        return Due::Uncertain;
+        return DueDate::Uncertain;
     }
     let said = said.to_lowercase().replace('ё', "е");
     let tokens: Vec<&str> = said
@@ -62,16 +59,16 @@ pub(crate) fn resolve(said: &str, received_on: Option<Date>) -> Due {
         .take(MAX_WORDS + 1)
         .collect();
     if tokens.len() > MAX_WORDS {
-        return Due::Uncertain;
+        return DueDate::Uncertain;
     }
-    if words::says_nothing(&tokens.join(" ")) {
-        return Due::Unsaid;
+    if means_no_day(&tokens.join(" ")) {
+        return DueDate::NotSaid;
     }
-    let kept = words::without_fillers(&tokens);
+    let kept = without_fillers(&tokens);
     let date = full_date(&kept).or_else(|| received_on.and_then(|today| relative(&kept, today)));
     match date.filter(|date| (0..=9999).contains(&date.year())) {
-        Some(date) => Due::On(date),
-        None => Due::Uncertain,
+        Some(date) => DueDate::On(date),
+        None => DueDate::Uncertain,
     }
 }
 
@@ -82,7 +79,7 @@ fn trim(token: &str) -> &str {
         .trim_start_matches(|c: char| !c.is_alphanumeric() && c != '-')
 }
 
-/// Dates that carry their year.
+/// Reads a date with a year.
 fn full_date(words: &[&str]) -> Option<Date> {
     match words {
         [only] => numeric(only, ['-', '/'], |[year, month, day]| (year, month, day))
@@ -97,16 +94,16 @@ fn full_date(words: &[&str]) -> Option<Date> {
     }
 }
 
-/// Three numbers with one separator between them; the year has four digits.
+/// Reads three numbers with one separator; the year has four digits.
 fn numeric(text: &str, separators: [char; 2], order: fn([&str; 3]) -> (&str, &str, &str)) -> Option<Date> {
     let separator = separators.into_iter().find(|separator| text.contains(*separator))?;
     let parts: Vec<&str> = text.split(separator).collect();
     let (year, month, day) = order(parts.try_into().ok()?);
-    let month = Month::try_from(small(month)?).ok()?;
-    Date::from_calendar_date(four_digits(year)?, month, small(day)?).ok()
+    let month = Month::try_from(one_or_two_digits(month)?).ok()?;
+    Date::from_calendar_date(four_digits(year)?, month, one_or_two_digits(day)?).ok()
 }
 
-/// Everything that needs to know what day it is.
+/// Reads a day that depends on today.
 fn relative(words: &[&str], today: Date) -> Option<Date> {
     let friday_of = |date: Date| on_or_after(date, Weekday::Friday);
     match words {
@@ -128,19 +125,19 @@ fn relative(words: &[&str], today: Date) -> Option<Date> {
             last_of_month(later(last_of_month(today)?, 1)?)
         }
         ["in" | "within" | "через" | "течение", count, unit] => {
-            later(today, number(count)?.checked_mul(words::days_in(unit)?)?)
+            later(today, number(count)?.checked_mul(days_in(unit)?)?)
         }
-        ["через" | "течение", unit] => later(today, words::days_in(unit).filter(|days| *days == 7)?),
+        ["через" | "течение", unit] => later(today, days_in(unit).filter(|days| *days == 7)?),
         [next, day] if is_next(next) => on_or_after(next_monday(today)?, weekday(day)?),
         [day] => match weekday(day) {
             Some(day) => on_or_after(today, day),
             None => {
                 let (day, month) = day.split_once('.')?;
-                upcoming(today, small(day)?, Month::try_from(small(month)?).ok()?)
+                upcoming(today, one_or_two_digits(day)?, Month::try_from(one_or_two_digits(month)?).ok()?)
             }
         },
         [day, "of", month] if ordinal(day).is_some() => relative(&[day, month], today),
-        // "Friday, 6 March": the two must agree.
+        // "Friday, 6 March": the weekday must match the date.
         [name, rest @ ..] if weekday(name).is_some() && rest.len() > 1 => {
             let date = full_date(rest).or_else(|| relative(rest, today))?;
             (Some(date.weekday()) == weekday(name)).then_some(date)
@@ -155,7 +152,7 @@ fn relative(words: &[&str], today: Date) -> Option<Date> {
 }
 
 fn later(date: Date, days: i64) -> Option<Date> {
-    (0..=MAX_DAYS).contains(&days).then(|| date.checked_add(Duration::days(days))).flatten()
+    (0..=MAX_DAYS_AHEAD).contains(&days).then(|| date.checked_add(Duration::days(days))).flatten()
 }
 
 fn on_or_after(date: Date, wanted: Weekday) -> Option<Date> {
@@ -171,7 +168,7 @@ fn last_of_month(date: Date) -> Option<Date> {
     date.replace_day(date.month().length(date.year())).ok()
 }
 
-/// The first such day from `today` on; 29 February may be years away.
+/// Returns the first such day from `today` on; 29 February may be eight years away.
 fn upcoming(today: Date, day: u8, month: Month) -> Option<Date> {
     (0..=8)
         .filter_map(|years| Date::from_calendar_date(today.year() + years, month, day).ok())
@@ -185,15 +182,15 @@ fn day_month(a: &str, b: &str) -> Option<(u8, Month)> {
     }
 }
 
-/// "5", "5th", "5-го", "05".
+/// Reads "5", "5th", "5-го" or "05".
 fn ordinal(text: &str) -> Option<u8> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     matches!(&text[digits.len()..], "" | "st" | "nd" | "rd" | "th" | "-го" | "го" | "-е" | "-му")
-        .then(|| small(digits))
+        .then(|| one_or_two_digits(digits))
         .flatten()
 }
 
-fn small(digits: &str) -> Option<u8> {
+fn one_or_two_digits(digits: &str) -> Option<u8> {
     let plain = matches!(digits.len(), 1 | 2) && digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
 }
