@@ -17,6 +17,7 @@ mod usage;
 use std::process::ExitCode;
 
 use anyhow::Context;
+
 use bounds::Bounds;
 use stage::Stage;
 

@@ -1,17 +1,21 @@
 //! Carrying a plan out: each step when its time has come, and undone when it has lasted.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use anyhow::ensure;
 use assay_tests::{DEADLINE, Delay, Fate};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use crate::faults::{JOURNAL, SETTLE};
-use crate::plan::{Action, Slot, Step};
-use crate::stage::Stage;
-use crate::times::Times;
+use crate::{
+    faults::{JOURNAL, SETTLE},
+    plan::{Action, Slot, Step},
+    stage::Stage,
+    times::Times,
+};
 
 /// How often the queue is looked at while something of it is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

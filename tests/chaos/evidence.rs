@@ -1,19 +1,23 @@
 //! What a run has left behind: rows, objects, calls, logs. Gathered when it is quiet; the invariants look at nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::faults::Dealt;
-use crate::fleet::{Death, Stall};
-use crate::invariants::{Found, search};
-use crate::ledger::Asked;
-use crate::old;
-use crate::stage::Stage;
+use crate::{
+    faults::Dealt,
+    fleet::{Death, Stall},
+    invariants::{Found, search},
+    ledger::Asked,
+    old,
+    stage::Stage,
+};
 
 const FILE_CHANGES: &str = "
     select f.actor, f.file, f.report_from, f.report_to,

@@ -1,17 +1,21 @@
 //! The workers of a stage: real processes that die, stop, go on and are replaced, and the logs that they leave.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
 
 use anyhow::{Context, bail, ensure};
 use assay_tests::{AssayProcess, Signal};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 
-use crate::plan::{Drain, Slot};
-use crate::stage::Stage;
+use crate::{
+    plan::{Drain, Slot},
+    stage::Stage,
+};
 
 /// The workers.
 #[derive(Debug)]

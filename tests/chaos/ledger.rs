@@ -1,7 +1,9 @@
 //! What the stand-in was asked, by whom, about which file, and when.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use assay_conversation::question_sha256;
 use assay_runtime::{Message, Prompt};
@@ -12,8 +14,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::plan::Slot;
-use crate::talk::Marker;
+use crate::{plan::Slot, talk::Marker};
 
 /// A call that arrived.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,22 +1,19 @@
 //! The load: an application that hands transcripts in at a steady rate, and operators who cancel, retry and run anew.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use anyhow::ensure;
 use assay_tests::AssayProcess;
-use rand::Rng;
-use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use sqlx::PgPool;
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::{task::JoinSet, time::MissedTickBehavior};
 use uuid::Uuid;
 
-use crate::old;
-use crate::stage::Stage;
-use crate::talk::Kind;
+use crate::{old, stage::Stage, talk::Kind};
 
 /// How often a kind occurs, of a hundred.
 const MIX: [(Kind, u32); 8] = [

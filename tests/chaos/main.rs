@@ -18,8 +18,10 @@ mod table;
 mod talk;
 mod times;
 
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
 use futures::StreamExt;

@@ -1,27 +1,27 @@
 //! The other program of the scenario `old`: its workers, each a process of its own that can be killed, and its producers.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::process::Stdio;
-use std::time::Duration;
+use std::{collections::BTreeMap, fs::File, process::Stdio, time::Duration};
 
 use anyhow::{Context, ensure};
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_objects::{Objects, ObjectsConfig};
 use assay_tests::old::{OldJob, OldWorker, SCHEMA};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor, PgPool};
-use tokio::process::{Child, Command};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::{
+    process::{Child, Command},
+    sync::Mutex,
+    time::Instant,
+};
 use uuid::Uuid;
 
-use crate::plan::Slot;
-use crate::stage::{Env, Stage, audited};
-use crate::talk;
-use crate::times::Times;
+use crate::{
+    plan::Slot,
+    stage::{Env, Stage, audited},
+    talk,
+    times::Times,
+};
 
 /// What this program is called with to be a worker of the other one; no option, so that `--help` is about the run alone.
 pub const WORKER: &str = "old-worker";

@@ -1,13 +1,14 @@
 //! What a scenario came to: figures, the verdicts on all invariants, and how to repeat it.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
-use crate::evidence::Evidence;
-use crate::invariants::{self, Verdict};
-use crate::plan::Step;
+use crate::{
+    evidence::Evidence,
+    invariants::{self, Verdict},
+    plan::Step,
+};
 
 /// The outcome of one scenario.
 #[derive(Debug, Serialize)]
@@ -21,7 +22,7 @@ pub struct Outcome {
     /// All of it, from the first process to the last verdict.
     pub seconds: f64,
     /// What happened; none where it did not come so far.
-    pub figures: Option<Figures>,
+    pub figures: Option<ReleaseStats>,
     /// What must hold.
     pub invariants: Vec<Verdict>,
     /// Why it did not come to its end.
@@ -34,7 +35,7 @@ pub struct Outcome {
 
 /// What happened.
 #[derive(Debug, Serialize)]
-pub struct Figures {
+pub struct ReleaseStats {
     /// Jobs.
     pub jobs: usize,
     /// Those whose last life succeeded.
@@ -71,7 +72,7 @@ pub struct Figures {
     pub throughput: Vec<f64>,
 }
 
-impl Figures {
+impl ReleaseStats {
     /// Counts; what the evidence does not tell is left at nothing.
     pub fn of(evidence: &Evidence) -> Self {
         let mut failed = BTreeMap::new();

@@ -1,16 +1,19 @@
 //! What is broken, when, and for how long: made of a seed before anything starts, so that the same seed breaks the same things.
 
-use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
+use rand::{SeedableRng, rngs::StdRng};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::faults::{BucketFault, DatabaseFault, ModelFault};
-use crate::scenarios::Scenario;
-use crate::times::Times;
+use crate::{
+    faults::{BucketFault, DatabaseFault, ModelFault},
+    scenarios::Scenario,
+    times::Times,
+};
 
 /// The number of a worker, from 1.
 pub type Slot = usize;

@@ -1,25 +1,29 @@
 //! One scenario from beginning to end: a stage, a load and a plan on it, quiet, a sweep, and the verdicts.
 
-use std::any::Any;
-use std::collections::BTreeSet;
-use std::panic::AssertUnwindSafe;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    any::Any,
+    collections::BTreeSet,
+    panic::AssertUnwindSafe,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use futures::FutureExt;
 
-use crate::act;
-use crate::evidence::Evidence;
-use crate::invariants::{self, Verdict};
-use crate::load;
-use crate::outcome::{Figures, Outcome};
-use crate::plan::{self, Step};
-use crate::quiet;
-use crate::scenarios::{Load, Scenario, effects, s3, swarm};
-use crate::stage::Stage;
-use crate::times::Times;
+use crate::{
+    act,
+    evidence::Evidence,
+    invariants::{self, Verdict},
+    load,
+    outcome::{Outcome, ReleaseStats},
+    plan::{self, Step},
+    quiet,
+    scenarios::{Load, Scenario, effects, s3, swarm},
+    stage::Stage,
+    times::Times,
+};
 
 /// What all scenarios of one run have in common.
 #[derive(Debug, Clone)]
@@ -80,7 +84,7 @@ impl Run {
         scenario: Scenario,
         plan: &[Step],
         folder: &Path,
-    ) -> anyhow::Result<(Figures, Vec<Verdict>)> {
+    ) -> anyhow::Result<(ReleaseStats, Vec<Verdict>)> {
         let dice = |purpose: &str| plan::dice(self.seed, scenario, purpose);
         let cast = scenario.cast(self.short);
         let stage = Stage::set_up(folder, &cast, self.times, dice).await.context("set the stage")?;
@@ -141,7 +145,7 @@ impl Run {
         if matches!(cast.load, Load::Steady(_)) {
             verdicts.push(invariants::every_fault_was_met(&met));
         }
-        let figures = Figures { commands, swept, met, throughput, ..Figures::of(&evidence) };
+        let figures = ReleaseStats { commands, swept, met, throughput, ..ReleaseStats::of(&evidence) };
         if verdicts.iter().any(|verdict| !verdict.broken.is_empty()) {
             let kept = Evidence { documents: Default::default(), ..evidence };
             std::fs::write(folder.join("evidence.txt"), format!("{kept:#?}")).context("keep the evidence")?;

@@ -1,27 +1,29 @@
 //! The stage of one scenario: a Postgres cluster of its own, a bucket, a stand-in model, and workers, each behind a proxy of its own.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use assay_dev::{Postgres, PostgresOptions};
 use assay_tests::{AssayProcess, Call, DEADLINE, Gate, Proxy, Reply, ScriptedModel, TestObjects, with};
 use parking_lot::Mutex;
-use rand::Rng;
-use rand::rngs::StdRng;
-use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, Executor, PgPool};
+use rand::{Rng, rngs::StdRng};
+use sqlx::{AssertSqlSafe, Executor, PgPool, postgres::PgPoolOptions};
 use tokio::time::Instant;
 
-use crate::faults::Met;
-use crate::fleet::Fleet;
-use crate::ledger::Ledger;
-use crate::old::{self, OldFleet};
-use crate::plan::Slot;
-use crate::scenarios::Cast;
-use crate::talk;
-use crate::times::Times;
+use crate::{
+    faults::Met,
+    fleet::Fleet,
+    ledger::Ledger,
+    old::{self, OldFleet},
+    plan::Slot,
+    scenarios::Cast,
+    talk,
+    times::Times,
+};
 
 const DATABASE: &str = "chaos";
 /// Jobs that a worker has in hand at once.

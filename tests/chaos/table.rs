@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::outcome::{Figures, Outcome};
+use crate::outcome::{Outcome, ReleaseStats};
 
 /// Of each invariant, what breaks it is told so often at most; the JSON has all.
 const TOLD: usize = 5;
@@ -74,7 +74,7 @@ fn scenarios(outcomes: &[Outcome]) -> Table {
     table
 }
 
-fn numbers(figures: &Figures) -> Vec<String> {
+fn numbers(figures: &ReleaseStats) -> Vec<String> {
     let rescue = figures.slowest_rescue_ms.map_or_else(String::new, |slowest| {
         let bound = figures.rescue_bound_ms.map(|bound| format!(" of {:.0}", bound as f64 / 1e3)).unwrap_or_default();
         format!("{:.1}{bound} s", slowest as f64 / 1e3)

@@ -1,9 +1,7 @@
 //! `assay migrate` on a database whose files and jobs another program made: it adds, refuses what it does not know, and gives all back.
 
-use assay_tests::old::SCHEMA;
-use assay_tests::{AssayProcess, Reply, TestDatabase, World};
-use sqlx::types::Uuid;
-use sqlx::{AssertSqlSafe, Executor};
+use assay_tests::{AssayProcess, Reply, TestDatabase, World, old::SCHEMA};
+use sqlx::{AssertSqlSafe, Executor, types::Uuid};
 
 use crate::fixtures::{TRANSCRIPT, answer, env, short_leases, worker};
 

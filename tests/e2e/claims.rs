@@ -1,9 +1,8 @@
 //! Claims that begin at a place in the queue.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use assay_core::job::{Place, Serving};
+use assay_core::job::{QueuePosition, Serving};
 use assay_db::{Database, DatabaseConfig};
 use assay_tests::{Proxy, Reply, World};
 use uuid::Uuid;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 use crate::fixtures::{TRANSCRIPT, answer, env, with, worker};
 
 /// Files of the jobs that a claim takes, and the place of the first one.
-async fn claimed(database: &Database, from: Option<Place>) -> (BTreeSet<Uuid>, Option<Place>) {
+async fn claimed(database: &Database, from: Option<QueuePosition>) -> (BTreeSet<Uuid>, Option<QueuePosition>) {
     let serving = Serving { default: Some("d".to_owned()), digests: vec!["d".to_owned()], ..Serving::default() };
     let claims = database.claim("w", &serving, 2, Duration::from_secs(30), from).await.expect("a claim");
     let first = claims.iter().map(|claim| claim.place).min();

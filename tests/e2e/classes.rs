@@ -12,7 +12,7 @@ fn every_http_status_has_one_class() {
         let model = llm::classify(status, &[]);
         let read = objects::classify(status, None).read_code();
         let write = objects::classify(status, None).write_code();
-        let class = |code: assay_core::error::Code| format!("{code} ({})", code.class().as_str());
+        let class = |code: assay_core::code::Code| format!("{code} ({})", code.class().as_str());
         writeln!(table, "{status}: model {}; read {}; write {}", class(model), class(read), class(write))
             .expect("a String takes text");
     }

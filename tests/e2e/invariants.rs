@@ -5,49 +5,36 @@
 //! tried on a small sample that breaks its rule, below or beside it.
 
 mod checks;
-mod layers;
 mod pages;
 mod source;
 
 use std::{collections::BTreeSet, path::Path};
 
 use checks::{
-    events, flat, is_drawer, is_fenced, knows, long_names, names_token, odd_migrations, pointers, reads_environment,
-    reads_wall_clock, silenced, statements, without_purpose, writes_state,
+    events, flat, is_drawer, is_fenced, long_names, names_token, odd_migrations, pointers, silenced, statements,
+    without_purpose, writes_state,
 };
-use layers::LAYERS;
-use source::{File, code, files, identifiers, root, tokens};
+use source::{File, files, identifiers, root};
 
 /// Where Rust is written.
 const RUST: [&str; 4] = ["host", "guest", "tests", "xtask"];
-/// What is shipped as the worker.
-const HOST: [&str; 1] = ["host/src"];
-
-/// A crate by the prefix of its name, and the only places of the worker that may know it.
-const OUTSIDE_WORLDS: [(&str, &[&str]); 4] = [
-    ("sqlx", &["host/src/db/", "host/src/db.rs"]),
-    ("aws_", &["host/src/objects/", "host/src/objects.rs"]),
-    ("reqwest", &["host/src/llm/", "host/src/llm.rs"]),
-    ("wasmtime", &["host/runtime/"]),
-];
-
-/// Places that read the environment, each with the reason why it may.
-const ENVIRONMENT: [(&str, &str); 4] = [
-    ("host/src/cli/guest/cargo.rs", "where cargo keeps its sources, which is cargo's to say; no configuration of ours"),
-    ("host/src/cli/mod.rs", "the one look at the environment that a command takes"),
-    ("host/src/guests/config.rs", "the cache folder's default, while the configuration is loaded"),
-    ("host/src/objects/client.rs", "the SDK's proxy variables, once, while the client is built"),
-];
-
-/// Places that read this machine's clock, each with the reason why that instant is never stored.
-const WALL_CLOCK: [(&str, &str); 2] = [
-    ("host/src/cli/guest/trial.rs", "the day on which an author tries a guest; only a fixture that is recorded has it"),
-    ("host/src/llm/retry_after.rs", "the distance to a date that a provider names without its own clock beside it"),
+/// What is shipped.
+const HOST: [&str; 10] = [
+    "host/cli/src",
+    "host/conversation/src",
+    "host/core/src",
+    "host/db/src",
+    "host/guest-build/src",
+    "host/guest-test/src",
+    "host/llm/src",
+    "host/objects/src",
+    "host/runtime/src",
+    "host/worker/src",
 ];
 
 /// Places with unsafe code, each with a proof beside it.
 const UNSAFE: [(&str, &str); 6] = [
-    ("host/runtime/src/build/initializer.rs", "maps compiled initializers that this user compiled and sealed"),
+    ("host/guest-build/src/initializer.rs", "maps compiled initializers that this user compiled and sealed"),
     ("host/runtime/src/runtime.rs", "maps images that this user compiled and sealed"),
     ("guest/sdk/src/lib.rs", "the attribute that names an exported symbol"),
     ("guest/sdk/src/memory.rs", "the guests' allocator hands out raw memory"),
@@ -55,75 +42,11 @@ const UNSAFE: [(&str, &str); 6] = [
     ("guest/generic/src/injected.rs", "the builder writes the parts into the module's memory"),
 ];
 
-/// Included into modules instead of being one, where no inner documentation may stand.
-const INCLUDED: [&str; 1] = ["host/testing/scripted_server.rs"];
-
-#[test]
-fn each_outside_world_is_known_to_its_own_folder_only() {
-    let sources = files(&["host/src", "host/dev", "host/runtime", "xtask"], "rs");
-    let mut found = Vec::new();
-    for (name, homes) in OUTSIDE_WORLDS {
-        // The servers for development talk S3 and HTTP from the other side; the sandbox has one home in the whole tree.
-        let everywhere = name == "wasmtime";
-        let judged = sources.iter().filter(|file| everywhere || file.path.starts_with("host/src/"));
-        found.extend(
-            judged
-                .filter(|file| !homes.iter().any(|home| file.path.starts_with(home)))
-                .filter(|file| knows(&file.text, name))
-                .map(|file| format!("{} knows {name}", file.path)),
-        );
-    }
-    assert_none(&found);
-}
-
-#[test]
-fn arrows_between_the_layers_point_down() {
-    let mut found = Vec::new();
-    for file in files(&HOST, "rs") {
-        let module = layers::module_of(file.path.trim_start_matches("host/src/"));
-        let Some(own) = module.first() else { continue };
-        let named = layers::named(&file.text, &module);
-        found.extend(
-            named.iter().filter_map(|other| layers::violation(own, other)).map(|why| format!("{}: {why}", file.path)),
-        );
-    }
-    assert_none(&found);
-}
-
-#[test]
-fn every_module_of_the_host_has_a_layer_and_every_layer_its_modules() {
-    let library = files(&["host/src/lib.rs"], "rs");
-    let code = code(&library[0].text);
-    let tokens = tokens(&code);
-    let declared: BTreeSet<&str> = tokens.windows(2).filter(|pair| pair[0] == "mod").map(|pair| pair[1]).collect();
-    let known: BTreeSet<&str> = LAYERS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(declared, known);
-}
-
-#[test]
-fn the_flows_of_l2_contain_no_type_of_an_outside_world_and_no_sql() {
-    let foreign =
-        ["sqlx", "aws_", "reqwest", "http", "hyper", "axum", "wasmtime", "wasmparser", "PgPool", "PgConnection"];
-    let flows: Vec<_> = LAYERS.iter().filter(|(_, layer)| *layer == 2).collect();
-    let mut found = Vec::new();
-    for file in files(&HOST, "rs") {
-        let module = layers::module_of(file.path.trim_start_matches("host/src/"));
-        if !flows.iter().any(|(name, _)| module.first() == Some(name)) {
-            continue;
-        }
-        found.extend(
-            foreign.iter().filter(|name| knows(&file.text, name)).map(|name| format!("{} knows {name}", file.path)),
-        );
-        found.extend(statements(&file).map(|sql| format!("{} contains SQL: {sql}", file.path)));
-    }
-    assert_none(&found);
-}
-
 #[test]
 fn only_the_database_module_contains_sql() {
     let mut found = Vec::new();
-    for file in files(&["host/src", "host/runtime/src", "xtask"], "rs") {
-        if !file.path.starts_with("host/src/db/") {
+    for file in files(&HOST, "rs") {
+        if !file.path.starts_with("host/db/") {
             found.extend(statements(&file).map(|sql| format!("{}: {sql}", file.path)));
         }
     }
@@ -134,7 +57,7 @@ fn only_the_database_module_contains_sql() {
 fn only_the_queue_writes_the_state_of_a_job_or_a_file() {
     let mut found = Vec::new();
     for file in files(&HOST, "rs") {
-        if !file.path.starts_with("host/src/db/queue/") {
+        if !file.path.starts_with("host/db/src/queue/") {
             let writes = statements(&file).filter(|sql| writes_state(sql));
             found.extend(writes.map(|sql| format!("{}: {sql}", file.path)));
         }
@@ -155,7 +78,7 @@ fn only_the_queue_writes_the_state_of_a_job_or_a_file() {
 fn every_write_of_a_jobs_state_names_the_status_that_it_expects() {
     let mut found = Vec::new();
     let mut seen = 0;
-    for file in files(&["host/src/db/queue"], "rs") {
+    for file in files(&["host/db/src/queue"], "rs") {
         for sql in statements(&file).filter(|sql| sql.contains("update processing_jobs")) {
             seen += 1;
             if !is_fenced(&sql) {
@@ -171,9 +94,9 @@ fn every_write_of_a_jobs_state_names_the_status_that_it_expects() {
 fn every_write_of_a_claim_names_its_token() {
     let mut found = Vec::new();
     for (path, write) in [
-        ("host/src/db/queue/settle.rs", "update processing_jobs"),
-        ("host/src/db/queue/beat.rs", "update processing_jobs"),
-        ("host/src/db/journal.rs", "insert into job_answers"),
+        ("host/db/src/queue/settle.rs", "update processing_jobs"),
+        ("host/db/src/queue/beat.rs", "update processing_jobs"),
+        ("host/db/src/journal.rs", "insert into job_answers"),
     ] {
         let file = &files(&[path], "rs")[0];
         let writes: Vec<_> = statements(file).filter(|sql| sql.contains(write)).collect();
@@ -181,17 +104,6 @@ fn every_write_of_a_claim_names_its_token() {
         found.extend(writes.iter().filter(|sql| !names_token(sql)).map(|sql| format!("{path}: {sql}")));
     }
     assert_none(&found);
-}
-
-#[test]
-fn nothing_reads_the_environment_after_the_configuration_was_loaded() {
-    let found = outside(&["host/src", "host/runtime/src"], &ENVIRONMENT, reads_environment);
-    assert_none(&found);
-}
-
-#[test]
-fn no_instant_of_this_machines_clock_is_stored() {
-    assert_none(&outside(&HOST, &WALL_CLOCK, reads_wall_clock));
 }
 
 #[test]
@@ -211,7 +123,7 @@ fn no_lint_is_silenced_without_a_reason_and_no_test_is_left_out() {
 #[test]
 fn every_module_begins_with_its_purpose_and_a_long_one_with_its_reason() {
     let mut found = Vec::new();
-    for file in files(&RUST, "rs").into_iter().filter(|file| !INCLUDED.contains(&file.path.as_str())) {
+    for file in files(&RUST, "rs") {
         found.extend(without_purpose(&file.text).map(|what| format!("{}: {what}", file.path)));
     }
     assert_none(&found);
@@ -280,7 +192,7 @@ fn every_long_name_that_a_page_uses_is_in_the_sources() {
 
 #[test]
 fn operators_are_told_of_every_metric_and_every_named_event() {
-    let page = std::fs::read_to_string(root().join("docs/operations.md")).expect("the page is there");
+    let page = std::fs::read_to_string(root().join("docs/operations/monitoring.md")).expect("the page is there");
     let encoded = assay_worker::metrics::Metrics::default().encode();
     let metrics = encoded.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_whitespace().next());
     let mut found: Vec<_> =

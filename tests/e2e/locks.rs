@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::{Database, DatabaseConfig, queue::Rescue};
 use assay_runtime::{Compiler, Digest, testing::WatGuest};
 use assay_tests::{AssayProcess, Gate, Proxy, Reply, Signal, World, binary};

@@ -1,4 +1,4 @@
-//! What docs/operations.md grants is enough: each part works as a role that has these rights and no others.
+//! What docs/operations/deploy.md grants is enough: each part works as a role that has these rights and no others.
 
 use assay_runtime::testing::{WatGuest, hostile};
 use assay_tests::{AssayProcess, World};
@@ -9,7 +9,7 @@ use crate::{
     releases::{done, publish, world},
 };
 
-const PAGE: &str = include_str!("../../docs/operations.md");
+const PAGE: &str = include_str!("../../docs/operations/deploy.md");
 
 /// Makes a role of the page under a name of its own, with the page's rights, and gives the environment of whoever has it.
 pub async fn env_as(world: &World, env: &Env, role: &str) -> (Env, String) {

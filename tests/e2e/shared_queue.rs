@@ -2,10 +2,11 @@
 
 mod producers;
 
-use assay_tests::old::{OldJob, OldWorker, SCHEMA};
-use assay_tests::{AssayProcess, Gate, Reply, Signal, TestDatabase, World};
-use sqlx::types::Uuid;
-use sqlx::{AssertSqlSafe, Executor};
+use assay_tests::{
+    AssayProcess, Gate, Reply, Signal, TestDatabase, World,
+    old::{OldJob, OldWorker, SCHEMA},
+};
+use sqlx::{AssertSqlSafe, Executor, types::Uuid};
 
 use crate::fixtures::{Env, TRANSCRIPT, answer, die, env, outcomes, short_leases, with, worker};
 

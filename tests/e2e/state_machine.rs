@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use assay_core::error::{Code, Step};
-use assay_core::job::{Failure, FileId, FileResult, JobId, Lease, LeaseToken, Serving, Settlement, Spent};
-use assay_core::retry::starts_afresh;
+use assay_core::{
+    code::Code,
+    job::{Failure, FileId, FileResult, JobId, Lease, LeaseToken, Serving, Settlement, Spent},
+    job_error::Step,
+};
 use assay_db::{
     Database, DatabaseConfig,
     queue::{Cancel, Settled},
@@ -314,7 +316,7 @@ impl Real {
                     return Ok(());
                 };
                 prop_assert_eq!(retried.len(), 1);
-                model.begin_life(!starts_afresh(code));
+                model.begin_life(!code.discards_answers());
             }
             Op::Rerun => {
                 let renewed = database.renew(&[FileId(file)], &self.pace().await, 0).await.expect("a rerun");

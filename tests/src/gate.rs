@@ -1,7 +1,6 @@
 //! A gate: one side waits at it, the other sees that somebody does, and opens it.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 

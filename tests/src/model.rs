@@ -3,9 +3,7 @@
 mod odd;
 mod reply;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Instant;
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -16,9 +14,10 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::front::{Front, Verdict};
-use crate::within;
-
+use crate::{
+    front::{Front, Verdict},
+    within,
+};
 pub use odd::Oddity;
 pub use reply::Reply;
 

@@ -12,8 +12,11 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::front::{Body, Front, Sending, Verdict, announce, body};
-use crate::{Gate, within};
+use crate::{
+    Gate,
+    front::{Body, Front, Sending, Verdict, announce, body},
+    within,
+};
 
 /// The bucket of every test.
 const BUCKET: &str = "assay-test";

@@ -3,8 +3,7 @@
 //! It knows neither lease tokens nor lives. It claims by setting `locked_by`, takes over what has not beaten for `lock_ttl_seconds`, and
 //! changes only rows whose `locked_by` is its own name.
 
-use sqlx::types::Uuid;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, types::Uuid};
 
 /// Its tables: what `assay migrate` finds.
 pub const SCHEMA: &str = include_str!("old/schema.sql");

@@ -6,11 +6,12 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use assay_db::migrations::{self, Origin, Target};
-use assay_db::{Database, DatabaseConfig};
+use assay_db::{
+    Database, DatabaseConfig,
+    migrations::{self, Origin, Target},
+};
 use assay_dev::{Postgres, PostgresOptions};
-use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::OnceCell;
 
 /// The variable that names a cluster to use.

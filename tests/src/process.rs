@@ -1,19 +1,22 @@
 //! The real binary as a process: its environment is given in full, its lines are kept, it can be signalled, and it dies with the test.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+pub use rustix::process::Signal;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::watch,
+    task::JoinHandle,
+};
 
 use crate::within;
-
-pub use rustix::process::Signal;
 
 /// The binary, as cargo built it beside this test.
 ///

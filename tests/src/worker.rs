@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_runtime::{
     Compiler,
     testing::{WatGuest, hostile},

@@ -1,17 +1,20 @@
 //! A database, a bucket and a model of a test's own, the environment for a worker that uses them, and the rows it leaves.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use sqlx::FromRow;
-use sqlx::types::{JsonValue, Uuid};
+use sqlx::{
+    FromRow,
+    types::{JsonValue, Uuid},
+};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use crate::process::built;
-use crate::{DEADLINE, ScriptedModel, TestDatabase, TestObjects};
+use crate::{DEADLINE, ScriptedModel, TestDatabase, TestObjects, process::built};
 
 /// How often a row is looked at while a test waits for it. Rows change in other processes and without a notification that a test could
 /// wait for, so this is the one place that polls; tests themselves never sleep.

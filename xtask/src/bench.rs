@@ -3,10 +3,16 @@
 mod ablation;
 mod ajv;
 
-use crate::guests::compile;
-use crate::{guests, paths, run, stages::Stages, system};
-use anyhow::{Context, Result};
 use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    guests::{self, compile},
+    paths, run,
+    stages::Stages,
+    system,
+};
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]

@@ -2,13 +2,19 @@
 //!
 //! It is frozen upstream, so nothing else here depends on it. It is compiled once, into the user's cache folder.
 
-use crate::guest_toolchain::{self, TARGET, Toolchain};
-use crate::{paths, run};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
 use anyhow::{Context, Result, bail, ensure};
 use assay_guest_build::world;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use crate::{
+    guest_toolchain::{self, TARGET, Toolchain},
+    paths, run,
+};
 
 const VERSION: &str = "0.21.1";
 /// cargo-component asks for this target's folder in the sysroot whatever the target is.

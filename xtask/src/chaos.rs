@@ -1,11 +1,10 @@
 //! `cargo xtask chaos`: breaks things under load, heals them, and checks what must hold. What it does is in tests/chaos.
 
-use crate::{guests, run, stages::Stages, system};
+use std::{env, io, path::PathBuf, process::Command};
+
 use anyhow::{Context, Result, bail};
-use std::env;
-use std::io;
-use std::path::PathBuf;
-use std::process::Command;
+
+use crate::{guests, run, stages::Stages, system};
 
 /// Options of `cargo xtask chaos`.
 #[derive(clap::Args)]

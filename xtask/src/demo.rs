@@ -7,16 +7,23 @@ mod expectation;
 mod outcome;
 pub mod session;
 
-use crate::guests::{self, spinner};
-use crate::stages::Stages;
-use crate::{paths, run, system};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
 use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    guests::{self, spinner},
+    paths, run,
+    stages::Stages,
+    system,
+};
 use expectation::Sample;
 use outcome::Outcome;
 use session::{Asked, Session};
-use sha2::{Digest, Sha256};
-use std::fs;
-use std::path::{Path, PathBuf};
 
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
@@ -130,12 +137,15 @@ fn judge(sample: &Sample, outcome: &Outcome, stand_in: bool) -> Result<(), Strin
 
 #[cfg(test)]
 mod tests {
-    use super::expectation::Sample;
-    use super::outcome::{Outcome, State};
-    use super::{judge, schema};
+    use std::{fs, path::Path};
+
+    use super::{
+        expectation::Sample,
+        judge,
+        outcome::{Outcome, State},
+        schema,
+    };
     use crate::paths;
-    use std::fs;
-    use std::path::Path;
 
     fn judged(sample: &str, status: &str, code: Option<&str>, stand_in: bool) -> bool {
         let sample = Sample::parse(Path::new(sample)).unwrap();

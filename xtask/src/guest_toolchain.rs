@@ -7,12 +7,15 @@ mod bounded;
 mod debian;
 mod rustup;
 
+use std::{
+    env,
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
 use anyhow::{Context, Result};
-use std::env;
-use std::ffi::OsString;
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The target that guests are compiled for.
 pub const TARGET: &str = "wasm32-unknown-unknown";

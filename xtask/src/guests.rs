@@ -7,17 +7,23 @@
 pub mod compile;
 mod stamp;
 
-use crate::guest_toolchain::{self, Toolchain};
-use crate::paths;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
 use anyhow::{Context, Result, bail};
 use assay_guest_build::{BuildLimits, Builder, Folder, imports, strip};
 use assay_guest_test::Fixture;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
+
+use crate::{
+    guest_toolchain::{self, Toolchain},
+    paths,
+};
 use stamp::Stamp;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// What is built, by the folder in `guest/`, and the file in `guest/dist`.
 const GUESTS: [Guest; 5] = [
@@ -231,8 +237,9 @@ pub fn spinner(message: impl Into<String>) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use super::{copy_sources, write_if_changed};
     use std::fs;
+
+    use super::{copy_sources, write_if_changed};
 
     #[test]
     fn a_file_is_written_only_where_its_bytes_changed() {

@@ -4,6 +4,7 @@ mod bench;
 mod cargo_component;
 mod chaos;
 mod demo;
+mod docs;
 mod guest_toolchain;
 mod guests;
 mod page;
@@ -14,8 +15,9 @@ mod stages;
 mod system;
 mod test;
 
-use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of Assay", arg_required_else_help = true)]
@@ -39,6 +41,8 @@ enum Command {
     /// Break things under load, heal them, and check what must hold
     #[command(disable_help_flag = true)]
     Chaos(chaos::Args),
+    /// Write the generated parts of pages: configuration, errors, .env.example
+    Docs,
     /// Follow pages of docs/ word by word, and compare what it says with what happens
     Page(page::Args),
 }
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Sqlx(args) => queries::run(&args),
         Command::Guests(args) => guests::run(&args),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Docs => docs::run(),
         Command::Page(args) => page::run(&args),
     };
     match result {

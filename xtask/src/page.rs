@@ -2,21 +2,26 @@
 //!
 //! Every block ```` ```console ```` is a dialogue: a line that begins with `$ ` is a command, `> ` continues it, and what follows is its
 //! output. The commands of a page run in one new folder, in the page's order. Numbers and digests may differ; every word must be
-//! the same. docs/guests.md is followed as a whole; in docs/operations.md one section, with the services of `assay dev` beside it.
+//! the same. docs/guests/tutorial.md is followed as a whole; in docs/operations/releases.md one section, with the services of `assay dev` beside it.
 
 mod dialogue;
 
-use crate::demo::session::{self, Asked, Session};
-use crate::{guests, paths, run, system};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context, Result, ensure};
+
+use crate::{
+    demo::session::{self, Asked, Session},
+    guests, paths, run, system,
+};
 use dialogue::{Dialogue, Piece, alike};
-use std::collections::BTreeMap;
-use std::env;
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 /// A page, or what is followed of it.
 struct Page {
@@ -28,8 +33,8 @@ struct Page {
 }
 
 const PAGES: [Page; 2] = [
-    Page { path: "docs/guests.md", section: None, services: false },
-    Page { path: "docs/operations.md", section: Some("## The life of a release"), services: true },
+    Page { path: "docs/guests/tutorial.md", section: None, services: false },
+    Page { path: "docs/operations/releases.md", section: Some("## The life of a release"), services: true },
 ];
 
 /// What the worker beside a page does more often than a deployment's, so that nobody waits for it; and its name, which is the host's

@@ -1,9 +1,12 @@
 //! Where things are.
 
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
 use crate::run;
-use std::env;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 /// The repository's root.
 ///

@@ -3,16 +3,18 @@
 //! The queries are compiled once against a real Postgres with the migrations of this tree; what sqlx then writes is
 //! compared with what is committed, or replaces it.
 
-use crate::guests::spinner;
-use crate::{paths, run};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
 use anyhow::{Context, Result, bail};
 use assay_dev::{Postgres, PostgresOptions};
-use sqlx::migrate::Migrator;
-use sqlx::{Connection, PgConnection};
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use sqlx::{Connection, PgConnection, migrate::Migrator};
+
+use crate::{guests::spinner, paths, run};
 
 /// Options of `cargo xtask sqlx`.
 #[derive(clap::Args)]
@@ -80,12 +82,13 @@ fn describe() -> Result<BTreeMap<String, String>> {
     // A flag that no build has had compiles this one crate anew and leaves every other build as it is.
     let unique = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let flag = format!("assay_sqlx=\"{unique}\"");
-    let mut cargo = run::cargo(&["rustc", "--package", "assay", "--lib", "--profile", "check", "--", "--cfg", &flag]);
+    let mut cargo =
+        run::cargo(&["rustc", "--package", "assay-db", "--lib", "--profile", "check", "--", "--cfg", &flag]);
     cargo
         .env("SQLX_OFFLINE", "false")
         .env("SQLX_OFFLINE_DIR", written.path())
         .env("DATABASE_URL", postgres.url("assay"));
-    println!("compiling the queries of package assay against Postgres");
+    println!("compiling the queries of assay-db against Postgres");
     let status = cargo.status().context("run cargo")?;
     runtime.block_on(postgres.stop())?;
     if !status.success() {

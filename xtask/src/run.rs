@@ -1,11 +1,10 @@
 //! Running other programs: the command is shown as it could be typed, and shown again where it fails.
 
-use crate::paths;
+use std::{env, ffi::OsStr, path::PathBuf, process::Command};
+
 use anyhow::{Context, Result, bail};
-use std::env;
-use std::ffi::OsStr;
-use std::path::PathBuf;
-use std::process::Command;
+
+use crate::paths;
 
 /// Cargo in the repository's root.
 pub fn cargo(arguments: &[&str]) -> Command {
@@ -69,8 +68,9 @@ fn quoted(word: &OsStr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{line, run};
     use std::process::Command;
+
+    use super::{line, run};
 
     #[test]
     fn a_failure_says_how_to_run_the_command_again() {

@@ -1,8 +1,11 @@
 //! A command of several stages: which one runs, how long each took, and where it ended.
 
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context, Result};
-use std::fmt::Write;
-use std::time::{Duration, Instant};
 
 /// The stages of one command.
 pub struct Stages {
@@ -56,8 +59,9 @@ pub fn seconds(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stages, seconds};
     use std::time::Duration;
+
+    use super::{Stages, seconds};
 
     #[test]
     fn a_stage_that_fails_is_named_with_its_number() {

@@ -1,10 +1,12 @@
 //! What must be installed on this machine: the Postgres server. A C compiler is here already, or xtask could not have been
 //! linked.
 
-use crate::run;
+use std::process::{Command, Stdio};
+
 use anyhow::{Result, bail};
 use assay_dev::Postgres;
-use std::process::{Command, Stdio};
+
+use crate::run;
 
 /// The package of Debian and its relatives.
 const PACKAGE: &str = "postgresql";

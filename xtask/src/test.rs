@@ -2,10 +2,11 @@
 //!
 //! The stages stand in the order in which a mistake shows soonest. Each ends with the command that runs it alone.
 
-use crate::stages::Stages;
-use crate::{cargo_component, chaos, demo, guests, page, paths, queries, run, system};
-use anyhow::{Context, Result};
 use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{cargo_component, chaos, demo, guests, page, paths, queries, run, stages::Stages, system};
 
 /// Runs every stage; the first that fails is the last.
 ///
@@ -76,8 +77,9 @@ fn guest_cargo(before: &[&str], after: &[&str]) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use crate::run;
     use std::collections::BTreeSet;
+
+    use crate::run;
 
     /// Every dependency of a package with its features, on either side of a build script.
     fn built_for(package: &str) -> BTreeSet<String> {

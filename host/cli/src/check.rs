@@ -9,8 +9,8 @@ use std::{
 };
 
 use assay_core::{
-    error::Code,
-    variables::{Fault, Variables},
+    code::Code,
+    env::{Fault, Variables},
 };
 use assay_db::{Database, DatabaseConfig, DbError};
 use assay_llm::{LlmConfig, Model, Probe};

@@ -10,7 +10,7 @@ mod welcome;
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::{Database, DatabaseConfig, migrations::Target};
 use assay_worker::{
     admin::Admin,

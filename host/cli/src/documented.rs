@@ -1,17 +1,44 @@
-//! Holds README and `.env.example` to the variables that the code declares.
+//! Generated parts of pages: variables, codes and `.env.example`. The tests compare them; `cargo xtask docs` writes them.
 
-use std::{fmt::Write, path::Path};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
-use assay_core::variables::{Declared, Variables};
+use assay_core::{
+    code::{Code, CodeRow},
+    env::{Declared, Variables},
+};
 use assay_worker::{config::Config, worker::LAST_WRITES};
 
 use super::env_file;
 
-const START: &str = "<!-- configuration -->\n";
-const END: &str = "<!-- /configuration -->";
+/// Variables that most deployments look at; the rest of what is not required is rare.
+const COMMON: [&str; 20] = [
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "DATABASE_POOL",
+    "S3_ENDPOINT",
+    "S3_REGION",
+    "LLM_API_KEY",
+    "LLM_MODELS",
+    "LLM_TIMEOUT_MS",
+    "LLM_MAX_OUTPUT_TOKENS",
+    "REPORT_PROMPT_VERSION",
+    "GUEST_CACHE_DIR",
+    "TRANSCRIPT_MAX_BYTES",
+    "WORKER_ID",
+    "WORKER_CONCURRENCY",
+    "STOP_GRACE_MS",
+    "RETAIN_ANSWERS",
+    "RETAIN_ANSWERS_DAYS",
+    "RETAIN_HISTORY_DAYS",
+    "SWEEP",
+    "ADMIN_ADDR",
+];
 
-/// The table between the markers of the README.
-fn table(variables: &[Declared]) -> String {
+/// Renders a table of variables.
+fn table<'a>(variables: impl Iterator<Item = &'a Declared>) -> String {
     let mut table = "| variable | default | meaning |\n|---|---|---|\n".to_owned();
     for variable in variables {
         let default = match (&variable.default, variable.required) {
@@ -23,6 +50,46 @@ fn table(variables: &[Declared]) -> String {
         writeln!(table, "| `{name}` | {default} | {help} |").expect("a string takes what it gets");
     }
     table
+}
+
+/// Renders the tables of codes, a section for each part of a job's life.
+fn codes() -> String {
+    let mut text = String::new();
+    for (section, codes) in Code::SECTIONS {
+        write!(text, "\n## {section}\n\n| code | class | what happened | fix |\n|---|---|---|---|\n")
+            .expect("as above");
+        for code in *codes {
+            let CodeRow { class, happened, fix, .. } = code.row();
+            writeln!(text, "| `{code}` | {} | {happened} | {fix} |", class.as_str()).expect("as above");
+        }
+    }
+    text + "\n"
+}
+
+/// Compares what stands between two markers of a page with `expected`; `cargo xtask docs` writes it there instead.
+fn compare(page: &str, marker: &str, expected: &str) {
+    let (start, end) = (format!("<!-- {marker} -->\n"), format!("<!-- /{marker} -->"));
+    let text = file(page);
+    let (before, rest) = text.split_once(&start).unwrap_or_else(|| panic!("{page} has no marker {start}"));
+    let (found, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{page} has no marker {end}"));
+    replace(page, found == expected, &format!("{before}{start}{expected}{end}{after}"));
+}
+
+/// Fails where a page is out of date, or writes it.
+fn replace(page: &str, is_current: bool, text: &str) {
+    if !is_current && is_writing() {
+        std::fs::write(path(page), text).expect("the page can be written");
+        return;
+    }
+    assert!(is_current, "{page} is out of date; `cargo xtask docs` writes it");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test that `cargo xtask docs` runs to write pages; not part of the binary"
+)]
+fn is_writing() -> bool {
+    std::env::var_os("ASSAY_WRITE_DOCS").is_some()
 }
 
 /// What stands in `.env.example`: what is required with an empty value, everything else as a comment with its default.
@@ -40,25 +107,34 @@ fn example(variables: &[Declared]) -> String {
     text
 }
 
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
+}
+
 fn file(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name);
-    std::fs::read_to_string(path).unwrap_or_default()
+    std::fs::read_to_string(path(name)).unwrap_or_default()
 }
 
 #[test]
-fn the_readme_lists_every_variable_with_its_default() {
-    let expected = table(&Config::variables());
-    let readme = file("README.md");
-    let found = readme.split_once(START).and_then(|(_, rest)| rest.split_once(END)).map_or("", |(table, _)| table);
-    assert!(
-        found == expected,
-        "README.md is out of date. Paste this between its markers <!-- configuration --> and <!-- /configuration -->:\n\n{expected}\n"
-    );
+fn the_configuration_page_lists_every_variable() {
+    let variables = Config::variables();
+    let is_common = |variable: &&Declared| !variable.required && COMMON.contains(&variable.name);
+    let is_rare = |variable: &&Declared| !variable.required && !COMMON.contains(&variable.name);
+    let page = "docs/configuration.md";
+    compare(page, "configuration required", &table(variables.iter().filter(|variable| variable.required)));
+    compare(page, "configuration common", &table(variables.iter().filter(is_common)));
+    compare(page, "configuration rare", &table(variables.iter().filter(is_rare)));
+    assert_eq!(variables.iter().filter(is_common).count(), COMMON.len(), "a common variable that is not declared");
+}
+
+#[test]
+fn the_page_of_errors_is_the_table_of_codes() {
+    compare("docs/errors.md", "codes", &codes());
 }
 
 #[test]
 fn an_orchestrator_is_told_to_wait_for_longer_than_a_stop_takes() {
-    let page = file("docs/operations.md");
+    let page = file("docs/operations/deploy.md");
     let told = page.split_once("`terminationGracePeriodSeconds: ").expect("the page tells it").1;
     let told: u64 = told.split('`').next().and_then(|seconds| seconds.parse().ok()).expect("a number of seconds");
     let variables = Config::variables();
@@ -69,13 +145,13 @@ fn an_orchestrator_is_told_to_wait_for_longer_than_a_stop_takes() {
     // The jobs that are given back, a statement under way, the connections.
     let last = 2 * LAST_WRITES.as_secs() + millis("DATABASE_TIMEOUT_MS") / 1000;
     let stop = millis("STOP_GRACE_MS") / 1000 + last;
-    assert!(told > stop, "docs/operations.md gives {told} s, but a stop may take {stop} s");
+    assert!(told > stop, "docs/operations/deploy.md gives {told} s, but a stop may take {stop} s");
 }
 
 #[test]
 fn the_example_environment_lists_every_variable_with_its_default() {
     let expected = example(&Config::variables());
-    assert!(file(".env.example") == expected, ".env.example is out of date. Replace it by this:\n\n{expected}\n");
+    replace(".env.example", file(".env.example") == expected, &expected);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use assay_core::{error::JobError, variables::Fault};
+use assay_core::{env::Fault, job_error::JobError};
 use assay_db::DbError;
 
 /// `EX_USAGE` of sysexits.h: the configuration is at fault, and starting again changes nothing.

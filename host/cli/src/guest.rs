@@ -14,7 +14,7 @@ mod watch;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 
 use super::exit::Failure;
 pub(super) use check::{Admitted, admit};

@@ -7,7 +7,7 @@ mod show;
 
 use std::process::ExitCode;
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::jobs::JobRow;
 
 use super::exit::Failure;

@@ -34,7 +34,7 @@ mod worker;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_worker::telemetry::TelemetryConfig;
 use clap::{Parser, Subcommand};
 

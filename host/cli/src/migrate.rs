@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::{
     Database, DatabaseConfig,
     migrations::{Target, plan},

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Context;
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::{Database, DatabaseConfig, pauses::Pause};
 
 use super::{audit::Audit, database, exit::Failure, output};

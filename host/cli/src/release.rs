@@ -7,7 +7,7 @@ mod show;
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context, bail};
-use assay_core::{channel::Channel, variables::Variables};
+use assay_core::{channel::Channel, env::Variables};
 use assay_db::{Database, DatabaseConfig, releases::ReleaseRow};
 
 use super::{database, exit::Failure};

@@ -6,7 +6,7 @@ mod told;
 use std::{collections::BTreeMap, future::Future, path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
 use anyhow::{Context, anyhow};
-use assay_core::{comparison::Difference, variables::Variables};
+use assay_core::{env::Variables, report_diff::Difference};
 use assay_db::{Database, DatabaseConfig, replay::ReplaySelection};
 use assay_llm::{LlmConfig, Model};
 use assay_objects::{Objects, ObjectsConfig};

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context, anyhow};
-use assay_core::{job::FileId, variables::Variables};
+use assay_core::{env::Variables, job::FileId};
 use assay_db::{
     DatabaseConfig,
     files::{FileStatus, QueueDepth},
@@ -367,13 +367,13 @@ pub(super) mod tests {
 
     #[test]
     fn the_overview_shows_what_workers_wait_for_with_the_cure() {
-        let breaker = |code: assay_core::error::Code, open_seconds| OpenBreaker {
+        let breaker = |code: assay_core::code::Code, open_seconds| OpenBreaker {
             dependency: "model".to_owned(),
             reason: "authentication".to_owned(),
             code: code.to_string(),
             open_seconds,
             next_probe_seconds: 12,
-            cure: assay_core::breaker::cure(code).to_owned(),
+            cure: code.fix(),
         };
         let worker = |id: &str, breakers| WorkerRow {
             id: id.to_owned(),
@@ -385,7 +385,7 @@ pub(super) mod tests {
             releases: Vec::new(),
             breakers,
         };
-        let expired = assay_core::error::Code::LlmAuthFailed;
+        let expired = assay_core::code::Code::LlmAuthFailed;
         let workers = ["a", "b"].map(|id| worker(id, vec![breaker(expired, if id == "a" { 130 } else { 20 })]));
         let overview = Overview { queue: complete(Vec::new()), paused: Vec::new(), workers: workers.into() };
         insta::assert_snapshot!("status_of_a_brown_out", render_overview(&overview));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::{Database, DatabaseConfig};
 use assay_objects::{Objects, ObjectsConfig};
 use assay_worker::{

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_llm::Model;
 use assay_objects::Objects;
 use assay_worker::{

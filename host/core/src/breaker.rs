@@ -13,9 +13,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Code;
+use crate::code::Code;
 pub use dependency::{Alias, Dependency};
-pub use reason::{Ended, Reason, cure};
+pub use reason::{CallResult, Reason};
 
 /// Calls that are looked at.
 const RECENT: usize = 10;
@@ -99,25 +99,25 @@ impl Breaker {
     /// Notes how a call ended that was begun at `begun`. Should it open the breaker, the first probe is due `wait` from now.
     ///
     /// While it is open, only a `probe` closes it: what else is under way was begun before, or needs less of the dependency.
-    pub fn note(&mut self, ended: Ended, probe: bool, begun: Instant, now: Instant, wait: Duration) -> Changes {
+    pub fn record(&mut self, ended: CallResult, probe: bool, begun: Instant, now: Instant, wait: Duration) -> Changes {
         if self.closed_at.is_some_and(|closed| begun < closed) {
             return Changes::default();
         }
         self.told |= probe;
         let (reason, code) = match ended {
-            Ended::Unsaid => return Changes::default(),
-            Ended::Answered if probe && self.is_open() => return self.close(now),
-            Ended::Answered => {
+            CallResult::Ignored => return Changes::default(),
+            CallResult::Healthy if probe && self.is_open() => return self.close(now),
+            CallResult::Healthy => {
                 self.remember(false);
                 return Changes::default();
             }
-            Ended::Failed(code) => {
+            CallResult::Failure(code) => {
                 if !self.remember(true) {
                     return Changes::default();
                 }
                 (Reason::Failures, code)
             }
-            Ended::Fault(reason, code) => (reason, code),
+            CallResult::Misconfigured(reason, code) => (reason, code),
         };
         // What a probe meets is what is wrong now; the rest was cured, or shows again later.
         let closed = if probe && self.is_open() {

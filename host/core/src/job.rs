@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::error::{Code, Step};
+use crate::{code::Code, job_error::Step};
 
 macro_rules! ids {
     ($($(#[doc = $doc:literal])+ $name:ident;)+) => {$(
@@ -79,18 +79,18 @@ pub struct Claim {
     /// The guest that this or an earlier claim of this life pinned, as lower hex.
     pub guest_digest: String,
     /// Where the job was in the queue.
-    pub place: Place,
+    pub place: QueuePosition,
     /// How long the job was due before it was claimed.
     pub lag: Duration,
     /// The document.
-    pub file: Arc<FileFacts>,
+    pub file: Arc<FileInfo>,
     /// Answers that earlier attempts of this life received.
     pub journal: Vec<JournalEntry>,
 }
 
 /// A place in the queue, in the order of the claim within a priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct QueuePosition {
     /// When the job was due.
     pub due: OffsetDateTime,
     /// The job.
@@ -99,7 +99,7 @@ pub struct Place {
 
 /// What a claim knows of its file.
 #[derive(Debug)]
-pub struct FileFacts {
+pub struct FileInfo {
     /// The file.
     pub id: FileId,
     /// Its owner.
@@ -136,7 +136,7 @@ pub struct JournalEntry {
 }
 
 /// Where the objects of a file live. A zombie can only write where nobody points, because the token is in each key.
-impl FileFacts {
+impl FileInfo {
     fn folder(&self) -> String {
         folder(self.user, self.id)
     }
@@ -196,7 +196,7 @@ pub struct ServedChannel {
 #[derive(Debug)]
 pub struct Settlement {
     /// The outcome as `job_attempts` keeps it.
-    pub outcome: Outcome,
+    pub outcome: SettleOutcome,
     /// How long the job waits before it can be claimed again; nothing for terminal outcomes.
     pub wait: Duration,
     /// What went wrong, where something did.
@@ -209,7 +209,7 @@ pub struct Settlement {
 
 /// The end of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum SettleOutcome {
     /// The report is final.
     Succeeded,
     /// The job is dead.
@@ -224,7 +224,7 @@ pub enum Outcome {
     Released,
 }
 
-impl Outcome {
+impl SettleOutcome {
     /// The outcome as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -285,39 +285,39 @@ pub struct Spent {
 impl Settlement {
     /// The report is written and everything agrees.
     pub fn succeeded(result: FileResult, spent: Spent) -> Self {
-        Self { outcome: Outcome::Succeeded, wait: Duration::ZERO, failure: None, result, spent }
+        Self { outcome: SettleOutcome::Succeeded, wait: Duration::ZERO, failure: None, result, spent }
     }
 
     /// The job is dead.
     pub fn failed(failure: Failure, result: FileResult, spent: Spent) -> Self {
-        Self { outcome: Outcome::Failed, wait: Duration::ZERO, failure: Some(failure), result, spent }
+        Self { outcome: SettleOutcome::Failed, wait: Duration::ZERO, failure: Some(failure), result, spent }
     }
 
     /// The job runs again after `wait`.
     pub fn retried(failure: Failure, wait: Duration, spent: Spent) -> Self {
-        Self { outcome: Outcome::Retried, wait, failure: Some(failure), result: FileResult::default(), spent }
+        Self { outcome: SettleOutcome::Retried, wait, failure: Some(failure), result: FileResult::default(), spent }
     }
 
     /// The job runs again after `wait`, attempt given back, snooze counted.
     pub fn snoozed(failure: Failure, wait: Duration, spent: Spent) -> Self {
-        Self { outcome: Outcome::Snoozed, ..Self::retried(failure, wait, spent) }
+        Self { outcome: SettleOutcome::Snoozed, ..Self::retried(failure, wait, spent) }
     }
 
     /// The job runs again after `wait`, attempt given back.
     pub fn held(failure: Failure, wait: Duration, spent: Spent) -> Self {
-        Self { outcome: Outcome::Held, ..Self::retried(failure, wait, spent) }
+        Self { outcome: SettleOutcome::Held, ..Self::retried(failure, wait, spent) }
     }
 
     /// The worker stops: the job can be claimed at once, attempt given back.
     pub fn released(spent: Spent) -> Self {
         let (wait, result) = (Duration::ZERO, FileResult::default());
-        Self { outcome: Outcome::Released, wait, failure: None, result, spent }
+        Self { outcome: SettleOutcome::Released, wait, failure: None, result, spent }
     }
 }
 
 /// Why a run is cut short from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interruption {
+pub enum StopReason {
     /// The claim belongs to somebody else, or may by now: nothing more may be written.
     Lost,
     /// The worker stops: the claim is given back.

@@ -4,12 +4,13 @@
 
 pub mod breaker;
 pub mod channel;
-pub mod comparison;
+pub mod code;
 pub mod digest;
-pub mod error;
-pub mod figures;
+pub mod env;
 pub mod job;
+pub mod job_error;
+pub mod loopback;
 pub mod manifest;
+pub mod release_stats;
+pub mod report_diff;
 pub mod retry;
-pub mod this_machine;
-pub mod variables;

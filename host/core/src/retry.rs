@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Class, Code};
+use crate::code::Class;
 
 /// The times between attempts. Source of the defaults: docs/adr/0003-retry-policy-and-hold.md.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl Default for RetryPolicy {
 
 /// What becomes of a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryDecision {
     /// The job ends.
     Fail,
     /// The job waits; the attempt is spent.
@@ -59,18 +59,18 @@ impl RetryPolicy {
     /// Decides what becomes of an attempt that failed with `class`.
     ///
     /// `retry_after` is what the other side asked for; `dice` is uniform in 0..1.
-    pub fn decide(&self, class: Class, tries: Tries, retry_after: Option<Duration>, dice: f64) -> Verdict {
+    pub fn decide(&self, class: Class, tries: Tries, retry_after: Option<Duration>, dice: f64) -> RetryDecision {
         let floor = retry_after.unwrap_or_default().min(self.retry_after_cap);
         match class {
-            Class::Fail => Verdict::Fail,
-            Class::Hold => Verdict::Hold(self.above(self.hold, floor, dice)),
+            Class::Fail => RetryDecision::Fail,
+            Class::Hold => RetryDecision::Hold(self.above(self.hold, floor, dice)),
             Class::Snooze if tries.snoozes < self.max_snoozes => {
-                Verdict::Snooze(self.above(self.wait_before(tries.snoozes + 2), floor, dice))
+                RetryDecision::Snooze(self.above(self.wait_before(tries.snoozes + 2), floor, dice))
             }
             Class::Retry | Class::Snooze if tries.attempts < tries.max_attempts => {
-                Verdict::Retry(self.above(self.wait_before(tries.attempts + 1), floor, dice))
+                RetryDecision::Retry(self.above(self.wait_before(tries.attempts + 1), floor, dice))
             }
-            Class::Retry | Class::Snooze => Verdict::Fail,
+            Class::Retry | Class::Snooze => RetryDecision::Fail,
         }
     }
 
@@ -88,59 +88,6 @@ impl RetryPolicy {
     }
 }
 
-/// Whether a job that failed with this code begins its next life without its answers, and on what its channel runs then.
-///
-/// These are rejections: what the answers are, or what the guest makes of them, was refused, and with the same answers on the same
-/// guest it would be refused again. Whatever else ended a job is no fault of its answers; they were paid for, and they stay.
-pub const fn starts_afresh(code: Code) -> bool {
-    match code {
-        Code::SchemaValidationFailed
-        | Code::ReportInvalid
-        | Code::GuestTrap
-        | Code::GuestBadOutput
-        | Code::GuestNondeterministic
-        | Code::LlmOutputTruncated
-        | Code::LlmRefused
-        | Code::LlmContentFiltered => true,
-        // A limit, a key, a model or a file can be changed, and then the job goes on where it stopped.
-        Code::VersionNotAvailable
-        | Code::GuestLoadFailed
-        | Code::S3ReadFailed
-        | Code::S3AccessDenied
-        | Code::S3ConfigError
-        | Code::TranscriptNotFound
-        | Code::TranscriptEmpty
-        | Code::TranscriptInvalidEncoding
-        | Code::TranscriptTooLarge
-        | Code::GuestTimeout
-        | Code::GuestOutOfMemory
-        | Code::GuestLimitExceeded
-        | Code::LlmNetworkError
-        | Code::LlmTimeout
-        | Code::LlmConflict
-        | Code::LlmRateLimited
-        | Code::LlmQuotaExhausted
-        | Code::LlmProvider5xx
-        | Code::LlmAuthFailed
-        | Code::LlmModelNotFound
-        | Code::LlmContextTooLong
-        | Code::LlmRequestRejected
-        | Code::LlmBadEnvelope
-        | Code::LlmAnswerTooLarge
-        | Code::JournalUnreadable
-        | Code::S3WriteFailed
-        | Code::DbAccessDenied
-        | Code::DbUpdateFailed
-        | Code::WorkerLost
-        | Code::Cancelled => false,
-    }
-}
-
-/// The codes of [`starts_afresh`], as they are stored.
-pub fn afresh_codes() -> Vec<String> {
-    Code::ALL.iter().filter(|code| starts_afresh(**code)).map(|code| code.as_str().to_owned()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -149,10 +96,10 @@ mod tests {
 
     const FIRST: Tries = Tries { attempts: 1, max_attempts: 4, snoozes: 0 };
 
-    fn seconds(verdict: Verdict) -> f64 {
+    fn seconds(verdict: RetryDecision) -> f64 {
         match verdict {
-            Verdict::Retry(wait) | Verdict::Snooze(wait) | Verdict::Hold(wait) => wait.as_secs_f64(),
-            Verdict::Fail => panic!("the job ended"),
+            RetryDecision::Retry(wait) | RetryDecision::Snooze(wait) | RetryDecision::Hold(wait) => wait.as_secs_f64(),
+            RetryDecision::Fail => panic!("the job ended"),
         }
     }
 
@@ -161,26 +108,29 @@ mod tests {
         let policy = RetryPolicy::default();
         for (attempts, expected) in [(1, 30), (2, 120), (3, 480)] {
             let tries = Tries { attempts, ..FIRST };
-            assert_eq!(policy.decide(Class::Retry, tries, None, 0.5), Verdict::Retry(Duration::from_secs(expected)));
+            assert_eq!(
+                policy.decide(Class::Retry, tries, None, 0.5),
+                RetryDecision::Retry(Duration::from_secs(expected))
+            );
         }
         let last = Tries { attempts: 4, ..FIRST };
-        assert_eq!(policy.decide(Class::Retry, last, None, 0.5), Verdict::Fail);
+        assert_eq!(policy.decide(Class::Retry, last, None, 0.5), RetryDecision::Fail);
     }
 
     #[test]
     fn a_rate_limit_uses_attempts_only_after_its_snoozes() {
         let policy = RetryPolicy::default();
-        assert!(matches!(policy.decide(Class::Snooze, FIRST, None, 0.0), Verdict::Snooze(_)));
+        assert!(matches!(policy.decide(Class::Snooze, FIRST, None, 0.0), RetryDecision::Snooze(_)));
         let spent = Tries { snoozes: 20, ..FIRST };
-        assert!(matches!(policy.decide(Class::Snooze, spent, None, 0.0), Verdict::Retry(_)));
+        assert!(matches!(policy.decide(Class::Snooze, spent, None, 0.0), RetryDecision::Retry(_)));
         let over = Tries { attempts: 4, ..spent };
-        assert_eq!(policy.decide(Class::Snooze, over, None, 0.0), Verdict::Fail);
+        assert_eq!(policy.decide(Class::Snooze, over, None, 0.0), RetryDecision::Fail);
     }
 
     #[test]
     fn a_held_job_never_ends() {
         let spent = Tries { attempts: 4, max_attempts: 4, snoozes: 20 };
-        assert!(matches!(RetryPolicy::default().decide(Class::Hold, spent, None, 0.0), Verdict::Hold(_)));
+        assert!(matches!(RetryPolicy::default().decide(Class::Hold, spent, None, 0.0), RetryDecision::Hold(_)));
     }
 
     proptest! {

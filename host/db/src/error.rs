@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::error::{Code, JobError};
+use assay_core::{code::Code, job_error::JobError};
 
 /// A statement that did not succeed. Display holds SQLSTATEs and kinds, never the message of the server, which may
 /// quote a row.

@@ -1,6 +1,6 @@
 //! Failed jobs, for whoever gives them a new life; `queue/retry.rs` does that.
 
-use assay_core::retry::afresh_codes;
+use assay_core::code::Code;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub struct FailedJob {
     pub code: Option<String>,
     /// Its channel.
     pub channel: Option<String>,
-    /// Whether it is to begin without its answers, as [`assay_core::retry::starts_afresh`] says.
+    /// Whether it is to begin without its answers, as [`Code::discards_answers`] says.
     pub afresh: bool,
 }
 
@@ -59,7 +59,7 @@ impl Database {
                 "#,
                 named,
                 began,
-                &afresh_codes(),
+                &Code::texts(Code::discards_answers),
             )
             .fetch_all(db)
             .await
@@ -103,7 +103,7 @@ impl Database {
                 began,
                 selection.since,
                 selection.code,
-                &afresh_codes(),
+                &Code::texts(Code::discards_answers),
                 PAGE,
             )
             .fetch_all(db)

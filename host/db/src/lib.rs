@@ -62,7 +62,7 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError::Denied`] when it does not; others as for any statement.
-    pub async fn knock(&self) -> Result<(), DbError> {
+    pub async fn check_login(&self) -> Result<(), DbError> {
         let connection = self.connect().await?;
         within(self.config.timeout, connection.close()).await
     }

@@ -1,6 +1,6 @@
 //! Finished jobs whose answers can be run through a guest once more.
 
-use assay_core::job::{FileFacts, FileId, JournalEntry, UserId};
+use assay_core::job::{FileId, FileInfo, JournalEntry, UserId};
 use serde::Serialize;
 use sqlx::types::Json;
 use time::{OffsetDateTime, macros::datetime};
@@ -41,7 +41,7 @@ pub struct ReplayJob {
     /// Where the list goes on behind it.
     pub place: ReplayPlace,
     /// Its file.
-    pub file: FileFacts,
+    pub file: FileInfo,
     /// Bytes of the original, as they were announced.
     pub size_bytes: i64,
     /// Where its report is; none where the guest rejected the answers.
@@ -134,7 +134,7 @@ impl Database {
             .map(|row| {
                 Ok(ReplayJob {
                     place: ReplayPlace { ended_at: row.ended_at, job: row.job_id },
-                    file: FileFacts {
+                    file: FileInfo {
                         id: FileId(row.file_id),
                         user: UserId(row.user_id),
                         bucket: row.storage_bucket,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::error::Code;
+use assay_core::code::Code;
 use bytes::Bytes;
 use reqwest::Response;
 use tokio::time::timeout;

@@ -3,7 +3,7 @@
 //! Providers share OpenAI's envelope and little else, so a known code goes before the status. Codes are compared in
 //! lower case; the texts beside them are never looked at here.
 
-use assay_core::error::Code;
+use assay_core::code::Code;
 
 /// The meaning of a response that holds no completion.
 ///

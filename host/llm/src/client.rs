@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use assay_core::{
-    breaker::Alias,
-    error::{Code, JobError},
-};
+use assay_core::{breaker::Alias, code::Code, job_error::JobError};
 use bytes::Bytes;
 use http_body_util::Full;
 use reqwest::{Body, Client, header::CONTENT_TYPE};

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use assay_core::error::{Code, JobError};
+use assay_core::{code::Code, job_error::JobError};
 
 use super::adapt::Adapted;
 
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_journaled_answer_is_never_worth_a_retry() {
-        use assay_core::error::Class;
+        use assay_core::code::Class;
         for reason in ["length", "content_filter", "refusal"] {
             let error = usable(reason, false).unwrap_err();
             assert_eq!(error.class(), Class::Fail, "a retry would find the same journal: {reason}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::this_machine::is_this_machine;
+use assay_core::loopback::is_loopback;
 use reqwest::{
     Client,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
@@ -38,7 +38,7 @@ pub(super) fn client(config: &LlmConfig) -> anyhow::Result<Client> {
         .pool_idle_timeout(POOL_IDLE)
         .tcp_keepalive(TCP_KEEPALIVE)
         .tcp_keepalive_interval(TCP_KEEPALIVE);
-    if is_this_machine(&config.base_url) {
+    if is_loopback(&config.base_url) {
         // Others follow `HTTPS_PROXY` and `NO_PROXY` as usual.
         builder = builder.no_proxy();
     }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use assay_core::error::{Code, JobError};
+use assay_core::{code::Code, job_error::JobError};
 
 /// What went wrong, and how long the provider asks us to wait.
 ///

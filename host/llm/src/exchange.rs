@@ -1,6 +1,6 @@
 //! One request and its response: what came back, and what it means that nothing did.
 
-use assay_core::error::Code;
+use assay_core::code::Code;
 use reqwest::{
     RequestBuilder, Response,
     header::{CONTENT_TYPE, HeaderMap},

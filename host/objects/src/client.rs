@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use assay_core::this_machine::is_this_machine;
+use assay_core::loopback::is_loopback;
 use aws_sdk_s3::{
     Client,
     config::{
@@ -67,7 +67,7 @@ pub(super) fn build(config: &ObjectsConfig) -> Client {
 }
 
 fn http_client(endpoint: Option<&Url>) -> SharedHttpClient {
-    let proxy = if endpoint.is_some_and(is_this_machine) { ProxyConfig::disabled } else { ProxyConfig::from_env };
+    let proxy = if endpoint.is_some_and(is_loopback) { ProxyConfig::disabled } else { ProxyConfig::from_env };
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))

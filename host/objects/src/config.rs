@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use secrecy::SecretString;
 use url::Url;
 

@@ -4,7 +4,7 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use assay_core::error::{Code, JobError};
+use assay_core::{code::Code, job_error::JobError};
 
 /// What a failure means to whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

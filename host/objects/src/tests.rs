@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use assay_core::error::{Class, Code};
+use assay_core::code::{Class, Code};
 use assay_dev::scripted_server::{Act, Reply, ScriptedServer, beginning, response};
 use bytes::Bytes;
 use url::Url;

@@ -4,7 +4,7 @@
 
 use std::str::Utf8Error;
 
-use assay_core::error::{Code, JobError};
+use assay_core::{code::Code, job_error::JobError};
 use wasmtime::Trap;
 
 use crate::sandbox::Exceeded;

@@ -7,8 +7,9 @@ use std::{
 };
 
 use assay_core::{
-    breaker::{Alias, Breaker, Changes, Dependency, Ended, Fault, OpenBreaker, Reason, cure},
-    error::{Code, JobError},
+    breaker::{Alias, Breaker, CallResult, Changes, Dependency, Fault, OpenBreaker, Reason},
+    code::Code,
+    job_error::JobError,
 };
 use assay_db::DbError;
 use parking_lot::Mutex;
@@ -38,7 +39,7 @@ struct State {
 
 /// Which digests may be claimed now.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Offer {
+pub struct Claimable {
     /// Those that need nothing whose breaker is open.
     pub digests: Vec<String>,
     /// What is to be tried, with the digests of which one job can be the probe.
@@ -69,7 +70,7 @@ impl Breakers {
     }
 
     /// Remembers that the guest of a digest asks for these models.
-    pub fn needs(&self, digest: &str, models: impl IntoIterator<Item = Alias>) {
+    pub fn record_dependencies(&self, digest: &str, models: impl IntoIterator<Item = Alias>) {
         let mut state = self.shared.state.lock();
         let known = state.needs.entry(digest.to_owned()).or_default();
         // A model that nobody knows is one document's affair as long as the release asks for others too.
@@ -79,17 +80,17 @@ impl Breakers {
     /// Which of `digests` may be claimed; nothing while the bucket is away, which every job needs. What is not among them is
     /// forgotten, and so is the breaker of a model that only such releases needed: nobody would probe it. A release whose guest has asked
     /// for nothing yet counts as needing the default model.
-    pub fn offer(&self, digests: &[String]) -> Offer {
+    pub fn claimable(&self, digests: &[String]) -> Claimable {
         let now = Instant::now();
         let mut state = self.shared.state.lock();
         state.needs.retain(|digest, _| digests.contains(digest));
         self.forget_unneeded(&mut state, digests);
         let open: Vec<_> = state.breakers.iter().filter(|(_, breaker)| breaker.is_open()).collect();
         if open.iter().any(|(dependency, _)| **dependency == Dependency::Bucket) {
-            return Offer::default();
+            return Claimable::default();
         }
         let unknown = BTreeSet::from([Dependency::Model(Alias::Default)]);
-        let mut offer = Offer::default();
+        let mut offer = Claimable::default();
         let mut waiting = Vec::new();
         for digest in digests {
             let needs = state.needs.get(digest).unwrap_or(&unknown);
@@ -169,7 +170,7 @@ impl Breakers {
     ///
     /// # Errors
     /// With the code that opened the breaker; the job is held, whatever the class of the code.
-    pub fn admit(&self, dependency: &Dependency) -> Result<(), JobError> {
+    pub fn check_open(&self, dependency: &Dependency) -> Result<(), JobError> {
         let state = self.shared.state.lock();
         let Some(fault) = state.breakers.get(dependency).and_then(|breaker| breaker.faults().first()) else {
             return Ok(());
@@ -179,34 +180,34 @@ impl Breakers {
     }
 
     /// Notes how a call ended that was begun at `begun`; a failure while the breaker is open holds its job.
-    pub fn note<T>(
+    pub fn record<T>(
         &self,
         dependency: &Dependency,
         probe: bool,
         begun: Instant,
         result: Result<T, JobError>,
     ) -> Result<T, JobError> {
-        let ended = result.as_ref().map_or_else(|error| Ended::of(error.code), |_| Ended::Answered);
-        self.note_end(dependency, ended, probe, begun);
+        let ended = result.as_ref().map_or_else(|error| CallResult::of(error.code), |_| CallResult::Healthy);
+        self.record_end(dependency, ended, probe, begun);
         result.map_err(|error| self.held_where_open(dependency, error))
     }
 
     /// Notes how a statement ended, and whether the database was away or did not let us in. A claim is a `probe` of it,
     /// and so is the heartbeat's new connection once it is made.
-    pub fn note_database<T>(&self, result: &Result<T, DbError>, probe: bool, begun: Instant) {
+    pub fn record_database<T>(&self, result: &Result<T, DbError>, probe: bool, begun: Instant) {
         let ended = match result {
-            Err(DbError::Denied(_)) => Ended::of(Code::DbAccessDenied),
+            Err(DbError::Denied(_)) => CallResult::of(Code::DbAccessDenied),
             // Of a claim. What another statement lacks, the next claim would not miss.
-            Err(error) if probe && error.is_missing_right() => Ended::of(Code::DbAccessDenied),
-            Err(error) if error.is_outage() => Ended::of(Code::DbUpdateFailed),
-            Ok(_) | Err(_) => Ended::Answered,
+            Err(error) if probe && error.is_missing_right() => CallResult::of(Code::DbAccessDenied),
+            Err(error) if error.is_outage() => CallResult::of(Code::DbUpdateFailed),
+            Ok(_) | Err(_) => CallResult::Healthy,
         };
-        self.note_end(&Dependency::Database, ended, probe, begun);
+        self.record_end(&Dependency::Database, ended, probe, begun);
     }
 
     /// A failure of what is known to be away is none of the file's.
     pub fn held_where_open(&self, dependency: &Dependency, error: JobError) -> JobError {
-        let concerns = matches!(Ended::of(error.code), Ended::Failed(_) | Ended::Fault(..));
+        let concerns = matches!(CallResult::of(error.code), CallResult::Failure(_) | CallResult::Misconfigured(..));
         if concerns && self.is_open(dependency) { error.held() } else { error }
     }
 
@@ -222,21 +223,21 @@ impl Breakers {
                 code: fault.code.to_string(),
                 open_seconds: now.saturating_duration_since(fault.since).as_secs(),
                 next_probe_seconds: next,
-                cure: cure(fault.code).to_owned(),
+                cure: fault.code.fix(),
             })
         });
         open.collect()
     }
 
-    fn note_end(&self, dependency: &Dependency, ended: Ended, probe: bool, begun: Instant) {
+    fn record_end(&self, dependency: &Dependency, ended: CallResult, probe: bool, begun: Instant) {
         let wait = match (dependency, ended) {
             // Its probe takes no job and costs nothing, and the fault may be one object's: it is tried at once.
-            (Dependency::Bucket, Ended::Fault(..)) if !probe => Duration::ZERO,
+            (Dependency::Bucket, CallResult::Misconfigured(..)) if !probe => Duration::ZERO,
             // The claim is its probe, at every look: it costs nothing, and failovers are over in seconds.
             (Dependency::Database, _) => Duration::ZERO,
             _ => self.wait(),
         };
-        let changes = self.with(dependency, |breaker| breaker.note(ended, probe, begun, Instant::now(), wait));
+        let changes = self.with(dependency, |breaker| breaker.record(ended, probe, begun, Instant::now(), wait));
         self.tell(dependency, &changes);
     }
 
@@ -254,7 +255,7 @@ impl Breakers {
                 dependency = name,
                 reason = reason.as_str(),
                 code = code.as_str(),
-                cure = cure(code),
+                cure = code.fix(),
                 "nothing that needs it is claimed"
             );
         }
@@ -290,7 +291,7 @@ mod tests {
 
     fn fail(breakers: &Breakers, dependency: &Dependency, code: Code) -> JobError {
         let failed: Result<(), _> = Err(JobError::new(code, "as told"));
-        breakers.note(dependency, false, Instant::now(), failed).expect_err("a failure stays one")
+        breakers.record(dependency, false, Instant::now(), failed).expect_err("a failure stays one")
     }
 
     fn digests(names: &[&str]) -> Vec<String> {
@@ -300,66 +301,66 @@ mod tests {
     #[test]
     fn a_release_waits_for_the_models_that_its_guest_has_asked_for_and_a_new_one_for_the_default() {
         let breakers = breakers(Duration::from_secs(30));
-        breakers.needs("small", [Alias::Named("small".to_owned())]);
-        breakers.needs("both", [Alias::Named("small".to_owned()), Alias::Default]);
+        breakers.record_dependencies("small", [Alias::Named("small".to_owned())]);
+        breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
         let all = digests(&["small", "both", "new"]);
         fail(&breakers, &model("small"), Code::LlmAuthFailed);
-        assert_eq!(breakers.offer(&all).digests, ["new"]);
+        assert_eq!(breakers.claimable(&all).digests, ["new"]);
         fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmQuotaExhausted);
-        assert_eq!(breakers.offer(&all), Offer::default(), "no probe is due yet");
+        assert_eq!(breakers.claimable(&all), Claimable::default(), "no probe is due yet");
         fail(&breakers, &Dependency::Bucket, Code::S3AccessDenied);
-        assert_eq!(breakers.offer(&digests(&["other"])), Offer::default(), "every job needs the bucket");
+        assert_eq!(breakers.claimable(&digests(&["other"])), Claimable::default(), "every job needs the bucket");
         assert!(breakers.probe_is_due(&Dependency::Bucket), "at once: it takes no job");
     }
 
     #[test]
     fn a_probe_is_one_job_that_needs_nothing_else_which_is_away() {
         let breakers = breakers(Duration::ZERO);
-        breakers.needs("small", [Alias::Named("small".to_owned())]);
-        breakers.needs("both", [Alias::Named("small".to_owned()), Alias::Default]);
+        breakers.record_dependencies("small", [Alias::Named("small".to_owned())]);
+        breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
         fail(&breakers, &model("small"), Code::LlmAuthFailed);
         fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmAuthFailed);
         let all = digests(&["small", "both"]);
-        let offer = breakers.offer(&all);
+        let offer = breakers.claimable(&all);
         assert_eq!(offer.probes, [(vec![model("small")], digests(&["small"]))]);
         let probe = breakers.begin_probe(vec![model("small")]);
-        assert_eq!(breakers.offer(&all).probes, [], "one at a time");
-        breakers.note(&model("small"), true, Instant::now(), Ok(())).expect("a success stays one");
+        assert_eq!(breakers.claimable(&all).probes, [], "one at a time");
+        breakers.record(&model("small"), true, Instant::now(), Ok(())).expect("a success stays one");
         drop(probe);
-        assert_eq!(breakers.offer(&all).digests, ["small"]);
+        assert_eq!(breakers.claimable(&all).digests, ["small"]);
     }
 
     #[test]
     fn a_release_that_alone_needs_two_models_tries_both_with_one_job() {
         let breakers = breakers(Duration::ZERO);
-        breakers.needs("both", [Alias::Named("small".to_owned()), Alias::Default]);
+        breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
         let needed = [Dependency::Model(Alias::Default), model("small")];
         for dependency in &needed {
             fail(&breakers, dependency, Code::LlmAuthFailed);
         }
         let all = digests(&["both"]);
-        let offer = breakers.offer(&all);
+        let offer = breakers.claimable(&all);
         assert_eq!(offer.probes.len(), 1);
         let (tried, by) = offer.probes[0].clone();
         assert_eq!((tried.len(), by), (2, all.clone()));
         let probe = breakers.begin_probe(tried);
-        assert_eq!(breakers.offer(&all).probes, [], "one at a time");
+        assert_eq!(breakers.claimable(&all).probes, [], "one at a time");
         for dependency in &needed {
-            breakers.note(dependency, true, Instant::now(), Ok(())).expect("a success stays one");
+            breakers.record(dependency, true, Instant::now(), Ok(())).expect("a success stays one");
         }
         drop(probe);
-        assert_eq!(breakers.offer(&all).digests, all);
+        assert_eq!(breakers.claimable(&all).digests, all);
     }
 
     #[test]
     fn the_breaker_of_a_model_that_no_release_needs_any_more_is_forgotten() {
         let breakers = breakers(Duration::from_secs(30));
-        breakers.needs("old", [Alias::Named("small".to_owned())]);
+        breakers.record_dependencies("old", [Alias::Named("small".to_owned())]);
         fail(&breakers, &model("small"), Code::LlmAuthFailed);
         fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmAuthFailed);
-        breakers.offer(&digests(&["old", "new"]));
+        breakers.claimable(&digests(&["old", "new"]));
         assert_eq!(breakers.open().len(), 2);
-        breakers.offer(&digests(&["new"]));
+        breakers.claimable(&digests(&["new"]));
         let open: Vec<_> = breakers.open().into_iter().map(|open| open.dependency).collect();
         assert_eq!(open, ["model"], "a release that has asked for nothing yet may ask the default model");
     }
@@ -371,14 +372,14 @@ mod tests {
         let classes: Vec<_> = (0..6).map(|_| fail(&breakers, &bucket, Code::S3ReadFailed).class().as_str()).collect();
         assert_eq!(classes, ["retry", "retry", "retry", "retry", "hold", "hold"]);
         assert_eq!(fail(&breakers, &bucket, Code::TranscriptNotFound).class().as_str(), "fail");
-        let refused = breakers.admit(&bucket).expect_err("it is open");
+        let refused = breakers.check_open(&bucket).expect_err("it is open");
         assert_eq!(refused.to_string(), "s3_read_failed: not called, because the breaker of bucket is open: failures");
         assert_eq!(refused.class().as_str(), "hold");
-        assert!(breakers.admit(&Dependency::Database).is_ok());
+        assert!(breakers.check_open(&Dependency::Database).is_ok());
         let open = breakers.open();
         assert_eq!(
             (open.len(), open[0].reason.as_str(), open[0].cure.as_str()),
-            (1, "failures", cure(Code::S3ReadFailed))
+            (1, "failures", Code::S3ReadFailed.fix().as_str())
         );
     }
 }

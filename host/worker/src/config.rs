@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use assay_core::variables::{Declared, Fault, Variables};
+use assay_core::env::{Declared, Fault, Variables};
 use assay_db::DatabaseConfig;
 use assay_llm::LlmConfig;
 use assay_objects::ObjectsConfig;

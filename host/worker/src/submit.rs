@@ -1,8 +1,9 @@
 //! Handing a file in: upload first, then row and job in one transaction; what fails leaves nothing behind unsaid.
 
 use assay_core::{
-    error::{Code, JobError},
+    code::Code,
     job::{self, FileId, JobId, UserId},
+    job_error::JobError,
 };
 use assay_db::{Database, DbError, files::NewFile};
 use assay_objects::Objects;

@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How much is logged, and in which form.

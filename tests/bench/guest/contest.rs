@@ -3,20 +3,23 @@
 //! Everybody takes a turn of some calls, then the next one, many times over, so that what the machine does meanwhile hits
 //! all alike.
 
-use std::hint::black_box;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail, ensure};
-use assay_runtime::testing::kept;
-use assay_runtime::{Answer, Guest, Step, Transcript};
+use assay_runtime::{Answer, Guest, Step, Transcript, testing::kept};
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::documents::{Document, SCHEMA};
-use crate::node::{Ajv, Form};
-use crate::spread::Spread;
+use crate::{
+    documents::{Document, SCHEMA},
+    node::{Ajv, Form},
+    spread::Spread,
+};
 
 /// Upper bound for one pattern, as in the SDK.
 const PATTERN_BYTES: usize = 1 << 20;

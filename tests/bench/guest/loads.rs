@@ -1,15 +1,16 @@
 //! What it takes until a guest can be called: building it, compiling it, loading what was compiled.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use assay_guest_build::{BuildLimits, Builder, Message, Parts};
 use assay_runtime::{Compiler, Options, Runtime};
 use bytes::Bytes;
 
-use crate::documents::SCHEMA;
-use crate::spread::Spread;
+use crate::{documents::SCHEMA, spread::Spread};
 
 /// Loads that the later ones are measured over.
 const LATER_LOADS: usize = 200;

@@ -17,12 +17,15 @@ mod node;
 mod spread;
 mod transfer;
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result, bail};
 use assay_guest_build::{BuildLimits, Builder, componentize, strip};
 use assay_runtime::Runtime;
+
 use bounds::Bounds;
 use contest::{Contender, Outcome, Turns};
 use documents::Document;

@@ -1,9 +1,11 @@
 //! Ajv in a process of Node's, which times its own calls; see `ajv/validate.mjs`.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 

@@ -1,11 +1,12 @@
 //! How fast text goes in and out: a guest that returns the answer it is given, untouched.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, ensure};
-use assay_runtime::testing::{WatGuest, kept};
-use assay_runtime::{Answer, Runtime, Step, Transcript};
+use assay_runtime::{
+    Answer, Runtime, Step, Transcript,
+    testing::{WatGuest, kept},
+};
 
 use crate::spread::Spread;
 

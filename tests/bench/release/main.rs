@@ -29,6 +29,7 @@ mod usage;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+
 use bounds::Bounds;
 use stage::Stage;
 

@@ -5,13 +5,13 @@ use std::{process::Command, sync::Arc, time::Instant};
 
 use anyhow::{Context, bail, ensure};
 use assay_conversation::question_sha256;
-use assay_core::comparison::Verdict;
-use assay_core::job::FileId;
-use assay_core::variables::Variables;
+use assay_core::{env::Variables, job::FileId, report_diff::GuestVerdict};
 use assay_runtime::{Answer, Compiler, Step, Transcript};
-use assay_worker::guests::{Guests, GuestsConfig, Release};
-use assay_worker::releases::dry_run::{Outcome, Recorded, rehearse};
-use assay_worker::replay::{Case, Engine, FORMAT, Header, Results};
+use assay_worker::{
+    guests::{Guests, GuestsConfig, Release},
+    releases::dry_run::{DryRunOutcome, Recorded, dry_run},
+    replay::{Case, Engine, FORMAT, Header, Results},
+};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -128,8 +128,8 @@ impl Talk {
         };
         let answer = Answer { text: talk::report(), model: "bench".to_owned() };
         let recorded = Recorded { question, answer };
-        let rehearsal = rehearse(release, &transcript, std::slice::from_ref(&recorded), &limits.job, None).await;
-        let Outcome::Accepted(report) = rehearsal.outcome else { bail!("the guest makes no report") };
+        let rehearsal = dry_run(release, &transcript, std::slice::from_ref(&recorded), &limits.job, None).await;
+        let DryRunOutcome::Accepted(report) = rehearsal.outcome else { bail!("the guest makes no report") };
         let mut other: Value = serde_json::from_slice(&report)?;
         other["overview"] = json!("Another one.");
         Ok(Self { transcript, recorded, report, other_report: Bytes::from(other.to_string()) })
@@ -143,7 +143,7 @@ impl Talk {
             // As a reader of the bucket would have made them, for this case alone.
             transcript: Arc::new((*self.transcript).clone()),
             recorded: vec![self.recorded.clone()],
-            verdict: Verdict::Accepted(Bytes::copy_from_slice(report)),
+            verdict: GuestVerdict::Accepted(Bytes::copy_from_slice(report)),
             verified: true,
         }
     }

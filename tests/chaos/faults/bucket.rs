@@ -1,8 +1,10 @@
 //! Faults of the bucket, and of the way to it.
 
-use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use assay_tests::{Asked, Fault, Gate, Operation};
 use parking_lot::Mutex;

@@ -1,7 +1,6 @@
 //! Faults of the database, and of the way to it.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use assay_tests::{DEADLINE, Delay, Fate, Proxy};
 use parking_lot::Mutex;
@@ -9,8 +8,7 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use super::Deck;
-use crate::plan::Slot;
-use crate::stage::Stage;
+use crate::{plan::Slot, stage::Stage};
 
 /// Settling a claim: the statement commits by itself, so keeping it back is keeping back its COMMIT.
 pub const SETTLE: &str = "then f.storage_key_raw_llm_output else";

@@ -1,8 +1,6 @@
 //! A deck of cards: dealt in an order of its own, all of them before any comes again.
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 /// What is dealt depends on the seed and on how often was dealt, and on nothing else.
 #[derive(Debug)]

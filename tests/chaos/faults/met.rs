@@ -1,8 +1,6 @@
 //! What faults came to: a fault that nobody met has tried nothing.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
 use assay_tests::DEADLINE;
 use parking_lot::Mutex;

@@ -1,16 +1,13 @@
 //! Faults of the model, and of the way to it.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use assay_tests::{Call, Oddity, Reply};
 use parking_lot::Mutex;
 use rand::Rng;
 
 use super::{Dealt, Deck};
-use crate::ledger::Asked;
-use crate::stage::Stage;
-use crate::times::Times;
+use crate::{ledger::Asked, stage::Stage, times::Times};
 
 /// A text that no reader without a bound survives.
 const DEEP: Oddity = Oddity::Nested(1_000_000);

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::evidence::{Change, Evidence};
-use crate::ledger::Asked;
-use crate::plan::Slot;
+use crate::{
+    evidence::{Change, Evidence},
+    ledger::Asked,
+    plan::Slot,
+};
 
 /// The claims of a run.
 pub struct Claims<'a> {

@@ -7,8 +7,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Verdict;
-use crate::evidence::{Attempt, Evidence, File};
-use crate::talk::Marker;
+use crate::{
+    evidence::{Attempt, Evidence, File},
+    talk::Marker,
+};
 
 /// Codes of an end that an answer has caused: it was received, whatever else is known.
 const BY_AN_ANSWER: [&str; 5] =
@@ -105,8 +107,10 @@ fn validator(schema: &str) -> Validator {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{FILE, JOB, failed, succeeded};
-    use super::*;
+    use super::{
+        super::rows::{FILE, JOB, failed, succeeded},
+        *,
+    };
     use crate::evidence::Answer;
 
     /// A report of the file, with this risk.

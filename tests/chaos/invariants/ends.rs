@@ -72,8 +72,10 @@ pub fn file_agrees_with_job(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{FILE, attempt, end, failed, succeeded};
-    use super::*;
+    use super::{
+        super::rows::{FILE, attempt, end, failed, succeeded},
+        *,
+    };
 
     #[test]
     fn what_ended_as_it_should_breaks_nothing() {

@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Verdict;
-use super::claims::Claims;
-use crate::evidence::Evidence;
-use crate::faults::Dealt;
-use crate::talk::Kind;
+use super::{Verdict, claims::Claims};
+use crate::{evidence::Evidence, faults::Dealt, talk::Kind};
 
 /// What a slow machine and a stop make of a question, whatever befell it.
 const BESIDES: [&str; 3] = ["llm_timeout", "llm_network_error", "cancelled"];
@@ -55,10 +52,14 @@ pub fn every_trouble_leads_to_its_code(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{FILE, at, attempt, failed};
-    use super::*;
-    use crate::evidence::Attempt;
-    use crate::faults::{Dealt, ModelTrouble};
+    use super::{
+        super::rows::{FILE, at, attempt, failed},
+        *,
+    };
+    use crate::{
+        evidence::Attempt,
+        faults::{Dealt, ModelTrouble},
+    };
 
     fn ended(code: &str, trouble: ModelTrouble) -> Evidence {
         let attempts = vec![Attempt { code: Some(code.to_owned()), ..attempt(1, "failed") }];

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Verdict;
-use crate::evidence::{Beat, Change, Evidence};
-use crate::old;
+use crate::{
+    evidence::{Beat, Change, Evidence},
+    old,
+};
 
 /// Codes of the ends that a reaper gives to jobs which nobody holds.
 const BY_REAPER: [&str; 2] = ["cancelled", "version_not_available"];
@@ -102,10 +104,11 @@ pub fn every_report_is_the_winners(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use super::{
+        super::rows::{FILE, JOB, at, attempt, change, claim, end, failed, succeeded, written},
+        *,
+    };
     use crate::evidence::FileChange;
-
-    use super::super::rows::{FILE, JOB, at, attempt, change, claim, end, failed, succeeded, written};
-    use super::*;
 
     #[test]
     fn a_reaper_that_says_so_may_write_under_anothers_claim() {

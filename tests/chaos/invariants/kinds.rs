@@ -1,11 +1,13 @@
 //! What a transcript is decides how its job may end: whatever is broken around it, it is not the transcript's fault.
 
-use assay_core::error::{Class, Code};
+use assay_core::code::{Class, Code};
 
 use super::Verdict;
-use crate::evidence::{Evidence, File, Job};
-use crate::old;
-use crate::talk::Kind;
+use crate::{
+    evidence::{Evidence, File, Job},
+    old,
+    talk::Kind,
+};
 
 /// Every transcript ends as one of its kind does; besides, its attempts may be spent on faults that pass, the model may have been what it
 /// says, and an operator may have stopped it.
@@ -46,10 +48,13 @@ fn may_end_so(evidence: &Evidence, file: &File, job: &Job) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{FILE, at, failed, succeeded};
-    use super::*;
-    use crate::faults::{Dealt, ModelTrouble};
     use assay_tests::Oddity;
+
+    use super::{
+        super::rows::{FILE, at, failed, succeeded},
+        *,
+    };
+    use crate::faults::{Dealt, ModelTrouble};
 
     fn broken(evidence: &Evidence) -> usize {
         // That nothing has succeeded is told besides.

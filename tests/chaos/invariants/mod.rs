@@ -17,7 +17,6 @@ mod silence;
 use serde::Serialize;
 
 use crate::evidence::Evidence;
-
 pub use ends::everything_handed_in_is_there;
 pub use met::every_fault_was_met;
 pub use purchases::by_stalled;

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Verdict;
-use crate::evidence::Evidence;
-use crate::old;
-use crate::talk::Kind;
+use crate::{evidence::Evidence, old, talk::Kind};
 
 /// No object without an owner after a sweep.
 pub fn every_object_has_an_owner(evidence: &Evidence) -> Verdict {
@@ -48,8 +46,10 @@ fn folder(key: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{FILE, JOB, succeeded};
-    use super::*;
+    use super::{
+        super::rows::{FILE, JOB, succeeded},
+        *,
+    };
 
     #[test]
     fn an_object_that_no_row_points_at_is_told() {

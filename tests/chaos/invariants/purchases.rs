@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Verdict;
-use super::claims::Claims;
-use crate::evidence::{Attempt, Evidence};
-use crate::ledger::Asked;
+use super::{Verdict, claims::Claims};
+use crate::{
+    evidence::{Attempt, Evidence},
+    ledger::Asked,
+};
 
 /// No call asks what the journal of its job's life has answered already when it arrives. That this can be seen is looked at, too: every
 /// answer of the journal has a call before it that asks its question.
@@ -124,10 +125,14 @@ fn without_claim<'a>(
 mod tests {
     use std::time::Duration;
 
-    use super::super::rows::{FILE, asked, at, attempt, claim, end, succeeded, written};
-    use super::*;
-    use crate::faults::{Dealt, ModelTrouble};
-    use crate::fleet::Stall;
+    use super::{
+        super::rows::{FILE, asked, at, attempt, claim, end, succeeded, written},
+        *,
+    };
+    use crate::{
+        faults::{Dealt, ModelTrouble},
+        fleet::Stall,
+    };
 
     /// Calls without a claim: by those that had been stalled, and by others.
     fn strays(evidence: &Evidence) -> (usize, usize) {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::Verdict;
-use super::claims::is_of;
-use crate::evidence::{Change, Evidence};
-use crate::fleet::Death;
+use super::{Verdict, claims::is_of};
+use crate::{
+    evidence::{Change, Evidence},
+    fleet::Death,
+};
 
 /// A job that a dead worker held, and when it was in somebody's hands again, or over.
 struct Rescue<'a> {
@@ -60,8 +61,10 @@ fn rescues(evidence: &Evidence) -> Vec<Rescue<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::{at, claim, end, succeeded};
-    use super::*;
+    use super::{
+        super::rows::{at, claim, end, succeeded},
+        *,
+    };
 
     #[test]
     fn a_job_that_waits_for_longer_than_it_may_is_told() {

@@ -1,11 +1,12 @@
 //! Rows made by hand, to show that an invariant can fail.
 
-use time::OffsetDateTime;
-use time::macros::datetime;
+use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
-use crate::evidence::{Attempt, Change, Evidence, File, Job, Written};
-use crate::ledger::Asked;
+use crate::{
+    evidence::{Attempt, Change, Evidence, File, Job, Written},
+    ledger::Asked,
+};
 
 pub const FILE: Uuid = Uuid::from_u128(1);
 pub const JOB: Uuid = Uuid::from_u128(2);

@@ -1,13 +1,14 @@
 //! No word of a document in any log.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::Context;
 
 use super::Verdict;
-use crate::evidence::Evidence;
-use crate::talk::{IN_ANSWER, IN_NAME, IN_PROMPT, IN_TRANSCRIPT};
+use crate::{
+    evidence::Evidence,
+    talk::{IN_ANSWER, IN_NAME, IN_PROMPT, IN_TRANSCRIPT},
+};
 
 /// What no log may have, and what it is a part of.
 const WORDS: [(&str, &str); 4] = [

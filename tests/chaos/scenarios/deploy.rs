@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 
 use super::WORKERS;
-use crate::plan::{Action, Drain, Step};
-use crate::times::Times;
+use crate::{
+    plan::{Action, Drain, Step},
+    times::Times,
+};
 
 /// Its plan: rounds through all workers. Every kind of end is met in the first rounds, in another order for each worker.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
@@ -31,8 +32,7 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 mod tests {
     use rand::SeedableRng;
 
-    use super::super::tests::RUNS;
-    use super::*;
+    use super::{super::tests::RUNS, *};
 
     #[test]
     fn every_run_meets_every_kind_of_end() {

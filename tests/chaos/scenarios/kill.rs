@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 
 use super::WORKERS;
-use crate::plan::{Action, Step};
-use crate::times::Times;
+use crate::{
+    plan::{Action, Step},
+    times::Times,
+};
 
 /// Its plan: one death per blow, and a new worker before the next one.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
@@ -24,8 +25,7 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 mod tests {
     use rand::SeedableRng;
 
-    use super::super::tests::RUNS;
-    use super::*;
+    use super::{super::tests::RUNS, *};
 
     #[test]
     fn every_run_kills_more_than_one_worker() {

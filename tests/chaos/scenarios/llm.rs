@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 
 use super::turns::{Turn, rounds};
-use crate::faults::{Hand, ModelFault};
-use crate::plan::{Action, Step};
-use crate::times::Times;
+use crate::{
+    faults::{Hand, ModelFault},
+    plan::{Action, Step},
+    times::Times,
+};
 
 /// Its plan: all hands, so that every trouble is met; and from the second round on one trouble alone besides, long enough for breakers.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
@@ -28,8 +28,10 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::plan;
-    use crate::scenarios::{Scenario, tests::RUNS};
+    use crate::{
+        plan::plan,
+        scenarios::{Scenario, tests::RUNS},
+    };
 
     #[test]
     fn every_run_meets_every_trouble() {

@@ -10,17 +10,12 @@ pub mod swarm;
 mod turns;
 mod zombie;
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use clap::ValueEnum;
 use rand::rngs::StdRng;
 
-use crate::evidence::Evidence;
-use crate::invariants::held_by_the_dead;
-use crate::outcome::others;
-use crate::plan::Step;
-use crate::times::Times;
+use crate::{evidence::Evidence, invariants::held_by_the_dead, outcome::others, plan::Step, times::Times};
 
 /// Workers of every scenario but the swarm.
 pub const WORKERS: usize = 3;

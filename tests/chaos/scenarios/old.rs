@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 
 use super::WORKERS;
-use crate::plan::{Action, Step};
-use crate::times::Times;
+use crate::{
+    plan::{Action, Step},
+    times::Times,
+};
 
 /// Workers of the other program.
 pub const OLD_WORKERS: usize = 3;
@@ -31,8 +32,7 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 mod tests {
     use rand::SeedableRng;
 
-    use super::super::tests::RUNS;
-    use super::*;
+    use super::{super::tests::RUNS, *};
 
     #[test]
     fn every_run_kills_workers_of_both_programs() {

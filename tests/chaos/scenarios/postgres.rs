@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 
-use super::WORKERS;
-use super::turns::{Turn, rounds};
-use crate::faults::{DatabaseFault, Reach};
-use crate::plan::{Action, Step};
-use crate::times::Times;
+use super::{
+    WORKERS,
+    turns::{Turn, rounds},
+};
+use crate::{
+    faults::{DatabaseFault, Reach},
+    plan::{Action, Step},
+    times::Times,
+};
 
 /// Its plan: every fault in each round. Connections are refused for longer than a lease: of all workers, so that nobody takes anything back
 /// meanwhile, or of one, whose jobs the others take.
@@ -38,8 +41,10 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::plan;
-    use crate::scenarios::{Scenario, tests::RUNS};
+    use crate::{
+        plan::plan,
+        scenarios::{Scenario, tests::RUNS},
+    };
 
     #[test]
     fn every_run_meets_every_fault() {

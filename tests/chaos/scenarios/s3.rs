@@ -1,19 +1,22 @@
 //! `s3`: the bucket fails, throttles, resets, stalls, takes what it does not confirm, and does not delete.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use anyhow::ensure;
 use assay_tests::{Fault, Operation};
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 
 use super::turns::{Turn, rounds};
-use crate::faults::{BucketFault, BucketTrouble};
-use crate::plan::{Action, Step};
-use crate::quiet;
-use crate::stage::Stage;
-use crate::times::Times;
+use crate::{
+    faults::{BucketFault, BucketTrouble},
+    plan::{Action, Step},
+    quiet,
+    stage::Stage,
+    times::Times,
+};
 
 /// Its plan: every trouble in each round. A stall lasts for as long as anybody waits for it, so that some are met from beginning to end.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
@@ -51,8 +54,10 @@ pub async fn sweep_half_in_vain(stage: &Stage, patience: Duration) -> anyhow::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::plan;
-    use crate::scenarios::{Scenario, tests::RUNS};
+    use crate::{
+        plan::plan,
+        scenarios::{Scenario, tests::RUNS},
+    };
 
     #[test]
     fn every_run_meets_every_trouble() {

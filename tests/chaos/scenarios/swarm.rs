@@ -10,11 +10,13 @@ use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::invariants::Verdict;
-use crate::plan::Step;
-use crate::stage::{CONCURRENCY, Stage};
-use crate::talk::Kind;
-use crate::times::Times;
+use crate::{
+    invariants::Verdict,
+    plan::Step,
+    stage::{CONCURRENCY, Stage},
+    talk::Kind,
+    times::Times,
+};
 
 /// How many there are.
 #[derive(Debug, Clone, Copy)]

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
+use rand::{Rng, rngs::StdRng, seq::SliceRandom};
 
 use crate::plan::{Action, Step};
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use rand::{Rng, rngs::StdRng};
 
 use super::WORKERS;
-use crate::plan::{Action, Step};
-use crate::times::Times;
+use crate::{
+    plan::{Action, Step},
+    times::Times,
+};
 
 /// Its plan: one worker after the other, so that there is always somebody who claims.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
@@ -26,8 +27,7 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 mod tests {
     use rand::SeedableRng;
 
-    use super::super::tests::RUNS;
-    use super::*;
+    use super::{super::tests::RUNS, *};
 
     #[test]
     fn every_run_stops_a_worker_for_longer_than_its_lease() {

@@ -1,19 +1,10 @@
 //! The checkers behind the invariants: functions from a source's text to what is wrong with it, each tried on a sample that
 //! breaks its rule.
 
-use super::source::{File, code, identifiers, literals, tokens};
+use super::source::{File, code, literals, tokens};
 
 /// Longer files say in their first lines why.
 const LONG_LINES: usize = 400;
-
-/// Whether the code mentions a crate; a name that ends in `_` stands for all crates that begin so.
-pub fn knows(text: &str, name: &str) -> bool {
-    let matches = |identifier: &String| match name.strip_suffix('_') {
-        Some(_) => identifier.starts_with(name),
-        None => identifier == name || (name == "wasmtime" && identifier.starts_with("wasmtime_")),
-    };
-    identifiers(text).iter().any(matches)
-}
 
 /// SQL among the literals of a source, on one line each.
 pub fn statements(file: &File) -> impl Iterator<Item = String> {
@@ -79,32 +70,6 @@ fn conditions(sql: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-pub fn reads_environment(text: &str) -> bool {
-    let code = code(text);
-    let tokens = tokens(&code);
-    let reads = ["var", "vars", "var_os", "vars_os", "home_dir", "temp_dir", "set_var", "remove_var"];
-    let from_env = |window: &[&str]| window[0] == "env" && window[1] == "::";
-    let named = |window: &[&str]| from_env(window) && (window[2] == "*" || reads.contains(&window[2]));
-    // `use std::env::{current_exe, var}`.
-    let imported =
-        tokens.windows(3).enumerate().filter(|(_, window)| from_env(window) && window[2] == "{").any(|(at, _)| {
-            tokens[at + 3..]
-                .iter()
-                .take_while(|token| **token != "}")
-                .any(|token| reads.contains(token) || *token == "*")
-        });
-    imported || tokens.windows(3).any(named) || tokens.contains(&"from_env")
-}
-
-pub fn reads_wall_clock(text: &str) -> bool {
-    // Of std, chrono and jiff; `time` has methods with names of their own.
-    const CLOCKS: [&str; 5] = ["SystemTime", "Utc", "Local", "Timestamp", "Zoned"];
-    let code = code(text);
-    let tokens = tokens(&code);
-    let named = |window: &[&str]| CLOCKS.contains(&window[0]) && window[1] == "::" && window[2] == "now";
-    tokens.windows(3).any(named) || tokens.contains(&"now_utc") || tokens.contains(&"now_local")
-}
-
 pub fn silenced(text: &str) -> impl Iterator<Item = String> {
     let code = code(text);
     let tokens = tokens(&code);
@@ -163,7 +128,7 @@ pub fn odd_migrations(names: &[String]) -> Vec<String> {
 
 /// Pages of this repository that a source mentions, from the root.
 pub fn pointers(text: &str) -> impl Iterator<Item = String> {
-    const PAGES: [&str; 4] = ["README.md", "SECURITY.md", "RELIABILITY.md", "CHANGELOG.md"];
+    const PAGES: [&str; 5] = ["README.md", "SECURITY.md", "RELIABILITY.md", "CHANGELOG.md", "CONTRIBUTING.md"];
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     let words = text.split(move |c: char| !legal(c)).map(|word| word.trim_start_matches("../").trim_end_matches('.'));
     words
@@ -191,14 +156,6 @@ pub fn events(text: &str) -> impl Iterator<Item = String> {
         }
     }
     found.into_iter()
-}
-
-#[test]
-fn a_crate_is_known_by_code_and_not_by_words() {
-    assert!(knows("use sqlx::PgPool;", "sqlx") && knows("fn f() { aws_sdk_s3::x() }", "aws_"));
-    assert!(knows("use wasmtime_wizer::Wizer;", "wasmtime"));
-    assert!(!knows("//! The only module that knows `sqlx`.\nconst A: &str = \"sqlx\";", "sqlx"));
-    assert!(!knows("use http_body_util::Full;", "http"));
 }
 
 #[test]
@@ -232,17 +189,6 @@ fn a_write_without_the_expected_status_is_seen() {
     ));
     assert!(names_token("update processing_jobs set x = 1 where id = $1 and lease_token = $2"));
     assert!(!names_token("update processing_jobs set lease_token = lease_token + 1 where id = $1"));
-}
-
-#[test]
-fn reading_the_environment_or_the_clock_is_seen() {
-    assert!(reads_environment("let a = std::env::var(\"A\");") && reads_environment("env::vars_os()"));
-    assert!(reads_environment("use std::env::{current_exe, var};") && reads_environment("use std::env::*;"));
-    assert!(!reads_environment("use std::env::{current_exe, args}; fn f(var: u8) {}"));
-    assert!(!reads_environment("env!(\"CARGO_PKG_NAME\"); std::env::current_exe()"));
-    assert!(reads_wall_clock("SystemTime::now()") && reads_wall_clock("OffsetDateTime::now_utc()"));
-    assert!(reads_wall_clock("chrono::Utc::now()") && reads_wall_clock("jiff::Timestamp::now()"));
-    assert!(!reads_wall_clock("// SystemTime::now()\nInstant::now()"));
 }
 
 #[test]

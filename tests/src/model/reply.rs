@@ -7,8 +7,10 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::MODEL;
-use crate::Gate;
-use crate::front::{Body, Sending, Verdict, announce, body};
+use crate::{
+    Gate,
+    front::{Body, Sending, Verdict, announce, body},
+};
 
 /// How a call is answered.
 #[derive(Debug, Clone)]

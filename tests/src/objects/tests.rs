@@ -1,10 +1,11 @@
 //! Each fault as the SDK of a worker sees it.
 
-use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
-use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+    error::ProvideErrorMetadata,
+    primitives::ByteStream,
+};
 
 use super::*;
 

@@ -1,17 +1,19 @@
 //! One connection through the proxy, from both sides' first byte to the last.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 
-use super::postgres_messages::is_ready;
-use super::trigger::{Passage, Trigger, Watcher};
-use super::{Armed, Delay, Fate, Mode, Shared};
+use super::{
+    Armed, Delay, Fate, Mode, Shared,
+    postgres_messages::is_ready,
+    trigger::{Passage, Trigger, Watcher},
+};
 
 const BUFFER: usize = 64 * 1024;
 

@@ -6,15 +6,14 @@ mod postgres_messages;
 mod tests;
 mod trigger;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
 
 use crate::{Gate, within};
 use connection::Command;

@@ -1,8 +1,10 @@
 //! The proxy in front of a server that sends everything back, and in front of Postgres.
 
 use sqlx::{Connection, PgConnection};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::*;
 use crate::TestDatabase;

@@ -1,12 +1,11 @@
 //! The generic guest without one of the measures that make it fast, for each of them.
 
-use crate::guest_toolchain;
-use crate::guests::compile;
-use crate::paths;
+use std::{fs, path::PathBuf};
+
 use anyhow::{Context, Result};
 use assay_guest_build::strip;
-use std::fs;
-use std::path::PathBuf;
+
+use crate::{guest_toolchain, guests::compile, paths};
 
 /// A build that differs from the shipped one: by settings of the release profile, or by flags of the compiler.
 struct Variant {

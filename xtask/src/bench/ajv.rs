@@ -1,10 +1,10 @@
 //! Ajv for Node, at the versions of a committed lock file, in the user's cache folder.
 
-use crate::{paths, run};
+use std::{fs, path::PathBuf, process::Command};
+
 use anyhow::{Context, Result, bail};
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+
+use crate::{paths, run};
 
 /// The oldest major version of Node that Ajv is measured in.
 const NODE: u32 = 18;
@@ -63,9 +63,11 @@ fn major(version: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILES, major, source};
-    use serde_json::Value;
     use std::fs;
+
+    use serde_json::Value;
+
+    use super::{FILES, major, source};
 
     #[test]
     fn the_major_version_of_node_is_read() {

@@ -1,9 +1,11 @@
 //! The samples and how each has to end: `NAME.succeeds.vtt`, or `NAME.CODE.txt` with the code it has to fail with.
 
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
 use anyhow::{Context, Result, bail};
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 /// A transcript and its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,8 +99,9 @@ pub fn samples(folder: &Path) -> Result<Vec<Sample>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, Sample};
     use std::path::Path;
+
+    use super::{Ending, Sample};
 
     #[test]
     fn a_name_says_how_its_sample_ends() {

@@ -1,8 +1,9 @@
 //! What became of the samples, as `assay submit --wait --json` tells it, and the table of it.
 
-use super::expectation::{Ending, Sample};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Deserialize;
+
+use super::expectation::{Ending, Sample};
 
 /// One file of the answer.
 #[derive(Debug, Deserialize)]
@@ -93,9 +94,10 @@ fn finish(mut table: Table, right: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::{Outcome, render, render_keys};
     use crate::demo::expectation::Sample;
-    use std::path::Path;
 
     #[test]
     fn the_table_shows_what_the_command_line_tells() {

@@ -1,18 +1,21 @@
 //! `assay dev` as a child process, and the commands that are given to it.
 
-use super::expectation::Sample;
-use super::outcome::Outcome;
-use crate::run;
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::{self, File},
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
-use std::collections::BTreeMap;
-use std::env;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+
+use super::{expectation::Sample, outcome::Outcome};
+use crate::run;
 
 /// How long all samples may take with the stand-in: some wait for a rate limit to pass.
 const PATIENCE: Duration = Duration::from_secs(180);

@@ -1,11 +1,15 @@
 //! Runs a program with a time limit, showing what it does; its output appears only when it ends badly.
 
-use crate::guests::spinner;
+use std::{
+    fs,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context, Result, bail};
-use std::fs;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+
+use crate::guests::spinner;
 
 /// How often the program is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -45,9 +49,12 @@ fn last_lines(text: &str, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        process::Command,
+        time::{Duration, Instant},
+    };
+
     use super::{last_lines, run};
-    use std::process::Command;
-    use std::time::{Duration, Instant};
 
     #[test]
     fn a_program_that_hangs_is_stopped() {

@@ -6,15 +6,18 @@
 
 mod packages;
 
-use super::bounded::run;
-use super::{TARGET, Toolchain, use_folder, version};
-use crate::paths;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
 use anyhow::{Context, Result, bail, ensure};
+
+use super::{TARGET, Toolchain, bounded::run, use_folder, version};
+use crate::paths;
 use packages::Packages;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
 /// Under this name rustup lists it, for `cargo +assay-guest`.
 const NAME: &str = "assay-guest";

@@ -1,12 +1,11 @@
 //! The pinned toolchain, with the target added by rustup.
 
-use super::bounded::run;
-use super::{TARGET, Toolchain, version};
-use crate::paths;
+use std::{path::PathBuf, process::Command, time::Duration};
+
 use anyhow::{Context, Result, ensure};
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+
+use super::{TARGET, Toolchain, bounded::run, version};
+use crate::paths;
 
 /// Some 20 MB on a slow line. Where the server is out of reach rustup says so much earlier, and that is final.
 const ADD: Duration = Duration::from_secs(180);

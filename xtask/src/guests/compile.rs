@@ -1,11 +1,15 @@
 //! Runs cargo on the guests' workspace.
 
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
 use super::Guest;
 use crate::guest_toolchain::{TARGET, Toolchain};
-use anyhow::{Context, Result, bail};
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// What a build changes of the workspace's own settings; nothing for what is shipped.
 #[derive(Default)]

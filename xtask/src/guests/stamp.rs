@@ -1,10 +1,14 @@
 //! Remembers what `guest/dist` was made of, so that a run without changes takes no time.
 
-use super::GUESTS;
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+
+use super::GUESTS;
 
 const FILE: &str = ".stamp";
 
@@ -57,8 +61,9 @@ fn outputs(dist: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{GUESTS, Stamp};
     use std::fs;
+
+    use super::{GUESTS, Stamp};
 
     #[test]
     fn a_changed_input_or_output_is_noticed() {

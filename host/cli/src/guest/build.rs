@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_guest_build::Stamp;
 use assay_runtime::Digest;
 use serde::Serialize;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_guest_build::Stamp;
 use assay_guest_test::{Rule, Verdict, examine};
 use assay_runtime::{Digest, Manifest, Runtime};

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use assay_conversation::JobLimits;
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_guest_build::{BuildError, BuildLimits, Builder, Built, Folder, Reason, Step};
 use assay_guest_test::{Fixture, harness};
 use assay_runtime::Runtime;

@@ -7,7 +7,7 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::Context;
 use assay_conversation::JobLimits;
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_guest_build::toolchain;
 use assay_guest_test::{FIXTURES, Fixture, Fuel, FuelVerdict, run as run_fixture, shown};
 use assay_runtime::{Fault, Finding, Guest, Step, Verifier};

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail, ensure};
 use assay_conversation::{Ending, Stop, run as converse};
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_guest_build::toolchain;
 use assay_guest_test::{Fixture, shown};
 use assay_runtime::{Guest, Step, Transcript};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::{
     DatabaseConfig,
     jobs::{JobRow, JobSelection},

@@ -5,7 +5,7 @@ mod told;
 use std::{collections::HashSet, process::ExitCode};
 
 use anyhow::{Context, anyhow};
-use assay_core::{error::Code, variables::Variables};
+use assay_core::{code::Code, env::Variables};
 use assay_db::{
     Database, DatabaseConfig, DbError,
     failures::{FailedJob, FailedSelection},

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Context;
-use assay_core::{comparison::Difference, figures::Figures};
+use assay_core::{release_stats::ReleaseStats, report_diff::Difference};
 use assay_db::{
     Database, DbError,
     releases::{ChangeRow, ChannelRow, ReleaseRow, ShadowTally},
@@ -56,7 +56,7 @@ struct Counted {
     #[serde(with = "time::serde::rfc3339::option")]
     since: Option<OffsetDateTime>,
     #[serde(flatten)]
-    figures: Figures,
+    figures: ReleaseStats,
 }
 
 /// Releases, channels and the fleet.
@@ -302,7 +302,7 @@ mod tests {
             since: since.filter(|_| channel.is_some()),
             figures,
         };
-        let figures = Figures {
+        let figures = ReleaseStats {
             jobs: 100,
             results: 104,
             rejections: 7,
@@ -315,7 +315,7 @@ mod tests {
         let counted = vec![
             counted("b", None, figures),
             counted("b", Some("default"), figures),
-            counted("a", Some("default"), Figures::default()),
+            counted("a", Some("default"), ReleaseStats::default()),
         ];
         let tally = |result: &str, files, most: &[(&str, i64)]| ShadowTally {
             result: result.to_owned(),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, thread::available_parallelism};
 
 use anyhow::{Context, anyhow, ensure};
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::releases::ReleaseRow;
 use assay_objects::Kind;
 use assay_runtime::{Digest, Runtime};

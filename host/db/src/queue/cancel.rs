@@ -1,6 +1,6 @@
 //! Cancelling: what waits ends at once, what is in hand is asked to end, in a column that its worker's beat brings back.
 
-use assay_core::error::Code;
+use assay_core::code::Code;
 use sqlx::Connection;
 use uuid::Uuid;
 

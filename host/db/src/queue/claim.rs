@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use assay_core::job::{Claim, FileFacts, FileId, JobId, Lease, LeaseToken, Place, ServedChannel, Serving, UserId};
+use assay_core::job::{
+    Claim, FileId, FileInfo, JobId, Lease, LeaseToken, QueuePosition, ServedChannel, Serving, UserId,
+};
 use sqlx::types::Json;
 
 use crate::{
@@ -28,7 +30,7 @@ impl Database {
         serving: &Serving,
         slots: usize,
         lease: Duration,
-        from: Option<Place>,
+        from: Option<QueuePosition>,
     ) -> Result<Vec<Claim>, DbError> {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
         let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
@@ -147,9 +149,9 @@ impl Database {
                     channel: row.channel,
                     prompt_version: row.prompt_version,
                     guest_digest: row.guest_digest,
-                    place: Place { due: row.next_run_at, job: JobId(row.id) },
+                    place: QueuePosition { due: row.next_run_at, job: JobId(row.id) },
                     lag: Duration::try_from_secs_f64(row.lag).unwrap_or_default(),
-                    file: Arc::new(FileFacts {
+                    file: Arc::new(FileInfo {
                         id: FileId(row.file_id),
                         user: UserId(row.user_id),
                         bucket: row.storage_bucket,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay_core::{
-    error::Code,
+    code::Code,
     job::{FileId, JobId},
 };
 

@@ -1,6 +1,6 @@
 //! New lives for failed jobs, with the answers that they have or without.
 
-use assay_core::retry::afresh_codes;
+use assay_core::code::Code;
 use sqlx::Connection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ impl Database {
     /// Gives each of the jobs a new life that failed, with its file, and is nobody else's by now; the others stay as they are. It
     /// keeps its channel, its priority and the prompt version that it was enqueued with. One transaction: all of them, or none.
     ///
-    /// After a rejection ([`assay_core::retry::starts_afresh`]) journal and pin are fresh. After anything else the new life has the pin of the
+    /// After a rejection ([`Code::discards_answers`]) journal and pin are fresh. After anything else the new life has the pin of the
     /// old one and copies of its answers' rows, which name the same objects: whoever deletes an object looks at all lives.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Database {
                 pace.began,
                 pace.gap,
                 i64::try_from(pace.before).unwrap_or(i64::MAX),
-                &afresh_codes(),
+                &Code::texts(Code::discards_answers),
             )
             .fetch_all(&mut *transaction)
             .await?;

@@ -1,6 +1,6 @@
 //! Ending a claim: job, file and history in one autocommitted statement.
 
-use assay_core::job::{Lease, Outcome, Settlement};
+use assay_core::job::{Lease, SettleOutcome, Settlement};
 use sqlx::{Connection, Executor};
 
 use crate::{Database, DbError, within};
@@ -129,7 +129,7 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError`] when there is still no answer: then nothing is known and nothing may be deleted.
-    pub async fn presence(&self, lease: Lease, outcome: Outcome) -> Result<Presence, DbError> {
+    pub async fn presence(&self, lease: Lease, outcome: SettleOutcome) -> Result<Presence, DbError> {
         let mut connection = self.connect().await?;
         let look = async {
             let mut transaction = connection.begin().await?;
@@ -175,15 +175,17 @@ impl<'a> Row<'a> {
         let failure = settlement.failure.as_ref();
         Self {
             status: match settlement.outcome {
-                Outcome::Succeeded => "succeeded",
-                Outcome::Failed => "failed",
-                Outcome::Retried | Outcome::Snoozed | Outcome::Held | Outcome::Released => "queued",
+                SettleOutcome::Succeeded => "succeeded",
+                SettleOutcome::Failed => "failed",
+                SettleOutcome::Retried | SettleOutcome::Snoozed | SettleOutcome::Held | SettleOutcome::Released => {
+                    "queued"
+                }
             },
             given_back: match settlement.outcome {
-                Outcome::Snoozed | Outcome::Held | Outcome::Released => 1,
-                Outcome::Succeeded | Outcome::Failed | Outcome::Retried => 0,
+                SettleOutcome::Snoozed | SettleOutcome::Held | SettleOutcome::Released => 1,
+                SettleOutcome::Succeeded | SettleOutcome::Failed | SettleOutcome::Retried => 0,
             },
-            snoozed: i32::from(settlement.outcome == Outcome::Snoozed),
+            snoozed: i32::from(settlement.outcome == SettleOutcome::Snoozed),
             code: failure.map(|failure| failure.code.as_str()),
             step: failure.map(|failure| failure.step.as_str()),
             message: failure.map(|failure| failure.message.as_str()),

@@ -1,10 +1,10 @@
 //! Releases and channels: what is published, what runs where, and who changed it.
 
 mod change;
-mod figures;
 mod publish;
 mod read;
 mod shadow;
+mod stats;
 
 use serde::Serialize;
 use time::OffsetDateTime;

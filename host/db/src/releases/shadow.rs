@@ -18,7 +18,7 @@ pub struct ShadowResult<'a> {
     pub beside: &'a str,
     /// The job's channel.
     pub channel: &'a str,
-    /// As [`assay_core::comparison::Difference::as_str`] says it.
+    /// As [`assay_core::report_diff::Difference::as_str`] says it.
     pub result: &'static str,
     /// Where the reports differ, in the schema's words.
     pub pointers: Vec<String>,

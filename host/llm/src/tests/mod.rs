@@ -6,7 +6,10 @@ mod failing;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use assay_core::error::{Class, Code, JobError};
+use assay_core::{
+    code::{Class, Code},
+    job_error::JobError,
+};
 use assay_dev::scripted_server::{Act, Reply, ScriptedServer, beginning, response};
 use serde_json::{Value, json};
 use url::Url;

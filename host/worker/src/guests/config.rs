@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use assay_conversation::JobLimits;
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_runtime::{Limits, Wasi};
 
 /// Where guests come from.
@@ -23,7 +23,7 @@ pub struct GuestsConfig {
     pub limits: GuestsLimits,
 }
 
-/// Limits of a job's guest. Source of the defaults: the table in docs/guests.md.
+/// Limits of a job's guest. Source of the defaults: the table in docs/guests/reference.md.
 #[derive(Clone, Debug, Default)]
 pub struct GuestsLimits {
     /// What the sandbox enforces on each call.

@@ -6,9 +6,9 @@
 mod channels;
 mod config;
 mod findings;
+mod registry;
 mod release;
 mod shared_texts;
-mod shelf;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,9 +27,9 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 pub use config::{GuestsConfig, GuestsLimits};
+use registry::GuestRegistry;
+pub use registry::{Loaded, NotLoaded};
 pub use release::Release;
-use shelf::Shelf;
-pub use shelf::{Loaded, NotLoaded};
 
 /// The core module of the generic guest: with a schema injected it is the host's verifier.
 pub static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/dist/core/generic.wasm"));
@@ -56,7 +56,7 @@ pub async fn schema_of_cached(runtime: &Runtime, digest: &str) -> Option<String>
 #[derive(Clone)]
 pub struct Guests {
     runtime: Runtime,
-    shelf: Arc<RwLock<Shelf>>,
+    registry: Arc<RwLock<GuestRegistry>>,
     limits: GuestsLimits,
 }
 
@@ -76,38 +76,38 @@ impl Guests {
     /// default prompt version is in none of them.
     pub async fn open(config: &GuestsConfig, compiler: Compiler) -> anyhow::Result<Self> {
         let runtime = sandbox(config, compiler)?;
-        let shelf = Shelf::read(&runtime, config).await?;
-        Ok(Self { runtime, shelf: Arc::new(RwLock::new(shelf)), limits: config.limits.clone() })
+        let registry = GuestRegistry::read(&runtime, config).await?;
+        Ok(Self { runtime, registry: Arc::new(RwLock::new(registry)), limits: config.limits.clone() })
     }
 
     /// What this worker may claim.
     pub fn serving(&self) -> Serving {
-        self.shelf.read().serving()
+        self.registry.read().serving()
     }
 
     /// The release of a digest, where it is loaded.
     pub fn release(&self, digest: &str) -> Option<Arc<Release>> {
-        self.shelf.read().release(digest)
+        self.registry.read().release(digest)
     }
 
     /// What runs in the shadow of `active` in this channel, where that is its active release.
     pub fn shadow_of(&self, channel: &str, active: &str) -> Option<Arc<Release>> {
-        self.shelf.read().shadow_of(channel, active)
+        self.registry.read().shadow_of(channel, active)
     }
 
     /// Every release that is loaded.
     pub fn loaded(&self) -> Vec<Loaded> {
-        self.shelf.read().loaded()
+        self.registry.read().loaded()
     }
 
     /// Files of the directory that did not load, and why.
     pub fn not_loaded(&self) -> Vec<NotLoaded> {
-        self.shelf.read().not_loaded().to_vec()
+        self.registry.read().not_loaded().to_vec()
     }
 
     /// Digest and file of every release of the directory.
     pub fn files(&self) -> Vec<(String, PathBuf)> {
-        self.shelf.read().files().to_vec()
+        self.registry.read().files().to_vec()
     }
 
     /// What a job may ask of its guest, beyond what the sandbox enforces.
@@ -121,7 +121,7 @@ impl Guests {
     /// As for any guest that does not load.
     pub async fn keep(&self, bytes: &[u8]) -> Result<(), LoadError> {
         let release = Release::load(&self.runtime, bytes).await?;
-        self.shelf.write().keep(release);
+        self.registry.write().keep(release);
         Ok(())
     }
 
@@ -131,29 +131,29 @@ impl Guests {
     /// As for any guest that does not load.
     pub async fn keep_cached(&self, digest: Digest) -> Result<bool, LoadError> {
         let Some(release) = Release::load_cached(&self.runtime, digest).await? else { return Ok(false) };
-        self.shelf.write().keep(release);
+        self.registry.write().keep(release);
         Ok(true)
     }
 
     /// Exchanges what channels run and which releases serve published prompt versions, as far as they are loaded; tells
     /// the channels that run something else now.
     pub fn follow(&self, plan: &Plan) -> Vec<(String, Channel)> {
-        self.shelf.write().follow(plan)
+        self.registry.write().follow(plan)
     }
 
     /// Drops every release that has served nothing for `patience`, and that no job has pinned. A job in hand has its own hold
     /// of its release. What is said of releases that are not `wanted` any more is forgotten.
     pub fn keep_only(&self, pinned: &[String], wanted: &BTreeSet<String>, patience: Duration) {
-        self.shelf.write().keep_only(pinned, wanted, patience);
+        self.registry.write().keep_only(pinned, wanted, patience);
     }
 
     /// Remembers why a release that is wanted does not load; whether that is news.
     pub fn refuse(&self, digest: &str, reason: &str) -> bool {
-        self.shelf.write().refuse(digest, reason)
+        self.registry.write().refuse(digest, reason)
     }
 
     /// Releases that are wanted and do not load, with the reason.
     pub fn refused(&self) -> BTreeMap<String, String> {
-        self.shelf.read().refused().clone()
+        self.registry.read().refused().clone()
     }
 }

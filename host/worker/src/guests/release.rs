@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use assay_core::error::JobError;
+use assay_core::job_error::JobError;
 use assay_runtime::{Call, Digest, Finding, Guest, LoadError, Manifest, Prompt, Runtime, Verifier};
 
 use crate::guests::{findings, shared_texts::SharedTexts};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_core::{
     channel::{Change, Refusal},
-    figures,
+    release_stats,
 };
 use assay_db::{
     Database, DbError,
@@ -62,11 +62,11 @@ impl Canaries {
         let (Some(active), Some(canary)) = (&channel.runs.active, &channel.runs.canary) else { return Ok(()) };
         let (name, since) = (Some(channel.name.as_str()), channel.canary_since);
         let of_canary = self.database.figures(&canary.digest, name, since).await?;
-        if of_canary.results < figures::ENOUGH {
+        if of_canary.results < release_stats::MIN_SAMPLE {
             return Ok(());
         }
         let of_active = self.database.figures(active, name, since).await?;
-        let Some(halt) = figures::judge(&of_canary, &of_active) else { return Ok(()) };
+        let Some(halt) = release_stats::judge(&of_canary, &of_active) else { return Ok(()) };
         let reason = halt.to_string();
         let (change, by) = (Change::Halt(canary.digest.clone()), By { actor: &self.actor, reason: &reason });
         match self.database.change_channel(&channel.name, &change, true, by).await? {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_db::{
     Database,
     answers::OldAnswer,

@@ -8,8 +8,9 @@ use std::{
 use assay_conversation::question_sha256;
 use assay_core::{
     breaker::Dependency,
-    error::{Code, JobError, Step},
+    code::Code,
     job::{Claim, JournalEntry, Tokens},
+    job_error::{JobError, Step},
 };
 use assay_llm::usable;
 use assay_objects::Objects;
@@ -44,7 +45,10 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
     // its own journaled answer, so nothing new is bought until the journal holds everything before it.
     run.journaled().await?;
     let before = run.answers.len();
-    services.breakers.needs(release.digest(), asked.iter().map(|prompt| services.model.alias(prompt.model.as_deref())));
+    services.breakers.record_dependencies(
+        release.digest(),
+        asked.iter().map(|prompt| services.model.alias(prompt.model.as_deref())),
+    );
     let prompts = release.share(&asked);
     drop(asked);
     let stopped = AtomicBool::new(false);
@@ -139,13 +143,13 @@ async fn buy(
     let model = Dependency::Model(services.model.alias(prompt.model.as_deref()));
     let probe = probes.contains(&model);
     if !probe {
-        services.breakers.admit(&model).at_step(Step::CallModel)?;
+        services.breakers.check_open(&model).at_step(Step::CallModel)?;
     }
     let started = Instant::now();
     let completion = services.model.complete(&chat_request(prompt)).await;
     let code = completion.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
     services.metrics.model_call(code, started.elapsed());
-    let completion = services.breakers.note(&model, probe, started, completion).at_step(Step::CallModel)?;
+    let completion = services.breakers.record(&model, probe, started, completion).at_step(Step::CallModel)?;
     let tokens = completion.usage.map(|usage| Tokens {
         input: i64::try_from(usage.input_tokens).unwrap_or(i64::MAX),
         output: i64::try_from(usage.output_tokens).unwrap_or(i64::MAX),

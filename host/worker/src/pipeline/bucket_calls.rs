@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use assay_core::{breaker::Dependency, error::JobError};
+use assay_core::{breaker::Dependency, job_error::JobError};
 use assay_objects::Objects;
 
 use crate::{breakers::Breakers, services::Services};
@@ -32,6 +32,6 @@ impl BucketCalls {
         if bucket != self.objects.bucket() {
             return result;
         }
-        self.breakers.note(&Dependency::Bucket, false, begun, result)
+        self.breakers.record(&Dependency::Bucket, false, begun, result)
     }
 }

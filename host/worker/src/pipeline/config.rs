@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::{retry::RetryPolicy, variables::Variables};
+use assay_core::{env::Variables, retry::RetryPolicy};
 
 /// Limits and waits of every job.
 #[derive(Clone, Debug)]

@@ -7,8 +7,9 @@ use std::sync::{
 
 use assay_conversation::{Answers, Ending, Stop, run as converse};
 use assay_core::{
-    error::{Code, JobError, Step},
-    job::{FileFacts, Interruption},
+    code::Code,
+    job::{FileInfo, StopReason},
+    job_error::{JobError, Step},
 };
 use assay_objects::Objects;
 use assay_runtime::{Answer, Call, Prompt, Report, Step as Next, Transcript};
@@ -29,13 +30,13 @@ use crate::{
 /// Runs a claimed job until it can be settled, or until `stopped` completes.
 ///
 /// Whatever happens, an answer that was paid for is in the journal when this returns, unless the claim is lost.
-pub async fn run(services: &Services, run: &mut Run<'_>, stopped: impl Future<Output = Interruption>) -> RunResult {
+pub async fn run(services: &Services, run: &mut Run<'_>, stopped: impl Future<Output = StopReason>) -> RunResult {
     let result = tokio::select! {
         result = report(services, run) => result,
         reason = stopped => Err(RunError::Stopped(reason)),
     };
     match result {
-        Err(RunError::Stopped(Interruption::Lost)) => result,
+        Err(RunError::Stopped(StopReason::Lost)) => result,
         result => result.and(run.journaled().await),
     }
 }
@@ -106,7 +107,7 @@ fn resolve(services: &Services, run: &mut Run<'_>) -> Result<Arc<Release>, JobEr
 }
 
 /// The original, as the guest sees it at every call.
-async fn read(services: &Services, file: &FileFacts) -> Result<Arc<Transcript>, JobError> {
+async fn read(services: &Services, file: &FileInfo) -> Result<Arc<Transcript>, JobError> {
     let limit = services.config.transcript_bytes;
     let read = async |objects: &Objects| {
         objects.read(&file.bucket, &file.original_key, limit).await.map_err(|error| error.for_read())

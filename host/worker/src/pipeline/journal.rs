@@ -7,8 +7,9 @@ use std::{
 
 use assay_core::{
     breaker::Dependency,
-    error::{Code, JobError, Step},
-    job::{FileFacts, Interruption, JournalEntry, Lease, Tokens},
+    code::Code,
+    job::{FileInfo, JournalEntry, Lease, StopReason, Tokens},
+    job_error::{JobError, Step},
 };
 use assay_db::{Database, DbError, journal::NewEntry};
 use assay_llm::Completion;
@@ -149,7 +150,7 @@ pub(super) fn journal(
 /// `journal_unreadable` where the object is gone or is not what was journaled; else the store's own failure.
 pub async fn read_answer(
     objects: &Objects,
-    file: &FileFacts,
+    file: &FileInfo,
     entry: &JournalEntry,
 ) -> Result<(StoredAnswer, Stored), JobError> {
     let unreadable =
@@ -190,10 +191,10 @@ impl Write {
         loop {
             let begun = Instant::now();
             let recorded = self.database.record_answer(self.lease, &entry).await;
-            self.breakers.note_database(&recorded, false, begun);
+            self.breakers.record_database(&recorded, false, begun);
             match recorded {
                 Ok(true) => return Ok(()),
-                Ok(false) => return Err(RunError::Stopped(Interruption::Lost)),
+                Ok(false) => return Err(RunError::Stopped(StopReason::Lost)),
                 // Writing the row twice is harmless, losing it costs an answer.
                 Err(error) if tokio::time::Instant::now() < deadline && !matches!(error, DbError::Refused(_)) => {
                     tracing::warn!(%error, ordinal = self.ordinal, "journal an answer: trying again");

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use assay_conversation::RejectionReasons;
 use assay_core::{
     breaker::Dependency,
-    error::{Code, JobError, Step},
-    job::{Claim, FileResult, Interruption, Spent},
+    code::Code,
+    job::{Claim, FileResult, Spent, StopReason},
+    job_error::{JobError, Step},
 };
 use assay_runtime::{Answer, Finding, LogLine, Rejection, Transcript};
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub enum RunError {
         error: JobError,
     },
     /// The run was cut short from outside.
-    Stopped(Interruption),
+    Stopped(StopReason),
 }
 
 impl RunError {

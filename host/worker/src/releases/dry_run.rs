@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use assay_conversation::{Answers, Ending, JobLimits, RejectionReasons, Stop, question_sha256, run};
 use assay_core::{
-    comparison::{self, Verdict},
-    error::{Code, JobError},
+    code::Code,
+    job_error::JobError,
+    report_diff::{self, GuestVerdict},
 };
 use assay_runtime::{Answer, Call, Prompt, Step, Transcript};
 use bytes::Bytes;
@@ -23,7 +24,7 @@ pub struct Recorded {
 
 /// What a guest made of recorded answers.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum DryRunOutcome {
     /// A report that its schema accepts.
     Accepted(Bytes),
     /// No report, for these reasons. Content.
@@ -34,23 +35,23 @@ pub enum Outcome {
     Fault(JobError),
 }
 
-impl Outcome {
+impl DryRunOutcome {
     /// What there is to compare.
-    pub fn compared(&self) -> comparison::Outcome {
+    pub fn compared(&self) -> report_diff::CandidateOutcome {
         match self {
-            Self::Accepted(document) => comparison::Outcome::Verdict(Verdict::Accepted(document.clone())),
-            Self::Rejected(_) => comparison::Outcome::Verdict(Verdict::Rejected),
-            Self::Diverged(_) => comparison::Outcome::Diverged,
-            Self::Fault(error) => comparison::Outcome::Fault(error.code),
+            Self::Accepted(document) => report_diff::CandidateOutcome::Judged(GuestVerdict::Accepted(document.clone())),
+            Self::Rejected(_) => report_diff::CandidateOutcome::Judged(GuestVerdict::Rejected),
+            Self::Diverged(_) => report_diff::CandidateOutcome::Diverged,
+            Self::Fault(error) => report_diff::CandidateOutcome::Fault(error.code),
         }
     }
 }
 
 /// An outcome, and what it cost.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct DryRun {
     /// What came out.
-    pub outcome: Outcome,
+    pub outcome: DryRunOutcome,
     /// Time in the sandbox.
     pub guest_time: Duration,
 }
@@ -59,28 +60,30 @@ pub struct Rehearsal {
 /// asked twice takes the answers in their order.
 ///
 /// A document equal to `verified` is one that the verifier of the same schema has accepted before.
-pub async fn rehearse(
+pub async fn dry_run(
     release: &Release,
     transcript: &Arc<Transcript>,
     recorded: &[Recorded],
     limits: &JobLimits,
     verified: Option<&Bytes>,
-) -> Rehearsal {
+) -> DryRun {
     let mut stored =
         StoredAnswers { recorded, used: vec![false; recorded.len()], answers: Vec::new(), guest_time: Duration::ZERO };
     let outcome = match run(release.guest(), transcript, limits, &mut stored).await {
-        Ok(Ending::Accepted(report)) => verify(release, report.document, verified).await.unwrap_or_else(Outcome::Fault),
-        Ok(Ending::Rejected(rejection)) => Outcome::Rejected(rejection.into()),
-        Err(Stop::Unanswered(prompts)) => Outcome::Diverged(prompts),
-        Err(Stop::Fault { fault, .. }) => Outcome::Fault(fault.into()),
+        Ok(Ending::Accepted(report)) => {
+            verify(release, report.document, verified).await.unwrap_or_else(DryRunOutcome::Fault)
+        }
+        Ok(Ending::Rejected(rejection)) => DryRunOutcome::Rejected(rejection.into()),
+        Err(Stop::Unanswered(prompts)) => DryRunOutcome::Diverged(prompts),
+        Err(Stop::Fault { fault, .. }) => DryRunOutcome::Fault(fault.into()),
         Err(Stop::OverLimit { breach, .. }) => {
-            Outcome::Fault(JobError::new(Code::GuestLimitExceeded, breach.to_string()))
+            DryRunOutcome::Fault(JobError::new(Code::GuestLimitExceeded, breach.to_string()))
         }
         Err(Stop::NoReport { fault, .. }) => {
-            Outcome::Fault(JobError::new(Code::ReportInvalid, format!("check the report: {fault}")))
+            DryRunOutcome::Fault(JobError::new(Code::ReportInvalid, format!("check the report: {fault}")))
         }
     };
-    Rehearsal { outcome, guest_time: stored.guest_time }
+    DryRun { outcome, guest_time: stored.guest_time }
 }
 
 /// Answers that another run got.
@@ -125,14 +128,14 @@ impl Answers for StoredAnswers<'_> {
     }
 }
 
-async fn verify(release: &Release, document: String, verified: Option<&Bytes>) -> Result<Outcome, JobError> {
+async fn verify(release: &Release, document: String, verified: Option<&Bytes>) -> Result<DryRunOutcome, JobError> {
     if verified.is_some_and(|verified| verified == document.as_bytes()) {
-        return Ok(Outcome::Accepted(document.into()));
+        return Ok(DryRunOutcome::Accepted(document.into()));
     }
     let found = release.verify(&document).await?;
     if !found.is_empty() {
         let message = format!("check the report against its schema: {}", release.summary(&found));
         return Err(JobError::new(Code::ReportInvalid, message));
     }
-    Ok(Outcome::Accepted(document.into()))
+    Ok(DryRunOutcome::Accepted(document.into()))
 }

@@ -4,9 +4,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use assay_core::{
-    comparison::{Difference, Verdict, compare},
-    error::Code,
-    job::{FileId, Outcome, Settlement},
+    code::Code,
+    job::{FileId, SettleOutcome, Settlement},
+    report_diff::{Difference, GuestVerdict, compare},
 };
 use assay_db::{Database, releases::ShadowResult};
 use assay_runtime::Transcript;
@@ -20,7 +20,7 @@ use crate::{
     guests::{Guests, GuestsLimits, Release},
     metrics::{Metrics, ResultLabels},
     pipeline::{Kept, Run},
-    releases::dry_run::{Recorded, rehearse},
+    releases::dry_run::{Recorded, dry_run},
 };
 
 /// Bytes of transcripts, answers and reports that may wait; what does not fit is skipped.
@@ -46,7 +46,7 @@ pub struct Case {
     /// The answers, with their questions.
     pub recorded: Vec<Recorded>,
     /// What the active release made of them.
-    pub verdict: Verdict,
+    pub verdict: GuestVerdict,
 }
 
 impl Case {
@@ -54,8 +54,8 @@ impl Case {
     pub fn of(candidate: Arc<Release>, run: &mut Run<'_>, settled: &Settlement) -> Option<Self> {
         let Kept { transcript, report } = *run.kept.take()?;
         let verdict = match (settled.outcome, report, settled.failure.as_ref().map(|failure| failure.code)) {
-            (Outcome::Succeeded, Some(report), _) => Verdict::Accepted(report),
-            (Outcome::Failed, _, Some(Code::SchemaValidationFailed)) => Verdict::Rejected,
+            (SettleOutcome::Succeeded, Some(report), _) => GuestVerdict::Accepted(report),
+            (SettleOutcome::Failed, _, Some(Code::SchemaValidationFailed)) => GuestVerdict::Rejected,
             _ => return None,
         };
         let answers = std::mem::take(&mut run.answers).into_iter().zip(&run.stored);
@@ -73,7 +73,7 @@ impl Case {
 
     fn bytes(&self) -> usize {
         let answers: usize = self.recorded.iter().map(|recorded| recorded.answer.text.len()).sum();
-        let report = if let Verdict::Accepted(document) = &self.verdict { document.len() } else { 0 };
+        let report = if let GuestVerdict::Accepted(document) = &self.verdict { document.len() } else { 0 };
         self.transcript.text.len() + answers + report
     }
 }
@@ -128,10 +128,10 @@ impl Shadows {
 
 async fn run(database: &Database, limits: &GuestsLimits, metrics: &Metrics, case: Case) {
     let same_schema = case.candidate.manifest().schema == case.beside.manifest().schema;
-    let verified = if let Verdict::Accepted(document) = &case.verdict { Some(document) } else { None };
+    let verified = if let GuestVerdict::Accepted(document) = &case.verdict { Some(document) } else { None };
     let verified = verified.filter(|_| same_schema);
     tracing::debug!(file.id = %case.file, guest.digest = case.candidate.digest(), "candidate runs in the shadow");
-    let rehearsal = rehearse(&case.candidate, &case.transcript, &case.recorded, &limits.job, verified).await;
+    let rehearsal = dry_run(&case.candidate, &case.transcript, &case.recorded, &limits.job, verified).await;
     let difference = compare(&case.verdict, &rehearsal.outcome.compared(), PLACES);
     let result = ShadowResult {
         digest: case.candidate.digest(),

@@ -3,11 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Context;
-use assay_core::{
-    comparison::Verdict,
-    error::{Code, JobError},
-    job::FileId,
-};
+use assay_core::{code::Code, job::FileId, job_error::JobError, report_diff::GuestVerdict};
 use assay_db::{
     Database,
     replay::{ReplayJob, ReplayPlace, ReplaySelection},
@@ -154,10 +150,10 @@ impl Cases {
             Ok(Arc::new(transcript(file, &bytes)?))
         };
         let verdict = async {
-            let Some(key) = &job.report_key else { return Ok(Verdict::Rejected) };
+            let Some(key) = &job.report_key else { return Ok(GuestVerdict::Rejected) };
             match self.objects.read(&file.bucket, key, REPORT).await {
                 // Copied, where the store's reader left room for more.
-                Ok(bytes) => Ok(Verdict::Accepted(Bytes::copy_from_slice(&bytes))),
+                Ok(bytes) => Ok(GuestVerdict::Accepted(Bytes::copy_from_slice(&bytes))),
                 Err(error) if error.kind == Kind::NotFound => Err(Refusal::Skip("report_not_found")),
                 Err(error) => Err(Refusal::Stop(error.into())),
             }

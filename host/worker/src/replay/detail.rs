@@ -109,7 +109,7 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use assay_core::comparison::Pair;
+    use assay_core::report_diff::Pair;
     use serde_json::json;
 
     use super::*;

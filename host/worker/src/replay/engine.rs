@@ -4,9 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use assay_conversation::RejectionReasons;
 use assay_core::{
-    comparison::{Difference, Pair, Verdict, contrast},
-    error::JobError,
     job::FileId,
+    job_error::JobError,
+    report_diff::{Difference, GuestVerdict, Pair, contrast},
 };
 use assay_runtime::{Prompt, Transcript};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use futures::{Stream, StreamExt};
 
 use crate::{
     guests::{GuestsLimits, Release},
-    releases::dry_run::{Outcome, Recorded, rehearse},
+    releases::dry_run::{DryRunOutcome, Recorded, dry_run},
 };
 
 /// Pointers that are told of one file.
@@ -30,7 +30,7 @@ pub struct Case {
     /// The answers, with their questions.
     pub recorded: Vec<Recorded>,
     /// What was made of them.
-    pub verdict: Verdict,
+    pub verdict: GuestVerdict,
     /// Whether the report of the verdict is known to keep the candidate's schema; else the candidate's is checked in any case.
     pub verified: bool,
 }
@@ -132,17 +132,17 @@ impl Engine {
             }
         };
         let verified = match &before {
-            Verdict::Accepted(document) if self.is_verified(case) => Some(document),
+            GuestVerdict::Accepted(document) if self.is_verified(case) => Some(document),
             _ => None,
         };
-        let rehearsal = rehearse(&self.candidate, &case.transcript, &case.recorded, &self.limits.job, verified).await;
+        let rehearsal = dry_run(&self.candidate, &case.transcript, &case.recorded, &self.limits.job, verified).await;
         let (difference, pair) = contrast(&before, &rehearsal.outcome.compared(), POINTERS);
         let evidence = match (&difference, rehearsal.outcome) {
             (Difference::Changed(_), _) => pair.map_or(Evidence::None, Evidence::Reports),
-            (Difference::NewlyAccepted, Outcome::Accepted(document)) => Evidence::Report(document),
-            (Difference::NewlyRejected, Outcome::Rejected(reasons)) => Evidence::Rejection(reasons),
-            (_, Outcome::Diverged(prompts)) => Evidence::Questions(prompts),
-            (_, Outcome::Fault(error)) => Evidence::Fault(error),
+            (Difference::NewlyAccepted, DryRunOutcome::Accepted(document)) => Evidence::Report(document),
+            (Difference::NewlyRejected, DryRunOutcome::Rejected(reasons)) => Evidence::Rejection(reasons),
+            (_, DryRunOutcome::Diverged(prompts)) => Evidence::Questions(prompts),
+            (_, DryRunOutcome::Fault(error)) => Evidence::Fault(error),
             _ => Evidence::None,
         };
         let ended = Ended::Compared(difference);
@@ -150,18 +150,18 @@ impl Engine {
     }
 
     /// What the candidate is compared with; the code of why there is nothing.
-    async fn before(&self, case: &Case) -> Result<Verdict, &'static str> {
+    async fn before(&self, case: &Case) -> Result<GuestVerdict, &'static str> {
         let Some(against) = &self.against else { return Ok(case.verdict.clone()) };
         let verified = match &case.verdict {
-            Verdict::Accepted(document) if case.verified && self.share_a_schema() => Some(document),
+            GuestVerdict::Accepted(document) if case.verified && self.share_a_schema() => Some(document),
             _ => None,
         };
-        let rehearsal = rehearse(against, &case.transcript, &case.recorded, &self.limits.job, verified).await;
+        let rehearsal = dry_run(against, &case.transcript, &case.recorded, &self.limits.job, verified).await;
         match rehearsal.outcome {
-            Outcome::Accepted(document) => Ok(Verdict::Accepted(document)),
-            Outcome::Rejected(_) => Ok(Verdict::Rejected),
-            Outcome::Diverged(_) => Err("against_diverged"),
-            Outcome::Fault(_) => Err("against_fault"),
+            DryRunOutcome::Accepted(document) => Ok(GuestVerdict::Accepted(document)),
+            DryRunOutcome::Rejected(_) => Ok(GuestVerdict::Rejected),
+            DryRunOutcome::Diverged(_) => Err("against_diverged"),
+            DryRunOutcome::Fault(_) => Err("against_fault"),
         }
     }
 

@@ -9,9 +9,10 @@ use std::{
 use anyhow::Context;
 use assay_conversation::question_sha256;
 use assay_core::{
-    comparison::Difference,
-    error::{Class, Code, JobError},
+    code::{Class, Code},
     job::FileId,
+    job_error::JobError,
+    report_diff::Difference,
 };
 use assay_db::replay::ReplayJob;
 use assay_llm::{Completion, Model};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assay_core::comparison::Difference;
+use assay_core::report_diff::Difference;
 use serde::Serialize;
 
 use super::results::Line;

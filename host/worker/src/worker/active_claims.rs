@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use assay_core::job::{Interruption, JobId, Lease};
+use assay_core::job::{JobId, Lease, StopReason};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// The claims in hand. Cheap to clone; shared by slots and heartbeat.
 #[derive(Clone, Debug, Default)]
-pub struct HeldClaims {
+pub struct ActiveClaims {
     claims: Arc<Mutex<HashMap<JobId, Entry>>>,
     /// When the last beat that the database answered was sent.
     beat: Arc<Mutex<Option<Instant>>>,
@@ -20,23 +20,23 @@ struct Entry {
     /// When the lease runs out as far as this machine can know: by the monotonic clock, counted from before the
     /// statement that renewed it was sent.
     trusted_until: Instant,
-    interrupt: watch::Sender<Option<Interruption>>,
+    interrupt: watch::Sender<Option<StopReason>>,
 }
 
 /// One claim in hand. Dropping it takes the job out of the heartbeat's set.
 #[derive(Debug)]
-pub struct Held {
-    claims: HeldClaims,
+pub struct ClaimGuard {
+    claims: ActiveClaims,
     lease: Lease,
-    interrupted: watch::Receiver<Option<Interruption>>,
+    interrupted: watch::Receiver<Option<StopReason>>,
 }
 
-impl HeldClaims {
+impl ActiveClaims {
     /// Takes a claim into the set.
-    pub fn hold(&self, lease: Lease, trusted_until: Instant) -> Held {
+    pub fn hold(&self, lease: Lease, trusted_until: Instant) -> ClaimGuard {
         let (interrupt, interrupted) = watch::channel(None);
         self.claims.lock().insert(lease.job, Entry { lease, trusted_until, interrupt });
-        Held { claims: self.clone(), lease, interrupted }
+        ClaimGuard { claims: self.clone(), lease, interrupted }
     }
 
     /// Takes a claim out of the set, and no later claim of the same job.
@@ -71,12 +71,12 @@ impl HeldClaims {
             };
             let Some(cancel) = kept.get(&lease.job) else {
                 lost += 1;
-                entry.interrupt.send_replace(Some(Interruption::Lost));
+                entry.interrupt.send_replace(Some(StopReason::Lost));
                 continue;
             };
             entry.trusted_until = trusted_until;
             if *cancel {
-                entry.interrupt_first(Interruption::Cancelled);
+                entry.interrupt_first(StopReason::Cancelled);
             }
         }
         lost
@@ -88,7 +88,7 @@ impl HeldClaims {
         let mut lost = 0;
         for entry in claims.values() {
             if entry.trusted_until <= now && entry.interrupt.borrow().is_none() {
-                entry.interrupt.send_replace(Some(Interruption::Lost));
+                entry.interrupt.send_replace(Some(StopReason::Lost));
                 lost += 1;
             }
         }
@@ -104,14 +104,14 @@ impl HeldClaims {
     /// Tells every run to stop, because the worker does.
     pub fn interrupt_all(&self) {
         for entry in self.claims.lock().values() {
-            entry.interrupt_first(Interruption::Stopping);
+            entry.interrupt_first(StopReason::Stopping);
         }
     }
 }
 
 impl Entry {
     /// Tells the run to stop, unless it was told so before.
-    fn interrupt_first(&self, why: Interruption) {
+    fn interrupt_first(&self, why: StopReason) {
         self.interrupt.send_if_modified(|reason| {
             let first = reason.is_none();
             reason.get_or_insert(why);
@@ -120,13 +120,13 @@ impl Entry {
     }
 }
 
-impl Held {
+impl ClaimGuard {
     /// Completes when the run must stop.
-    pub async fn interrupted(&self) -> Interruption {
+    pub async fn interrupted(&self) -> StopReason {
         let mut interrupted = self.interrupted.clone();
         let reason = interrupted.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
         // The sender lives in the set as long as this claim does; without it, nobody renews the lease any more.
-        reason.unwrap_or(Interruption::Lost)
+        reason.unwrap_or(StopReason::Lost)
     }
 
     /// Takes the job out of the heartbeat's set, because its settlement starts: a beat would wait behind it. Tells until
@@ -137,7 +137,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ClaimGuard {
     fn drop(&mut self) {
         self.claims.remove(self.lease);
     }
@@ -158,42 +158,42 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_a_beat_does_not_bring_back_is_lost() {
-        let claims = HeldClaims::default();
+        let claims = ActiveClaims::default();
         let (mine, theirs) = (lease(), lease());
         let until = Instant::now() + Duration::from_secs(30);
         let (kept, gone) = (claims.hold(mine, until), claims.hold(theirs, until));
         assert_eq!(claims.renewed(&[mine, theirs], &HashMap::from([(mine.job, false)]), until), 1);
-        assert_eq!(gone.interrupted().await, Interruption::Lost);
+        assert_eq!(gone.interrupted().await, StopReason::Lost);
         assert!(kept.interrupted.borrow().is_none());
     }
 
     #[tokio::test]
     async fn a_job_that_a_beat_brings_back_with_a_request_to_cancel_is_cancelled_and_its_lease_renewed() {
-        let claims = HeldClaims::default();
+        let claims = ActiveClaims::default();
         let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(30));
         let lease = lease();
         let held = claims.hold(lease, now);
         assert_eq!(claims.renewed(&[lease], &HashMap::from([(lease.job, true)]), later), 0);
-        assert_eq!(held.interrupted().await, Interruption::Cancelled);
+        assert_eq!(held.interrupted().await, StopReason::Cancelled);
         claims.interrupt_all();
-        assert_eq!(held.interrupted().await, Interruption::Cancelled, "a stop changes nothing about it");
+        assert_eq!(held.interrupted().await, StopReason::Cancelled, "a stop changes nothing about it");
         assert_eq!(held.begin_settlement(), later);
     }
 
     #[tokio::test]
     async fn a_claim_that_nobody_renews_is_given_up_in_time() {
-        let claims = HeldClaims::default();
+        let claims = ActiveClaims::default();
         let until = Instant::now();
         let held = claims.hold(lease(), until);
         assert_eq!(claims.next_fence(), Some(until));
         assert_eq!(claims.fence(until), 1);
         assert_eq!(claims.fence(until), 0, "once is enough");
-        assert_eq!(held.interrupted().await, Interruption::Lost);
+        assert_eq!(held.interrupted().await, StopReason::Lost);
     }
 
     #[test]
     fn a_settling_job_is_in_no_beat() {
-        let claims = HeldClaims::default();
+        let claims = ActiveClaims::default();
         let held = claims.hold(lease(), Instant::now());
         held.begin_settlement();
         assert!(claims.leases().is_empty());
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_claim_leaves_a_later_claim_of_the_same_job_alone() {
-        let claims = HeldClaims::default();
+        let claims = ActiveClaims::default();
         let first = lease();
         let second = Lease { token: LeaseToken(2), ..first };
         let old = claims.hold(first, Instant::now());
@@ -213,10 +213,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_claim_is_not_given_back_by_a_stop() {
-        let claims = HeldClaims::default();
+        let claims = ActiveClaims::default();
         let held = claims.hold(lease(), Instant::now());
         claims.fence(Instant::now());
         claims.interrupt_all();
-        assert_eq!(held.interrupted().await, Interruption::Lost);
+        assert_eq!(held.interrupted().await, StopReason::Lost);
     }
 }

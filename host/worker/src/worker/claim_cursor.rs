@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use assay_core::job::Place;
+use assay_core::job::QueuePosition;
 
 /// Where the queue was found to begin. Slots that become free look from there on; the whole of it is looked at whenever somebody says that
 /// there is something new, and once per poll: what is due before its front, because it came late or was locked, waits for no longer.
 #[derive(Debug, Default)]
 pub(super) struct ClaimCursor {
-    place: Option<Place>,
+    place: Option<QueuePosition>,
     /// When the whole was looked at; none where it is to be looked at.
     whole: Option<Instant>,
 }
@@ -20,12 +20,12 @@ impl ClaimCursor {
     }
 
     /// Where to look from; none is the whole.
-    pub(super) fn from(&self, poll: Duration) -> Option<Place> {
+    pub(super) fn from(&self, poll: Duration) -> Option<QueuePosition> {
         self.place.filter(|_| self.whole.is_some_and(|whole| whole.elapsed() < poll))
     }
 
     /// What a look from there has found first.
-    pub(super) fn found(&mut self, from: Option<Place>, first: Option<Place>) {
+    pub(super) fn found(&mut self, from: Option<QueuePosition>, first: Option<QueuePosition>) {
         if from.is_none() {
             (self.place, self.whole) = (None, Some(Instant::now()));
         }
@@ -43,8 +43,8 @@ mod tests {
 
     const POLL: Duration = Duration::from_secs(3600);
 
-    fn place(number: u128) -> Place {
-        Place { due: datetime!(2026-03-04 09:30:00 UTC), job: JobId(Uuid::from_u128(number)) }
+    fn place(number: u128) -> QueuePosition {
+        QueuePosition { due: datetime!(2026-03-04 09:30:00 UTC), job: JobId(Uuid::from_u128(number)) }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use assay_core::{
     breaker::Dependency,
-    job::{Claim, Place, Serving},
+    job::{Claim, QueuePosition, Serving},
 };
 use assay_db::Listener;
 use tokio::task::JoinSet;
@@ -19,7 +19,7 @@ use crate::{
     releases::shadow::Shadows,
     services::Services,
     worker::{
-        active_claims::HeldClaims,
+        active_claims::ActiveClaims,
         claim_cursor::ClaimCursor,
         heartbeat::Heartbeat,
         slot::{finished, reap_finished, run_job},
@@ -32,7 +32,7 @@ const GATHER: Duration = Duration::from_millis(5);
 /// What goes on beside the jobs.
 pub(super) struct Beside<'a> {
     pub(super) heartbeat: &'a Heartbeat,
-    pub(super) held: &'a HeldClaims,
+    pub(super) held: &'a ActiveClaims,
     pub(super) listener: &'a Listener,
     pub(super) shadows: &'a Arc<Shadows>,
 }
@@ -135,7 +135,7 @@ impl Worker {
         let breakers = &self.services.breakers;
         self.probe_bucket();
         let serving = self.services.guests.serving();
-        let offer = breakers.offer(&serving.digests);
+        let offer = breakers.claimable(&serving.digests);
         // While the database is away, the claim is its probe.
         let free = if breakers.is_open(&Dependency::Database) { free.min(1) } else { free };
         let mut taken = Vec::new();
@@ -171,7 +171,7 @@ impl Worker {
             let begun = Instant::now();
             let _until_told = probe;
             let result = objects.try_out().await.map_err(|error| error.for_write());
-            if let Err(error) = breakers.note(&Dependency::Bucket, true, begun, result) {
+            if let Err(error) = breakers.record(&Dependency::Bucket, true, begun, result) {
                 let error = error.chain();
                 tracing::warn!(error, "the bucket is still away");
             }
@@ -179,18 +179,18 @@ impl Worker {
     }
 
     /// One claim; a database that does not answer is told of once, and then asked again at the next poll.
-    async fn claim(&self, serving: &Serving, slots: usize, from: Option<Place>) -> Vec<Claim> {
+    async fn claim(&self, serving: &Serving, slots: usize, from: Option<QueuePosition>) -> Vec<Claim> {
         let begun = Instant::now();
         let Services { database, breakers, .. } = &*self.services;
         let claim = async {
             // A probe tries both: a connection of the pool may be older than the password that keeps new ones out.
             if breakers.is_open(&Dependency::Database) {
-                database.knock().await?;
+                database.check_login().await?;
             }
             database.claim(&self.config.id, serving, slots, self.config.lease, from).await
         };
         let result = claim.await;
-        breakers.note_database(&result, true, begun);
+        breakers.record_database(&result, true, begun);
         let mut state = self.state.lock();
         match result {
             Ok(claims) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 
 /// Slots and times of a worker. Sources of the defaults: docs/adr/0001-custom-queue.md and 0003-retry-policy-and-hold.md.
 #[derive(Clone, Debug)]

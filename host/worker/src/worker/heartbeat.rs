@@ -9,7 +9,7 @@ use std::{
 use assay_db::{DbError, Listener, queue};
 use tokio_util::sync::CancellationToken;
 
-use crate::{guests::Guests, metrics::Metrics, services::Services, worker::active_claims::HeldClaims};
+use crate::{guests::Guests, metrics::Metrics, services::Services, worker::active_claims::ActiveClaims};
 
 /// What the heartbeat tells and how often.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Heartbeat {
     pub fn start(
         self,
         services: Arc<Services>,
-        held: HeldClaims,
+        held: ActiveClaims,
         listener: Listener,
         stop: CancellationToken,
     ) -> std::io::Result<thread::JoinHandle<()>> {
@@ -58,7 +58,7 @@ impl Heartbeat {
             .spawn(move || runtime.block_on(self.run(&services, &held, &listener, &stop)))
     }
 
-    async fn run(&self, services: &Services, held: &HeldClaims, listener: &Listener, stop: &CancellationToken) {
+    async fn run(&self, services: &Services, held: &ActiveClaims, listener: &Listener, stop: &CancellationToken) {
         let metrics = &services.metrics;
         let mut connection = None;
         let mut next_beat = Instant::now();
@@ -108,7 +108,7 @@ impl Heartbeat {
         &self,
         Services { database, guests, breakers, metrics, .. }: &Services,
         connection: &mut Option<queue::Heartbeat>,
-        held: &HeldClaims,
+        held: &ActiveClaims,
     ) -> Result<(), DbError> {
         let connection = match connection {
             Some(connection) => connection,
@@ -117,7 +117,7 @@ impl Heartbeat {
                 let connected = database.heartbeat(self.every).await;
                 // Claims may never hear of a password that expired: their connections may be older than it, and without beats there are
                 // no claims. Nor do they hear that it is in order again while no slot is free.
-                breakers.note_database(&connected, connected.is_ok(), begun);
+                breakers.record_database(&connected, connected.is_ok(), begun);
                 connection.insert(connected?)
             }
         };
@@ -135,7 +135,7 @@ impl Heartbeat {
     }
 
     /// Completes when a claim was given up, which it does at the time of the next fence.
-    async fn fence_in_time(&self, held: &HeldClaims, metrics: &Metrics) {
+    async fn fence_in_time(&self, held: &ActiveClaims, metrics: &Metrics) {
         let next = held.next_fence().unwrap_or_else(|| Instant::now() + self.lease);
         tokio::time::sleep_until(next.into()).await;
         fence(held, metrics);
@@ -150,7 +150,7 @@ fn fleet_entry(guests: &Guests) -> serde_json::Value {
     loaded.chain(refused).collect()
 }
 
-fn fence(held: &HeldClaims, metrics: &Metrics) {
+fn fence(held: &ActiveClaims, metrics: &Metrics) {
     report(held.fence(Instant::now()), metrics, "leases may have run out without an answer from the database");
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use assay_core::{
-    error::{Class, Code},
-    job::{Claim, Outcome, Settlement},
+    code::{Class, Code},
+    job::{Claim, SettleOutcome, Settlement},
 };
 use tokio::task::{JoinError, JoinSet};
 
@@ -17,7 +17,7 @@ use crate::{
     pipeline::{self, Run},
     releases::shadow::{Case, Shadows},
     services::Services,
-    worker::{active_claims::Held, finalize::finalize},
+    worker::{active_claims::ClaimGuard, finalize::finalize},
 };
 
 /// Runs a claimed job and finalizes it; then, where a candidate stands in the shadow, leaves the job's answers to it.
@@ -25,7 +25,7 @@ pub(super) async fn run_job(
     services: Arc<Services>,
     claim: Claim,
     probe: Option<Probe>,
-    held: Held,
+    held: ClaimGuard,
     shadows: Arc<Shadows>,
 ) {
     let started = Instant::now();
@@ -59,11 +59,11 @@ fn record(metrics: &Metrics, settled: &Settlement, elapsed: Duration) {
     let wait_ms = settled.wait.as_millis() as u64;
     match settled.outcome {
         // Told once, when its breaker opened.
-        Outcome::Held if failure.code.class() != Class::Hold => {
+        SettleOutcome::Held if failure.code.class() != Class::Hold => {
             tracing::warn!(outcome, code, step, error, wait_ms, duration_ms, "job held: what it needs is away");
         }
         // The operator's fault: nothing else will mend it.
-        Outcome::Held => {
+        SettleOutcome::Held => {
             tracing::error!(
                 outcome,
                 code,
@@ -75,10 +75,10 @@ fn record(metrics: &Metrics, settled: &Settlement, elapsed: Duration) {
             );
         }
         // Somebody asked for it.
-        Outcome::Failed if failure.code == Code::Cancelled => {
+        SettleOutcome::Failed if failure.code == Code::Cancelled => {
             tracing::warn!(outcome, code, step, error, duration_ms, "job settled")
         }
-        Outcome::Failed => {
+        SettleOutcome::Failed => {
             tracing::error!(outcome, code, step, error, duration_ms, "job settled")
         }
         _ => tracing::warn!(outcome, code, step, error, wait_ms, duration_ms, "job settled"),

@@ -17,8 +17,8 @@ use crate::{
     releases::{follow::Releases, shadow::Shadows},
     services::Services,
     worker::{
-        active_claims::HeldClaims, claim_loop::Beside, config::WorkerConfig, heartbeat::Heartbeat, shutdown::Shutdown,
-        state::WorkerState,
+        active_claims::ActiveClaims, claim_loop::Beside, config::WorkerConfig, heartbeat::Heartbeat,
+        shutdown::Shutdown, state::WorkerState,
     },
 };
 
@@ -47,7 +47,7 @@ impl Worker {
     /// it nobody renews leases, so what is in hand is given back at once.
     pub async fn run(self, shutdown: Shutdown) -> anyhow::Result<()> {
         let background = CancellationToken::new();
-        let held = HeldClaims::default();
+        let held = ActiveClaims::default();
         let heartbeat = Heartbeat {
             worker: self.config.id.clone(),
             lease: self.config.lease,
@@ -147,7 +147,7 @@ impl Worker {
     }
 
     /// Lets what is in hand finish within the grace, then gives the rest back.
-    async fn drain(&self, held: &HeldClaims, now: &CancellationToken, jobs: &mut JoinSet<()>) {
+    async fn drain(&self, held: &ActiveClaims, now: &CancellationToken, jobs: &mut JoinSet<()>) {
         self.show(jobs.len(), true);
         let finish = async { while jobs.join_next().await.is_some() {} };
         tokio::select! {

@@ -1,13 +1,15 @@
 //! Which packages: asked of apt, never written down.
 
-use crate::guest_toolchain::bounded::run;
-use crate::paths;
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
 use anyhow::{Context, Result, bail};
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+
+use crate::{guest_toolchain::bounded::run, paths};
 
 const UPDATE: Duration = Duration::from_secs(120);
 const DOWNLOAD: Duration = Duration::from_secs(900);

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use assay_conversation::{Answers, JobLimits};
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use assay_llm::{ChatRequest, LlmConfig, Model};
 use assay_runtime::{Answer, Call, Prompt, Step};
 use assay_worker::pipeline::chat_request;

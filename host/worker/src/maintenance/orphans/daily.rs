@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::variables::Variables;
+use assay_core::env::Variables;
 use tokio_util::sync::CancellationToken;
 
 use super::{Plan, Sweep, Swept};

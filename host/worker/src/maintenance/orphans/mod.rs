@@ -5,16 +5,16 @@
 //! deletes, and deletes nothing where it would be too much of the bucket; and it asks the database once more right before each
 //! deletion. It never holds more keys than a page of the listing.
 
+mod classify;
 pub mod daily;
 mod error;
+mod key_shape;
 pub mod marker;
-mod shape;
-mod sift;
 mod sweep;
 mod walk;
 
+pub use classify::Tally;
 pub use daily::{Daily, SweepConfig, SweepMode};
 pub use error::SweepError;
-pub use shape::Shape;
-pub use sift::Tally;
+pub use key_shape::Shape;
 pub use sweep::*;

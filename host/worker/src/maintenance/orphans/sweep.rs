@@ -8,9 +8,9 @@ use futures::{StreamExt, TryStreamExt};
 use time::OffsetDateTime;
 
 use super::{
+    classify::{Candidate, Tally, Verdict},
     error::SweepError,
     marker::Marker,
-    sift::{Suspect, Tally, Verdict},
     walk::{Pages, Walk},
 };
 use crate::metrics::Metrics;
@@ -166,7 +166,7 @@ impl Sweep {
     }
 
     /// Deletes what was judged a moment ago, and tells of each.
-    async fn delete_all(&self, orphans: Vec<Suspect>, swept: &mut Swept) -> Result<(), SweepError> {
+    async fn delete_all(&self, orphans: Vec<Candidate>, swept: &mut Swept) -> Result<(), SweepError> {
         let deleting = futures::stream::iter(orphans).map(|orphan| async move {
             let done = self.objects.delete(self.objects.bucket(), &orphan.key).await;
             (orphan, done)
@@ -199,11 +199,11 @@ impl Sweep {
     }
 
     /// Asks the database about objects, all at once.
-    async fn judge(&self, suspects: Vec<Suspect>) -> Result<Vec<(Suspect, Verdict)>, SweepError> {
+    async fn judge(&self, suspects: Vec<Candidate>) -> Result<Vec<(Candidate, Verdict)>, SweepError> {
         if suspects.is_empty() {
             return Ok(Vec::new());
         }
-        let asked: Vec<_> = suspects.iter().map(Suspect::asked).collect();
+        let asked: Vec<_> = suspects.iter().map(Candidate::asked).collect();
         let told = self.database.pointing(&asked).await?;
         Ok(suspects.into_iter().zip(told.into_iter().map(Verdict::of)).collect())
     }

@@ -4,7 +4,7 @@ use assay_objects::Listed;
 use futures::{StreamExt, stream::BoxStream};
 use time::OffsetDateTime;
 
-use super::sift::{Sifted, Suspect, Tally, sift};
+use super::classify::{Candidate, Classified, Tally, classify};
 
 /// A listing, page by page: a bucket's, or in a test one that was made up.
 pub(super) type Pages<E> = BoxStream<'static, Result<Vec<Listed>, E>>;
@@ -26,7 +26,7 @@ impl<E> Walk<E> {
     }
 
     /// The next suspects, none where a page had no more; nothing at the end of the listing.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Suspect>>, E> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Candidate>>, E> {
         if self.page.as_slice().is_empty() {
             let Some(page) = self.pages.next().await.transpose()? else { return Ok(None) };
             self.page = page.into_iter();
@@ -34,10 +34,10 @@ impl<E> Walk<E> {
         let mut suspects = Vec::new();
         for listed in self.page.by_ref() {
             self.tally.listed += 1;
-            match sift(listed, self.cutoff) {
-                Sifted::Foreign => self.tally.foreign += 1,
-                Sifted::Young => self.tally.young += 1,
-                Sifted::Suspect(suspect) => suspects.push(suspect),
+            match classify(listed, self.cutoff) {
+                Classified::Foreign => self.tally.foreign += 1,
+                Classified::Young => self.tally.young += 1,
+                Classified::Candidate(suspect) => suspects.push(suspect),
             }
             if suspects.len() == self.batch {
                 break;
@@ -61,7 +61,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::maintenance::orphans::sift::Verdict;
+    use crate::maintenance::orphans::classify::Verdict;
 
     const PAGES: usize = 2000;
 

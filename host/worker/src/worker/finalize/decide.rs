@@ -2,9 +2,10 @@
 
 use assay_core::{
     breaker::Dependency,
-    error::{Code, JobError, Step},
-    job::{Failure, FileResult, Interruption, Settlement},
-    retry::{Tries, Verdict},
+    code::Code,
+    job::{Failure, FileResult, Settlement, StopReason},
+    job_error::{JobError, Step},
+    retry::{RetryDecision, Tries},
 };
 
 use super::raw_output::keep_raw_output;
@@ -17,9 +18,9 @@ use crate::{
 pub(super) async fn decide(services: &Services, run: &mut Run<'_>, result: RunResult) -> Option<Settlement> {
     Some(match result {
         Ok(()) => Settlement::succeeded(run.finished(), run.spent),
-        Err(RunError::Stopped(Interruption::Stopping)) => Settlement::released(run.spent),
-        Err(RunError::Stopped(Interruption::Cancelled)) => cancelled(services, run).await,
-        Err(RunError::Stopped(Interruption::Lost)) => return None,
+        Err(RunError::Stopped(StopReason::Stopping)) => Settlement::released(run.spent),
+        Err(RunError::Stopped(StopReason::Cancelled)) => cancelled(services, run).await,
+        Err(RunError::Stopped(StopReason::Lost)) => return None,
         Err(RunError::Job { step, error }) => failed(services, run, step, error).await,
     })
 }
@@ -34,10 +35,10 @@ pub(super) async fn failed(services: &Services, run: &mut Run<'_>, step: Step, e
         Tries { attempts: run.claim.attempts, max_attempts: run.claim.max_attempts, snoozes: run.claim.snoozes };
     let failure = Failure { code: error.code, step, message: error.chain() };
     match services.config.retry.decide(error.class(), tries, error.retry_after, rand::random()) {
-        Verdict::Retry(wait) => Settlement::retried(failure, wait, run.spent),
-        Verdict::Snooze(wait) => Settlement::snoozed(failure, wait, run.spent),
-        Verdict::Hold(wait) => Settlement::held(failure, wait, run.spent),
-        Verdict::Fail => {
+        RetryDecision::Retry(wait) => Settlement::retried(failure, wait, run.spent),
+        RetryDecision::Snooze(wait) => Settlement::snoozed(failure, wait, run.spent),
+        RetryDecision::Hold(wait) => Settlement::held(failure, wait, run.spent),
+        RetryDecision::Fail => {
             let raw_output_key = keep_raw_output(services, run, error.code).await;
             let result = FileResult { report_key: None, raw_output_key, ..run.versions() };
             Settlement::failed(failure, result, run.spent)

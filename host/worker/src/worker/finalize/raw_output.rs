@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use assay_core::error::{Code, JobError};
+use assay_core::{code::Code, job_error::JobError};
 use assay_runtime::{Finding, LogLine};
 use bytes::Bytes;
 use serde::Serialize;

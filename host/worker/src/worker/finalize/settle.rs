@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use assay_core::{
-    error::Step,
-    job::{Outcome, Settlement},
+    job::{SettleOutcome, Settlement},
+    job_error::Step,
 };
 
 use super::{
@@ -15,7 +15,7 @@ use crate::{
     breakers::Probe,
     pipeline::{Run, RunResult},
     services::Services,
-    worker::active_claims::Held,
+    worker::active_claims::ClaimGuard,
 };
 
 /// Decides how a claim ends and settles it. Returns what was written; none where the claim was lost or the answer never came.
@@ -24,7 +24,7 @@ pub async fn finalize(
     run: &mut Run<'_>,
     result: RunResult,
     probe: Option<Probe>,
-    held: &Held,
+    held: &ClaimGuard,
 ) -> Option<Settlement> {
     // Beats go on until the decision is made: keeping the answers of a failed job may take its time.
     let settlement = decide(services, run, result).await;
@@ -52,7 +52,7 @@ async fn settle(
     let lease = run.claim.lease;
     let outcome = settlement.outcome;
     let mut settled = match write(services, lease, &settlement, trusted_until).await {
-        Written::Refused(error) if outcome == Outcome::Succeeded => {
+        Written::Refused(error) if outcome == SettleOutcome::Succeeded => {
             tracing::error!(%error, outcome = outcome.as_str(), "settle the job");
             let failure = failed(services, run, Step::Settle, error.into()).await;
             (write(services, lease, &failure, trusted_until).await, failure)
@@ -65,7 +65,7 @@ async fn settle(
     }
     match settled {
         (Written::Done, settlement) => {
-            if settlement.outcome != Outcome::Succeeded {
+            if settlement.outcome != SettleOutcome::Succeeded {
                 discard_report(services, run).await;
             }
             Some(settlement)

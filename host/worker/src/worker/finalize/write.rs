@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use assay_core::job::{Lease, Outcome, Settlement};
+use assay_core::job::{Lease, SettleOutcome, Settlement};
 use assay_db::{
     Database, DbError,
     queue::{Presence, Settled},
@@ -40,7 +40,7 @@ pub(super) async fn write(
     loop {
         let begun = Instant::now();
         let settled = database.settle(lease, settlement).await;
-        breakers.note_database(&settled, false, begun);
+        breakers.record_database(&settled, false, begun);
         let error = match settled {
             Ok(Settled::Done) => return Written::Done,
             // An earlier try may have come through after we looked, and left nothing to this one.
@@ -79,7 +79,7 @@ pub(super) async fn write(
 async fn read_back(
     database: &Database,
     lease: Lease,
-    outcome: Outcome,
+    outcome: SettleOutcome,
     trusted_until: Instant,
 ) -> Result<Presence, DbError> {
     loop {

@@ -9,20 +9,20 @@ use super::Shape;
 
 /// An object that the database has to be asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Suspect {
+pub(super) struct Candidate {
     pub key: String,
     pub shape: Shape,
 }
 
 /// What an object is by its key and age alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Sifted {
+pub(super) enum Classified {
     /// Not of Assay's shape.
     Foreign,
     /// Its row may be yet to come.
     Young,
     /// To be asked about.
-    Suspect(Suspect),
+    Candidate(Candidate),
 }
 
 /// What an object is by what rows say.
@@ -37,17 +37,17 @@ pub(super) enum Verdict {
 }
 
 /// Sifts an object; one whose age nobody tells is young.
-pub(super) fn sift(listed: Listed, cutoff: OffsetDateTime) -> Sifted {
+pub(super) fn classify(listed: Listed, cutoff: OffsetDateTime) -> Classified {
     match Shape::of(&listed.key) {
-        None => Sifted::Foreign,
+        None => Classified::Foreign,
         Some(shape) if listed.written_at.is_some_and(|at| at < cutoff) => {
-            Sifted::Suspect(Suspect { key: listed.key, shape })
+            Classified::Candidate(Candidate { key: listed.key, shape })
         }
-        Some(_) => Sifted::Young,
+        Some(_) => Classified::Young,
     }
 }
 
-impl Suspect {
+impl Candidate {
     /// What the database is asked.
     pub(super) fn asked(&self) -> Asked {
         let folder = match self.shape {
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn what_points_into_the_folder_of_a_run_points_at_all_of_it() {
-        let Sifted::Suspect(suspect) =
-            sift(Listed { key: run(), written_at: Some(OffsetDateTime::UNIX_EPOCH) }, CUTOFF)
+        let Classified::Candidate(suspect) =
+            classify(Listed { key: run(), written_at: Some(OffsetDateTime::UNIX_EPOCH) }, CUTOFF)
         else {
             panic!("an old object of a run is asked about")
         };
@@ -138,21 +138,21 @@ mod tests {
 
     #[test]
     fn an_object_whose_age_nobody_tells_is_young() {
-        assert_eq!(sift(Listed { key: run(), written_at: None }, CUTOFF), Sifted::Young);
+        assert_eq!(classify(Listed { key: run(), written_at: None }, CUTOFF), Classified::Young);
     }
 
     proptest! {
         #[test]
         fn only_what_is_older_than_the_cutoff_is_asked_about(seconds in -100_000_i64..100_000) {
             let at = CUTOFF + time::Duration::seconds(seconds);
-            let asked = matches!(sift(Listed { key: run(), written_at: Some(at) }, CUTOFF), Sifted::Suspect(_));
+            let asked = matches!(classify(Listed { key: run(), written_at: Some(at) }, CUTOFF), Classified::Candidate(_));
             prop_assert_eq!(asked, seconds < 0);
         }
 
         #[test]
         fn what_is_not_of_our_shape_is_foreign_however_old(key in "users/[a-z0-9/.-]{0,80}") {
             let at = Some(OffsetDateTime::UNIX_EPOCH);
-            prop_assert_eq!(sift(Listed { key, written_at: at }, CUTOFF), Sifted::Foreign);
+            prop_assert_eq!(classify(Listed { key, written_at: at }, CUTOFF), Classified::Foreign);
         }
 
         #[test]

@@ -1,9 +1,6 @@
 //! What attempts on a release came to, from their history.
 
-use assay_core::{
-    error::Code,
-    figures::{Figures, fault_codes},
-};
+use assay_core::{code::Code, release_stats::ReleaseStats};
 use time::OffsetDateTime;
 
 use crate::{Database, DbError};
@@ -18,10 +15,10 @@ impl Database {
         digest: &str,
         channel: Option<&str>,
         since: Option<OffsetDateTime>,
-    ) -> Result<Figures, DbError> {
+    ) -> Result<ReleaseStats, DbError> {
         self.run(async |db| {
             sqlx::query_as!(
-                Figures,
+                ReleaseStats,
                 r#"
                 select count(*) filter (where a.outcome in ('succeeded', 'failed')) as "jobs!",
                        -- Each life of a job once, however often it was tried.
@@ -43,7 +40,7 @@ impl Database {
                 channel,
                 since,
                 Code::SchemaValidationFailed.as_str(),
-                &fault_codes(),
+                &Code::texts(Code::is_release_fault),
             )
             .fetch_one(db)
             .await

@@ -4,10 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::error::Code;
-
 /// Results that a canary has to show before it is judged; source: the design of the canary, docs/adr/0013.
-pub const ENOUGH: i64 = 20;
+pub const MIN_SAMPLE: i64 = 20;
 /// How many points of faults more than the active release's a canary may have.
 pub const FAULT_POINTS: f64 = 5.0;
 /// How many points of rejections more than the active release's a canary may have.
@@ -15,7 +13,7 @@ pub const REJECTION_POINTS: f64 = 10.0;
 
 /// What the attempts on a release came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Figures {
+pub struct ReleaseStats {
     /// Jobs that ended on it, with a report or without.
     pub jobs: i64,
     /// Jobs that say something of the release: it made a report, rejected the answers, or was at fault in an attempt.
@@ -34,7 +32,7 @@ pub struct Figures {
     pub guest_micros: i64,
 }
 
-impl Figures {
+impl ReleaseStats {
     /// Rejections per result, in percent.
     pub fn rejection_percent(&self) -> f64 {
         percent(self.rejections, self.results)
@@ -48,59 +46,6 @@ impl Figures {
 
 fn percent(part: i64, of: i64) -> f64 {
     if of == 0 { 0.0 } else { 100.0 * part as f64 / of as f64 }
-}
-
-/// Whether a code speaks against the release that the job ran on.
-///
-/// So do a question that the provider cannot take, a model that nobody knows and an answer that ends before it is whole: the guest
-/// writes the question. What the store, the network and the operator do wrong says nothing of a release; where they do it to
-/// every release, the active one has it too.
-pub const fn is_fault(code: Code) -> bool {
-    match code {
-        Code::GuestTrap
-        | Code::GuestTimeout
-        | Code::GuestOutOfMemory
-        | Code::GuestBadOutput
-        | Code::GuestLimitExceeded
-        | Code::GuestNondeterministic
-        | Code::LlmContextTooLong
-        | Code::LlmRequestRejected
-        | Code::LlmModelNotFound
-        | Code::LlmAnswerTooLarge
-        | Code::LlmOutputTruncated
-        | Code::LlmRefused
-        | Code::LlmContentFiltered
-        | Code::ReportInvalid => true,
-        Code::VersionNotAvailable
-        | Code::GuestLoadFailed
-        | Code::S3ReadFailed
-        | Code::S3AccessDenied
-        | Code::S3ConfigError
-        | Code::TranscriptNotFound
-        | Code::TranscriptEmpty
-        | Code::TranscriptInvalidEncoding
-        | Code::TranscriptTooLarge
-        | Code::LlmNetworkError
-        | Code::LlmTimeout
-        | Code::LlmConflict
-        | Code::LlmRateLimited
-        | Code::LlmQuotaExhausted
-        | Code::LlmProvider5xx
-        | Code::LlmAuthFailed
-        | Code::LlmBadEnvelope
-        | Code::JournalUnreadable
-        | Code::SchemaValidationFailed
-        | Code::S3WriteFailed
-        | Code::DbAccessDenied
-        | Code::DbUpdateFailed
-        | Code::WorkerLost
-        | Code::Cancelled => false,
-    }
-}
-
-/// The codes of [`is_fault`], as they are stored.
-pub fn fault_codes() -> Vec<String> {
-    Code::ALL.iter().filter(|code| is_fault(**code)).map(|code| code.as_str().to_owned()).collect()
 }
 
 /// Why a canary is halted.
@@ -126,8 +71,8 @@ impl fmt::Display for Halt {
 
 /// Judges a canary by its figures and those of the active release since it began; none as long as it may go on. An active release
 /// that has no results yet counts as one without faults.
-pub fn judge(canary: &Figures, active: &Figures) -> Option<Halt> {
-    if canary.results < ENOUGH {
+pub fn judge(canary: &ReleaseStats, active: &ReleaseStats) -> Option<Halt> {
+    if canary.results < MIN_SAMPLE {
         return None;
     }
     let rules = [
@@ -144,8 +89,8 @@ pub fn judge(canary: &Figures, active: &Figures) -> Option<Halt> {
 mod tests {
     use super::*;
 
-    fn figures(results: i64, rejections: i64, faults: i64) -> Figures {
-        Figures { jobs: results, results, rejections, faults, ..Figures::default() }
+    fn figures(results: i64, rejections: i64, faults: i64) -> ReleaseStats {
+        ReleaseStats { jobs: results, results, rejections, faults, ..ReleaseStats::default() }
     }
 
     #[test]
@@ -164,13 +109,6 @@ mod tests {
         assert_eq!(judge(&figures(20, 2, 0), &figures(100, 0, 0)), None);
         let halt = judge(&figures(20, 3, 0), &figures(100, 1, 0)).expect("a reason");
         assert!(halt.to_string().starts_with("rejections in 15.0 % of 20 results, the active release 1.0 %"), "{halt}");
-        assert!(judge(&figures(20, 3, 0), &Figures::default()).is_some(), "nothing to compare with");
-    }
-
-    #[test]
-    fn a_rejection_is_no_fault() {
-        assert!(!is_fault(Code::SchemaValidationFailed));
-        assert!(is_fault(Code::GuestTimeout), "although it is tried again");
-        assert!(!fault_codes().contains(&"s3_read_failed".to_owned()));
+        assert!(judge(&figures(20, 3, 0), &ReleaseStats::default()).is_some(), "nothing to compare with");
     }
 }

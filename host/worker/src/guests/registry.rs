@@ -65,7 +65,7 @@ impl Refused {
 }
 
 /// The releases by digest, and the digest that serves each prompt version.
-pub(super) struct Shelf {
+pub(super) struct GuestRegistry {
     releases: HashMap<String, Arc<Release>>,
     versions: BTreeMap<String, String>,
     default: Option<String>,
@@ -81,9 +81,9 @@ pub(super) struct Shelf {
     not_loaded: Vec<NotLoaded>,
 }
 
-impl Shelf {
+impl GuestRegistry {
     pub(super) async fn read(runtime: &Runtime, config: &GuestsConfig) -> anyhow::Result<Self> {
-        let mut shelf = Self {
+        let mut registry = Self {
             releases: HashMap::new(),
             versions: BTreeMap::new(),
             default: None,
@@ -106,7 +106,7 @@ impl Shelf {
                         guest.error = reason,
                         "guest does not load; jobs for it wait"
                     );
-                    shelf.not_loaded.push(NotLoaded { file, code, reason });
+                    registry.not_loaded.push(NotLoaded { file, code, reason });
                     continue;
                 }
             };
@@ -120,12 +120,12 @@ impl Shelf {
                 guest.file = %file.display(),
                 "guest loaded"
             );
-            shelf.files.push((release.digest().to_owned(), file));
-            shelf.versions.insert(version, release.digest().to_owned());
-            shelf.releases.insert(release.digest().to_owned(), Arc::new(release));
+            registry.files.push((release.digest().to_owned(), file));
+            registry.versions.insert(version, release.digest().to_owned());
+            registry.releases.insert(release.digest().to_owned(), Arc::new(release));
         }
-        shelf.default = shelf.default_for(config)?;
-        Ok(shelf)
+        registry.default = registry.default_for(config)?;
+        Ok(registry)
     }
 
     fn default_for(&self, config: &GuestsConfig) -> anyhow::Result<Option<String>> {

@@ -6,7 +6,7 @@ use url::{Host, Url};
 /// Whether a URL leads to a loopback address.
 ///
 /// By its text alone. No name is looked up, for what a name leads to may change between the look and the request.
-pub fn is_this_machine(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -21,7 +21,7 @@ mod tests {
 
     #[test]
     fn only_loopback_addresses_are_this_machine() {
-        let here = |text: &str| is_this_machine(&Url::parse(text).unwrap());
+        let here = |text: &str| is_loopback(&Url::parse(text).unwrap());
         assert!(here("http://127.0.0.1:9000") && here("http://[::1]:9000") && here("http://localhost:9000"));
         assert!(!here("http://10.0.0.1:9000") && !here("https://s3.example.com"));
         assert!(!here("http://localhost.example.com") && !here("http://127.0.0.1.example.com"));

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::error::Code;
+use crate::code::Code;
 
 /// What a guest made of a file's answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GuestVerdict {
     /// A report: JSON that its schema accepts. Content.
     Accepted(Bytes),
     /// No report.
@@ -18,9 +18,9 @@ pub enum Verdict {
 
 /// What a candidate made of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CandidateOutcome {
     /// As a guest does.
-    Verdict(Verdict),
+    Judged(GuestVerdict),
     /// It asks what nobody has answered yet.
     Diverged,
     /// It does what no guest may do.
@@ -71,23 +71,23 @@ pub struct Pair {
 }
 
 /// Compares a verdict with what a candidate came to. At most `limit` pointers are told.
-pub fn compare(before: &Verdict, after: &Outcome, limit: usize) -> Difference {
+pub fn compare(before: &GuestVerdict, after: &CandidateOutcome, limit: usize) -> Difference {
     contrast(before, after, limit).0
 }
 
 /// The same for whoever shows both documents: with them, where they were read for [`Difference::Changed`].
-pub fn contrast(before: &Verdict, after: &Outcome, limit: usize) -> (Difference, Option<Pair>) {
+pub fn contrast(before: &GuestVerdict, after: &CandidateOutcome, limit: usize) -> (Difference, Option<Pair>) {
     let after = match after {
-        Outcome::Diverged => return (Difference::Diverged, None),
-        Outcome::Fault(code) => return (Difference::Fault(*code), None),
-        Outcome::Verdict(verdict) => verdict,
+        CandidateOutcome::Diverged => return (Difference::Diverged, None),
+        CandidateOutcome::Fault(code) => return (Difference::Fault(*code), None),
+        CandidateOutcome::Judged(verdict) => verdict,
     };
     let difference = match (before, after) {
-        (Verdict::Rejected, Verdict::Rejected) => Difference::Same,
-        (Verdict::Rejected, Verdict::Accepted(_)) => Difference::NewlyAccepted,
-        (Verdict::Accepted(_), Verdict::Rejected) => Difference::NewlyRejected,
-        (Verdict::Accepted(before), Verdict::Accepted(after)) if before == after => Difference::Same,
-        (Verdict::Accepted(before), Verdict::Accepted(after)) => {
+        (GuestVerdict::Rejected, GuestVerdict::Rejected) => Difference::Same,
+        (GuestVerdict::Rejected, GuestVerdict::Accepted(_)) => Difference::NewlyAccepted,
+        (GuestVerdict::Accepted(_), GuestVerdict::Rejected) => Difference::NewlyRejected,
+        (GuestVerdict::Accepted(before), GuestVerdict::Accepted(after)) if before == after => Difference::Same,
+        (GuestVerdict::Accepted(before), GuestVerdict::Accepted(after)) => {
             let parse = |bytes: &Bytes| serde_json::from_slice::<Value>(bytes).unwrap_or(Value::Null);
             let pair = Pair { before: parse(before), after: parse(after) };
             let pointers = differing(&pair.before, &pair.after, limit);
@@ -146,27 +146,27 @@ mod tests {
 
     use super::*;
 
-    fn accepted(document: &str) -> Verdict {
-        Verdict::Accepted(Bytes::copy_from_slice(document.as_bytes()))
+    fn accepted(document: &str) -> GuestVerdict {
+        GuestVerdict::Accepted(Bytes::copy_from_slice(document.as_bytes()))
     }
 
-    fn compared(before: Verdict, after: Verdict) -> Difference {
-        compare(&before, &Outcome::Verdict(after), 10)
+    fn compared(before: GuestVerdict, after: GuestVerdict) -> Difference {
+        compare(&before, &CandidateOutcome::Judged(after), 10)
     }
 
     #[test]
     fn a_document_is_the_same_in_whatever_spelling() {
         assert_eq!(compared(accepted(r#"{"a":1,"b":[2]}"#), accepted("{ \"b\": [2],\n\"a\": 1 }")), Difference::Same);
-        assert_eq!(compared(Verdict::Rejected, Verdict::Rejected), Difference::Same);
+        assert_eq!(compared(GuestVerdict::Rejected, GuestVerdict::Rejected), Difference::Same);
     }
 
     #[test]
     fn every_other_pair_has_its_word() {
-        assert_eq!(compared(Verdict::Rejected, accepted("{}")), Difference::NewlyAccepted);
-        assert_eq!(compared(accepted("{}"), Verdict::Rejected), Difference::NewlyRejected);
-        assert_eq!(compare(&accepted("{}"), &Outcome::Diverged, 10), Difference::Diverged);
-        let fault = Outcome::Fault(Code::GuestTrap);
-        assert_eq!(compare(&Verdict::Rejected, &fault, 10), Difference::Fault(Code::GuestTrap));
+        assert_eq!(compared(GuestVerdict::Rejected, accepted("{}")), Difference::NewlyAccepted);
+        assert_eq!(compared(accepted("{}"), GuestVerdict::Rejected), Difference::NewlyRejected);
+        assert_eq!(compare(&accepted("{}"), &CandidateOutcome::Diverged, 10), Difference::Diverged);
+        let fault = CandidateOutcome::Fault(Code::GuestTrap);
+        assert_eq!(compare(&GuestVerdict::Rejected, &fault, 10), Difference::Fault(Code::GuestTrap));
         let changed = compared(accepted(r#"{"a":1}"#), accepted(r#"{"a":2}"#));
         assert_eq!(changed, Difference::Changed(vec!["/a".to_owned()]));
         assert_eq!(changed.as_str(), "changed");

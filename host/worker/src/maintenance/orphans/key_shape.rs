@@ -95,13 +95,13 @@ fn number(text: &str, least: i64, most: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use assay_core::job::{FileFacts, Lease, LeaseToken, UserId, original_key};
+    use assay_core::job::{FileInfo, Lease, LeaseToken, UserId, original_key};
     use proptest::prelude::*;
 
     use super::*;
 
-    fn facts(user: u128, file: u128) -> FileFacts {
-        FileFacts {
+    fn facts(user: u128, file: u128) -> FileInfo {
+        FileInfo {
             id: FileId(Uuid::from_u128(file)),
             user: UserId(Uuid::from_u128(user)),
             bucket: String::new(),
