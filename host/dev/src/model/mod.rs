@@ -16,7 +16,6 @@ mod wire;
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -105,10 +104,6 @@ impl StandIn {
     /// Returns the value for `LLM_BASE_URL`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.server.address())
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
     }
 
     /// Counts the requests for a completion so far, refused ones included.
