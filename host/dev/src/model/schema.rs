@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, Result};
-use jsonschema::{Draft, Registry, Uri, Validator};
+use jsonschema::{Registry, Uri, Validator};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The address of a schema without an absolute `$id`.
 const DEFAULT_ID: &str = "urn:stand-in:root";
@@ -17,7 +17,6 @@ pub struct Schema {
     root: Value,
     id: Uri<String>,
     registry: Registry<'static>,
-    draft: Draft,
     validator: Validator,
     /// `None` if a part cannot be compiled.
     part_validators: Mutex<HashMap<String, Option<Arc<Validator>>>>,
@@ -35,14 +34,13 @@ impl Schema {
         if let Some(object) = root.as_object_mut() {
             object.insert("$id".to_owned(), json!(id));
         }
-        let draft = Draft::default().detect(&root);
         // The errors of the compiler quote the schema, which belongs to the owner of the prompt.
         let validator = jsonschema::options().should_validate_formats(true).build(&root).ok();
         let validator = validator.context("not a JSON Schema that can be compiled")?;
-        let registry = Registry::new().draft(draft).add(id, root.clone()).ok().and_then(|all| all.prepare().ok());
+        let registry = Registry::new().add(id, root.clone()).ok().and_then(|all| all.prepare().ok());
         let registry = registry.context("references that cannot be resolved")?;
         let id = jsonschema::uri::from_str(id).ok().context("an `$id` that is not a URI")?;
-        Ok(Self { root, id, registry, draft, validator, part_validators: Mutex::default() })
+        Ok(Self { root, id, registry, validator, part_validators: Mutex::default() })
     }
 
     /// Returns whether an instance satisfies the schema.
@@ -60,7 +58,7 @@ impl Schema {
         let key = part.to_string();
         let known = self.part_validators.lock().get(&key).cloned();
         let validator = known.unwrap_or_else(|| {
-            let options = jsonschema::options().with_draft(self.draft).with_registry(&self.registry);
+            let options = jsonschema::options().with_registry(&self.registry);
             let compiled = options.should_validate_formats(true).build(part).ok().map(Arc::new);
             self.part_validators.lock().insert(key, compiled.clone());
             compiled
@@ -68,7 +66,9 @@ impl Schema {
         validator.is_none_or(|validator| validator.is_valid(instance))
     }
 
-    pub(super) fn resolve(&self, reference: &str) -> Option<&Value> {
+    /// Follows the `$ref` of a part, if it has one.
+    pub(super) fn target(&self, part: &Map<String, Value>) -> Option<&Value> {
+        let reference = part.get("$ref")?.as_str()?;
         self.registry.resolver(self.id.clone()).lookup(reference).ok().map(|found| found.contents())
     }
 }

@@ -200,7 +200,7 @@ impl<'a> TextSource<'a> {
         self.subjects.last().and_then(|subject| self.transcript.statements.get(subject.index))
     }
 
-    /// Takes the next statement of a kind, of any kind if there is none; starts over after the last.
+    /// Takes the next statement of a kind, or of any kind if no statement fits; starts over after the last.
     fn take(&mut self, kind: PropertyKind) -> Option<usize> {
         let kind = if self.of_kind(kind).is_empty() { PropertyKind::Sentence } else { kind };
         let turn = self.used.entry(kind).or_default();

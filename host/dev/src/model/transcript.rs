@@ -2,6 +2,8 @@
 
 use time::{Date, Duration, Weekday};
 
+use super::directives;
+
 #[derive(Debug, Clone)]
 pub(super) struct Statement {
     /// A sentence verbatim, within one line, so that a quote can be found again.
@@ -43,7 +45,7 @@ impl Transcript {
                 || is_number
                 || line.starts_with("WEBVTT")
                 || line.starts_with("```")
-                || line.contains(super::directives::PREFIX))
+                || line.contains(directives::PREFIX))
             {
                 found.add_line(line, &mut at);
             }

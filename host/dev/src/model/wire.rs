@@ -126,12 +126,9 @@ pub(super) fn cut_to_tokens(text: &str, tokens: u64) -> String {
     text.chars().take(usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(CHARACTERS_PER_TOKEN)).collect()
 }
 
-pub(super) fn model() -> Value {
-    json!({ "id": MODEL, "object": "model", "created": 1_767_225_600, "owned_by": "assay-dev" })
-}
-
-pub(super) fn models() -> Value {
-    json!({ "object": "list", "data": [model()] })
+pub(super) fn models() -> String {
+    let model = json!({ "id": MODEL, "object": "model", "created": 1_767_225_600, "owned_by": "assay-dev" });
+    json!({ "object": "list", "data": [model] }).to_string()
 }
 
 /// An error in OpenAI's shape.
@@ -154,10 +151,6 @@ impl ApiError {
     pub(super) const UNAUTHORIZED: Self =
         Self::new(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), "Incorrect API key provided.");
     pub(super) const UNKNOWN_URL: Self = Self::new(StatusCode::NOT_FOUND, Some("unknown_url"), "Unknown request URL.");
-    pub(super) const TOO_LARGE: Self =
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, None, "The request is too large or broke off.");
-    pub(super) const METHOD_NOT_ALLOWED: Self =
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, Some("method_not_supported"), "Not allowed with this method.");
     pub(super) const RATE_LIMITED: Self = Self {
         kind: "requests",
         ..Self::new(StatusCode::TOO_MANY_REQUESTS, Some("rate_limit_exceeded"), "Rate limit reached for the stand-in.")

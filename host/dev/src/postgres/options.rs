@@ -3,7 +3,7 @@ use std::{env, path::PathBuf, process};
 /// The superuser of every cluster.
 pub(super) const USER: &str = "assay";
 
-/// What kind of cluster to start, and where.
+/// The kind of a cluster and its place.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     /// The folder of the cluster. Created if missing; a cluster in it is started again.

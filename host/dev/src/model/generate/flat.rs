@@ -93,7 +93,6 @@ impl Flat {
             match keyword.as_str() {
                 "const" => return None,
                 "type" => *ours = common_types(ours, &theirs)?,
-                "enum" => *ours = common_values(ours, &theirs)?,
                 "required" | "allOf" => add_missing(ours, theirs),
                 "items" | "propertyNames" => *ours = and(ours, &theirs),
                 "minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties" => {
@@ -102,8 +101,8 @@ impl Flat {
                 "maximum" | "exclusiveMaximum" | "maxLength" | "maxItems" | "maxProperties" => {
                     keep_stricter(ours, theirs, |a, b| a <= b);
                 }
-                "pattern" | "format" | "multipleOf" | "uniqueItems" | "prefixItems" | "contains" | "minContains"
-                | "maxContains" | "patternProperties" | "dependentRequired" => {
+                "enum" | "pattern" | "format" | "multipleOf" | "uniqueItems" | "prefixItems" | "contains"
+                | "minContains" | "maxContains" | "patternProperties" | "dependentRequired" => {
                     self.add_unmerged(json!({ keyword: theirs }));
                 }
                 // Annotations: the nearer one holds.
@@ -138,7 +137,7 @@ impl Flat {
         }
     }
 
-    /// Returns the schema of properties without a name, or `true` beside patterns: only a validator can tell which one applies.
+    /// Returns the schema of unnamed properties, or `true` beside patterns: only a validator knows which one applies.
     fn rest_of_properties(&mut self) -> Value {
         let rest = self.get("additionalProperties").cloned().unwrap_or(Value::Bool(true));
         if !self.keywords.contains_key("patternProperties") || rest == Value::Bool(true) {
@@ -185,25 +184,11 @@ pub(super) fn type_names(types: &Value) -> Vec<&str> {
 }
 
 fn common_types(ours: &Value, theirs: &Value) -> Option<Value> {
-    let theirs = type_names(theirs);
-    let mut common: Vec<&str> = Vec::new();
-    for name in type_names(ours) {
-        let both = match name {
-            "number" if !theirs.contains(&"number") => "integer",
-            "integer" if theirs.contains(&"number") => "integer",
-            name => name,
-        };
-        let is_common = theirs.contains(&both) || name == "integer" && theirs.contains(&"number");
-        if is_common && !common.contains(&both) {
-            common.push(both);
-        }
+    let (mut common, theirs) = (type_names(ours), type_names(theirs));
+    if let Some(number) = common.iter_mut().find(|name| **name == "number" && !theirs.contains(name)) {
+        *number = "integer";
     }
-    (!common.is_empty()).then(|| json!(common))
-}
-
-fn common_values(ours: &Value, theirs: &Value) -> Option<Value> {
-    let theirs = theirs.as_array()?;
-    let common: Vec<&Value> = ours.as_array()?.iter().filter(|value| theirs.contains(value)).collect();
+    common.retain(|name| theirs.contains(name) || *name == "integer" && theirs.contains(&"number"));
     (!common.is_empty()).then(|| json!(common))
 }
 

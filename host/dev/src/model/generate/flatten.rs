@@ -21,12 +21,10 @@ impl Generator<'_> {
             _ => return None,
         };
         let mut flat = Flat::own_keywords(object);
-        let reference = object.get("$ref").and_then(Value::as_str);
-        let target = reference.and_then(|reference| self.schema.resolve(reference));
         // Dependent schemas are followed even without their property: that allows less, but never too much.
         let dependents = object.get("dependentSchemas").and_then(Value::as_object);
         let dependents = dependents.into_iter().flatten().map(|(_, schema)| schema);
-        for part in target.into_iter().chain(list(object, "allOf")).chain(dependents) {
+        for part in self.schema.target(object).into_iter().chain(list(object, "allOf")).chain(dependents) {
             flat = flat.merge(self.flatten(part, slot, nesting + 1)?)?;
         }
         for keyword in ["anyOf", "oneOf"] {
@@ -51,7 +49,7 @@ impl Generator<'_> {
     fn order_branches<'v>(&mut self, branches: &'v [Value], slot: Slot<'_>) -> Vec<&'v Value> {
         let mut order: Vec<&Value> = branches.iter().collect();
         if slot.is_deep() {
-            order.sort_by_cached_key(|branch| min_depth(self.schema, branch));
+            order.sort_by_cached_key(|branch| min_depth(self.schema, branch, 0));
         } else if slot.sensible {
             let null_first = slot.depth > 0 && !self.texts.knows(slot.name);
             order.sort_by_key(|branch| is_null(branch) != null_first);

@@ -1,5 +1,3 @@
-//! The depth of a schema's smallest instance, by which a recursive schema is brought to an end.
-
 use serde_json::{Map, Value};
 
 use super::flat::{list, type_names};
@@ -11,33 +9,21 @@ const ENDLESS: usize = 1_000;
 /// Nodes on one way before a schema counts as endless.
 const MAX_LOOKED_AT: usize = 10;
 
-/// Estimates the depth of the smallest instance. Contradictions are not noticed.
-pub(super) fn min_depth(schema: &Schema, part: &Value) -> usize {
-    Estimate { schema }.depth(part, 0)
-}
-
-struct Estimate<'a> {
-    schema: &'a Schema,
-}
-
-impl Estimate<'_> {
-    fn depth(&self, part: &Value, looked_at: usize) -> usize {
-        let object = match part {
-            Value::Object(object) if looked_at <= MAX_LOOKED_AT => object,
-            Value::Object(_) | Value::Bool(false) => return ENDLESS,
-            _ => return 0,
-        };
-        if object.contains_key("const") || object.contains_key("enum") {
-            return 0;
-        }
-        let next = |part| self.depth(part, looked_at + 1);
-        let reference = object.get("$ref").and_then(Value::as_str).and_then(|r| self.schema.resolve(r));
-        let all = reference.into_iter().chain(list(object, "allOf")).map(next);
-        let branches = ["anyOf", "oneOf"].iter().filter_map(|keyword| list(object, keyword).iter().map(next).min());
-        let around = all.chain(branches).max().unwrap_or(0);
-        let inside = children(object).into_iter().map(|child| 1 + next(child)).max().unwrap_or(0);
-        around.max(inside).min(ENDLESS)
+/// Estimates the depth of the smallest instance, by which a recursive schema is brought to an end. Contradictions are not noticed.
+pub(super) fn min_depth(schema: &Schema, part: &Value, looked_at: usize) -> usize {
+    let object = match part {
+        Value::Object(object) if looked_at <= MAX_LOOKED_AT => object,
+        Value::Object(_) | Value::Bool(false) => return ENDLESS,
+        _ => return 0,
+    };
+    if object.contains_key("const") || object.contains_key("enum") {
+        return 0;
     }
+    let next = |part| min_depth(schema, part, looked_at + 1);
+    let all = schema.target(object).into_iter().chain(list(object, "allOf")).map(next);
+    let branches = ["anyOf", "oneOf"].iter().filter_map(|keyword| list(object, keyword).iter().map(next).min());
+    let children = children(object).into_iter().map(|child| 1 + next(child));
+    all.chain(branches).chain(children).max().unwrap_or(0).min(ENDLESS)
 }
 
 /// Returns the schemas of the values that the smallest instance must contain.
@@ -47,9 +33,7 @@ fn children(object: &Map<String, Value>) -> Vec<&Value> {
         return Vec::new();
     }
     let property = |name: &Value| object.get("properties")?.get(name.as_str()?);
-    let mut children: Vec<&Value> = list(object, "required").iter().filter_map(property).collect();
-    if object.get("minItems").and_then(Value::as_f64).is_some_and(|min| min > 0.0) {
-        children.extend(object.get("items"));
-    }
-    children
+    let required = list(object, "required").iter().filter_map(property);
+    let has_items = object.get("minItems").and_then(Value::as_f64).is_some_and(|min| min > 0.0);
+    required.chain(object.get("items").filter(|_| has_items)).collect()
 }

@@ -15,9 +15,6 @@ const MAX_DISTANCE: f64 = 20.0;
 
 const MAX_TRIES: usize = 12;
 
-/// Below it, every whole number has an exact `f64`.
-const MAX_EXACT_WHOLE: f64 = 9_007_199_254_740_992.0;
-
 impl Generator<'_> {
     pub(super) fn number(&mut self, flat: &Flat, integer: bool, slot: Slot<'_>) -> Option<Value> {
         let part = flat.assertions();
@@ -82,10 +79,8 @@ fn fraction(bounds: &RangeInclusive<f64>, share: f64, attempt: usize) -> f64 {
 
 /// Writes a whole number without a fraction.
 fn json_number(value: f64) -> Option<Value> {
-    if value.fract() == 0.0 && value.abs() < MAX_EXACT_WHOLE {
-        return Some(Value::from(value as i64));
-    }
-    Number::from_f64(value).map(Value::Number)
+    let whole = value as i64;
+    if whole as f64 == value { Some(Value::from(whole)) } else { Number::from_f64(value).map(Value::Number) }
 }
 
 fn round(value: f64, digits: i32) -> f64 {

@@ -8,7 +8,7 @@ use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind};
 const MAX_TEXT_BYTES: usize = 1 << 16;
 
 pub(super) fn parse(pattern: &str) -> Option<Hir> {
-    regex_syntax::parse(pattern).or_else(|_| regex_syntax::parse(&without_look_around(pattern))).ok()
+    regex_syntax::parse(pattern).ok().or_else(|| regex_syntax::parse(&without_look_around(pattern)).ok())
 }
 
 /// Appends text that matches, with up to `extra` repetitions more than the fewest.

@@ -1,6 +1,6 @@
 //! Strings: words of the transcript, or what a format or a pattern asks for.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     flat::Flat,
@@ -25,7 +25,7 @@ impl Generator<'_> {
         if min > max {
             return None;
         }
-        let part = constraints(flat);
+        let part = flat.assertions();
         let is_allowed = |this: &Self, text: &String| this.schema.part_allows(&part, &json!(text));
         if let Some(format) = flat.get("format").and_then(Value::as_str) {
             for attempt in 0..TRIES_PER_FORMAT {
@@ -90,11 +90,4 @@ impl Generator<'_> {
 fn wants_iso_date(description: &str) -> bool {
     let has_one_of = |words: &[&str]| words.iter().any(|word| description.contains(word));
     has_one_of(&["YYYY-MM-DD", "ISO 8601", "RFC 3339"]) && !has_one_of(&["Monday", "Friday", "tomorrow", "next week"])
-}
-
-/// Returns what the schema says about strings alone.
-fn constraints(flat: &Flat) -> Value {
-    let keywords = ["minLength", "maxLength", "pattern", "format", "allOf"];
-    let part = keywords.iter().filter_map(|keyword| Some(((*keyword).to_owned(), flat.get(keyword)?.clone())));
-    Value::Object(part.collect::<Map<_, _>>())
 }
