@@ -1,11 +1,11 @@
-//! Everything that Assay needs around it, embedded: for `assay dev`, the demo, the bench and the tests.
+//! The services that Assay needs, embedded for `assay dev`, the demo, the bench and the tests.
 //!
 //! - [`Postgres`]: a private cluster run from local binaries; it dies with this process.
 //! - [`ObjectStore`]: an S3 server in this process, files in a folder behind the real protocol.
-//! - [`StandIn`]: an HTTP server with the wire format of OpenAI's Chat Completions. It is no model: it builds its answer from the transcript
-//!   in the question and whatever JSON Schema the question carries, and calls itself a stand-in wherever it shows.
+//! - [`StandIn`]: an HTTP server with the wire format of OpenAI's Chat Completions. It is not a model: it builds its answer from the
+//!   transcript and the JSON Schema of the question.
 //!
-//! All three listen on 127.0.0.1 only. None of them is meant for a deployment.
+//! All three listen on 127.0.0.1 only. Do not deploy them.
 
 #![cfg(unix)]
 

@@ -18,16 +18,15 @@ use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-/// Connections that may wait to be accepted: thousands of clients start at the same moment in a bench.
-const BACKLOG: i32 = 4096;
+/// In a bench, thousands of clients connect at the same moment.
+const MAX_WAITING_CONNECTIONS: i32 = 4096;
 
 /// How long requests in hand get to finish at the end.
-const GRACE: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// A pause after a failed `accept`, which means that this process is out of file descriptors: trying at once would spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A failed `accept` means that this process is out of file descriptors: a retry at once would spin.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// A running server; dropping it ends it without waiting.
@@ -52,7 +51,6 @@ impl HttpServer {
         Ok(Self { address, stop, accepting })
     }
 
-    /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -64,13 +62,13 @@ impl HttpServer {
     }
 }
 
-/// A listener on 127.0.0.1 with a deep backlog; port 0 picks a free one.
+/// Listens on 127.0.0.1; port 0 picks a free one.
 fn listen(port: u16) -> Result<TcpListener> {
     let bind = || -> std::io::Result<TcpListener> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-        socket.listen(BACKLOG)?;
+        socket.listen(MAX_WAITING_CONNECTIONS)?;
         socket.set_nonblocking(true)?;
         TcpListener::from_std(socket.into())
     };
@@ -85,15 +83,15 @@ where
     let connections = GracefulShutdown::new();
     loop {
         let stream = tokio::select! {
-            // An error means that the handle was dropped: the end, too.
+            // An error means that the handle was dropped.
             _ = stopped.changed() => break,
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = stream else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
+            tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             continue;
         };
-        // Answers are small and waited for.
+        // Answers are small, and a client waits for each.
         let _ = stream.set_nodelay(true);
         let answer = answer.clone();
         let service = service_fn(move |request| {
@@ -105,22 +103,20 @@ where
         let mut dropped = stopped.clone();
         tokio::spawn(async move {
             tokio::select! {
-                // A client that goes away in the middle is its own affair.
                 _ = watched => {}
-                () = ended(&mut dropped) => {}
+                () = dropped_without_stop(&mut dropped) => {}
             }
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
+    let _ = tokio::time::timeout(SHUTDOWN_GRACE, connections.shutdown()).await;
 }
 
-/// Resolves when the server's handle was dropped without `stop`.
-async fn ended(stopped: &mut watch::Receiver<bool>) {
+/// Resolves when the handle is dropped.
+async fn dropped_without_stop(stopped: &mut watch::Receiver<bool>) {
     while stopped.changed().await.is_ok() {}
 }
 
-/// Boxes any body.
 pub(crate) fn boxed<B>(body: B) -> Body
 where
     B: hyper::body::Body<Data = Bytes> + Send + 'static,

@@ -6,89 +6,74 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    markers::{Marker, break_schema},
+    directives::{self, break_schema},
     schema::Schema,
-    transcript::Transcript,
-    voice::Voice,
-    wire::{ApiError, ChatRequest, Completion, Finish, ResponseFormat, cut_to, tokens},
+    text_source::TextSource,
+    transcript::{Transcript, first_date},
+    wire::{ApiError, ChatRequest, Completion, Message, ResponseFormat, cut_to_tokens, tokens},
 };
 
-/// What a question leads to.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    Completion(Completion),
-    TurnedAway,
-}
-
-/// Answers a question. `compile` yields a schema's compiled form; `first_time` tells whether a question is seen for the first time.
+/// Answers a question. `first_time` returns whether it sees a question's hash for the first time.
 pub(super) fn answer(
     request: &ChatRequest,
     compile: impl Fn(&Value) -> Option<Arc<Schema>>,
     first_time: impl Fn(u64) -> bool,
-) -> Result<Outcome, ApiError> {
-    let said = |role: &str| {
-        request
-            .messages
-            .iter()
-            .filter(|m| (m.role == role) == (role == "user"))
-            .map(super::wire::Message::text)
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    let whole: String = request.messages.iter().map(super::wire::Message::text).collect::<Vec<_>>().join("\n");
-    let from_user = said("user");
+) -> Result<Completion, ApiError> {
+    let whole = text_of(request, |_| true);
+    let from_user = text_of(request, |message| message.role == "user");
     let question = if from_user.trim().is_empty() { &whole } else { &from_user };
-    let seed = hash(whole.as_bytes());
-    let markers = Marker::find(question);
-    let has = |marker| markers.contains(&marker);
-    if has(Marker::RateLimitOnce) && first_time(seed) {
-        return Ok(Outcome::TurnedAway);
+    let seed = hash(&whole);
+    let asks_for = |directive| question.contains(directive);
+    if asks_for(directives::RATE_LIMIT_ONCE) && first_time(seed) {
+        return Err(ApiError::RATE_LIMITED);
     }
 
     let mut transcript = Transcript::find(question);
     // The date may stand in the instructions.
-    transcript.today = transcript.today.or_else(|| Transcript::find(&whole).today);
-    let schema = schema_of(request, &whole, compile)?;
-    let prose = || Voice::new(&transcript).text("summary");
-    let mut content = match &schema {
-        _ if has(Marker::AnswerWithoutJson) => prose(),
-        Wanted::Text => prose(),
-        Wanted::AnyObject => json!({ "answer": prose() }).to_string(),
-        Wanted::Instance(schema) => {
+    transcript.today = transcript.today.or_else(|| first_date(&whole));
+    let prose = || TextSource::new(&transcript).text("summary");
+    let mut content = match wanted_answer(request, &whole, compile)? {
+        Wanted::Instance(schema) if !asks_for(directives::ANSWER_PROSE) => {
             let answer = schema.answer(&transcript, seed);
-            if has(Marker::BreakTheSchema) { break_schema(schema, answer).to_string() } else { answer.to_string() }
+            let answer = if asks_for(directives::BREAK_SCHEMA) { break_schema(&schema, answer) } else { answer };
+            answer.to_string()
         }
+        Wanted::AnyObject if !asks_for(directives::ANSWER_PROSE) => json!({ "answer": prose() }).to_string(),
+        _ => prose(),
     };
-    if has(Marker::FenceTheAnswer) {
+    if asks_for(directives::FENCE_ANSWER) {
         content = format!("```json\n{content}\n```");
     }
 
     let mut completion =
-        Completion { content: None, refusal: None, finish: Finish::Stop, prompt_tokens: tokens(&whole) };
-    if has(Marker::Refuse) {
+        Completion { content: None, refusal: None, finish_reason: "stop", prompt_tokens: tokens(&whole) };
+    if asks_for(directives::REFUSE) {
         completion.refusal = Some("The stand-in was told to refuse.".to_owned());
-    } else if has(Marker::Filter) {
-        completion.finish = Finish::ContentFilter;
+    } else if asks_for(directives::FILTER) {
+        completion.finish_reason = "content_filter";
     } else {
-        let half = has(Marker::CutTheAnswerShort).then(|| tokens(&content) / 2);
-        let limit = [half, request.limit()].into_iter().flatten().min();
+        let half = asks_for(directives::CUT_ANSWER).then(|| tokens(&content) / 2);
+        let limit = [half, request.max_answer_tokens()].into_iter().flatten().min();
         if let Some(limit) = limit.filter(|limit| *limit < tokens(&content)) {
-            content = cut_to(&content, limit);
-            completion.finish = Finish::Length;
+            content = cut_to_tokens(&content, limit);
+            completion.finish_reason = "length";
         }
         completion.content = Some(content);
     }
-    Ok(Outcome::Completion(completion))
+    Ok(completion)
 }
 
-/// The shape that the answer is to have.
+fn text_of(request: &ChatRequest, chosen: impl Fn(&&Message) -> bool) -> String {
+    request.messages.iter().filter(chosen).map(Message::text).collect::<Vec<_>>().join("\n")
+}
+
 enum Wanted {
     Text,
     AnyObject,
     Instance(Arc<Schema>),
 }
 
-fn schema_of(
+fn wanted_answer(
     request: &ChatRequest,
     whole: &str,
     compile: impl Fn(&Value) -> Option<Arc<Schema>>,
@@ -96,34 +81,30 @@ fn schema_of(
     match &request.response_format {
         None | Some(ResponseFormat::Text) => Ok(Wanted::Text),
         Some(ResponseFormat::JsonSchema { json_schema }) => match &json_schema.schema {
-            Some(schema) => compile(schema).map(Wanted::Instance).ok_or_else(ApiError::invalid_schema),
+            Some(schema) => compile(schema).map(Wanted::Instance).ok_or(ApiError::INVALID_SCHEMA),
             None => Ok(Wanted::AnyObject),
         },
+        // OpenAI's own rule for this format.
+        Some(ResponseFormat::JsonObject) if !whole.to_lowercase().contains("json") => Err(ApiError::invalid(
+            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+            "messages",
+        )),
         Some(ResponseFormat::JsonObject) => {
-            // OpenAI's own rule for this format.
-            if !whole.to_lowercase().contains("json") {
-                return Err(ApiError::invalid(
-                    "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
-                    Some("messages"),
-                ));
-            }
             Ok(schema_in(whole).and_then(|schema| compile(&schema)).map_or(Wanted::AnyObject, Wanted::Instance))
         }
     }
 }
 
-/// A JSON Schema for an object that stands in the words of a question.
+/// Finds a JSON Schema for an object in the words of a question.
 fn schema_in(text: &str) -> Option<Value> {
     text.match_indices('{').find_map(|(start, _)| {
         let value = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>().next()?.ok()?;
-        let is_schema = value.get("$schema").is_some()
-            || value.get("type") == Some(&json!("object")) && value.get("properties").is_some_and(Value::is_object);
+        let is_schema = value.get("$schema").is_some() || value["type"] == "object" && value["properties"].is_object();
         is_schema.then_some(value)
     })
 }
 
-/// The first 64 bits of a digest: the same in every run and on every machine.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
-    let digest = Sha256::digest(bytes);
-    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+/// Returns the first 64 bits of a digest: the same in every run and on every machine.
+fn hash(text: &str) -> u64 {
+    Sha256::digest(text).iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }

@@ -1,23 +1,20 @@
 //! The stand-in model: OpenAI's Chat Completions over HTTP, answered by a program.
 //!
-//! It exists so that `assay dev`, the demo and the bench run without a model and without a key. It is no model and says so: in its name, in
-//! `system_fingerprint`, and in the log. Its answers satisfy whatever JSON Schema a question carries, made of sentences that stand in the
-//! transcript, so that a report reads sensibly. The same question gets the same answer.
-//!
-//! A line in the transcript makes it misbehave ([`markers`]).
+//! `assay dev`, the demo and the bench run on it without a model and without a key. It says that it is no model: in its name, in
+//! `system_fingerprint`, and in the log. Its answers satisfy the JSON Schema of the question and are made of sentences of the transcript.
+//! The same question gets the same answer. A line in the transcript makes it misbehave ([`directives`]).
 
 mod answer;
+mod directives;
 mod generate;
-mod kind;
-mod markers;
+mod property_kind;
 mod schema;
+mod text_source;
 mod transcript;
-mod voice;
 mod wire;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,95 +24,77 @@ use std::{
 
 use anyhow::Result;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use parking_lot::Mutex;
 
 use crate::serve::{Body, HttpServer, boxed};
-use answer::Outcome;
-pub use schema::Schema;
+
 use wire::{ApiError, ChatRequest};
 
-/// The name under which the stand-in shows.
-pub const MODEL: &str = "stand-in";
+pub use schema::Schema;
+pub use wire::MODEL;
 
-/// The largest question, in bytes: far above what a worker may send.
-const LARGEST_QUESTION: usize = 64 << 20;
+/// A worker asks with a handful.
+const MAX_CACHED_SCHEMAS: usize = 256;
 
-/// Compiled schemas that are kept. A worker asks with a handful.
-const SCHEMAS_KEPT: usize = 256;
+const RETRY_AFTER_SECONDS: u16 = 1;
 
-/// How the stand-in behaves.
+/// How the stand-in behaves. Without `Debug`, because the key is a secret.
 #[derive(Clone, Default)]
 pub struct StandInOptions {
     /// TCP port on 127.0.0.1; 0 picks a free one.
     pub port: u16,
-    /// The bearer key to ask for; `None` takes any or none.
+    /// The bearer key that requests must carry. With `None`, requests need no key.
     pub key: Option<String>,
     /// How long an answer takes.
     pub latency: Duration,
 }
 
-impl std::fmt::Debug for StandInOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let key = self.key.as_ref().map(|_| "…");
-        f.debug_struct("StandInOptions")
-            .field("port", &self.port)
-            .field("key", &key)
-            .field("latency", &self.latency)
-            .finish()
-    }
-}
-
 /// A running stand-in. Dropping it ends it at once.
-#[derive(Debug)]
 pub struct StandIn {
     server: HttpServer,
-    state: Arc<State>,
+    service: Arc<Service>,
 }
 
-#[derive(Debug)]
-struct State {
+struct Service {
     options: StandInOptions,
     calls: AtomicU64,
-    schemas: Mutex<HashMap<u64, Option<Arc<Schema>>>>,
-    /// Questions that were turned away once, by their hash.
-    turned_away: Mutex<HashSet<u64>>,
+    /// Compiled schemas by their text; `None` if a text is not a schema.
+    schemas: Mutex<HashMap<String, Option<Arc<Schema>>>>,
+    /// Hashes of questions that got a 429.
+    rate_limited: Mutex<HashSet<u64>>,
 }
 
 impl StandIn {
     /// Starts the server.
     ///
     /// # Errors
-    /// Where the port is taken.
+    /// If the port is taken.
     pub async fn start(options: StandInOptions) -> Result<Self> {
-        let state = Arc::new(State {
+        let port = options.port;
+        let service = Arc::new(Service {
+            options,
             calls: AtomicU64::new(0),
             schemas: Mutex::default(),
-            turned_away: Mutex::default(),
-            options,
+            rate_limited: Mutex::default(),
         });
-        let server = HttpServer::start(state.options.port, {
-            let state = Arc::clone(&state);
-            move |request| Arc::clone(&state).serve(request)
+        let server = HttpServer::start(port, {
+            let service = Arc::clone(&service);
+            move |request| Arc::clone(&service).serve(request)
         })?;
         tracing::info!(address = %server.address(), "stand-in model is listening: its answers are made by a program");
-        Ok(Self { server, state })
+        Ok(Self { server, service })
     }
 
-    /// What goes into `LLM_BASE_URL`.
+    /// Returns the value for `LLM_BASE_URL`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.server.address())
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// Chat completions asked for so far, those turned away included.
+    /// Counts the requests for a completion so far, refused ones included.
     pub fn calls(&self) -> u64 {
-        self.state.calls.load(Ordering::Relaxed)
+        self.service.calls.load(Ordering::Relaxed)
     }
 
     /// Ends the server after the requests in hand, within a few seconds.
@@ -124,18 +103,17 @@ impl StandIn {
     }
 }
 
-impl State {
+impl Service {
     async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let reply = self.route(request).await;
-        let (status, body, retry_after) = match reply {
-            Ok(body) => (StatusCode::OK, body, None),
-            Err(error) => (error.status, error.body(), error.retry_after),
+        let (status, body) = match self.route(request).await {
+            Ok(body) => (StatusCode::OK, body),
+            Err(error) => (error.status, error.body()),
         };
         let mut response = Response::new(boxed(Full::new(Bytes::from(body))));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(delay) = retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs()));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
         }
         response
     }
@@ -144,55 +122,42 @@ impl State {
         if let Some(key) = &self.options.key {
             let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             if given.and_then(|value| value.strip_prefix("Bearer ")) != Some(key) {
-                return Err(ApiError::unauthorized());
+                return Err(ApiError::UNAUTHORIZED);
             }
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/v1/models") => Ok(wire::models()),
-            (&Method::GET, path) if path.strip_prefix("/v1/models/") == Some(MODEL) => Ok(wire::model().to_string()),
-            (&Method::POST, "/v1/chat/completions") => {
-                let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-                self.complete(request, call).await
-            }
-            (_, "/v1/chat/completions" | "/v1/models") => Err(ApiError::method_not_allowed()),
-            _ => Err(ApiError::unknown_path()),
+            (&Method::POST, "/v1/chat/completions") => self.complete(request).await,
+            _ => Err(ApiError::UNKNOWN_URL),
         }
     }
 
-    async fn complete(&self, request: Request<Incoming>, call: u64) -> Result<String, ApiError> {
-        let bytes = Limited::new(request.into_body(), LARGEST_QUESTION)
-            .collect()
-            .await
-            .map_err(|_| ApiError::unreadable())?
-            .to_bytes();
-        let question = ChatRequest::parse(&bytes)?;
-        let outcome = answer::answer(
+    async fn complete(&self, request: Request<Incoming>) -> Result<String, ApiError> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let body = request.into_body().collect().await.map_err(|_| ApiError::UNREADABLE)?;
+        let question = ChatRequest::parse(&body.to_bytes())?;
+        let answer = answer::answer(
             &question,
-            |schema| self.schema(schema),
-            |question| self.turned_away.lock().insert(question),
+            |schema| self.compile(schema),
+            |question| self.rate_limited.lock().insert(question),
         );
-        drop(bytes);
         if !self.options.latency.is_zero() {
             tokio::time::sleep(self.options.latency).await;
         }
-        match outcome? {
-            Outcome::Completion(completion) => Ok(completion.body(call)),
-            Outcome::TurnedAway => Err(ApiError::rate_limited()),
-        }
+        answer.map(|completion| completion.body(call))
     }
 
-    /// The compiled schema; `None` where it is none.
-    fn schema(&self, schema: &serde_json::Value) -> Option<Arc<Schema>> {
-        let key = answer::hash(schema.to_string().as_bytes());
-        if let Some(known) = self.schemas.lock().get(&key) {
+    fn compile(&self, schema: &serde_json::Value) -> Option<Arc<Schema>> {
+        let text = schema.to_string();
+        if let Some(known) = self.schemas.lock().get(&text) {
             return known.clone();
         }
         let compiled = Schema::compile(schema).ok().map(Arc::new);
         let mut schemas = self.schemas.lock();
-        if schemas.len() >= SCHEMAS_KEPT {
+        if schemas.len() >= MAX_CACHED_SCHEMAS {
             schemas.clear();
         }
-        schemas.insert(key, compiled.clone());
+        schemas.insert(text, compiled.clone());
         compiled
     }
 }

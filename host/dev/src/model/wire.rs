@@ -1,17 +1,17 @@
 //! OpenAI's wire format, as far as a worker uses it: requests, completions, errors.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::MODEL;
+/// The name under which the stand-in shows.
+pub const MODEL: &str = "stand-in";
 
-/// Characters per token, for estimates. Real tokenizers give about four for English.
+/// Real tokenizers give about four for English.
 const CHARACTERS_PER_TOKEN: usize = 4;
 
-/// A request for a chat completion; unknown members are ignored, as OpenAI's newer ones would be.
 #[derive(Debug, Deserialize)]
 pub(super) struct ChatRequest {
     pub(super) messages: Vec<Message>,
@@ -22,7 +22,6 @@ pub(super) struct ChatRequest {
     stream: Option<bool>,
 }
 
-/// One message of the conversation.
 #[derive(Debug, Deserialize)]
 pub(super) struct Message {
     pub(super) role: String,
@@ -30,7 +29,6 @@ pub(super) struct Message {
     content: Value,
 }
 
-/// What shape the answer is to have.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum ResponseFormat {
@@ -39,7 +37,6 @@ pub(super) enum ResponseFormat {
     JsonSchema { json_schema: NamedSchema },
 }
 
-/// The schema of a structured answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct NamedSchema {
     #[serde(default)]
@@ -48,126 +45,96 @@ pub(super) struct NamedSchema {
 }
 
 impl ChatRequest {
-    /// Reads and checks a request, with OpenAI's complaints.
+    /// Reads a request and refuses what OpenAI refuses.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
-        let request: Self = serde_json::from_slice(bytes)
-            .map_err(|_| ApiError::invalid("We could not parse the JSON body of your request.", None))?;
+        let request: Self = serde_json::from_slice(bytes).map_err(|_| ApiError::UNREADABLE)?;
         if request.messages.is_empty() {
-            return Err(ApiError::invalid("Invalid 'messages': empty array.", Some("messages")));
+            return Err(ApiError::invalid("Invalid 'messages': empty array.", "messages"));
         }
         if request.temperature.is_some_and(|t| !(0.0..=2.0).contains(&t)) {
-            return Err(ApiError::invalid("Invalid 'temperature': must be between 0 and 2.", Some("temperature")));
+            return Err(ApiError::invalid("Invalid 'temperature': must be between 0 and 2.", "temperature"));
         }
         if request.stream == Some(true) {
-            return Err(ApiError::invalid("The stand-in does not stream.", Some("stream")));
+            return Err(ApiError::invalid("The stand-in does not stream.", "stream"));
         }
-        if let Some(ResponseFormat::JsonSchema { json_schema }) = &request.response_format {
-            let name = &json_schema.name;
-            if name.is_empty()
-                || name.len() > 64
-                || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-            {
-                return Err(ApiError::invalid(
-                    "Invalid 'response_format.json_schema.name'.",
-                    Some("response_format.json_schema.name"),
-                ));
+        if let Some(ResponseFormat::JsonSchema { json_schema: NamedSchema { name, .. } }) = &request.response_format {
+            let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+            if !(1..=64).contains(&name.len()) || !name.bytes().all(is_allowed) {
+                let message = "Invalid 'response_format.json_schema.name'.";
+                return Err(ApiError::invalid(message, "response_format.json_schema.name"));
             }
         }
         Ok(request)
     }
 
-    /// The most tokens that the answer may have.
-    pub(super) fn limit(&self) -> Option<u64> {
+    pub(super) fn max_answer_tokens(&self) -> Option<u64> {
         self.max_completion_tokens.or(self.max_tokens)
     }
 }
 
 impl Message {
-    /// The text: plain, or the text parts of a list.
+    /// Returns a plain content, or the text parts of a list.
     pub(super) fn text(&self) -> String {
         match &self.content {
             Value::String(text) => text.clone(),
-            Value::Array(parts) => {
-                parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect::<Vec<_>>().join("\n")
-            }
+            Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
             _ => String::new(),
         }
     }
 }
 
-/// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finish {
-    Stop,
-    Length,
-    ContentFilter,
-}
-
-/// An answer.
 #[derive(Debug)]
 pub(super) struct Completion {
     pub(super) content: Option<String>,
     pub(super) refusal: Option<String>,
-    pub(super) finish: Finish,
+    pub(super) finish_reason: &'static str,
     pub(super) prompt_tokens: u64,
 }
 
 impl Completion {
-    /// The response body.
     pub(super) fn body(&self, call: u64) -> String {
-        let finish = match self.finish {
-            Finish::Stop => "stop",
-            Finish::Length => "length",
-            Finish::ContentFilter => "content_filter",
-        };
-        let answered = tokens(self.content.as_deref().or(self.refusal.as_deref()).unwrap_or(""));
+        let completion_tokens = tokens(self.content.as_deref().or(self.refusal.as_deref()).unwrap_or(""));
         json!({
             "id": format!("chatcmpl-stand-in-{call}"),
             "object": "chat.completion",
-            "created": now(),
+            "created": SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             "model": MODEL,
             "system_fingerprint": MODEL,
             "choices": [{
                 "index": 0,
                 "message": { "role": "assistant", "content": self.content, "refusal": self.refusal },
                 "logprobs": null,
-                "finish_reason": finish,
+                "finish_reason": self.finish_reason,
             }],
-            "usage": { "prompt_tokens": self.prompt_tokens, "completion_tokens": answered, "total_tokens": self.prompt_tokens + answered },
+            "usage": {
+                "prompt_tokens": self.prompt_tokens,
+                "completion_tokens": completion_tokens,
+                "total_tokens": self.prompt_tokens + completion_tokens,
+            },
         })
         .to_string()
     }
 }
 
-/// An estimate, by length.
+/// Estimates the tokens of a text by its length.
 pub(super) fn tokens(text: &str) -> u64 {
     text.chars().count().div_ceil(CHARACTERS_PER_TOKEN) as u64
 }
 
-/// The text of a number of tokens, by the same estimate.
-pub(super) fn cut_to(text: &str, tokens: u64) -> String {
+/// Cuts a text to a number of tokens, by the same estimate.
+pub(super) fn cut_to_tokens(text: &str, tokens: u64) -> String {
     text.chars().take(usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(CHARACTERS_PER_TOKEN)).collect()
 }
 
-/// One entry of the list of models.
-pub(super) fn model() -> Value {
-    json!({ "id": MODEL, "object": "model", "created": 1_767_225_600, "owned_by": "assay-dev" })
-}
-
-/// The list of models.
 pub(super) fn models() -> String {
-    json!({ "object": "list", "data": [model()] }).to_string()
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    let model = json!({ "id": MODEL, "object": "model", "created": 1_767_225_600, "owned_by": "assay-dev" });
+    json!({ "object": "list", "data": [model] }).to_string()
 }
 
 /// An error in OpenAI's shape.
 #[derive(Debug)]
 pub(super) struct ApiError {
     pub(super) status: StatusCode,
-    pub(super) retry_after: Option<Duration>,
     kind: &'static str,
     code: Option<&'static str>,
     param: Option<&'static str>,
@@ -175,60 +142,26 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, kind: &'static str, code: Option<&'static str>, message: &'static str) -> Self {
-        Self { status, retry_after: None, kind, code, param: None, message }
+    pub(super) const UNREADABLE: Self =
+        Self::new(StatusCode::BAD_REQUEST, None, "We could not parse the JSON body of your request.");
+    pub(super) const INVALID_SCHEMA: Self = Self::invalid(
+        "Invalid schema for response_format: not a JSON Schema without remote references.",
+        "response_format",
+    );
+    pub(super) const UNAUTHORIZED: Self =
+        Self::new(StatusCode::UNAUTHORIZED, Some("invalid_api_key"), "Incorrect API key provided.");
+    pub(super) const UNKNOWN_URL: Self = Self::new(StatusCode::NOT_FOUND, Some("unknown_url"), "Unknown request URL.");
+    pub(super) const RATE_LIMITED: Self = Self {
+        kind: "requests",
+        ..Self::new(StatusCode::TOO_MANY_REQUESTS, Some("rate_limit_exceeded"), "Rate limit reached for the stand-in.")
+    };
+
+    const fn new(status: StatusCode, code: Option<&'static str>, message: &'static str) -> Self {
+        Self { status, kind: "invalid_request_error", code, param: None, message }
     }
 
-    pub(super) fn invalid(message: &'static str, param: Option<&'static str>) -> Self {
-        Self { param, ..Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", None, message) }
-    }
-
-    pub(super) fn invalid_schema() -> Self {
-        Self::invalid(
-            "Invalid schema for response_format: not a JSON Schema without remote references.",
-            Some("response_format"),
-        )
-    }
-
-    pub(super) fn unauthorized() -> Self {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_request_error",
-            Some("invalid_api_key"),
-            "Incorrect API key provided.",
-        )
-    }
-
-    pub(super) fn unknown_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", Some("unknown_url"), "Unknown request URL.")
-    }
-
-    pub(super) fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "invalid_request_error",
-            Some("method_not_supported"),
-            "Not allowed with this method.",
-        )
-    }
-
-    pub(super) fn unreadable() -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "invalid_request_error",
-            None,
-            "The request is too large or broke off.",
-        )
-    }
-
-    pub(super) fn rate_limited() -> Self {
-        let error = Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "requests",
-            Some("rate_limit_exceeded"),
-            "Rate limit reached for the stand-in.",
-        );
-        Self { retry_after: Some(Duration::from_secs(1)), ..error }
+    pub(super) const fn invalid(message: &'static str, param: &'static str) -> Self {
+        Self { param: Some(param), ..Self::new(StatusCode::BAD_REQUEST, None, message) }
     }
 
     pub(super) fn body(&self) -> String {

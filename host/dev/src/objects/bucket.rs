@@ -1,8 +1,11 @@
-//! One bucket in a folder: the S3 protocol on one side, direct access for the owner of the process on the other.
+//! One bucket in a folder, reached by the S3 protocol or directly from this process.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -14,10 +17,12 @@ use s3s::{
     service::{S3Service, S3ServiceBuilder},
 };
 
-use super::Keys;
+use super::keys::Keys;
 
-/// The longest bucket name, in bytes. The file store keeps side files named after bucket and key, both in Base64; Assay's longest keys leave
-/// room for no more within the 255 bytes of a file name.
+/// The longest bucket name, in bytes.
+///
+/// The store names side files after bucket and key, both in Base64. With Assay's longest keys, a longer name exceeds the 255 bytes of a
+/// file name.
 pub const MAX_BUCKET_NAME: usize = 15;
 
 /// A bucket. Clones share it.
@@ -29,26 +34,25 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Opens or creates the bucket `name` in `folder`. One process may have a folder open, once: the store numbers its temporary files.
+    /// Opens or creates the bucket `name` in `folder`. Open a folder only once at a time: the store numbers its temporary files.
     ///
     /// # Errors
-    /// Where the name is no bucket name of at most [`MAX_BUCKET_NAME`] bytes, or the folder cannot be made.
+    /// If the name is not a bucket name of at most [`MAX_BUCKET_NAME`] bytes, or the folder cannot be made.
     pub fn open(folder: &Path, name: &str, keys: &Keys) -> Result<Self> {
         let valid = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !valid || !(3..=MAX_BUCKET_NAME).contains(&name.len()) {
-            bail!("{name:?} is no bucket name of 3 to {MAX_BUCKET_NAME} characters out of a-z, 0-9 and -");
+            bail!("invalid bucket name {name:?}: expected 3 to {MAX_BUCKET_NAME} characters out of a-z, 0-9 and -");
         }
         let bucket = folder.join(name);
-        std::fs::create_dir_all(&bucket).with_context(|| format!("create {}", bucket.display()))?;
+        fs::create_dir_all(&bucket).with_context(|| format!("create {}", bucket.display()))?;
         let store = s3s_fs::FileSystem::new(folder)
-            .map_err(|error| anyhow::anyhow!("open {} as an object store: {error:?}", folder.display()))?;
+            .map_err(|error| anyhow!("open {} as an object store: {error:?}", folder.display()))?;
         let mut builder = S3ServiceBuilder::new(store);
         builder.set_auth(SimpleAuth::from_single(keys.access.clone(), keys.secret.clone()));
         builder.set_access(SignedOrDirect);
         Ok(Self { name: name.to_owned(), folder: bucket, service: builder.build() })
     }
 
-    /// The bucket's name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -65,7 +69,7 @@ impl Bucket {
     /// Stores an object, without HTTP or a signature.
     ///
     /// # Errors
-    /// Where the store refuses the key or cannot write.
+    /// If the store refuses the key or cannot write.
     pub async fn put(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let (status, _) = self.direct(Method::PUT, key, bytes.into()).await?;
         if !status.is_success() {
@@ -74,10 +78,10 @@ impl Bucket {
         Ok(())
     }
 
-    /// Reads an object; `None` where there is none.
+    /// Reads an object; returns `None` if it does not exist.
     ///
     /// # Errors
-    /// Where the store refuses the key or cannot read.
+    /// If the store refuses the key or cannot read.
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         match self.direct(Method::GET, key, Bytes::new()).await? {
             (StatusCode::NOT_FOUND, _) => Ok(None),
@@ -86,10 +90,10 @@ impl Bucket {
         }
     }
 
-    /// Removes an object; it is no error where there is none.
+    /// Removes an object, if it exists.
     ///
     /// # Errors
-    /// Where the store refuses the key or cannot write.
+    /// If the store refuses the key or cannot write.
     pub async fn delete(&self, key: &str) -> Result<()> {
         match self.direct(Method::DELETE, key, Bytes::new()).await?.0 {
             StatusCode::NOT_FOUND => Ok(()),
@@ -98,15 +102,15 @@ impl Bucket {
         }
     }
 
-    /// All keys that begin with `prefix`, sorted.
+    /// Lists the keys that begin with `prefix`, sorted.
     ///
     /// # Errors
-    /// Where the folder cannot be read.
+    /// If the folder cannot be read.
     pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
         let mut keys = Vec::new();
         let mut folders = vec![self.folder.clone()];
         while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
+            for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
                 let entry = entry?;
                 if entry.file_type()?.is_dir() {
                     folders.push(entry.path());
@@ -120,7 +124,7 @@ impl Bucket {
         Ok(keys)
     }
 
-    /// The file that holds an object: what an operator of the demo opens.
+    /// Returns the file that holds an object.
     pub fn path(&self, key: &str) -> PathBuf {
         self.folder.join(key)
     }
@@ -136,20 +140,16 @@ impl Bucket {
             .context("make a request for the store")?;
         let response = self.answer(request).await;
         let status = response.status();
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| anyhow::anyhow!("read the store's answer: {error}"))?;
+        let body = response.into_body().collect().await.map_err(|error| anyhow!("read the store's answer: {error}"))?;
         Ok((status, body.to_bytes()))
     }
 }
 
-/// Marks a request that comes from this process itself. No client can set it.
+/// Marks a request of this process. No client can set it.
 #[derive(Clone)]
 struct Direct;
 
-/// Lets in what is signed, and what comes from this process itself.
+/// Allows signed requests and requests of this process.
 struct SignedOrDirect;
 
 #[async_trait::async_trait]
@@ -183,14 +183,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_put_is_got_and_listed_until_it_is_deleted() {
+    async fn an_object_is_read_and_listed_until_it_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let bucket = Bucket::open(folder.path(), "assay-test", &Keys::random()).unwrap();
         bucket.put("users/ä b/один.txt", "text").await.unwrap();
         bucket.put("users/ä b/один.txt", "newer text").await.unwrap();
         assert_eq!(bucket.get("users/ä b/один.txt").await.unwrap().unwrap(), "newer text");
         assert_eq!(bucket.keys("users/").unwrap(), ["users/ä b/один.txt"]);
-        assert_eq!(std::fs::read(bucket.path("users/ä b/один.txt")).unwrap(), b"newer text");
+        assert_eq!(fs::read(bucket.path("users/ä b/один.txt")).unwrap(), b"newer text");
         bucket.delete("users/ä b/один.txt").await.unwrap();
         assert_eq!(bucket.get("users/ä b/один.txt").await.unwrap(), None);
         assert_eq!(bucket.keys("").unwrap(), Vec::<String>::new());

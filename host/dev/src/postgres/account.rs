@@ -1,6 +1,11 @@
-//! Who runs the server. Postgres refuses root, so root steps down to `postgres` or, where that account is missing, to `nobody`.
+//! The account that runs the server. Postgres refuses root, so root steps down to `postgres`, or to `nobody` if that is missing.
 
-use std::{fs::Metadata, os::unix::fs::MetadataExt, path::Path, process::Command};
+use std::{
+    fs::Metadata,
+    os::unix::fs::{self, MetadataExt},
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -10,22 +15,13 @@ const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 /// The account that owns the data folder and runs the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Account {
-    /// We are not root: everything runs as ourselves.
-    Own {
-        /// Our user id.
-        uid: u32,
-    },
-    /// We are root and step down.
-    Other {
-        /// The account's user id.
-        uid: u32,
-        /// The account's primary group id.
-        gid: u32,
-    },
+    /// This process is not root: the server runs under the same account.
+    Own { uid: u32 },
+    /// This process is root and steps down.
+    Other { uid: u32, gid: u32 },
 }
 
 impl Account {
-    /// The account for a server started by this process.
     pub(super) fn choose() -> Result<Self> {
         let own = rustix::process::geteuid();
         if !own.is_root() {
@@ -37,15 +33,14 @@ impl Account {
             .context("Postgres refuses to run as root, and neither the account `postgres` nor `nobody` exists; create one of them")
     }
 
-    /// The user id that owns the data folder.
     pub(super) fn uid(self) -> u32 {
         match self {
             Self::Own { uid } | Self::Other { uid, .. } => uid,
         }
     }
 
-    /// A command that runs `program` under this account, so that the kernel sends it SIGQUIT (Postgres: end at once) when the thread that
-    /// started it ends. Without `setpriv` (not Linux) the server is stopped by `Drop` alone.
+    /// Returns a command that runs `program` under this account. When the thread that started it ends, the kernel sends it SIGQUIT, on
+    /// which Postgres ends at once. Without `setpriv` (not Linux), `Drop` alone stops the server.
     pub(super) fn command(self, program: &Path) -> Result<Command> {
         let setpriv = ["/usr/bin/setpriv", "/bin/setpriv"].into_iter().find(|path| Path::new(path).is_file());
         let Some(setpriv) = setpriv else {
@@ -66,17 +61,18 @@ impl Account {
     pub(super) fn own(self, path: &Path) -> Result<()> {
         match self {
             Self::Own { .. } => Ok(()),
-            Self::Other { uid, gid } => std::os::unix::fs::chown(path, Some(uid), Some(gid))
-                .with_context(|| format!("give {} to user {uid}", path.display())),
+            Self::Other { uid, gid } => {
+                fs::chown(path, Some(uid), Some(gid)).with_context(|| format!("give {} to user {uid}", path.display()))
+            }
         }
     }
 
-    /// Whether the account can walk through every folder above `path`, up to the root.
+    /// Returns whether the account can enter every folder above `path`.
     pub(super) fn reaches(self, path: &Path) -> bool {
         match self {
             Self::Own { .. } => true,
             Self::Other { uid, gid } => path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).all(|folder| {
-                // A folder that does not exist yet is made by us, with the mode of our umask: enterable.
+                // A folder that does not exist yet is made by this process, with its umask: enterable.
                 folder.metadata().map_or(true, |metadata| may_enter(&metadata, uid, gid))
             }),
         }
@@ -94,7 +90,7 @@ fn may_enter(metadata: &Metadata, uid: u32, gid: u32) -> bool {
     }
 }
 
-/// Asks `id`, which knows every source of accounts, where reading `/etc/passwd` would know one.
+/// Asks `id`, because `/etc/passwd` is only one source of accounts.
 fn id(flag: &str, name: &str) -> Option<u32> {
     let output = Command::new("id").args([flag, name]).output().ok()?;
     if !output.status.success() {
@@ -105,20 +101,23 @@ fn id(flag: &str, name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{
+        fs::{Permissions, create_dir, set_permissions},
+        os::unix::fs::PermissionsExt,
+    };
 
     use super::*;
 
     #[test]
-    fn a_closed_folder_above_is_noticed() {
+    fn an_account_does_not_reach_below_a_closed_folder() {
         let root = tempfile::tempdir().unwrap();
         let closed = root.path().join("closed");
-        std::fs::create_dir(&closed).unwrap();
-        let stranger = Account::Other { uid: 65_533, gid: 65_533 };
-        std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(stranger.reaches(&closed.join("cluster")));
-        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(!stranger.reaches(&closed.join("cluster")));
+        create_dir(&closed).unwrap();
+        let other = Account::Other { uid: 65_533, gid: 65_533 };
+        set_permissions(root.path(), Permissions::from_mode(0o755)).unwrap();
+        set_permissions(&closed, Permissions::from_mode(0o755)).unwrap();
+        assert!(other.reaches(&closed.join("cluster")));
+        set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+        assert!(!other.reaches(&closed.join("cluster")));
     }
 }

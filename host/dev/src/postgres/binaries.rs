@@ -1,6 +1,8 @@
 //! Finds the Postgres programs of this machine: on `PATH`, then where Debian, Red Hat and Homebrew put them, newest first.
 
 use std::{
+    cmp::Reverse,
+    env, fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -8,11 +10,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// Folders with one subfolder per major version, and the way from there to the programs.
-const VERSIONED: [(&str, &str); 2] = [("/usr/lib/postgresql", "bin"), ("/opt/homebrew/opt", "bin")];
+/// Folders with one subfolder per major version, and where the programs lie in it.
+const VERSIONED_FOLDERS: [(&str, &str); 2] = [("/usr/lib/postgresql", "bin"), ("/opt/homebrew/opt", "bin")];
 
 /// Folders that hold one version.
-const SINGLE: [&str; 3] = ["/usr/pgsql/bin", "/usr/local/pgsql/bin", "/usr/local/bin"];
+const UNVERSIONED_FOLDERS: [&str; 3] = ["/usr/pgsql/bin", "/usr/local/pgsql/bin", "/usr/local/bin"];
 
 /// The folder that holds `initdb`, `postgres` and `psql`.
 #[derive(Debug, Clone)]
@@ -21,20 +23,17 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// Looks for an installation.
     pub(super) fn find() -> Result<Self> {
-        let on_path =
-            std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+        let on_path = env::var_os("PATH").map(|path| env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
         on_path
             .into_iter()
-            .chain(VERSIONED.iter().flat_map(|(root, tail)| newest_first(Path::new(root), tail)))
-            .chain(SINGLE.iter().map(PathBuf::from))
+            .chain(VERSIONED_FOLDERS.iter().flat_map(|(root, tail)| newest_first(Path::new(root), tail)))
+            .chain(UNVERSIONED_FOLDERS.iter().map(PathBuf::from))
             .find(|folder| is_installation(folder))
             .map(|folder| Self { folder })
-            .context("no Postgres server found; install it (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql)")
+            .context("Postgres server not found: install it (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql)")
     }
 
-    /// The path of one program.
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -66,9 +65,9 @@ fn is_installation(folder: &Path) -> bool {
     ["initdb", "postgres", "psql"].iter().all(|name| folder.join(name).is_file())
 }
 
-/// `root/<something with a version>/tail`, the highest version first.
+/// Lists `root/VERSION/tail`, the highest version first.
 fn newest_first(root: &Path, tail: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
     let mut versions: Vec<(u32, PathBuf)> = entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
@@ -78,7 +77,7 @@ fn newest_first(root: &Path, tail: &str) -> Vec<PathBuf> {
             postgres.then(|| (digits.parse().unwrap_or(u32::MAX), entry.path().join(tail)))
         })
         .collect();
-    versions.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    versions.sort_by_key(|(version, _)| Reverse(*version));
     versions.into_iter().map(|(_, path)| path).collect()
 }
 
@@ -90,7 +89,7 @@ mod tests {
     fn the_newest_version_comes_first() {
         let root = tempfile::tempdir().unwrap();
         for name in ["9", "15", "17", "readme"] {
-            std::fs::create_dir(root.path().join(name)).unwrap();
+            fs::create_dir(root.path().join(name)).unwrap();
         }
         let found = newest_first(root.path(), "bin");
         let expected: Vec<_> = ["17", "15", "9"].iter().map(|v| root.path().join(v).join("bin")).collect();

@@ -1,4 +1,4 @@
-//! Removes a temporary cluster when this process ends, however it ends.
+//! Removes a temporary cluster when this process ends, even by SIGKILL.
 
 use std::{
     os::unix::process::CommandExt,
@@ -6,8 +6,7 @@ use std::{
     process::{ChildStdin, Command, Stdio},
 };
 
-/// Waits for the end of its input, ends a server that nobody ended, and removes its folders. `postmaster.pid` is the last file that a
-/// server drops.
+/// Waits for the end of its input, ends a server that still runs, and removes its folders. A server removes `postmaster.pid` last.
 const SCRIPT: &str = r#"read -r _
 pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
 i=0; while [ -e "$1/postmaster.pid" ] && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done
@@ -20,7 +19,7 @@ pub(super) struct Cleaner {
 }
 
 impl Cleaner {
-    /// Starts the shell. Best effort: without one, a killed test run leaves a folder behind.
+    /// Starts the shell. If that fails, a killed test run leaves a folder behind.
     pub(super) fn spawn(data: &Path, folder: &Path) -> Option<Self> {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "assay-cleaner"])

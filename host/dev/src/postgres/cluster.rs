@@ -1,16 +1,16 @@
-//! The folder of a cluster: its lock, its password, its data, and what a dead server left behind.
+//! The folder of a cluster: its lock, its password, its data, and the leftovers of a dead server.
 //!
 //! ```text
 //! folder/lock         held while a process serves the cluster
 //! folder/password     of the superuser, 0600
-//! folder/initialized  there since initdb has succeeded
-//! folder/log          what the server said, 0600
-//! folder/data         the cluster, owned by the account that runs it; elsewhere where that account cannot reach the folder
+//! folder/initialized  made after initdb succeeded
+//! folder/log          of the server, 0600
+//! folder/data         the cluster, owned by the account that runs it; under /var/tmp if that account cannot reach the folder
 //! ```
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::Write,
+    io::{ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -19,12 +19,17 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use super::{PostgresOptions, USER, account::Account, binaries::Binaries, cleaner::Cleaner};
+use super::{
+    account::Account,
+    binaries::Binaries,
+    cleaner::Cleaner,
+    options::{PostgresOptions, USER},
+};
 
-/// How long an orphaned server (its owner died a moment ago) gets to finish its own shutdown, in seconds.
-const ORPHAN_PATIENCE_SECONDS: &str = "20";
+/// How long a server whose owner just died gets to finish its shutdown.
+const ORPHAN_SHUTDOWN_SECONDS: &str = "20";
 
-/// A prepared cluster that nobody else serves.
+/// A prepared cluster, locked for this process.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) binaries: Binaries,
@@ -33,9 +38,9 @@ pub(super) struct Cluster {
     pub(super) data: PathBuf,
     pub(super) log: PathBuf,
     folder: PathBuf,
-    /// Held until the value is dropped; the kernel releases it if the process dies.
+    /// The kernel releases it if the process dies.
     _lock: File,
-    /// For a temporary cluster, from before its first byte.
+    /// Of a temporary cluster. Started before the first file is written.
     _cleaner: Option<Cleaner>,
 }
 
@@ -60,8 +65,8 @@ impl Cluster {
             _cleaner: cleaner,
         };
         cluster.clear_leftovers()?;
-        // The mark lies in our folder, the data may lie elsewhere: a folder that somebody removed takes its password along,
-        // and what is left of its cluster is of no use. A killed initdb leaves no mark either.
+        // The data may lie outside of the folder. If the folder was removed, its password is lost and the data is of no use.
+        // A killed initdb leaves no mark either.
         let mark = cluster.folder.join("initialized");
         if !(mark.is_file() && cluster.data.join("PG_VERSION").is_file()) {
             cluster.initialize(options.durable)?;
@@ -70,7 +75,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Removes everything, best effort: the folder may be half gone already.
+    /// Removes all it can: the folder may be half gone already.
     pub(super) fn remove(&self) {
         for path in [self.data.parent().unwrap_or(&self.data), &self.folder] {
             let _ = fs::remove_dir_all(path);
@@ -110,10 +115,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deals with `postmaster.pid`: waits for an orphan that is still shutting down, removes the file of a dead server.
+    /// Waits for an orphaned server that is still shutting down, and removes the `postmaster.pid` of a dead one.
     ///
-    /// We hold the lock, so no living owner exists. Postgres itself would refuse to start where the recorded id now belongs to some other
-    /// process of the same user, which is common in containers.
+    /// The lock is held, so the owner is dead. Postgres refuses to start if the recorded id now belongs to another process of the same
+    /// user, which is common in containers.
     fn clear_leftovers(&self) -> Result<()> {
         let pid_file = self.data.join("postmaster.pid");
         let Ok(text) = fs::read_to_string(&pid_file) else { return Ok(()) };
@@ -123,7 +128,7 @@ impl Cluster {
             stop.arg("stop")
                 .arg("-D")
                 .arg(&self.data)
-                .args(["-m", "fast", "-w", "-t", ORPHAN_PATIENCE_SECONDS])
+                .args(["-m", "fast", "-w", "-t", ORPHAN_SHUTDOWN_SECONDS])
                 .current_dir("/");
             let output = stop.stdin(Stdio::null()).output().context("run pg_ctl")?;
             if !output.status.success() {
@@ -131,15 +136,13 @@ impl Cluster {
             }
         }
         match fs::remove_file(&pid_file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).context("remove a stale postmaster.pid")
-            }
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("remove a stale postmaster.pid"),
             _ => Ok(()),
         }
     }
 
-    /// Whether the process is a server of this cluster: a server changes into its data folder, and nobody else has a reason to be there.
-    /// Where the kernel shows no such thing, the command line tells.
+    /// Returns whether the process is a server of this cluster: only a server runs in the data folder. Without `/proc`, the command line
+    /// decides.
     fn is_served_by(&self, pid: u32) -> bool {
         if Path::new("/proc/self").exists() {
             return fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == self.data);
@@ -149,7 +152,6 @@ impl Cluster {
     }
 }
 
-/// Takes the folder for this process.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let file = OpenOptions::new()
@@ -167,7 +169,7 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
-/// `folder/data`, or a folder under `/var/tmp` where the account cannot reach that one (below `/root`, say).
+/// Returns `folder/data`, or a folder under `/var/tmp` if the account cannot reach that one (below `/root`, for example).
 fn data_folder(folder: &Path, account: Account) -> Result<PathBuf> {
     let data = folder.join("data");
     if account.reaches(&data) {
@@ -177,8 +179,8 @@ fn data_folder(folder: &Path, account: Account) -> Result<PathBuf> {
     let elsewhere = PathBuf::from(format!("/var/tmp/assay-{}-{hash}", account.uid()));
     match DirBuilder::new().mode(0o700).create(&elsewhere) {
         Ok(()) => account.own(&elsewhere)?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            // The name can be guessed and /var/tmp is open to all: trust only what belongs to the account.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            // The name can be guessed and /var/tmp is open to all: trust only a private folder of the account.
             let metadata =
                 fs::symlink_metadata(&elsewhere).with_context(|| format!("look at {}", elsewhere.display()))?;
             if !metadata.is_dir() || metadata.uid() != account.uid() || metadata.mode() & 0o077 != 0 {
@@ -194,13 +196,13 @@ fn data_folder(folder: &Path, account: Account) -> Result<PathBuf> {
     Ok(elsewhere.join("data"))
 }
 
-/// The superuser's password: random, made once per folder.
+/// Returns the superuser's password: random, made once per folder.
 fn password(folder: &Path) -> Result<String> {
     let path = folder.join("password");
     match fs::read_to_string(&path) {
         Ok(password) if !password.trim().is_empty() => return Ok(password.trim().to_owned()),
         Ok(_) => fs::remove_file(&path).context("remove an empty password file")?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
     }
     let password = hex(&rand::random::<[u8; 16]>());

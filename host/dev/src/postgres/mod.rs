@@ -1,17 +1,18 @@
 //! A private Postgres cluster, run from the binaries that this machine already has.
 //!
-//! The server is a child process that dies with this one, whatever way that ends, and listens on loopback with a random password only.
-//! Postgres refuses root, so root hands the cluster to an unprivileged account ([`account`]).
+//! The server is a child process that dies with this one, even by SIGKILL. It listens on loopback only, with a random password.
+//! Postgres refuses root, so root gives the cluster to an unprivileged account ([`account`]).
 
 mod account;
 mod binaries;
 mod cleaner;
 mod cluster;
+mod options;
 mod server;
 
 use std::{
     net::{Ipv4Addr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -20,50 +21,15 @@ use parking_lot::Mutex;
 
 use binaries::Binaries;
 use cluster::Cluster;
+use options::USER;
 use server::{Server, Stop};
 
-/// The superuser of every cluster started here.
-const USER: &str = "assay";
+pub use options::PostgresOptions;
 
-/// How often a start is tried on another port when somebody took the one that was free a moment ago.
-const PORT_ATTEMPTS: usize = 5;
+/// A free port may be taken by another process before the server binds it.
+const MAX_PORT_ATTEMPTS: usize = 5;
 
-/// What kind of cluster to start, and where.
-#[derive(Debug, Clone)]
-pub struct PostgresOptions {
-    /// The folder that belongs to the cluster; created where missing, started again where it holds one.
-    pub folder: PathBuf,
-    /// Survive a crash of the machine. Off means `fsync`, `synchronous_commit` and `full_page_writes` off: quick, for tests.
-    pub durable: bool,
-    /// Remove the folder when this server or this process ends, however it ends.
-    pub temporary: bool,
-    /// TCP port on 127.0.0.1; 0 picks a free one.
-    pub port: u16,
-    /// Further settings, as in `postgresql.conf`; a later one wins.
-    pub settings: Vec<(String, String)>,
-}
-
-impl PostgresOptions {
-    /// A durable cluster in `folder` that is found again at the next start.
-    pub fn kept(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), durable: true, temporary: false, port: 0, settings: Vec::new() }
-    }
-
-    /// A quick cluster without durability, in a folder of its own that vanishes with this process.
-    pub fn throwaway() -> Self {
-        let name = format!("assay-postgres-{}-{:016x}", std::process::id(), rand::random::<u64>());
-        Self { folder: std::env::temp_dir().join(name), durable: false, temporary: true, port: 0, settings: Vec::new() }
-    }
-
-    /// Adds a setting of `postgresql.conf`.
-    #[must_use]
-    pub fn setting(mut self, name: &str, value: &str) -> Self {
-        self.settings.push((name.to_owned(), value.to_owned()));
-        self
-    }
-}
-
-/// A running cluster. Dropping it stops the server (fast mode: sessions are ended, everything is flushed) and waits until it is gone.
+/// A running cluster. Dropping it stops the server and waits until it is gone.
 #[derive(Debug)]
 pub struct Postgres {
     inner: Arc<Inner>,
@@ -78,7 +44,7 @@ struct Inner {
 }
 
 impl Postgres {
-    /// Whether this machine has the programs that [`Postgres::start`] runs.
+    /// Returns whether this machine has the programs that [`Postgres::start`] runs.
     pub fn is_installed() -> bool {
         Binaries::find().is_ok()
     }
@@ -86,8 +52,8 @@ impl Postgres {
     /// Starts the cluster and returns when it accepts connections.
     ///
     /// # Errors
-    /// Where no Postgres is installed (the message says what to install), where the folder is served by another process, or with the
-    /// last lines of the server's own log where it does not come up.
+    /// If Postgres is not installed (the message says what to install), if another process serves the folder, or if the server does not
+    /// start (with the last lines of its log).
     pub async fn start(options: PostgresOptions) -> Result<Self> {
         blocking(move || {
             let cluster = Cluster::prepare(&options)?;
@@ -98,7 +64,7 @@ impl Postgres {
                     Ok(server) => break (port, server),
                     Err(error)
                         if options.port == 0
-                            && attempt < PORT_ATTEMPTS
+                            && attempt < MAX_PORT_ATTEMPTS
                             && error.to_string().contains("could not bind") =>
                     {
                         attempt += 1
@@ -117,33 +83,32 @@ impl Postgres {
         .await
     }
 
-    /// The connection URL of a database, as the cluster's superuser. It holds the password: never log it.
+    /// Returns the superuser's connection URL of a database. It holds the password: never log it.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}:{}@127.0.0.1:{}/{database}", self.inner.cluster.password, self.inner.port)
     }
 
-    /// The connection URL of the maintenance database `postgres`.
+    /// Returns the connection URL of the maintenance database `postgres`.
     pub fn admin_url(&self) -> String {
         self.url("postgres")
     }
 
-    /// The server's own log.
+    /// Returns the path of the server's log.
     pub fn log(&self) -> &Path {
         &self.inner.cluster.log
     }
 
-    /// The TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.inner.port
     }
 
-    /// Creates a database where it is missing.
+    /// Creates a database if it is missing.
     ///
     /// # Errors
-    /// Where the name is not made of `a-z`, `0-9` and `_`, or where `psql` reports an error.
+    /// If the name is not made of `a-z`, `0-9` and `_`, or if `psql` reports an error.
     pub async fn ensure_database(&self, name: &str) -> Result<()> {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
-            bail!("a database name holds a-z, 0-9 and _ only");
+            bail!("invalid database name `{name}`: expected a-z, 0-9 and _");
         }
         let (inner, url, name) = (Arc::clone(&self.inner), self.admin_url(), name.to_owned());
         blocking(move || {
@@ -156,7 +121,7 @@ impl Postgres {
     /// Ends the server as a crash would (no checkpoint, sessions cut) and starts it again on the same port.
     ///
     /// # Errors
-    /// Where the server does not come back.
+    /// If the server does not start again.
     pub async fn restart_immediate(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         blocking(move || {
@@ -170,10 +135,10 @@ impl Postgres {
         .await
     }
 
-    /// Stops the server and waits for its end; what [`Drop`] does, without blocking the caller's thread.
+    /// Stops the server as [`Drop`] does, without blocking the caller's thread.
     ///
     /// # Errors
-    /// Where the blocking task could not be run.
+    /// If the blocking task could not be run.
     pub async fn stop(self) -> Result<()> {
         blocking(move || {
             drop(self);
@@ -194,7 +159,6 @@ impl Drop for Inner {
     }
 }
 
-/// A port that nobody listens on right now.
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
     Ok(listener.local_addr()?.port())

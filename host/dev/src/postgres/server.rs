@@ -1,7 +1,7 @@
 //! The server process, and the thread that keeps it.
 //!
-//! The kernel ties "tell the child when its parent dies" to the *thread* that forked, so a thread of its own starts the server and lives
-//! exactly as long. It reads the server's log from a pipe, which also tells the moment it is ready: nothing here polls or sleeps.
+//! The kernel signals a child when the *thread* that forked it ends, so a thread starts the server and lives exactly as long. It reads
+//! the server's log from a pipe and sees there when the server is ready.
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,7 +9,7 @@ use std::{
     os::unix::{fs::OpenOptionsExt, process::CommandExt},
     process::{Child, Command, Stdio},
     sync::{Arc, mpsc},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -17,22 +17,20 @@ use anyhow::{Context, Result, anyhow};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal};
 
-use super::{PostgresOptions, cluster::Cluster};
+use super::{cluster::Cluster, options::PostgresOptions};
 
-/// A start may include crash recovery of a kept cluster.
+/// A start may include the crash recovery of a kept cluster.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Lines of the server's log that an error carries.
-const LINES_IN_AN_ERROR: usize = 8;
+const MAX_LOG_LINES_PER_ERROR: usize = 8;
 
-const READY: &str = "database system is ready to accept connections";
+const READY_MARK: &str = "database system is ready to accept connections";
 
-/// How to end a server.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stop {
-    /// Sessions are ended, everything is flushed.
+    /// Ends sessions and flushes everything.
     Fast,
-    /// As a crash would: the next start recovers.
+    /// Ends as a crash does: the next start recovers.
     Immediate,
 }
 
@@ -56,18 +54,18 @@ impl Server {
             .context("open the server's log")?;
         let pid = Arc::new(Mutex::new(None));
         let (report, reported) = mpsc::channel();
-        let keeper = std::thread::Builder::new()
+        let keeper = thread::Builder::new()
             .name("postgres-keeper".to_owned())
             .spawn({
                 let pid = Arc::clone(&pid);
                 move || keep(command, log, &pid, &report)
             })
             .context("start the thread that keeps Postgres")?;
-        let outcome = reported
+        let started = reported
             .recv_timeout(START_TIMEOUT)
             .unwrap_or_else(|_| Err(anyhow!("Postgres was not ready after {START_TIMEOUT:?}")));
         let server = Self { pid, keeper };
-        match outcome {
+        match started {
             Ok(()) => Ok(server),
             Err(error) => {
                 server.stop(Stop::Immediate);
@@ -96,7 +94,7 @@ fn command(cluster: &Cluster, options: &PostgresOptions, port: u16) -> Result<Co
         ("unix_socket_directories", String::new()),
         ("logging_collector", "off".to_owned()),
         ("log_destination", "stderr".to_owned()),
-        // The line that says "ready" is looked for in English.
+        // `READY_MARK` is English.
         ("lc_messages", "C".to_owned()),
         ("timezone", "UTC".to_owned()),
         ("log_timezone", "UTC".to_owned()),
@@ -112,12 +110,12 @@ fn command(cluster: &Cluster, options: &PostgresOptions, port: u16) -> Result<Co
     for (name, value) in settings {
         command.arg("-c").arg(format!("{name}={value}"));
     }
-    // A group of its own: Ctrl-C at a terminal reaches us, and we stop the server in order.
+    // In its own group, Ctrl-C at a terminal does not reach the server: this process stops it in order.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     Ok(command)
 }
 
-/// Runs the server from start to end; reports once, when it is ready or when it ended before.
+/// Runs the server from start to end; reports once, when it is ready or ended before that.
 fn keep(mut command: Command, mut log: File, pid: &Mutex<Option<Pid>>, report: &mpsc::Sender<Result<()>>) {
     let mut child: Child = match command.spawn() {
         Ok(child) => child,
@@ -133,12 +131,12 @@ fn keep(mut command: Command, mut log: File, pid: &Mutex<Option<Pid>>, report: &
         for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
             let _ = writeln!(log, "{line}");
-            if !ready && line.contains(READY) {
+            if !ready && line.contains(READY_MARK) {
                 ready = true;
                 let _ = report.send(Ok(()));
             }
             if !ready {
-                if last_lines.len() == LINES_IN_AN_ERROR {
+                if last_lines.len() == MAX_LOG_LINES_PER_ERROR {
                     last_lines.remove(0);
                 }
                 last_lines.push(line);

@@ -1,4 +1,4 @@
-//! The embedded servers, from outside: over their wire, as a worker sees them.
+//! The embedded servers over their wire, as a worker sees them.
 
 mod postgres;
 mod samples;

@@ -1,10 +1,10 @@
 //! The embedded Postgres, started, restarted and stopped for real.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use assay_dev::{Postgres, PostgresOptions};
 
-/// Runs one statement through `psql`; what it printed, or its complaint.
+/// Runs one statement through `psql`; returns its output, or its error output.
 fn query(url: &str, statement: &str) -> Result<String, String> {
     let psql =
         ["/usr/lib/postgresql/18/bin/psql", "/usr/lib/postgresql/17/bin/psql", "/usr/lib/postgresql/15/bin/psql"];
@@ -17,7 +17,7 @@ fn query(url: &str, statement: &str) -> Result<String, String> {
 }
 
 #[tokio::test]
-async fn a_kept_cluster_survives_a_crash_and_a_restart_with_its_rows_and_password() {
+async fn a_kept_cluster_keeps_rows_and_password_through_crash_and_restart() {
     let folder = tempfile::tempdir().unwrap();
     let postgres = Postgres::start(PostgresOptions::kept(folder.path())).await.unwrap();
     postgres.ensure_database("assay").await.unwrap();
@@ -35,42 +35,42 @@ async fn a_kept_cluster_survives_a_crash_and_a_restart_with_its_rows_and_passwor
     let again = Postgres::start(PostgresOptions::kept(folder.path())).await.unwrap();
     assert_eq!(query(&again.url("assay"), "SELECT mark FROM marks").unwrap(), "7");
     assert!(again.admin_url().contains(&password));
-    remove_what_lies_elsewhere(&again.admin_url());
+    remove_data_outside(&again.admin_url());
     again.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_cluster_whose_folder_was_removed_starts_anew() {
+async fn a_cluster_whose_folder_was_removed_starts_empty() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = folder.path().join("cluster");
     let postgres = Postgres::start(PostgresOptions::kept(&cluster)).await.unwrap();
     query(&postgres.admin_url(), "CREATE TABLE marks AS SELECT 7 AS mark").unwrap();
     postgres.stop().await.unwrap();
-    std::fs::remove_dir_all(&cluster).unwrap();
+    fs::remove_dir_all(&cluster).unwrap();
     let again = Postgres::start(PostgresOptions::kept(&cluster)).await.unwrap();
     assert!(query(&again.admin_url(), "SELECT mark FROM marks").unwrap_err().contains("does not exist"));
-    remove_what_lies_elsewhere(&again.admin_url());
+    remove_data_outside(&again.admin_url());
     again.stop().await.unwrap();
 }
 
-/// Root's clusters may lie outside of the test's folder; their data goes with the test all the same.
-fn remove_what_lies_elsewhere(url: &str) {
+/// Removes the data of root's clusters, which may lie outside of the test's folder.
+fn remove_data_outside(url: &str) {
     let data = query(url, "SHOW data_directory").unwrap();
     if data.starts_with("/var/tmp/") {
-        // Removed under the running server: it is stopped right after, and never started again.
-        let _ = std::fs::remove_dir_all(Path::new(&data).parent().unwrap());
+        // The server still runs, but stops right after and never starts again.
+        let _ = fs::remove_dir_all(Path::new(&data).parent().unwrap());
     }
 }
 
 #[tokio::test]
-async fn a_throwaway_cluster_asks_for_its_password_and_leaves_nothing_behind() {
+async fn a_throwaway_cluster_asks_for_a_password_and_leaves_no_files() {
     let options = PostgresOptions::throwaway().setting("work_mem", "7MB");
     let folder = options.folder.clone();
     let postgres = Postgres::start(options).await.unwrap();
     assert_eq!(query(&postgres.admin_url(), "SHOW fsync").unwrap(), "off");
     assert_eq!(query(&postgres.admin_url(), "SHOW work_mem").unwrap(), "7MB");
-    let stranger = format!("postgres://assay:wrong@127.0.0.1:{}/postgres", postgres.port());
-    assert!(query(&stranger, "SELECT 1").unwrap_err().contains("password"));
+    let wrong_password = format!("postgres://assay:wrong@127.0.0.1:{}/postgres", postgres.port());
+    assert!(query(&wrong_password, "SELECT 1").unwrap_err().contains("password"));
     assert!(folder.exists());
     postgres.stop().await.unwrap();
     assert!(!folder.exists());
@@ -95,12 +95,12 @@ async fn a_setting_that_postgres_refuses_is_named_in_the_error() {
 }
 
 #[tokio::test]
-async fn a_stale_pid_of_a_strange_process_does_not_hinder_a_start() {
+async fn a_stale_pid_of_another_process_does_not_prevent_a_start() {
     let options = PostgresOptions { temporary: false, ..PostgresOptions::throwaway() };
     let folder = options.folder.clone();
     Postgres::start(options.clone()).await.unwrap().stop().await.unwrap();
-    // This very process is alive and no server.
-    std::fs::write(folder.join("data/postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
+    // The test process is alive and is not a server.
+    fs::write(folder.join("data/postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
     let again = Postgres::start(PostgresOptions { temporary: true, ..options }).await.unwrap();
     again.stop().await.unwrap();
     assert!(!folder.exists());

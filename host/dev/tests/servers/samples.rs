@@ -1,7 +1,8 @@
-//! The samples in `docs/samples`: each does to the stand-in what its name says, so that the demo can rely on it.
+//! The samples in `docs/samples`: each makes the stand-in answer as its name says.
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -13,15 +14,14 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/samples")
 }
 
-/// The samples by name.
 fn samples() -> BTreeMap<String, Vec<u8>> {
-    let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let files =
         entries.filter(|path| path.extension().is_some_and(|extension| extension == "txt" || extension == "vtt"));
-    files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())).collect()
+    files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap())).collect()
 }
 
-/// `succeeds`, or an error code.
+/// Reads `succeeds` or an error code from a name.
 fn end(name: &str) -> &str {
     let parts: Vec<&str> = name.split('.').collect();
     assert_eq!(parts.len(), 3, "{name} is not called NAME.END.EXTENSION");
@@ -30,12 +30,12 @@ fn end(name: &str) -> &str {
 
 fn schema() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/report.v1.json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 #[test]
 fn the_page_lists_every_sample_and_how_it_ends() {
-    let page = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    let page = fs::read_to_string(folder().join("README.md")).unwrap();
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     for name in samples().keys() {
         let row =
@@ -47,7 +47,7 @@ fn the_page_lists_every_sample_and_how_it_ends() {
 }
 
 #[test]
-fn the_samples_are_as_various_as_the_demo_needs() {
+fn the_samples_cover_both_languages_and_formats_and_an_hour() {
     let samples = samples();
     let has = |start: &str, finish: &str| samples.keys().any(|name| name.starts_with(start) && name.ends_with(finish));
     assert!(samples.len() >= 8);
@@ -57,7 +57,7 @@ fn the_samples_are_as_various_as_the_demo_needs() {
     let hour = String::from_utf8(samples["en-quarterly-review.succeeds.vtt"].clone()).unwrap();
     let last = hour.lines().rev().find(|line| line.contains("-->")).unwrap();
     assert!(last.starts_with("00:59:"), "{last}");
-    // An hour of talk, and no line of it twice.
+    // No line of the hour is spoken twice.
     let mut spoken: Vec<&str> = hour.lines().filter(|line| line.starts_with("<v ")).collect();
     let all = spoken.len();
     spoken.sort_unstable();
@@ -66,7 +66,7 @@ fn the_samples_are_as_various_as_the_demo_needs() {
 }
 
 #[test]
-fn the_samples_for_the_reader_of_transcripts_fail_as_they_say() {
+fn samples_that_cannot_be_read_are_as_their_names_say() {
     for (name, bytes) in samples() {
         let readable = std::str::from_utf8(&bytes);
         match end(&name) {
@@ -78,7 +78,7 @@ fn the_samples_for_the_reader_of_transcripts_fail_as_they_say() {
 }
 
 #[tokio::test]
-async fn the_stand_in_does_with_each_sample_what_its_name_says() {
+async fn the_stand_in_answers_each_sample_as_its_name_says() {
     let model = StandIn::start(StandInOptions::default()).await.unwrap();
     let validator = jsonschema::options().should_validate_formats(true).build(&schema()).unwrap();
     for (name, bytes) in samples().into_iter().filter(|(name, _)| !end(name).starts_with("transcript_")) {
@@ -106,7 +106,7 @@ async fn the_stand_in_does_with_each_sample_what_its_name_says() {
             }
             "llm_output_truncated" => assert_eq!(choice["finish_reason"], "length", "{name}"),
             "llm_refused" => assert!(choice["message"]["refusal"].is_string(), "{name}"),
-            other => panic!("{name}: nobody checks {other}"),
+            other => panic!("{name}: no check for {other}"),
         }
     }
 }

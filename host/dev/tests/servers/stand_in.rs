@@ -1,4 +1,4 @@
-//! The stand-in model as its clients see it, over HTTP.
+//! The stand-in model over HTTP.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ const TRANSCRIPT: &str = "Mara: We decided to move the pharmacy stock count to T
     Mara: Who tells the night shift about the fridge alarm?\n\
     Jonas: The fridge alarm is a risk, it failed twice last week.\n";
 
-/// A schema that no guest has.
+/// Returns a schema that no guest has.
 fn inventory() -> Value {
     json!({
         "type": "object",
@@ -82,7 +82,7 @@ async fn start() -> StandIn {
 }
 
 #[tokio::test]
-async fn a_schema_that_no_guest_has_is_answered_from_the_transcript() {
+async fn an_unknown_schema_is_answered_from_the_transcript() {
     let model = start().await;
     let completion = completion(&model, &question(TRANSCRIPT, Some(inventory()))).await;
     assert!(is_valid(&inventory(), content(&completion)), "{completion:#}");
@@ -95,7 +95,7 @@ async fn a_schema_that_no_guest_has_is_answered_from_the_transcript() {
 }
 
 #[tokio::test]
-async fn a_completion_has_openais_shape_and_calls_itself_a_stand_in() {
+async fn a_completion_has_openais_shape_and_names_the_stand_in() {
     let model = start().await;
     let completion = completion(&model, &question(TRANSCRIPT, None)).await;
     assert_eq!(completion["object"], "chat.completion");
@@ -118,7 +118,7 @@ async fn the_same_question_gets_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_schema_in_the_words_of_the_question_is_followed_too() {
+async fn a_schema_in_the_words_of_the_question_is_followed() {
     let model = start().await;
     let mut asked = question(TRANSCRIPT, None);
     asked["response_format"] = json!({ "type": "json_object" });
@@ -130,41 +130,41 @@ async fn a_schema_in_the_words_of_the_question_is_followed_too() {
 }
 
 #[tokio::test]
-async fn markers_in_a_transcript_make_it_misbehave() {
+async fn directives_in_a_transcript_make_the_stand_in_misbehave() {
     let model = start().await;
-    let marked = |marker: &str| question(&format!("{TRANSCRIPT}[stand-in: {marker}]\n"), Some(inventory()));
+    let with = |directive: &str| question(&format!("{TRANSCRIPT}[stand-in: {directive}]\n"), Some(inventory()));
 
-    let broken = completion(&model, &marked("break the schema")).await;
+    let broken = completion(&model, &with("break the schema")).await;
     assert!(serde_json::from_str::<Value>(content(&broken)).is_ok());
     assert!(!is_valid(&inventory(), content(&broken)));
 
-    let prose = completion(&model, &marked("answer without json")).await;
+    let prose = completion(&model, &with("answer without json")).await;
     assert!(serde_json::from_str::<Value>(content(&prose)).is_err());
 
-    let cut = completion(&model, &marked("cut the answer short")).await;
+    let cut = completion(&model, &with("cut the answer short")).await;
     assert_eq!(cut["choices"][0]["finish_reason"], "length");
     assert!(serde_json::from_str::<Value>(content(&cut)).is_err());
 
-    let refused = completion(&model, &marked("refuse")).await;
+    let refused = completion(&model, &with("refuse")).await;
     assert!(
         refused["choices"][0]["message"]["refusal"].is_string()
             && refused["choices"][0]["message"]["content"].is_null()
     );
 
-    let filtered = completion(&model, &marked("filter")).await;
+    let filtered = completion(&model, &with("filter")).await;
     assert_eq!(filtered["choices"][0]["finish_reason"], "content_filter");
 
-    let fenced = completion(&model, &marked("fence the answer")).await;
+    let fenced = completion(&model, &with("fence the answer")).await;
     let inside = content(&fenced).strip_prefix("```json\n").and_then(|text| text.strip_suffix("\n```")).unwrap();
     assert!(is_valid(&inventory(), inside));
 
-    let limited = ask(&model, &marked("rate-limit once")).await;
+    let limited = ask(&model, &with("rate-limit once")).await;
     assert_eq!((limited.status().as_u16(), &limited.headers()["retry-after"]), (429, &"1".parse().unwrap()));
-    completion(&model, &marked("rate-limit once")).await;
+    completion(&model, &with("rate-limit once")).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_may_not_be_as_long_is_cut_and_says_so() {
+async fn an_answer_above_the_limit_is_cut_and_says_so() {
     let model = start().await;
     let mut asked = question(TRANSCRIPT, Some(inventory()));
     asked["max_completion_tokens"] = json!(10);

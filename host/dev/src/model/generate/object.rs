@@ -3,174 +3,129 @@
 use rand::Rng;
 use serde_json::{Map, Value, json};
 
-use super::{Generator, Place, flatten::Flat, merge::and};
-use crate::model::kind::Kind;
+use super::{
+    flat::{Flat, and},
+    generator::{Generator, Slot},
+};
+use crate::model::property_kind::PropertyKind;
 
 /// Entries of a map whose keys the schema leaves open.
-const ENTRIES_OF_A_MAP: usize = 2;
+const ENTRIES_PER_MAP: usize = 2;
 
-/// Optional properties are left out below this depth.
-const RICH: usize = 5;
+/// From this depth on, optional properties are left out.
+const REQUIRED_ONLY_DEPTH: usize = 5;
 
-/// Tries to invent a name that is free and allowed.
-const NAME_TRIES: usize = 24;
+/// Tries to invent a free and allowed name, besides two per required entry.
+const TRIES_PER_NAME: usize = 24;
+
+/// The first names are plain words, later ones carry a number.
+const PLAIN_NAME_TRIES: usize = 4;
+
+const MAX_NAME_CHARS: usize = 40;
 
 impl Generator<'_> {
-    pub(super) fn object(&mut self, flat: &Flat, place: Place<'_>) -> Option<Value> {
-        let names: Vec<&str> = properties(flat).map(|(name, _)| name).collect();
-        let says_it_itself =
-            names.iter().any(|name| Kind::of(name) == Kind::of(place.name) && Kind::of(name) != Kind::Sentence);
-        let entered = place.depth > 0 && self.voice.enter(place.name, says_it_itself);
-        let made = self.fill(flat, place);
+    pub(super) fn object(&mut self, flat: &Flat, slot: Slot<'_>) -> Option<Value> {
+        let kind = PropertyKind::of(slot.name);
+        let mut kinds = properties(flat).map(PropertyKind::of);
+        let states_it = kind != PropertyKind::Sentence && kinds.any(|property| property == kind);
+        let entered = slot.depth > 0 && self.texts.enter(slot.name, states_it);
+        let made = self.fill(flat, slot);
         if entered {
-            self.voice.leave();
+            self.texts.leave();
         }
         made.map(Value::Object)
     }
 
-    fn fill(&mut self, flat: &Flat, place: Place<'_>) -> Option<Map<String, Value>> {
+    fn fill(&mut self, flat: &Flat, slot: Slot<'_>) -> Option<Map<String, Value>> {
+        let min = flat.size("minProperties").unwrap_or(0);
         let max = flat.size("maxProperties").unwrap_or(usize::MAX);
         let mut object = Map::new();
-        let required = required(flat);
-        for name in &required {
-            if !self.add(&mut object, flat, name, place) {
-                return None;
-            }
+        for name in required(flat) {
+            self.add(&mut object, flat, name, slot)?;
         }
-        let optional: Vec<&str> =
-            properties(flat).map(|(name, _)| name).filter(|name| !required.iter().any(|r| r == name)).collect();
+        let optional: Vec<&str> = properties(flat).filter(|name| !object.contains_key(*name)).collect();
+        let is_rich = slot.depth < REQUIRED_ONLY_DEPTH;
         for name in &optional {
-            let wanted = if place.sensible { self.voice.knows(name) } else { self.rng.random_bool(0.6) };
-            if wanted && place.depth < RICH && object.len() < max {
-                self.add_with_dependents(&mut object, flat, name, place, max);
+            let wanted = if slot.sensible { self.texts.knows(name) } else { self.rng.random_bool(0.6) };
+            if wanted && is_rich && object.len() < max {
+                self.add(&mut object, flat, name, slot);
             }
         }
-        let map = properties(flat).next().is_none()
-            && (flat.get("additionalProperties").is_some_and(Value::is_object)
-                || flat.get("patternProperties").is_some());
-        let wanted = if map && place.depth < RICH { ENTRIES_OF_A_MAP } else { 0 };
-        let min = flat.size("minProperties").unwrap_or(0);
         for name in optional {
-            if object.len() < min {
-                self.add_with_dependents(&mut object, flat, name, place, max);
+            if object.len() < min && !object.contains_key(name) {
+                self.add(&mut object, flat, name, slot);
             }
         }
-        let mut tries = 0;
-        while object.len() < min.max(wanted).min(max) && tries < NAME_TRIES + 2 * min {
-            tries += 1;
-            if let Some(name) = self.name(flat, place, tries)
-                && !object.contains_key(&name)
-            {
-                self.add(&mut object, flat, &name, place);
+        let values = flat.get("additionalProperties").filter(|values| values.is_object());
+        let is_map = properties(flat).next().is_none() && values.or(flat.get("patternProperties")).is_some();
+        let wanted = if is_map && is_rich { min.max(ENTRIES_PER_MAP) } else { min };
+        for turn in 1..=TRIES_PER_NAME + 2 * min {
+            if object.len() >= wanted.min(max) {
+                break;
+            }
+            if let Some(name) = self.name(flat, slot, turn).filter(|name| !object.contains_key(name)) {
+                self.add(&mut object, flat, &name, slot);
             }
         }
-        (object.len() >= min && object.len() <= max).then_some(object)
+        (min..=max).contains(&object.len()).then_some(object)
     }
 
-    /// Adds a property together with those that it requires; leaves the object as it was where that does not work.
-    fn add_with_dependents(
-        &mut self,
-        object: &mut Map<String, Value>,
-        flat: &Flat,
-        name: &str,
-        place: Place<'_>,
-        max: usize,
-    ) {
-        let before = object.clone();
-        let mut names = vec![name.to_owned()];
-        close_over_dependents(flat, &mut names);
-        let all = names.iter().all(|name| object.contains_key(name) || self.add(object, flat, name, place));
-        if !all || object.len() > max {
-            *object = before;
-        }
-    }
-
-    /// Adds one property; `false` where its name or every value is forbidden.
-    fn add(&mut self, object: &mut Map<String, Value>, flat: &Flat, name: &str, place: Place<'_>) -> bool {
+    /// Adds one property; returns `None` if its name or every value is forbidden.
+    fn add(&mut self, object: &mut Map<String, Value>, flat: &Flat, name: &str, slot: Slot<'_>) -> Option<()> {
         if flat.get("propertyNames").is_some_and(|names| !self.schema.part_allows(names, &json!(name))) {
-            return false;
+            return None;
         }
-        let schema = self.property(flat, name);
-        match self.value(&schema, place.below(name)) {
-            Some(value) => {
-                object.insert(name.to_owned(), value);
-                true
-            }
-            None => false,
-        }
+        let value = self.value(&self.schema_of(flat, name), slot.below(name))?;
+        object.insert(name.to_owned(), value);
+        Some(())
     }
 
-    /// Everything that the schema says about the value under a name.
-    fn property(&self, flat: &Flat, name: &str) -> Value {
-        let mut found = flat.get("properties").and_then(|properties| properties.get(name)).cloned();
-        for (pattern, schema) in flat.get("patternProperties").and_then(Value::as_object).into_iter().flatten() {
-            if self.schema.part_allows(&json!({ "pattern": pattern }), &json!(name)) {
-                found = Some(found.map_or_else(|| schema.clone(), |known| and(&known, schema)));
-            }
-        }
-        found.or_else(|| flat.get("additionalProperties").cloned()).unwrap_or(Value::Bool(true))
+    /// Returns all that the schema says about the value under a name.
+    fn schema_of(&self, flat: &Flat, name: &str) -> Value {
+        let matches = |pattern: &str| self.schema.part_allows(&json!({ "pattern": pattern }), &json!(name));
+        let named = flat.get("properties").and_then(|properties| properties.get(name));
+        let matching = flat.entries("patternProperties").filter(|(pattern, _)| matches(pattern));
+        let all = named.into_iter().chain(matching.map(|(_, schema)| schema)).cloned();
+        let rest = || flat.get("additionalProperties").cloned().unwrap_or(Value::Bool(true));
+        all.reduce(|a, b| and(&a, &b)).unwrap_or_else(rest)
     }
 
     /// Invents a name.
-    fn name(&mut self, flat: &Flat, place: Place<'_>, turn: usize) -> Option<String> {
-        if let Some(names) = flat.get("propertyNames") {
-            let schema = and(names, &json!({ "type": "string" }));
-            let name = self.value(&schema, Place { name: "key", sensible: false, ..place }.below("key"))?;
-            return name.as_str().map(str::to_owned);
-        }
-        let patterns: Vec<String> = flat
-            .get("patternProperties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-            .map(|(pattern, _)| pattern.clone())
-            .collect();
+    fn name(&mut self, flat: &Flat, slot: Slot<'_>, turn: usize) -> Option<String> {
+        let patterns: Vec<&str> = flat.entries("patternProperties").map(|(pattern, _)| pattern).collect();
         let closed = flat.get("additionalProperties") == Some(&Value::Bool(false));
-        if !patterns.is_empty() && (closed || self.rng.random_bool(0.5)) {
-            let pattern = &patterns[self.rng.random_range(0..patterns.len())];
-            let schema = json!({ "type": "string", "pattern": pattern, "maxLength": 40 });
-            let name = self.value(&schema, Place { name: "key", sensible: false, ..place }.below("key"))?;
-            return name.as_str().map(str::to_owned);
-        }
-        let word = self.voice.word(&mut self.rng);
-        Some(if turn > 4 { format!("{word}_{turn}") } else { word })
+        let schema = if let Some(names) = flat.get("propertyNames") {
+            and(names, &json!({ "type": "string" }))
+        } else if !patterns.is_empty() && (closed || self.rng.random_bool(0.5)) {
+            let pattern = patterns[self.rng.random_range(0..patterns.len())];
+            json!({ "type": "string", "pattern": pattern, "maxLength": MAX_NAME_CHARS })
+        } else {
+            let word = self.texts.word(&mut self.rng);
+            return Some(if turn > PLAIN_NAME_TRIES { format!("{word}_{turn}") } else { word });
+        };
+        let name = self.value(&schema, Slot { sensible: false, ..slot.below("key") })?;
+        name.as_str().map(str::to_owned)
     }
 }
 
-fn properties(flat: &Flat) -> impl Iterator<Item = (&str, &Value)> {
-    flat.get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter(|(_, schema)| **schema != Value::Bool(false))
-        .map(|(name, schema)| (name.as_str(), schema))
+/// Returns the names of properties that may have a value.
+fn properties(flat: &Flat) -> impl Iterator<Item = &str> {
+    flat.entries("properties").filter(|(_, schema)| **schema != Value::Bool(false)).map(|(name, _)| name)
 }
 
-fn required(flat: &Flat) -> Vec<String> {
-    let listed = flat
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned);
-    let mut names: Vec<String> = listed.collect();
-    close_over_dependents(flat, &mut names);
+/// Returns the required names and those that they require.
+fn required(flat: &Flat) -> Vec<&str> {
+    let mut names = strings(flat.get("required"));
+    let mut done = 0;
+    while let Some(name) = names.get(done) {
+        let mut dependents = strings(flat.get("dependentRequired").and_then(|dependents| dependents.get(name)));
+        dependents.retain(|name| !names.contains(name));
+        names.append(&mut dependents);
+        done += 1;
+    }
     names
 }
 
-/// Adds what `dependentRequired` asks for, until nothing is missing.
-fn close_over_dependents(flat: &Flat, names: &mut Vec<String>) {
-    let Some(dependents) = flat.get("dependentRequired").and_then(Value::as_object) else { return };
-    let mut done = 0;
-    while done < names.len() {
-        for name in
-            dependents.get(&names[done]).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
-        {
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
-            }
-        }
-        done += 1;
-    }
+fn strings(list: Option<&Value>) -> Vec<&str> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
 }

@@ -1,63 +1,68 @@
-//! Strings: words of the transcript where they may stand, a format or a pattern where one is asked for.
+//! Strings: words of the transcript, or what a format or a pattern asks for.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{Generator, Place, flatten::Flat, format, pattern};
-use crate::model::{kind::Kind, voice::shorten};
+use super::{
+    flat::Flat,
+    format,
+    generator::{Generator, Slot},
+    pattern,
+};
+use crate::model::{property_kind::PropertyKind, text_source::shorten};
 
-/// Tries per pattern, with ever longer repetitions.
-const PATTERN_TRIES: u32 = 48;
+const TRIES_PER_FORMAT: usize = 6;
+
+/// Each fourth try doubles the repetitions.
+const TRIES_PER_PATTERN: u32 = 48;
+
+/// How far ahead a day lies that no words name.
+const DEFAULT_DAYS_AHEAD: i64 = 7;
 
 impl Generator<'_> {
-    pub(super) fn string(&mut self, flat: &Flat, place: Place<'_>) -> Option<String> {
+    pub(super) fn string(&mut self, flat: &Flat, slot: Slot<'_>) -> Option<String> {
         let min = flat.size("minLength").unwrap_or(0);
         let max = flat.size("maxLength").unwrap_or(usize::MAX);
         if min > max {
             return None;
         }
-        let part = constraints(flat);
-        let format = flat.get("format").and_then(Value::as_str);
-        if let Some(name) = format {
-            for attempt in 0..6 {
-                let made = format::make(name, place.name, &self.voice, &mut self.rng, !place.sensible || attempt > 0);
-                match made {
-                    Some(text) if self.allowed(&part, &text) => return Some(text),
-                    Some(_) => {}
-                    None => break,
+        let part = flat.assertions();
+        let is_allowed = |this: &Self, text: &String| this.schema.part_allows(&part, &json!(text));
+        if let Some(format) = flat.get("format").and_then(Value::as_str) {
+            for attempt in 0..TRIES_PER_FORMAT {
+                let vary = !slot.sensible || attempt > 0;
+                let day = self.texts.day(DEFAULT_DAYS_AHEAD);
+                let Some(text) = format::make(format, slot.name, day, &mut self.rng, vary) else { break };
+                if is_allowed(self, &text) {
+                    return Some(text);
                 }
             }
         }
-        let words = self.words(flat, place, min, max);
-        if self.allowed(&part, &words) {
+        let words = self.words(flat, slot, min, max);
+        if is_allowed(self, &words) {
             return Some(words);
         }
         let pattern = flat.get("pattern").and_then(Value::as_str)?;
         let hir = pattern::parse(pattern)?;
-        (0..PATTERN_TRIES).find_map(|attempt| {
-            // 0, 1, 2, 4, … more repetitions than asked for, up to what the length needs.
-            let extra = (1u32 << (attempt / 4)) >> 1;
+        (0..TRIES_PER_PATTERN).find_map(|attempt| {
+            let extra_repetitions = (1u32 << (attempt / 4)) >> 1;
             let mut text = String::new();
-            pattern::write(&hir, &mut self.rng, extra, &mut text);
-            if text.chars().count() < min && !pattern.ends_with('$') {
+            pattern::write(&hir, &mut self.rng, extra_repetitions, &mut text);
+            if !pattern.ends_with('$') {
                 text = self.lengthen(text, min);
             }
-            self.allowed(&part, &text).then_some(text)
+            is_allowed(self, &text).then_some(text)
         })
     }
 
-    fn allowed(&self, part: &Value, text: &str) -> bool {
-        self.schema.part_allows(part, &json!(text))
-    }
-
-    /// Text from the transcript, of an allowed length.
-    fn words(&mut self, flat: &Flat, place: Place<'_>, min: usize, max: usize) -> String {
+    /// Returns text from the transcript, of an allowed length.
+    fn words(&mut self, flat: &Flat, slot: Slot<'_>, min: usize, max: usize) -> String {
         let description = flat.get("description").and_then(Value::as_str).unwrap_or("");
-        let text = if Kind::of(place.name) == Kind::Date && wants_iso(description) {
-            self.voice.day(7).to_string()
-        } else if place.sensible {
-            self.voice.text(place.name)
+        let text = if PropertyKind::of(slot.name) == PropertyKind::Date && wants_iso_date(description) {
+            self.texts.day(DEFAULT_DAYS_AHEAD).to_string()
+        } else if slot.sensible {
+            self.texts.text(slot.name)
         } else {
-            self.voice.more()
+            self.texts.more()
         };
         let text = self.lengthen(text, min);
         let short = shorten(&text, max);
@@ -74,30 +79,15 @@ impl Generator<'_> {
     }
 
     fn lengthen(&mut self, mut text: String, min: usize) -> String {
-        let mut length = text.chars().count();
-        while length < min {
-            let more = self.voice.more();
-            length += more.chars().count() + 1;
-            text.push(' ');
-            text.push_str(&more);
+        while text.chars().count() < min {
+            text = format!("{text} {}", self.texts.more());
         }
         text
     }
 }
 
-/// Whether a description asks for a written date, and gives no spoken day as an example.
-fn wants_iso(description: &str) -> bool {
-    let written = ["YYYY-MM-DD", "ISO 8601", "RFC 3339"].iter().any(|word| description.contains(word));
-    written && !["Monday", "Friday", "tomorrow", "next week"].iter().any(|word| description.contains(word))
-}
-
-/// What the schema says about strings alone.
-fn constraints(flat: &Flat) -> Value {
-    let mut part = Map::new();
-    for keyword in ["minLength", "maxLength", "pattern", "format", "allOf"] {
-        if let Some(value) = flat.get(keyword) {
-            part.insert(keyword.to_owned(), value.clone());
-        }
-    }
-    Value::Object(part)
+/// Returns whether a description asks for a written date, without a spoken day as an example.
+fn wants_iso_date(description: &str) -> bool {
+    let has_one_of = |words: &[&str]| words.iter().any(|word| description.contains(word));
+    has_one_of(&["YYYY-MM-DD", "ISO 8601", "RFC 3339"]) && !has_one_of(&["Monday", "Friday", "tomorrow", "next week"])
 }
