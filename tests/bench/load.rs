@@ -23,11 +23,9 @@ pub struct Throughput {
     pub servers_ms_per_job: f64,
     /// From the first claim to the last settlement.
     pub jobs_per_second: f64,
-    /// Of the worker.
     pub peak_mb: f64,
     /// Of the whole database, the worker being its only client.
     pub commits_per_job: f64,
-    /// As above.
     pub wal_bytes_per_job: f64,
 }
 
@@ -43,7 +41,6 @@ pub struct PickUp {
 pub struct Crowd {
     /// Requests at the model at the same time, at most.
     pub in_flight: usize,
-    /// Of the worker.
     pub peak_mb: f64,
 }
 
@@ -89,7 +86,7 @@ impl Stage {
         })
     }
 
-    /// One job after the other, each for an idle worker.
+    /// Returns one job after the other, each for an idle worker.
     ///
     /// # Errors
     /// When not every job succeeds in time.
@@ -152,7 +149,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Seconds of CPU that were used so far: by the database, by this process, by the worker.
+    /// Returns seconds of CPU that were used so far: by the database, by this process, by the worker.
     async fn cpu(&self, worker: &AssayProcess) -> anyhow::Result<(f64, f64, f64)> {
         let backend: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&self.pool).await?;
         let postmaster = parent(u32::try_from(backend)?)?;

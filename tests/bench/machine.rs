@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-/// Machine and day, for whoever copies the figures.
+/// Returns machine and day, to stand beside copied figures.
 pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();

@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 
 use crate::talk::report;
 
-/// A running model.
 #[derive(Debug)]
 pub struct Model {
     /// For `LLM_BASE_URL`.
@@ -53,7 +52,7 @@ impl Model {
         Ok(Self { base_url, counters, serving })
     }
 
-    /// The most requests that were waiting at the same time.
+    /// Returns the most requests that were waiting at the same time.
     pub fn most_in_flight(&self) -> usize {
         self.counters.most.load(Ordering::Relaxed)
     }
@@ -75,7 +74,7 @@ async fn answer(State(counters): State<Arc<Counters>>, _question: Bytes) -> impl
     ([(CONTENT_TYPE, "application/json")], counters.answer.clone())
 }
 
-/// The answer as a provider sends it.
+/// Returns the answer as a provider sends it.
 fn completion() -> Bytes {
     let completion = json!({
         "id": "bench", "object": "chat.completion", "created": 0, "model": "bench",

@@ -25,7 +25,6 @@ pub struct Stage {
     postgres: Postgres,
     /// The bucket, past the protocol.
     pub objects: Store,
-    /// Connections to the database.
     pub pool: PgPool,
 }
 
@@ -49,7 +48,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The environment of a worker with the reference guests.
+    /// Returns the environment of a worker with the reference guests.
     pub fn env(&self, model: &str, slots: usize) -> BTreeMap<String, String> {
         let keys = self.objects.keys();
         let values = [
@@ -71,7 +70,7 @@ impl Stage {
         values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// Files whose objects are there, with nothing enqueued.
+    /// Returns files whose objects are there, with nothing enqueued.
     ///
     /// # Errors
     /// The database's.
@@ -98,7 +97,7 @@ impl Stage {
         Ok(ids)
     }
 
-    /// Waits until no job waits or runs, and tells how many files have failed so far. `every` is the time between two looks.
+    /// Waits until no job waits or runs, and returns how many files have failed so far. `every` is the time between two looks.
     ///
     /// # Errors
     /// When that takes too long.
@@ -123,7 +122,7 @@ impl Stage {
 /// Ends a worker as an orchestrator does.
 ///
 /// # Errors
-/// Where it does not end well.
+/// If it does not end well.
 pub async fn stop(mut worker: AssayProcess) -> anyhow::Result<()> {
     worker.signal(Signal::TERM);
     ensure!(worker.wait().await.success(), "the worker: {:?}", worker.stderr());

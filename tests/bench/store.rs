@@ -58,7 +58,7 @@ impl Store {
         format!("http://{}", self.address)
     }
 
-    /// The credentials that it accepts.
+    /// Returns the credentials that it accepts.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }

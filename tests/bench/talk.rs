@@ -16,7 +16,7 @@ pub fn transcript() -> String {
     text
 }
 
-/// The text of the answer.
+/// Returns the text of the answer.
 pub fn report() -> String {
     let step = |number: usize| {
         json!({

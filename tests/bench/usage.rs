@@ -9,7 +9,7 @@ const PARENT: usize = 1;
 const USER_TICKS: usize = 11;
 const CHILDREN_USER_TICKS: usize = 13;
 
-/// Seconds of CPU that a process and the threads it had have used, in user and kernel mode.
+/// Returns seconds of CPU that a process and the threads it had have used, in user and kernel mode.
 ///
 /// # Errors
 /// When the process is gone.
@@ -17,7 +17,7 @@ pub fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
     seconds(&stat(process)?, USER_TICKS)
 }
 
-/// Seconds of CPU that a process and its children have used, those included that have ended.
+/// Returns seconds of CPU that a process and its children have used, those included that have ended.
 ///
 /// # Errors
 /// When the process is gone.
@@ -35,7 +35,7 @@ pub fn cpu_seconds_of_children(process: u32) -> anyhow::Result<f64> {
     Ok(total)
 }
 
-/// The parent of a process.
+/// Returns the parent of a process.
 ///
 /// # Errors
 /// When the process is gone.
@@ -60,7 +60,7 @@ fn seconds(fields: &[String], at: usize) -> anyhow::Result<f64> {
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
-/// The most memory that a process has had resident, in megabytes of 10^6 bytes.
+/// Returns the most memory that a process has had resident, in megabytes of 10^6 bytes.
 ///
 /// # Errors
 /// When the process is gone.

@@ -11,9 +11,10 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::{
-    faults::{JOURNAL, SETTLE},
-    plan::{Action, Slot, Step},
+    faults::database::{JOURNAL, SETTLE},
+    slot::Slot,
     stage::Stage,
+    step::{Action, Step},
     times::Times,
 };
 
@@ -39,21 +40,21 @@ async fn one(step: &Step, stage: &Stage) -> anyhow::Result<()> {
         Action::Kill(slot) => {
             stage.fleet.kill(slot).await?;
             lasts().await;
-            stage.fleet.start(slot, stage).await;
+            stage.fleet.start(slot, &stage.services).await;
         }
         Action::Stop(slot) => {
-            // One after the other, so that there is always somebody who takes over.
+            // One after the other, so that a worker is left to take over.
             let _turn = stage.met.turn().await;
             if let Some(stopped) = stop(slot, stage).await? {
                 lasts().await;
                 stopped.go_on(stage).await?;
             }
         }
-        Action::Restart(slot, drain) => stage.fleet.restart(slot, drain, stage).await?,
+        Action::Restart(slot, drain) => stage.fleet.restart(slot, drain, &stage.services).await?,
         Action::KillOld(slot) => {
             stage.old.kill(slot).await?;
             lasts().await;
-            stage.old.start(slot, stage).await?;
+            stage.old.start(slot, &stage.services).await?;
         }
         Action::Database(fault) => fault.strike(stage, step.lasts).await?,
         Action::Bucket(fault) => fault.strike(stage, step.lasts).await,
@@ -72,16 +73,16 @@ struct Stopped {
 /// Stops a worker as soon as it holds a job. What it says to the database shortly before is late: a worker that has slept
 /// drops its claims by itself, and only statements that were on their way meet the fence.
 async fn stop(slot: Slot, stage: &Stage) -> anyhow::Result<Option<Stopped>> {
-    let deadline = Instant::now() + stage.times.lease;
+    let deadline = Instant::now() + stage.services.times.lease;
     while held(slot, stage).await?.is_empty() && Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     delay_last_words(slot, stage);
     // The time in which it says what will be late, not a wait for anything; less than a beat, so that it does not notice.
-    tokio::time::sleep(stage.times.beat.mul_f64(0.8)).await;
+    tokio::time::sleep(stage.services.times.beat.mul_f64(0.8)).await;
     let stopped = stage.fleet.stop(slot).await;
     let Some(from) = stopped else {
-        stage.proxies[slot - 1].forward();
+        stage.services.proxies[slot - 1].forward();
         return Ok(None);
     };
     Ok(Some(Stopped { slot, from, held: held(slot, stage).await? }))
@@ -90,10 +91,10 @@ async fn stop(slot: Slot, stage: &Stage) -> anyhow::Result<Option<Stopped>> {
 /// Lets statements that write under a claim arrive when the claim is over: from the moment at which the reaper may have taken it back, and
 /// for as long as the next holder has the job in hand. Every second answer passes, or nothing would be left to settle.
 fn delay_last_words(slot: Slot, stage: &Stage) {
-    let Times { lease, beat, reap, answer, .. } = stage.times;
+    let Times { lease, beat, reap, answer, .. } = stage.services.times;
     for (fragment, one_of) in [(SETTLE, 1), (JOURNAL, 2)] {
         let (said, met) = (AtomicU32::new(0), stage.met.clone());
-        stage.proxies[slot - 1].delay_statements(fragment, move || {
+        stage.services.proxies[slot - 1].delay_statements(fragment, move || {
             let number = said.fetch_add(1, Ordering::Relaxed);
             // Spread evenly, whatever their number.
             let part = (f64::from(number) * 0.618).fract();
@@ -110,10 +111,10 @@ impl Stopped {
     async fn go_on(self, stage: &Stage) -> anyhow::Result<()> {
         let deadline = Instant::now() + DEADLINE;
         while !self.claims_are_over(stage).await? {
-            ensure!(Instant::now() < deadline, "nobody took over what w{} held when it was stopped", self.slot);
+            ensure!(Instant::now() < deadline, "no worker took over what w{} held when it was stopped", self.slot);
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        stage.proxies[self.slot - 1].forward();
+        stage.services.proxies[self.slot - 1].forward();
         stage.fleet.go_on(self.slot, self.from, self.held.len()).await;
         Ok(())
     }
@@ -124,7 +125,7 @@ impl Stopped {
                      join processing_jobs j on j.id = held.job
                     where j.lease_token = held.token and j.status in ('queued', 'processing'))";
         let ask = async |pool: &sqlx::PgPool| sqlx::query_scalar(sql).bind(&jobs).bind(&tokens).fetch_one(pool).await;
-        stage.patiently("look at the claims of a stopped worker", ask).await
+        stage.services.patiently("look at the claims of a stopped worker", ask).await
     }
 }
 
@@ -132,5 +133,5 @@ async fn held(slot: Slot, stage: &Stage) -> anyhow::Result<Vec<(uuid::Uuid, i64)
     let sql = "select id, lease_token from processing_jobs where status = 'processing' and locked_by like $1";
     let holder = format!("w{slot}-%");
     let ask = async |pool: &sqlx::PgPool| sqlx::query_as(sql).bind(&holder).fetch_all(pool).await;
-    stage.patiently("look at the claims of a worker", ask).await
+    stage.services.patiently("look at the claims of a worker", ask).await
 }

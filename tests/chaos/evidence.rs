@@ -11,10 +11,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    faults::Dealt,
+    faults::met::Dealt,
     fleet::{Death, Stall},
-    invariants::{Found, search},
     ledger::Asked,
+    log_search::{Found, search},
     old,
     stage::Stage,
 };
@@ -120,22 +120,16 @@ pub struct Written {
     pub prompt_sha256: Vec<u8>,
 }
 
-/// All of it.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// Files.
     pub files: Vec<File>,
-    /// Jobs.
     pub jobs: Vec<Job>,
-    /// Attempts.
     pub attempts: Vec<Attempt>,
-    /// The journal at the end.
     pub answers: Vec<Answer>,
     /// Changes of jobs, the first one first.
     pub changes: Vec<Change>,
     /// Changes of files, the first one first.
     pub file_changes: Vec<FileChange>,
-    /// Beats for claims of others.
     pub strange_beats: Vec<Beat>,
     /// Writes of the journal, the first one first.
     pub written: Vec<Written>,
@@ -145,7 +139,6 @@ pub struct Evidence {
     pub unread: usize,
     /// What befell questions at the model.
     pub dealt: Vec<Dealt>,
-    /// Workers that died.
     pub deaths: Vec<Death>,
     /// Workers that were stopped and went on.
     pub stalls: Vec<Stall>,
@@ -164,9 +157,9 @@ impl Evidence {
     /// future are left out: they have a verdict of their own.
     ///
     /// # Errors
-    /// Where a part of it cannot be read.
+    /// If a part of it cannot be read.
     pub async fn gather(stage: &Stage) -> anyhow::Result<Self> {
-        let pool = &stage.pool;
+        let pool = &stage.services.pool;
         let files: Vec<File> = all(
             pool,
             "select f.id, f.original_filename as name, f.status, f.error_code, f.storage_key_original as original,
@@ -189,7 +182,7 @@ impl Evidence {
         let answers = "select job_id as job, life, ordinal, key from job_answers";
         let mut documents = BTreeMap::new();
         for key in files.iter().flat_map(|file| file.report.iter().chain(&file.raw)) {
-            if let Some(bytes) = stage.objects.get(key).await {
+            if let Some(bytes) = stage.services.objects.get(key).await {
                 documents.insert(key.clone(), bytes);
             }
         }
@@ -207,24 +200,24 @@ impl Evidence {
             dealt: stage.met.dealt(),
             deaths: stage.fleet.deaths(),
             stalls: stage.fleet.stalls(),
-            keys: ["users/", old::REPORTS].into_iter().flat_map(|prefix| stage.objects.list(prefix)).collect(),
+            keys: ["users/", old::REPORTS].into_iter().flat_map(|prefix| stage.services.objects.list(prefix)).collect(),
             documents,
             logs: search(stage.fleet.logs())?,
-            rescue_bound: stage.times.rescue,
+            rescue_bound: stage.services.times.rescue,
         })
     }
 
-    /// The job of a file.
+    /// Returns the job of a file.
     pub fn job_of(&self) -> BTreeMap<Uuid, Uuid> {
         self.jobs.iter().map(|job| (job.file, job.id)).collect()
     }
 
-    /// The job of each file, whole.
+    /// Returns the job of each file, whole.
     pub fn job_rows(&self) -> BTreeMap<Uuid, &Job> {
         self.jobs.iter().map(|job| (job.file, job)).collect()
     }
 
-    /// The changes of each job, the first one first.
+    /// Returns the changes of each job, the first one first.
     pub fn changes_of(&self) -> BTreeMap<Uuid, Vec<&Change>> {
         let mut changes = BTreeMap::<_, Vec<_>>::new();
         for change in &self.changes {

@@ -1,5 +1,7 @@
 //! The workers of a stage: real processes that die, stop, go on and are replaced, and the logs that they leave.
 
+#![expect(clippy::disallowed_methods, reason = "signals are compared with rows, whose database has the same clock")]
+
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -12,12 +14,8 @@ use assay_tests::{AssayProcess, Signal};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 
-use crate::{
-    plan::{Drain, Slot},
-    stage::Stage,
-};
+use crate::{services::Services, slot::Slot, step::Drain};
 
-/// The workers.
 #[derive(Debug)]
 pub struct Fleet {
     places: Vec<tokio::sync::Mutex<Place>>,
@@ -26,7 +24,7 @@ pub struct Fleet {
     stalls: Mutex<Vec<Stall>>,
 }
 
-/// Where one worker at a time is.
+/// One worker at a time.
 #[derive(Debug)]
 struct Place {
     slot: Slot,
@@ -34,23 +32,17 @@ struct Place {
     started: usize,
 }
 
-/// A worker that died with whatever it held.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Death {
-    /// Its place.
     pub slot: Slot,
-    /// When it was dead.
     pub at: OffsetDateTime,
 }
 
 /// A worker that was stopped and went on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stall {
-    /// Its place.
     pub slot: Slot,
-    /// SIGSTOP.
     pub from: OffsetDateTime,
-    /// SIGCONT.
     pub to: OffsetDateTime,
     /// Claims that it held, all of which were over before it went on.
     pub claims: usize,
@@ -58,19 +50,19 @@ pub struct Stall {
 
 impl Place {
     /// Starts a worker where none is.
-    fn start(&mut self, stage: &Stage) {
+    fn start(&mut self, services: &Services) {
         if self.process.is_none() {
             self.started += 1;
-            self.process = Some(AssayProcess::spawn(&["worker"], &stage.worker(self.slot, self.started)));
+            self.process = Some(AssayProcess::spawn(&["worker"], &services.worker(self.slot, self.started)));
         }
     }
 }
 
 impl Fleet {
-    /// Empty places for workers whose logs are kept in a folder.
+    /// Makes empty places for workers whose logs go into a folder.
     ///
     /// # Errors
-    /// Where the folder cannot be made.
+    /// If the folder cannot be made.
     pub fn new(logs: PathBuf, workers: usize) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
         let place = |slot| tokio::sync::Mutex::new(Place { slot, process: None, started: 0 });
@@ -78,34 +70,34 @@ impl Fleet {
         Ok(Self { places, logs, deaths: Mutex::default(), stalls: Mutex::default() })
     }
 
-    /// The places.
+    /// Returns the places.
     pub fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         1..=self.places.len()
     }
 
-    /// Where the logs are.
+    /// Returns where the logs are.
     pub fn logs(&self) -> &Path {
         &self.logs
     }
 
-    /// Every death so far.
+    /// Returns every death so far.
     pub fn deaths(&self) -> Vec<Death> {
         self.deaths.lock().clone()
     }
 
-    /// Every stall so far that has ended.
+    /// Returns the stalls that have ended.
     pub fn stalls(&self) -> Vec<Stall> {
         self.stalls.lock().clone()
     }
 
     /// Starts a worker in every place where none is.
-    pub async fn fill(&self, stage: &Stage) {
-        futures::future::join_all(self.slots().map(|slot| self.start(slot, stage))).await;
+    pub async fn fill(&self, services: &Services) {
+        futures::future::join_all(self.slots().map(|slot| self.start(slot, services))).await;
     }
 
     /// Starts a worker where none is.
-    pub async fn start(&self, slot: Slot, stage: &Stage) {
-        self.place(slot).lock().await.start(stage);
+    pub async fn start(&self, slot: Slot, services: &Services) {
+        self.place(slot).lock().await.start(services);
     }
 
     /// Waits until every worker claims.
@@ -117,10 +109,10 @@ impl Fleet {
         }
     }
 
-    /// SIGKILL, where a worker is.
+    /// Sends SIGKILL to the worker in this place.
     ///
     /// # Errors
-    /// Where its log cannot be kept.
+    /// If its log cannot be kept.
     pub async fn kill(&self, slot: Slot) -> anyhow::Result<()> {
         let mut place = self.place(slot).lock().await;
         if let Some(mut process) = place.process.take() {
@@ -133,14 +125,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// SIGSTOP, where a worker is; tells when.
+    /// Sends SIGSTOP to the worker in this place; returns when.
     pub async fn stop(&self, slot: Slot) -> Option<OffsetDateTime> {
         let place = self.place(slot).lock().await;
         place.process.as_ref()?.signal(Signal::STOP);
         Some(OffsetDateTime::now_utc())
     }
 
-    /// SIGCONT for who was stopped `from` then and held so many claims.
+    /// Sends SIGCONT to a worker that was stopped at `from` with so many claims.
     pub async fn go_on(&self, slot: Slot, from: OffsetDateTime, claims: usize) {
         let place = self.place(slot).lock().await;
         if let Some(process) = &place.process {
@@ -153,28 +145,28 @@ impl Fleet {
     /// Ends a worker as an orchestrator does, and starts another one in its place.
     ///
     /// # Errors
-    /// Where its log cannot be kept.
-    pub async fn restart(&self, slot: Slot, drain: Drain, stage: &Stage) -> anyhow::Result<()> {
+    /// If its log cannot be kept.
+    pub async fn restart(&self, slot: Slot, drain: Drain, services: &Services) -> anyhow::Result<()> {
         let mut place = self.place(slot).lock().await;
-        self.end_in(&mut place, drain, stage).await?;
-        place.start(stage);
+        self.end_in(&mut place, drain, services).await?;
+        place.start(services);
         Ok(())
     }
 
     /// Ends every worker, with time to drain.
     ///
     /// # Errors
-    /// Where a log cannot be kept.
-    pub async fn end_all(&self, stage: &Stage) -> anyhow::Result<()> {
-        let ends = self.slots().map(|slot| self.end(slot, Drain::Whole, stage));
+    /// If a log cannot be kept.
+    pub async fn end_all(&self, services: &Services) -> anyhow::Result<()> {
+        let ends = self.slots().map(|slot| self.end(slot, Drain::Whole, services));
         futures::future::try_join_all(ends).await.map(drop)
     }
 
-    async fn end(&self, slot: Slot, drain: Drain, stage: &Stage) -> anyhow::Result<()> {
-        self.end_in(&mut *self.place(slot).lock().await, drain, stage).await
+    async fn end(&self, slot: Slot, drain: Drain, services: &Services) -> anyhow::Result<()> {
+        self.end_in(&mut *self.place(slot).lock().await, drain, services).await
     }
 
-    async fn end_in(&self, place: &mut Place, drain: Drain, stage: &Stage) -> anyhow::Result<()> {
+    async fn end_in(&self, place: &mut Place, drain: Drain, services: &Services) -> anyhow::Result<()> {
         let Some(mut process) = place.process.take() else { return Ok(()) };
         let slot = place.slot;
         self.alive(slot, &mut process)?;
@@ -189,18 +181,18 @@ impl Fleet {
         }
         if drain == Drain::Cut {
             // What the orchestrator's patience is, not a wait for anything.
-            tokio::time::sleep(stage.times.answer / 4).await;
+            tokio::time::sleep(services.times.answer / 4).await;
             let at = OffsetDateTime::now_utc();
             process.signal(Signal::KILL);
             self.deaths.lock().push(Death { slot, at });
         }
         let status = self.bury(place, process).await?;
-        // Whoever had the time to end has ended well, with or without jobs in hand.
+        // A worker that had the time to end exits with 0, with or without jobs in hand.
         ensure!(drain == Drain::Cut || status.success(), "w{slot} ended with {status} when it was asked to");
         Ok(())
     }
 
-    /// Whatever is broken around it, no worker ends by itself.
+    /// Checks that the worker has not ended by itself.
     fn alive(&self, slot: Slot, process: &mut AssayProcess) -> anyhow::Result<()> {
         if process.has_ended() {
             self.keep(&format!("w{slot}-that-ended"), process)?;
@@ -212,7 +204,7 @@ impl Fleet {
     /// Keeps what a process has written.
     ///
     /// # Errors
-    /// Where that cannot be kept.
+    /// If that cannot be kept.
     pub fn keep(&self, name: &str, process: &AssayProcess) -> anyhow::Result<()> {
         let path = self.logs.join(name).with_extension("log");
         let mut log = BufWriter::new(File::create(&path).with_context(|| path.display().to_string())?);

@@ -1,4 +1,4 @@
-//! What the stand-in was asked, by whom, about which file, and when.
+//! The calls that the stand-in received: worker, file, question and time.
 
 use std::sync::{
     Arc,
@@ -14,16 +14,13 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{plan::Slot, talk::Marker};
+use crate::{slot::Slot, talk::Marker};
 
-/// A call that arrived.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
     /// When it had arrived, by the clock that the database has, too.
     pub at: OffsetDateTime,
-    /// The worker.
     pub slot: Slot,
-    /// Whose transcript it is about.
     pub file: Uuid,
     /// What the journal knows the question by.
     pub question: Vec<u8>,
@@ -31,6 +28,7 @@ pub struct Asked {
 
 impl Asked {
     /// Reads a call of a worker about a transcript, which has arrived now.
+    #[expect(clippy::disallowed_methods, reason = "calls are compared with rows, whose database has the same clock")]
     pub fn read(call: &Call) -> Option<Self> {
         let (slot, marker) = (slot(call)?, Marker::find(&call.text())?);
         Some(Self { at: OffsetDateTime::now_utc(), slot, file: marker.file, question: question(&call.bytes)? })
@@ -70,7 +68,7 @@ struct Named<'a> {
 }
 
 impl Ledger {
-    /// Writes a call down. One that comes by no worker's way is none of a job; one that does and cannot be read is counted.
+    /// Records a call of a worker; counts those that cannot be read. Calls through no worker's path belong to no job.
     pub fn write(&self, call: &Call) {
         if slot(call).is_none() {
             return;
@@ -83,23 +81,23 @@ impl Ledger {
         }
     }
 
-    /// Calls of workers that could not be read.
+    /// Returns calls of workers that could not be read.
     pub fn unread(&self) -> usize {
         self.unread.load(Ordering::Relaxed)
     }
 
-    /// Every call so far.
+    /// Returns every call so far.
     pub fn calls(&self) -> Vec<Asked> {
         self.calls.lock().clone()
     }
 }
 
-/// The worker that a call comes from, by its way.
+/// Returns the worker that a call comes from, by its way.
 fn slot(call: &Call) -> Option<Slot> {
     call.prefix.strip_prefix("/w")?.parse().ok()
 }
 
-/// The hash under which the journal keeps a question, of the request that asks it.
+/// Returns the hash under which the journal keeps a question, of the request that asks it.
 fn question(body: &[u8]) -> Option<Vec<u8>> {
     let request: Request<'_> = serde_json::from_slice(body).ok()?;
     let messages =

@@ -1,4 +1,4 @@
-//! The load: an application that hands transcripts in at a steady rate, and operators who cancel, retry and run anew.
+//! The load: an application that hands transcripts in at a steady rate, and operators who cancel, retry and rerun.
 
 use std::{
     collections::BTreeSet,
@@ -27,17 +27,16 @@ const MIX: [(Kind, u32); 8] = [
     (Kind::Missing, 5),
 ];
 
-/// What operators do.
 const COMMANDS: [(&[&str], &str); 3] = [
     (&["rerun"], "select id from files where status = 'succeeded' order by id"),
     (&["jobs", "retry"], "select id from files where status = 'failed' order by id"),
     (&["jobs", "cancel"], "select id from files where status in ('queued', 'processing') order by id"),
 ];
 
-/// Hands `rate` transcripts in a second until it is `over`; tells their files. Every kind comes once before chance decides.
+/// Hands `rate` transcripts in a second until it is `over`; returns their files. Every kind comes once before chance decides.
 ///
 /// # Errors
-/// Where the database stays away.
+/// If the database stays away.
 pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBool) -> anyhow::Result<BTreeSet<Uuid>> {
     let mut late = JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
@@ -58,7 +57,8 @@ pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBo
         };
         let file = submit(stage, kind, way).await?;
         if way == Way::JobFirst {
-            let (pool, pause) = (stage.pool.clone(), stage.times.lease.mul_f64(dice.random_range(0.0..1.5)));
+            let (pool, pause) =
+                (stage.services.pool.clone(), stage.services.times.lease.mul_f64(dice.random_range(0.0..1.5)));
             late.spawn(async move {
                 // How late it is, not a wait for anything.
                 tokio::time::sleep(pause).await;
@@ -73,7 +73,6 @@ pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBo
     Ok(produced)
 }
 
-/// How rows come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// File and job in one transaction, by Assay's function.
@@ -89,10 +88,10 @@ async fn submit(stage: &Stage, kind: Kind, way: Way) -> anyhow::Result<Uuid> {
     let transcript = kind.transcript(file);
     let size = transcript.as_ref().map_or(0, Vec::len) as i64;
     if let Some(transcript) = transcript {
-        stage.objects.put(&key, transcript).await;
+        stage.services.objects.put(&key, transcript).await;
     }
     if stage.old.is_there() {
-        stage.patiently("register a user", async |pool: &PgPool| old::register(pool, user).await).await?;
+        stage.services.patiently("register a user", async |pool: &PgPool| old::register(pool, user).await).await?;
     }
     let enqueue = async |pool: &PgPool| {
         let mut transaction = pool.begin().await?;
@@ -102,7 +101,7 @@ async fn submit(stage: &Stage, kind: Kind, way: Way) -> anyhow::Result<Uuid> {
         )
         .bind(file)
         .bind(user)
-        .bind(stage.objects.bucket_name())
+        .bind(stage.services.objects.bucket_name())
         .bind(&key)
         .bind(kind.filename())
         .bind(size)
@@ -120,29 +119,29 @@ async fn submit(stage: &Stage, kind: Kind, way: Way) -> anyhow::Result<Uuid> {
         }
         transaction.commit().await
     };
-    stage.patiently("hand a transcript in", enqueue).await?;
+    stage.services.patiently("hand a transcript in", enqueue).await?;
     Ok(file)
 }
 
-/// Runs an operator's command every now and then until it is `over`; tells how many.
+/// Runs an operator's command every now and then until it is `over`; returns how many.
 ///
 /// # Errors
-/// Where the database stays away, or a log cannot be kept.
+/// If the database stays away, or a log cannot be kept.
 pub async fn operate(stage: &Stage, mut dice: StdRng, over: &AtomicBool) -> anyhow::Result<usize> {
     let mut ran = 0;
     loop {
         // The operators' pace, not a wait for anything.
-        tokio::time::sleep(stage.times.lease.mul_f64(dice.random_range(0.2..0.8))).await;
+        tokio::time::sleep(stage.services.times.lease.mul_f64(dice.random_range(0.2..0.8))).await;
         if over.load(Ordering::Relaxed) {
             return Ok(ran);
         }
         let (command, choice) = COMMANDS[dice.random_range(0..COMMANDS.len())];
         let ask = async |pool: &PgPool| sqlx::query_scalar::<_, Uuid>(choice).fetch_all(pool).await;
-        let files = stage.patiently("choose a file", ask).await?;
+        let files = stage.services.patiently("choose a file", ask).await?;
         if let Some(file) = files.choose(&mut dice) {
             let file = file.to_string();
             // It may come too late, or meet a database that is away: an operator sees that and tries again.
-            let mut process = AssayProcess::spawn(&[command, &[&file]].concat(), &stage.operator());
+            let mut process = AssayProcess::spawn(&[command, &[&file]].concat(), &stage.services.operator());
             let status = process.wait().await;
             ran += 1;
             stage.fleet.keep(&format!("operator-{ran}"), &process)?;

@@ -7,13 +7,17 @@ mod fleet;
 mod invariants;
 mod ledger;
 mod load;
+mod log_search;
 mod old;
 mod outcome;
 mod plan;
 mod quiet;
 mod run;
 mod scenarios;
+mod services;
+mod slot;
 mod stage;
+mod step;
 mod table;
 mod talk;
 mod times;
@@ -30,14 +34,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use outcome::Outcome;
 use run::Run;
-use scenarios::Scenario;
+use scenarios::scenario::Scenario;
 use times::Times;
 
 /// Break things under load, heal them, and check what must hold.
 #[derive(Debug, Parser)]
 #[command(name = "chaos")]
 struct Options {
-    /// What the plans are made of; the same seed repeats the same plans. Random where not given, and always told
+    /// What the plans are made of; the same seed repeats the same plans. Random where not given, and always printed
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// How long each scenario is under load
@@ -63,8 +67,7 @@ struct Options {
     scenarios: Vec<Scenario>,
 }
 
-/// Load of a short run.
-const SHORT: Duration = Duration::from_secs(15);
+const SHORT_LOAD: Duration = Duration::from_secs(15);
 
 impl Options {
     fn run(&self) -> Run {
@@ -76,7 +79,7 @@ impl Options {
         };
         let load = if self.short { "--short".to_owned() } else { format!("--minutes {}", self.minutes) };
         let real = if self.real_times { " --real-times" } else { "" };
-        let duration = if self.short { SHORT } else { Duration::from_secs_f64(self.minutes * 60.0) };
+        let duration = if self.short { SHORT_LOAD } else { Duration::from_secs_f64(self.minutes * 60.0) };
         Run { seed, duration, times, short: self.short, options: format!("--seed {seed} {load}{real}") }
     }
 
@@ -99,7 +102,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     let outcomes = tokio::select! {
         outcomes = everything(&options, &run) => outcomes,
-        // Dropping what runs ends its processes, which would go on for ever else.
+        // Dropping the run ends its processes.
         interrupted = interrupted() => {
             interrupted?;
             eprintln!("interrupted");
@@ -126,7 +129,7 @@ async fn everything(options: &Options, run: &Run) -> Vec<Outcome> {
     outcomes
 }
 
-/// Waits until somebody asks for an end.
+/// Waits for SIGTERM or SIGINT.
 async fn interrupted() -> std::io::Result<()> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {

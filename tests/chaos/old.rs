@@ -1,6 +1,6 @@
 //! The other program of the scenario `old`: its workers, each a process of its own that can be killed, and its producers.
 
-use std::{collections::BTreeMap, fs::File, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, fs::File, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context, ensure};
 use assay_core::env::Variables;
@@ -17,8 +17,8 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    plan::Slot,
-    stage::{Env, Stage, audited},
+    services::{Env, Services, audited},
+    slot::Slot,
     talk,
     times::Times,
 };
@@ -35,20 +35,20 @@ pub const FAILURE: &str = "upstream";
 /// How often a worker of its looks for a job.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Its workers.
 #[derive(Debug)]
 pub struct OldFleet {
     places: Vec<Mutex<Option<Child>>>,
+    logs: PathBuf,
     dice: parking_lot::Mutex<StdRng>,
 }
 
 impl OldFleet {
-    /// Empty places for workers whose work is drawn with `dice`.
-    pub fn new(workers: usize, dice: StdRng) -> Self {
-        Self { places: (0..workers).map(|_| Mutex::default()).collect(), dice: parking_lot::Mutex::new(dice) }
+    /// Makes empty places for workers that log into a folder and draw their work with `dice`.
+    pub fn new(workers: usize, logs: PathBuf, dice: StdRng) -> Self {
+        Self { places: (0..workers).map(|_| Mutex::default()).collect(), logs, dice: parking_lot::Mutex::new(dice) }
     }
 
-    /// Whether the tables are that program's.
+    /// Returns whether the tables are that program's.
     pub fn is_there(&self) -> bool {
         !self.places.is_empty()
     }
@@ -56,10 +56,10 @@ impl OldFleet {
     /// Starts a worker in every place where none is.
     ///
     /// # Errors
-    /// Where a process does not start.
-    pub async fn fill(&self, stage: &Stage) -> anyhow::Result<()> {
+    /// If a process does not start.
+    pub async fn fill(&self, services: &Services) -> anyhow::Result<()> {
         for slot in 1..=self.places.len() {
-            self.start(slot, stage).await?;
+            self.start(slot, services).await?;
         }
         Ok(())
     }
@@ -67,8 +67,8 @@ impl OldFleet {
     /// Starts a worker where none is, under a name that none had before.
     ///
     /// # Errors
-    /// Where the process does not start.
-    pub async fn start(&self, slot: Slot, stage: &Stage) -> anyhow::Result<()> {
+    /// If the process does not start.
+    pub async fn start(&self, slot: Slot, services: &Services) -> anyhow::Result<()> {
         let mut place = self.places[slot - 1].lock().await;
         if place.is_none() {
             let mut command = Command::new(std::env::current_exe().context("find this program")?);
@@ -76,10 +76,10 @@ impl OldFleet {
             command
                 .arg(WORKER)
                 .env_clear()
-                .envs(environment(slot, seed, stage))
+                .envs(environment(slot, seed, services))
                 .stdin(Stdio::null())
                 .kill_on_drop(true);
-            let path = stage.fleet.logs().join(format!("old{slot}-{seed}.log"));
+            let path = self.logs.join(format!("old{slot}-{seed}.log"));
             let log = File::create(&path).with_context(|| path.display().to_string())?;
             command.stdout(log.try_clone()?).stderr(log);
             *place = Some(command.spawn().context("start a worker of the other program")?);
@@ -87,10 +87,10 @@ impl OldFleet {
         Ok(())
     }
 
-    /// SIGKILL, where a worker is.
+    /// Sends SIGKILL to the worker in this place.
     ///
     /// # Errors
-    /// Where it cannot be waited for.
+    /// If it cannot be waited for.
     pub async fn kill(&self, slot: Slot) -> anyhow::Result<()> {
         if let Some(mut worker) = self.places[slot - 1].lock().await.take() {
             // It may be gone by itself, which is a fault of the run.
@@ -112,25 +112,25 @@ impl OldFleet {
     }
 }
 
-fn environment(slot: Slot, seed: u64, stage: &Stage) -> Env {
+fn environment(slot: Slot, seed: u64, services: &Services) -> Env {
     let name = format!("old{slot}-{}", Uuid::new_v4().simple());
-    let mut env = stage.operator();
+    let mut env = services.operator();
     env.extend([
-        ("DATABASE_URL".to_owned(), audited(&stage.database_url(), &format!("old{slot}"), &name)),
+        ("DATABASE_URL".to_owned(), audited(&services.database_url(), &format!("old{slot}"), &name)),
         ("OLD_NAME".to_owned(), name),
         ("OLD_SEED".to_owned(), seed.to_string()),
-        ("OLD_LEASE_MS".to_owned(), stage.times.lease.as_millis().to_string()),
+        ("OLD_LEASE_MS".to_owned(), services.times.lease.as_millis().to_string()),
     ]);
     env
 }
 
-/// How long the other program waits for a beat of its own, in whole seconds: as its 300 s to Assay's 30, as far as a run has the time. Its
+/// Returns how long the other program waits for a beat of its own, in whole seconds: as its 300 s to Assay's 30, as far as a run has the time. Its
 /// beats are a third of that apart, which is longer than Assay's lease.
 fn patience(times: &Times) -> u64 {
     times.lease.as_secs() * 4
 }
 
-/// Its tables, with its patience.
+/// Makes its tables, with its patience.
 ///
 /// # Errors
 /// The database's.
@@ -144,6 +144,10 @@ pub async fn make_tables(pool: &PgPool, times: &Times) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// The database's or the bucket's, where they do not come back.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the process of the other program: its configuration is its environment"
+)]
 pub async fn work() -> anyhow::Result<()> {
     let env: BTreeMap<_, _> = std::env::vars().collect();
     let text = |name: &str| env.get(name).with_context(|| format!("{name} is missing"));
@@ -202,7 +206,7 @@ fn report(file: Uuid) -> Vec<u8> {
     json!({ "overview": marked, "highlights": [], "next_steps": [], "risk_level": "low" }).to_string().into_bytes()
 }
 
-/// The user, who must be there before a file of theirs is.
+/// Returns the user, who must be there before a file of theirs is.
 ///
 /// # Errors
 /// The database's.
@@ -215,13 +219,13 @@ pub async fn register(pool: &PgPool, user: Uuid) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// A job as the other program's producers insert it; the file says `queued` only later ([`say_queued`]).
+/// Returns a job as the other program's producers insert it; the file says `queued` only later ([`say_queued`]).
 ///
 /// # Errors
 /// The database's.
 pub async fn insert_job(db: &mut sqlx::PgConnection, file: Uuid) -> sqlx::Result<()> {
     sqlx::query(
-        // Due a moment later, when nobody of Assay's is woken: that program looks more often, and gets its share.
+        // Due a moment later, without a notification for Assay: the other program polls more often, and gets its share.
         "insert into processing_jobs (id, file_id, next_run_at, created_at, updated_at)
          values (gen_random_uuid(), $1, now() + interval '300 ms', now(), now()) on conflict (file_id) do nothing",
     )
@@ -231,7 +235,7 @@ pub async fn insert_job(db: &mut sqlx::PgConnection, file: Uuid) -> sqlx::Result
     .map(drop)
 }
 
-/// What its producers do last, however late.
+/// Returns what its producers do last, however late.
 ///
 /// # Errors
 /// The database's.

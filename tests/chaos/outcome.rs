@@ -6,39 +6,32 @@ use serde::Serialize;
 
 use crate::{
     evidence::Evidence,
-    invariants::{self, Verdict},
-    plan::Step,
+    invariants::{self, verdict::Verdict},
+    step::Step,
 };
 
 /// The outcome of one scenario.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// Its name.
     pub scenario: String,
     /// What its plan was made of.
     pub seed: u64,
-    /// The plan.
     pub plan: Vec<Step>,
     /// All of it, from the first process to the last verdict.
     pub seconds: f64,
     /// What happened; none where it did not come so far.
     pub figures: Option<ReleaseStats>,
-    /// What must hold.
     pub invariants: Vec<Verdict>,
     /// Why it did not come to its end.
     pub error: Option<String>,
-    /// The command that repeats it.
     pub repeat: String,
     /// Where the logs of the workers are, where they are kept.
     pub logs: Option<PathBuf>,
 }
 
-/// What happened.
 #[derive(Debug, Serialize)]
 pub struct ReleaseStats {
-    /// Jobs.
     pub jobs: usize,
-    /// Those whose last life succeeded.
     pub succeeded: usize,
     /// Those whose last life failed, by code.
     pub failed: BTreeMap<String, usize>,
@@ -49,13 +42,10 @@ pub struct ReleaseStats {
     /// Claims of the other program, and how many of them took a job over from a worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_program: Option<(usize, usize)>,
-    /// Commands of operators.
     pub commands: usize,
-    /// Calls of the model.
     pub calls: usize,
     /// Those by workers that had been stalled and whose claim was over.
     pub calls_by_stalled: usize,
-    /// Workers that were killed.
     pub deaths: usize,
     /// Workers that were stopped and went on.
     pub stalls: usize,
@@ -73,7 +63,7 @@ pub struct ReleaseStats {
 }
 
 impl ReleaseStats {
-    /// Counts; what the evidence does not tell is left at nothing.
+    /// Counts what the evidence has; the rest stays empty.
     pub fn of(evidence: &Evidence) -> Self {
         let mut failed = BTreeMap::new();
         for job in evidence.jobs.iter().filter(|job| job.status == "failed") {
@@ -88,10 +78,10 @@ impl ReleaseStats {
             other_program: Some(others(evidence)).filter(|(claims, _)| *claims > 0),
             commands: 0,
             calls: evidence.calls.len(),
-            calls_by_stalled: invariants::by_stalled(evidence),
+            calls_by_stalled: invariants::purchases::by_stalled(evidence),
             deaths: evidence.deaths.len(),
             stalls: evidence.stalls.len(),
-            slowest_rescue_ms: invariants::slowest(evidence).map(|time| time.as_millis()),
+            slowest_rescue_ms: invariants::rescue::slowest(evidence).map(|time| time.as_millis()),
             rescue_bound_ms: evidence.rescue_bound.map(|bound| bound.as_millis()),
             swept: 0,
             met: BTreeMap::new(),
@@ -109,7 +99,7 @@ pub fn others(evidence: &Evidence) -> (usize, usize) {
 }
 
 impl Outcome {
-    /// Whether everything held.
+    /// Returns whether everything held.
     pub fn holds(&self) -> bool {
         self.error.is_none() && self.invariants.iter().all(|verdict| verdict.broken.is_empty())
     }

@@ -15,13 +15,18 @@ use futures::FutureExt;
 use crate::{
     act,
     evidence::Evidence,
-    invariants::{self, Verdict},
+    invariants::{self, verdict::Verdict},
     load,
     outcome::{Outcome, ReleaseStats},
-    plan::{self, Step},
-    quiet,
-    scenarios::{Load, Scenario, effects, s3, swarm},
+    plan, quiet,
+    scenarios::{
+        cast::Load,
+        s3,
+        scenario::{Scenario, effects},
+        swarm,
+    },
     stage::Stage,
+    step::Step,
     times::Times,
 };
 
@@ -30,23 +35,20 @@ use crate::{
 pub struct Run {
     /// What all plans are made of.
     pub seed: u64,
-    /// The load of each scenario.
     pub duration: Duration,
-    /// Every time.
     pub times: Times,
-    /// A run among the tests.
     pub short: bool,
     /// The options that repeat it, but for the scenario.
     pub options: String,
 }
 
 impl Run {
-    /// The plan of a scenario.
+    /// Returns the plan of a scenario.
     pub fn plan(&self, scenario: Scenario) -> Vec<Step> {
         plan::plan(self.seed, scenario, self.duration, &self.times)
     }
 
-    /// Runs a scenario. Whatever goes wrong is in the outcome; logs are kept where something did.
+    /// Runs a scenario. What goes wrong is in the outcome; logs are then kept.
     pub async fn scenario(&self, scenario: Scenario) -> Outcome {
         let began = Instant::now();
         let plan = self.plan(scenario);
@@ -93,9 +95,9 @@ impl Run {
         let mut patience = self.duration;
         match cast.load {
             Load::Steady(rate) => {
-                stage.fleet.fill(&stage).await;
+                stage.fleet.fill(&stage.services).await;
                 stage.fleet.ready().await;
-                stage.old.fill(&stage).await?;
+                stage.old.fill(&stage.services).await?;
                 // A step that takes longer than planned, because what it breaks was not met yet, still finds a load.
                 let over = AtomicBool::new(false);
                 let breaking = async {
@@ -117,9 +119,9 @@ impl Run {
             }
         }
         let live = quiet::wait(&stage, patience).await.context("wait until it is quiet")?;
-        stage.fleet.end_all(&stage).await?;
+        stage.fleet.end_all(&stage.services).await?;
         stage.old.end_all().await?;
-        // Nobody dies in a swarm: there it is swept only for a reason, because of the time that takes.
+        // Sweeping a swarm's bucket takes long, and no worker dies in it, so it is swept only for lost claims.
         let to_be_swept =
             live.is_empty() && (matches!(cast.load, Load::Steady(_)) || quiet::has_lost_claims(&stage).await?);
         let mut swept = 0;
@@ -130,11 +132,11 @@ impl Run {
             swept += quiet::sweep(&stage, patience).await?;
         }
         let log = stage.fleet.logs().join("postgres.log");
-        std::fs::copy(stage.postgres.log(), &log).context("keep the server's log")?;
+        std::fs::copy(stage.services.postgres.log(), &log).context("keep the server's log")?;
         let evidence = Evidence::gather(&stage).await.context("gather the evidence")?;
-        let mut verdicts = invariants::all(&evidence);
+        let mut verdicts = invariants::all::all(&evidence);
         if matches!(cast.load, Load::Steady(_)) {
-            verdicts.push(invariants::everything_handed_in_is_there(&evidence, &handed_in));
+            verdicts.push(invariants::ends::everything_handed_in_is_there(&evidence, &handed_in));
         }
         if let Load::Crowd(crowd) = cast.load {
             verdicts.push(swarm::future_waits(&stage, crowd).await?);
@@ -143,7 +145,7 @@ impl Run {
         let mut met = stage.met.counts();
         met.extend(effects(scenario, &evidence).into_iter().map(|(effect, times)| (effect.to_owned(), times)));
         if matches!(cast.load, Load::Steady(_)) {
-            verdicts.push(invariants::every_fault_was_met(&met));
+            verdicts.push(invariants::met::every_fault_was_met(&met));
         }
         let figures = ReleaseStats { commands, swept, met, throughput, ..ReleaseStats::of(&evidence) };
         if verdicts.iter().any(|verdict| !verdict.broken.is_empty()) {
@@ -154,7 +156,7 @@ impl Run {
     }
 }
 
-/// What a panic says.
+/// Returns what a panic says.
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked").to_owned()

@@ -6,13 +6,13 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::outcome::{Outcome, ReleaseStats};
 
-/// Of each invariant, what breaks it is told so often at most; the JSON has all.
-const TOLD: usize = 5;
+/// Shown of each invariant; the JSON has every violation.
+const MAX_SHOWN_VIOLATIONS: usize = 5;
 
-/// The whole of it.
+/// Returns the whole of it.
 pub fn table(outcomes: &[Outcome]) -> String {
     let mut text = format!("{}\n\n{}\n", scenarios(outcomes), invariants(outcomes));
-    // A string takes whatever is written to it.
+    // Writing to a string does not fail.
     for outcome in outcomes {
         let Some(figures) = &outcome.figures else { continue };
         if let Some((claims, taken_over)) = figures.other_program {
@@ -34,7 +34,7 @@ pub fn table(outcomes: &[Outcome]) -> String {
         }
         for verdict in outcome.invariants.iter().filter(|verdict| !verdict.broken.is_empty()) {
             let _ = writeln!(text, "  {}: {} times", verdict.name, verdict.broken.len());
-            for line in verdict.broken.iter().take(TOLD) {
+            for line in verdict.broken.iter().take(MAX_SHOWN_VIOLATIONS) {
                 let _ = writeln!(text, "    {line}");
             }
         }
@@ -94,7 +94,7 @@ fn numbers(figures: &ReleaseStats) -> Vec<String> {
     counts.iter().map(ToString::to_string).chain([rescue, figures.swept.to_string()]).collect()
 }
 
-/// An invariant per line, a scenario per column: how much was looked at, or how often it broke.
+/// Returns an invariant per line, a scenario per column: how much was looked at, or how often it broke.
 fn invariants(outcomes: &[Outcome]) -> Table {
     let names: Vec<_> = outcomes.iter().map(|outcome| outcome.scenario.as_str()).collect();
     let mut table = plain(&[&["INVARIANT"], names.as_slice()].concat());

@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 /// In every line of a transcript.
 pub const IN_TRANSCRIPT: &str = "zqt-";
-/// In every answer.
 pub const IN_ANSWER: &str = "zqa-";
 /// In the names of files.
 pub const IN_NAME: &str = "zqm-";
@@ -27,26 +26,22 @@ const SHORT: usize = 1_500;
 /// What is to become of a transcript where nothing is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A report, after one question.
     Accepted,
     /// A report, after an answer that had to be repaired.
     Repaired,
     /// A report, after notes on three parts.
     Parts,
-    /// None: the answer breaks the schema.
+    /// No report: the answer breaks the schema.
     Rejected,
-    /// None: so does the repaired one.
+    /// No report: the repaired answer breaks the schema too.
     Hopeless,
-    /// None: nothing is in it.
     Empty,
-    /// None: it is no UTF-8.
+    /// No report: the transcript is no UTF-8.
     Garbled,
-    /// None: there is no object.
     Missing,
 }
 
 impl Kind {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Accepted,
         Self::Repaired,
@@ -71,12 +66,12 @@ impl Kind {
         }
     }
 
-    /// The name that the user gave the file.
+    /// Returns the name that the user gave the file.
     pub fn filename(self) -> String {
         format!("{IN_NAME}{self}.txt")
     }
 
-    /// The prompt version that its job names.
+    /// Returns the prompt version that its job names.
     pub const fn prompt_version(self) -> Option<&'static str> {
         match self {
             Self::Repaired | Self::Hopeless => Some("meeting-repair-v1"),
@@ -85,7 +80,7 @@ impl Kind {
         }
     }
 
-    /// The code with which it ends when nothing is wrong with anything else; none where it succeeds.
+    /// Returns the code with which it ends when nothing is wrong with anything else; none where it succeeds.
     pub const fn code(self) -> Option<&'static str> {
         match self {
             Self::Accepted | Self::Repaired | Self::Parts => None,
@@ -96,7 +91,7 @@ impl Kind {
         }
     }
 
-    /// The original; none where there is no object.
+    /// Returns the original; none where there is no object.
     pub fn transcript(self, file: Uuid) -> Option<Vec<u8>> {
         let talk = |bytes: usize| {
             let line =
@@ -119,17 +114,15 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Whose words they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marker {
     /// What is to become of it.
     pub kind: Kind,
-    /// The file.
     pub file: Uuid,
 }
 
 impl Marker {
-    /// The first one in a text, be it of a transcript or of an answer.
+    /// Returns the first one in a text, be it of a transcript or of an answer.
     pub fn find(text: &str) -> Option<Self> {
         let places = [IN_TRANSCRIPT, IN_ANSWER].into_iter().filter_map(|word| Some((text.find(word)?, word)));
         let (at, word) = places.min()?;
@@ -144,7 +137,7 @@ impl Marker {
     }
 }
 
-/// What the stand-in answers when nothing is wrong with it.
+/// Returns what the stand-in answers when nothing is wrong with it.
 pub fn answer(call: &Call) -> Reply {
     let text = call.text();
     let Some(marker) = Marker::find(&text) else { return Reply::error(400, "invalid_request_error", "no_marker") };

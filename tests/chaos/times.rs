@@ -35,8 +35,8 @@ pub struct Times {
     pub answer: Duration,
     /// Between two blows of a scenario that strikes regularly.
     pub blow: Duration,
-    /// The longest until a dead worker's job runs again, where another worker has a free slot. None where how long something takes is no
-    /// verdict, as among the tests.
+    /// The longest until a dead worker's job runs again, where another worker has a free slot. None where times are no verdict, as
+    /// among the tests.
     pub rescue: Option<Duration>,
 }
 
@@ -106,7 +106,7 @@ impl Times {
         rescue: Some(ms(40_000)),
     };
 
-    /// The variables of a worker.
+    /// Returns the variables of a worker.
     pub fn variables(&self) -> [(&'static str, String); 14] {
         let millis = |time: Duration| time.as_millis().to_string();
         let backoff = [1, 2, 4].map(|factor| millis(self.backoff * factor)).join(",");

@@ -5,13 +5,13 @@ use serde_json::Value;
 
 use crate::fixtures::{TRANSCRIPT, admin, answer, env, with, worker};
 
-/// The status and the body of a page.
+/// Returns the status and the body of a page.
 async fn page(base: &str, path: &str) -> (u16, String) {
     let response = reqwest::get(format!("{base}{path}")).await.expect("the endpoint answers");
     (response.status().as_u16(), response.text().await.expect("a body"))
 }
 
-/// The status of `/readyz`, and what it says.
+/// Returns the status of `/readyz`, and what it says.
 async fn readiness(base: &str) -> (u16, Value) {
     let (status, body) = page(base, "/readyz").await;
     (status, serde_json::from_str(&body).expect("JSON"))
@@ -54,7 +54,7 @@ async fn a_worker_without_a_database_is_not_ready_and_lives() {
     world.wait_until("a worker that is not ready", async || readiness(&base).await.0 == 503).await;
     let (_, detail) = readiness(&base).await;
     assert_eq!((&detail["ready"], &detail["draining"]), (&Value::Bool(false), &Value::Bool(false)));
-    assert_eq!(page(&base, "/livez").await.0, 200, "starting anew would not bring the database back");
+    assert_eq!(page(&base, "/livez").await.0, 200, "a restart would not bring the database back");
     proxy.forward();
     world.wait_until("a worker that is ready again", async || readiness(&base).await.0 == 200).await;
 }

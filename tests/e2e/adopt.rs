@@ -67,7 +67,7 @@ async fn catalogue(database: &TestDatabase) -> Vec<String> {
     sqlx::query_scalar(CATALOGUE).fetch_all(database.pool()).await.expect("the catalogue")
 }
 
-/// Runs `assay migrate`, and tells whether it succeeded and what it printed.
+/// Runs `assay migrate`; returns whether it succeeded and what it printed.
 async fn migrate(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
     let env = [("DATABASE_URL".to_owned(), database.url().to_owned())].into();
     let mut process = AssayProcess::spawn(&[&["migrate"], arguments].concat(), &env);
@@ -99,7 +99,7 @@ async fn a_database_of_another_program_is_adopted_and_given_back_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stood_there_before_the_adoption_is_served_and_what_had_ended_stays() {
+async fn jobs_from_before_the_adoption_are_served_and_ended_ones_stay() {
     let mut world = World::start().await;
     world.model.always(Reply::json(&answer()));
     world.database = old_database().await;
@@ -234,7 +234,7 @@ const UNKNOWN_SHAPES: [(&str, &str); 27] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_that_assay_cannot_serve_are_refused_by_their_columns_and_left_alone() {
+async fn unsuitable_tables_are_refused_by_their_columns_and_left_alone() {
     let database = old_database().await;
     for (change, expected) in UNKNOWN_SHAPES {
         let other = TestDatabase::empty().await;
@@ -253,7 +253,7 @@ async fn tables_that_assay_cannot_serve_are_refused_by_their_columns_and_left_al
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_obstacle_is_told_at_once() {
+async fn every_obstacle_is_listed_at_once() {
     let database = old_database().await;
     let change = "ALTER TABLE files DROP user_id; ALTER TABLE processing_jobs DROP heartbeat_at, ADD life integer";
     database.pool().execute(change).await.expect("a change");
@@ -297,7 +297,7 @@ async fn tables_of_another_schema_are_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_adoption_waits_for_no_long_transaction_with_the_tables_locked_and_comes_through_after_it() {
+async fn an_adoption_holds_no_lock_while_it_waits_for_a_transaction() {
     let mut world = World::start().await;
     world.database = old_database().await;
     let database = &world.database;
@@ -331,7 +331,7 @@ async fn two_adoptions_at_once_are_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_runs_with_the_owners_rights_is_in_nobody_elses_triggers() {
+async fn no_other_role_can_use_functions_with_the_owners_rights() {
     let database = old_database().await;
     assert!(migrate(&database, &[]).await.0);
     let role = format!("nobody_{}", database.name());

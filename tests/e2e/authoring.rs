@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use crate::fixtures::{TRANSCRIPT, with, worker};
 
-/// How a command ended.
 struct Ended {
     ok: bool,
     stdout: String,
@@ -35,7 +34,7 @@ async fn assay(arguments: &[&str]) -> Ended {
     assay_with(&BTreeMap::new(), arguments).await
 }
 
-/// A new guest without code, in a folder of the test's own.
+/// Returns a new guest without code, in a folder of the test's own.
 async fn new_guest(name: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -94,7 +93,7 @@ async fn a_guest_without_code_is_built_to_the_same_bytes_and_serves_jobs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fault_of_the_folder_is_told_with_its_place() {
+async fn a_fault_of_the_folder_is_shown_with_its_place() {
     let (_folder, guest) = new_guest("minutes-v1").await;
     replace(&guest.join("prompt.md"), "{{transcript}}", "{{transkript}}");
     let built = assay(&["guest", "build", text(&guest)]).await;
@@ -109,7 +108,7 @@ async fn a_fault_of_the_folder_is_told_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_is_written_into_a_folder_under_its_own_name_and_a_file_of_a_guest_is_no_guest() {
+async fn a_component_is_written_into_a_folder_under_its_own_name() {
     let (folder, guest) = new_guest("minutes-v1").await;
     let built = assay(&["guest", "build", text(&guest), "--out", text(folder.path()), "--json"]).await;
     assert!(built.ok, "{}", built.stderr);
@@ -124,7 +123,7 @@ async fn a_component_is_written_into_a_folder_under_its_own_name_and_a_file_of_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_whose_fixtures_cannot_be_read_breaks_that_rule_and_can_be_tried() {
+async fn a_component_with_unreadable_fixtures_fails_that_rule_only() {
     let (folder, guest) = new_guest("minutes-v1").await;
     let component = folder.path().join("minutes-v1.wasm");
     assert!(assay(&["guest", "build", text(&guest), "--out", text(&component)]).await.ok);
@@ -161,7 +160,7 @@ async fn a_guest_over_the_limit_of_size_breaks_that_rule_and_is_not_built() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_without_fixtures_is_told_where_they_are_recorded() {
+async fn the_error_without_fixtures_says_where_they_are_recorded() {
     let (folder, guest) = new_guest("minutes-v1").await;
     fs::remove_dir_all(guest.join("fixtures")).unwrap();
     let tested = assay(&["guest", "test", text(&guest)]).await;
@@ -175,7 +174,7 @@ async fn a_component_without_fixtures_is_told_where_they_are_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_schema_for_the_model_cannot_say_is_told_when_the_guest_is_built() {
+async fn a_build_warns_of_what_the_models_schema_cannot_say() {
     let (_folder, guest) = new_guest("minutes-v1").await;
     replace(
         &guest.join("schema.json"),
@@ -188,7 +187,7 @@ async fn what_the_schema_for_the_model_cannot_say_is_told_when_the_guest_is_buil
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_changed_is_shown_and_is_the_expectation_once_it_is_accepted() {
+async fn a_changed_step_is_shown_and_accepted_as_the_expectation() {
     let (_folder, guest) = new_guest("minutes-v1").await;
     replace(&guest.join("prompt.md"), "Report only what it says.", "Say nothing else.");
     let failed = assay(&["guest", "test", text(&guest)]).await;
@@ -234,7 +233,7 @@ async fn a_tenth_more_fuel_than_the_budget_fails_until_it_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trial_tells_questions_answers_and_step_and_records_a_fixture() {
+async fn a_trial_shows_questions_answers_and_step_and_records_a_fixture() {
     let (folder, guest) = new_guest("minutes-v1").await;
     let call = folder.path().join("call.vtt");
     fs::write(&call, "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ana>We ship on Friday.\n").unwrap();
@@ -253,7 +252,7 @@ async fn a_trial_tells_questions_answers_and_step_and_records_a_fixture() {
     assert!(guest.join("fixtures/first/transcript.vtt").is_file());
     let tested = assay(&["guest", "test", text(&guest), "first"]).await;
     assert!(tested.stdout.contains("1 passed"), "{}", tested.stdout);
-    // A name that is taken is told before anything is asked.
+    // A name that is taken is refused before the model is asked.
     let again = assay(&[&arguments[..], &["--record", "first"]].concat()).await;
     assert!(!again.ok && again.stderr.contains("a fixture of this name"), "{}", again.stderr);
 }
@@ -273,21 +272,21 @@ async fn a_trial_takes_its_answers_from_the_model_or_from_files() {
     fs::write(&answer, r#"{"title":"t","summary":"s","decisions":[],"follow_up_date":null}"#).unwrap();
     let answered = assay(&["guest", "try", text(&guest), text(&call), "--answer", text(&answer), "--json"]).await;
     assert_eq!(answered.json()["step"]["accept"]["document"]["title"], "t");
-    // An answer that does not come is told with what came before it.
+    // A missing answer is an error, after what came before it.
     let none = folder.path().join("none.json");
     let missing = ["guest", "try", text(&guest), text(&call), "--answer", text(&none)];
     let missing = assay(&missing).await;
     assert!(!missing.ok && missing.stdout.contains("question 1:"), "{}", missing.stdout);
     assert!(missing.stdout.contains("none.json"), "{}", missing.stdout);
-    // A name that would lie outside of the guest is none.
+    // A name outside of the guest is refused.
     for name in ["../outside", "/outside", "a/b", "fuel.toml"] {
         let refused = ["guest", "try", text(&guest), text(&call), "--answer", text(&answer), "--record", name];
         let refused = assay(&refused).await;
         assert!(!refused.ok && refused.stderr.contains("no name for a fixture"), "{name}: {}", refused.stderr);
     }
-    // Without a model there is nobody to ask.
-    let nobody = assay(&["guest", "try", text(&guest), text(&call)]).await;
-    assert!(!nobody.ok && nobody.stderr.contains("LLM_BASE_URL"), "{}", nobody.stderr);
+    // Without a model there is nothing to ask.
+    let unasked = assay(&["guest", "try", text(&guest), text(&call)]).await;
+    assert!(!unasked.ok && unasked.stderr.contains("LLM_BASE_URL"), "{}", unasked.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,7 +303,7 @@ async fn a_trial_takes_what_a_worker_takes_of_a_transcript() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_the_folder_runs_a_watched_trial_again_and_buys_no_answer_twice() {
+async fn a_watched_trial_runs_again_and_buys_no_answer_twice() {
     let (folder, guest) = new_guest("minutes-v1").await;
     let call = folder.path().join("call.txt");
     fs::write(&call, TRANSCRIPT).unwrap();

@@ -1,4 +1,4 @@
-//! A worker whose leases nobody renews takes no jobs.
+//! A worker that cannot renew its leases takes no jobs.
 
 use assay_tests::{Proxy, Reply, World};
 

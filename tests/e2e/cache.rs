@@ -11,7 +11,7 @@ use assay_tests::{AssayProcess, Reply, World};
 
 use crate::fixtures::{Env, TRANSCRIPT, env_with_guests, with};
 
-/// A world with one guest, and the environment of workers with a cache of their own, which is empty.
+/// Returns a world with one guest, and the environment of workers with a cache of their own, which is empty.
 async fn cold() -> (World, Env, PathBuf) {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
@@ -27,7 +27,7 @@ async fn started(worker: &AssayProcess) {
     worker.wait_for_line("worker started").await;
 }
 
-/// What lies in the cache: the path, the inode and the content of each file.
+/// Returns what lies in the cache: the path, the inode and the content of each file.
 fn files(cache: &PathBuf) -> Vec<(PathBuf, u64, Vec<u8>)> {
     let entries = fs::read_dir(cache).expect("the cache");
     let read = |entry: fs::DirEntry| (entry.path(), entry.metadata().unwrap().ino(), fs::read(entry.path()).unwrap());

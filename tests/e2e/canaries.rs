@@ -1,4 +1,4 @@
-//! Canaries: what a release comes to is counted, and one that does worse than the active release halts itself.
+//! Canaries: the results of a release are counted, and one that does worse than the active release halts itself.
 
 use assay_runtime::testing::{WatGuest, hostile};
 use assay_tests::{Reply, World};
@@ -10,12 +10,12 @@ use crate::{
     releases::{digest_of_new_job, done, publish, release, world},
 };
 
-/// What `show` says of a release.
+/// Returns what `show` says of a release.
 async fn shown(env: &Env, release: &str) -> Value {
     serde_json::from_str(&done(env, &["show", release, "--json"]).await).expect("JSON")
 }
 
-/// A file whose side is the canary's where `percent` of the jobs run on one, or the other side.
+/// Returns a file whose side is the canary's where `percent` of the jobs run on one, or the other side.
 async fn file_on_side(world: &World, percent: i32, canary: bool) -> Uuid {
     loop {
         let id = world.row("txt", TRANSCRIPT.len()).await;
@@ -38,7 +38,7 @@ async fn file_on_side(world: &World, percent: i32, canary: bool) -> Uuid {
     }
 }
 
-/// Jobs for so many files of a side.
+/// Returns jobs for so many files of a side.
 async fn enqueue(world: &World, files: usize, canary: bool) -> Vec<Uuid> {
     let mut ids = Vec::new();
     for _ in 0..files {
@@ -50,7 +50,7 @@ async fn enqueue(world: &World, files: usize, canary: bool) -> Vec<Uuid> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_canary_that_faults_or_rejects_more_halts_itself_and_the_audit_says_why() {
+async fn a_canary_with_more_faults_or_rejections_halts_with_a_reason() {
     let (world, env) = world().await;
     let env = with(env, &[("CANARY_CHECK_MS", "100")]);
     let stable = publish(&world, &env, "stable", &WatGuest::new("stable")).await;
@@ -72,12 +72,12 @@ async fn a_canary_that_faults_or_rejects_more_halts_itself_and_the_audit_says_wh
         enqueue(&world, 19, true).await;
         world
             .wait_until("the halt", async || {
-                let told = shown(&env, canary).await;
-                told["changes"][0]["action"] == "halt"
+                let printed = shown(&env, canary).await;
+                printed["changes"][0]["action"] == "halt"
             })
             .await;
-        let told = shown(&env, canary).await;
-        let halt = &told["changes"][0];
+        let printed = shown(&env, canary).await;
+        let halt = &printed["changes"][0];
         let reason = halt["reason"].as_str().expect("a reason");
         assert!(reason.starts_with(what) && reason.contains("the active release 0.0 %"), "{reason}");
         assert!(halt["actor"].as_str().expect("a worker").contains("-"), "{halt}");
@@ -102,7 +102,7 @@ async fn a_canary_that_faults_or_rejects_more_halts_itself_and_the_audit_says_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_release_comes_to_is_counted_by_release_and_channel() {
+async fn results_are_counted_by_release_and_channel() {
     let (world, env) = world().await;
     world.model.always(Reply::answer("{}").usage(70, 30));
     publish(&world, &env, "stable", &WatGuest::new("stable")).await;
@@ -126,34 +126,34 @@ async fn what_a_release_comes_to_is_counted_by_release_and_channel() {
         .expect("a job");
     world.wait_for_status(elsewhere, "failed").await;
 
-    let told = shown(&env, "canary").await;
+    let printed = shown(&env, "canary").await;
     let figures = |row: &Value| {
         ["jobs", "results", "rejections", "faults", "retries", "tokens_in", "tokens_out"]
             .map(|name| row[name].as_i64().unwrap_or(-1))
     };
-    let counted = told["counted"].as_array().expect("rows");
-    assert_eq!(figures(&counted[0])[..4], [3, 3, 3, 0], "in all channels: {told}");
+    let counted = printed["counted"].as_array().expect("rows");
+    assert_eq!(figures(&counted[0])[..4], [3, 3, 3, 0], "in all channels: {printed}");
     assert_eq!(counted[1]["channel"], "default");
     let (canary, active) = (figures(&counted[1]), figures(&counted[2]));
-    assert_eq!(canary[..4], [2, 2, 2, 0], "{told}");
-    assert_eq!(active[..4], [3, 3, 0, 0], "{told}");
-    assert_eq!(canary[4] + active[4], 1, "one attempt found the model failing: {told}");
+    assert_eq!(canary[..4], [2, 2, 2, 0], "{printed}");
+    assert_eq!(active[..4], [3, 3, 0, 0], "{printed}");
+    assert_eq!(canary[4] + active[4], 1, "one attempt found the model failing: {printed}");
     assert_eq!((canary[5], canary[6], active[5], active[6]), (140, 60, 210, 90));
-    assert!(counted[1]["guest_micros"].as_i64().is_some_and(|micros| micros > 0), "{told}");
+    assert!(counted[1]["guest_micros"].as_i64().is_some_and(|micros| micros > 0), "{printed}");
     let text = done(&env, &["show", "canary"]).await;
     assert!(text.contains("2 (100.0 %)") && text.contains("default, since its canary began"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_share_of_nothing_ends_the_canary_that_runs_although_there_is_a_newer_revision() {
+async fn a_share_of_0_ends_the_canary_despite_a_newer_revision() {
     let (world, env) = world().await;
     publish(&world, &env, "stable", &WatGuest::new("stable")).await;
     publish(&world, &env, "one", &WatGuest::new("canary")).await;
     done(&env, &["activate", "stable"]).await;
     done(&env, &["canary", "canary", "--percent", "5"]).await;
     publish(&world, &env, "two", &WatGuest::new("canary").document("{\"second\":true}")).await;
-    let told = done(&env, &["canary", "canary", "--percent", "0"]).await;
-    assert!(told.contains("new jobs run on stable@1; before: stable@1, and 5 % of them on canary@1"), "{told}");
+    let printed = done(&env, &["canary", "canary", "--percent", "0"]).await;
+    assert!(printed.contains("new jobs run on stable@1; before: stable@1, and 5 % of them on canary@1"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +181,7 @@ async fn a_bucket_that_hangs_holds_up_no_rollback() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_was_retired_serves_nobody_although_a_file_has_it() {
+async fn a_retired_release_serves_no_job_although_a_file_has_it() {
     let (world, _) = world().await;
     let guests = [WatGuest::new("kept"), WatGuest::new("gone")];
     let env = crate::fixtures::env_with_guests(&world, &guests);

@@ -1,4 +1,4 @@
-//! Cancelling: a job ends wherever it is, and no request is lost.
+//! Cancelling: a job ends in every state, and no request is lost.
 
 use assay_runtime::testing::hostile;
 use assay_tests::{AssayProcess, Fault, Gate, Operation, Reply, Signal, World};
@@ -18,7 +18,7 @@ async fn cancel(env: &Env, ids: &[Uuid]) -> (Option<i32>, String, String) {
     (code, process.stdout().join("\n"), process.stderr().join("\n"))
 }
 
-/// Asks for the end of a file's job, and tells nobody: as if the notification was lost.
+/// Asks for the end of a file's job, without a notification, as if it was lost.
 async fn request_unheard(world: &World, file: Uuid) {
     let sql = "UPDATE processing_jobs SET cancel_requested_at = now() WHERE file_id = $1";
     sqlx::query(sql).bind(file).execute(world.database.pool()).await.expect("a request");
@@ -45,10 +45,10 @@ async fn a_job_that_waits_for_the_model_is_ended_at_once_by_its_worker() {
     let worker = worker(&env).await;
     let id = world.enqueue(TRANSCRIPT).await;
     never.reached().await;
-    let (code, told, _) = cancel(&env, &[id]).await;
-    assert_eq!((code, told), (Some(0), format!("{id}  runs; its worker ends it with its next beat")));
+    let (code, printed, _) = cancel(&env, &[id]).await;
+    assert_eq!((code, printed), (Some(0), format!("{id}  runs; its worker ends it with its next beat")));
     is_cancelled(&world, id).await;
-    // The call has ended with it: nobody listens to the model any more.
+    // The call has ended with it: the connection to the model is closed.
     never.left().await;
     let attempts = world.attempts(id).await;
     let (outcome, step) = (attempts[0].outcome.as_str(), attempts[0].step.as_deref());
@@ -96,20 +96,20 @@ async fn a_job_that_waits_in_the_queue_ends_at_once_without_any_worker() {
     let world = World::start().await;
     let env = env(&world);
     let (id, other) = (world.enqueue(TRANSCRIPT).await, world.enqueue(TRANSCRIPT).await);
-    let (code, told, _) = cancel(&env, &[id]).await;
-    assert_eq!((code, told), (Some(0), format!("{id}  cancelled")));
+    let (code, printed, _) = cancel(&env, &[id]).await;
+    assert_eq!((code, printed), (Some(0), format!("{id}  cancelled")));
     is_cancelled(&world, id).await;
     assert_eq!(world.file(other).await.status, "queued");
 
     let unknown = Uuid::new_v4();
-    let (code, told, errors) = cancel(&env, &[id, other, unknown]).await;
-    assert_eq!((code, told), (Some(1), format!("{other}  cancelled")));
+    let (code, printed, errors) = cancel(&env, &[id, other, unknown]).await;
+    assert_eq!((code, printed), (Some(1), format!("{other}  cancelled")));
     assert!(errors.contains(&format!("error: {id}: it has ended already")), "{errors}");
     assert!(errors.contains(&format!("error: {unknown}: there is no such job")), "{errors}");
     let mut process = AssayProcess::spawn(&["jobs", "cancel", "--json", &id.to_string()], &env);
     assert_eq!(process.wait().await.code(), Some(1));
-    let told: Value = serde_json::from_str(&process.stdout().join("\n")).expect("JSON");
-    assert_eq!((&told[0]["result"], &told[0]["file_id"]), (&"too_late".into(), &id.to_string().into()));
+    let printed: Value = serde_json::from_str(&process.stdout().join("\n")).expect("JSON");
+    assert_eq!((&printed[0]["result"], &printed[0]["file_id"]), (&"too_late".into(), &id.to_string().into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +146,7 @@ async fn a_job_that_was_to_wait_for_another_attempt_ends_instead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_stops_ends_what_was_to_be_cancelled_instead_of_giving_it_back() {
+async fn a_stopping_worker_ends_cancelled_jobs_and_gives_none_back() {
     let world = World::start().await;
     let never = Gate::new();
     world.model.push(Reply::json(&answer()).held(&never));
@@ -160,7 +160,7 @@ async fn a_worker_that_stops_ends_what_was_to_be_cancelled_instead_of_giving_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_an_older_worker_put_back_with_a_request_is_not_claimed_and_ends() {
+async fn a_job_put_back_with_a_request_to_cancel_ends_unclaimed() {
     let world = World::start().await;
     let id = world.enqueue(TRANSCRIPT).await;
     request_unheard(&world, id).await;
@@ -211,7 +211,7 @@ async fn answers_of_the_round_in_which_a_job_is_cancelled_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_meets_a_claim_or_its_end_sees_the_job_as_it_is_afterwards() {
+async fn a_request_during_a_claim_or_its_end_sees_the_job_afterwards() {
     let world = World::start().await;
     let claimed = "update processing_jobs set status = 'processing', attempts = 1, lease_token = 1, locked_by = 'w',
                           locked_at = now(), heartbeat_at = now() where file_id = $1";
@@ -219,7 +219,7 @@ async fn a_request_that_meets_a_claim_or_its_end_sees_the_job_as_it_is_afterward
         "update processing_jobs set status = 'queued', locked_by = null, locked_at = null, heartbeat_at = null
                      where file_id = $1";
     let shown = "update files set status = (select status from processing_jobs where file_id = $1) where id = $1";
-    for (before, meanwhile, told, ends) in [
+    for (before, meanwhile, printed, ends) in [
         (None, claimed, "runs; its worker ends it with its next beat", "processing"),
         (Some(claimed), requeued, "cancelled", "failed"),
     ] {
@@ -249,7 +249,7 @@ async fn a_request_that_meets_a_claim_or_its_end_sees_the_job_as_it_is_afterward
             other.commit().await.expect("the end of the transaction");
         };
         let ((_, line, error), ()) = tokio::join!(request, commit);
-        assert!(line.contains(told), "{line}{error}");
+        assert!(line.contains(printed), "{line}{error}");
         let (job, file) = (world.job(id).await, world.file(id).await);
         assert_eq!((job.status.as_str(), file.status.as_str()), (ends, ends));
         let asked: bool =

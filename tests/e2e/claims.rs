@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::fixtures::{TRANSCRIPT, answer, env, with, worker};
 
-/// Files of the jobs that a claim takes, and the place of the first one.
+/// Returns files of the jobs that a claim takes, and the place of the first one.
 async fn claimed(database: &Database, from: Option<QueuePosition>) -> (BTreeSet<Uuid>, Option<QueuePosition>) {
     let serving = Serving { default: Some("d".to_owned()), digests: vec!["d".to_owned()], ..Serving::default() };
     let claims = database.claim("w", &serving, 2, Duration::from_secs(30), from).await.expect("a claim");
@@ -18,7 +18,7 @@ async fn claimed(database: &Database, from: Option<QueuePosition>) -> (BTreeSet<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_from_a_place_takes_what_is_due_from_there_on_and_the_next_whole_one_the_rest() {
+async fn a_claim_from_a_place_leaves_the_rest_to_the_next_whole_one() {
     let world = World::start().await;
     let url = world.database.url().to_owned().into();
     let database = Database::new(DatabaseConfig::from_url(&url).expect("a URL"));
@@ -74,7 +74,7 @@ async fn every_poll_of_an_idle_worker_looks_at_what_is_due_before_the_front_too(
     let env =
         with(env(&world), &[("DATABASE_URL", &*proxy.url_of(world.database.url())), ("WORKER_CONCURRENCY", "20")]);
     let _worker = worker(&env).await;
-    // Each is due before those that were found so far, and nobody is told. Polls are jittered: a worker that relied on time alone would
+    // Each is due before those that were found so far, and no notification is sent. Polls are jittered: a worker that relied on time alone would
     // see some of them.
     for (file, minutes) in files.iter().zip(0..) {
         let look = proxy.hold_statement("coalesce($15, '-infinity'");

@@ -47,7 +47,7 @@ async fn a_secret_is_never_shown_even_where_it_is_at_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_without_the_schema_is_told_with_its_cure() {
+async fn a_database_without_the_schema_is_an_error_with_its_fix() {
     let world = World::start().await;
     let empty = assay_tests::TestDatabase::empty().await;
     let mut process = AssayProcess::spawn(&["worker"], &with(env(&world), &[("DATABASE_URL", empty.url())]));

@@ -114,7 +114,7 @@ async fn a_success_that_is_refused_at_the_last_attempt_leaves_its_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_whose_write_had_no_answer_is_deleted_before_the_job_is_tried_again() {
+async fn an_unanswered_report_write_is_deleted_before_the_retry() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     // The store takes the report, and the connection breaks instead of an answer: every try of the first attempt.

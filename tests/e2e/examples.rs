@@ -19,14 +19,14 @@ fn env(world: &World, version: &str) -> Env {
     with(world.env(), &[("GUEST_DIR", &folder), ("REPORT_PROMPT_VERSION", version)])
 }
 
-/// The number of the part that a call asks about; none where it asks for the report.
+/// Returns the number of the part that a call asks about; none where it asks for the report.
 fn part(call: &Call) -> Option<usize> {
     let text = call.text();
     let (_, rest) = text.split_once("This is part ")?;
     rest.split(' ').next()?.parse().ok()
 }
 
-/// The messages of a call as (role, content).
+/// Returns the messages of a call as (role, content).
 fn messages(call: &Call) -> Vec<(&str, &str)> {
     let messages = call.body["messages"].as_array().expect("messages");
     messages.iter().map(|message| (text(&message["role"]), text(&message["content"]))).collect()
@@ -36,7 +36,7 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
-/// The codes of the remarks that were kept beside a report.
+/// Returns the codes of the remarks that were kept beside a report.
 async fn notes(world: &World, report: &str) -> Vec<String> {
     let notes = object(world, &report.replace("report.json", "notes.json")).await;
     notes["notes"].as_array().expect("notes").iter().map(|note| text(&note["code"]).to_owned()).collect()
@@ -118,7 +118,7 @@ async fn notes_that_cannot_be_used_end_the_job_before_a_report_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_longest_transcript_stays_within_the_limits_of_a_job_and_a_longer_one_costs_nothing() {
+async fn the_longest_transcript_stays_within_the_limits_of_a_job() {
     const LONGEST: usize = 6_399_990;
     let world = World::start().await;
     world.model.respond(|call| match part(call) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// The prompt version of the reference guest that most tests run.
 pub const VERSION: &str = "meeting-v1";
 
-/// An answer that `meeting-v1` accepts.
+/// Returns an answer that `meeting-v1` accepts.
 pub fn answer() -> Value {
     json!({
         "overview": "Ana and Ben plan a release.",
@@ -17,7 +17,7 @@ pub fn answer() -> Value {
     })
 }
 
-/// The world's environment with the reference guest as the default.
+/// Returns the world's environment with the reference guest as the default.
 pub fn env(world: &World) -> Env {
     with(world.env(), &[("REPORT_PROMPT_VERSION", VERSION)])
 }
@@ -27,13 +27,13 @@ pub fn short_leases(env: Env) -> Env {
     with(env, &[("WORKER_LEASE_MS", "2000"), ("WORKER_BEAT_MS", "400"), ("REAPER_EVERY_MS", "200")])
 }
 
-/// A JSON object in the bucket.
+/// Returns a JSON object in the bucket.
 pub async fn object(world: &World, key: &str) -> Value {
     let bytes = world.objects.get(key).await.unwrap_or_else(|| panic!("no object {key}"));
     serde_json::from_slice(&bytes).expect("artifacts are JSON")
 }
 
-/// Seconds between the moment a job's row was last written and its next run, both by the database's clock.
+/// Returns seconds between the moment a job's row was last written and its next run, both by the database's clock.
 pub async fn wait_of(world: &World, file: uuid::Uuid) -> f64 {
     sqlx::query_scalar(
         "SELECT extract(epoch FROM next_run_at - updated_at)::float8 FROM processing_jobs WHERE file_id = $1",
@@ -44,7 +44,7 @@ pub async fn wait_of(world: &World, file: uuid::Uuid) -> f64 {
     .expect("a row in processing_jobs")
 }
 
-/// How each claim of a file's job ended, by its token.
+/// Returns how each claim of a file's job ended, by its token.
 pub async fn outcomes(world: &World, file: uuid::Uuid) -> Vec<(i64, String)> {
     world.attempts(file).await.into_iter().map(|attempt| (attempt.lease_token, attempt.outcome)).collect()
 }

@@ -14,12 +14,12 @@ async fn jobs(env: &Env, arguments: &[&str]) -> String {
     process.stdout().join("\n")
 }
 
-/// The files that a list has, in its order.
+/// Returns the files that a list has, in its order.
 async fn listed(env: &Env, arguments: &[&str]) -> Vec<Uuid> {
-    let told = jobs(env, &[&["list", "--json"], arguments].concat()).await;
-    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let output = jobs(env, &[&["list", "--json"], arguments].concat()).await;
+    let output: Value = serde_json::from_str(&output).expect("JSON");
     let id = |job: &Value| job["file_id"].as_str().expect("an id").parse().expect("an id");
-    told.as_array().expect("an array").iter().map(id).collect()
+    output.as_array().expect("an array").iter().map(id).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,9 +51,9 @@ async fn a_job_shows_every_attempt_with_code_chain_tokens_times_and_run_folder()
         (Some(report.as_str()), report.clone())
     );
     assert!(world.objects.get(&report).await.is_some());
-    let told = jobs(&env, &["show", &id.to_string()]).await;
+    let output = jobs(&env, &["show", &id.to_string()]).await;
     for part in ["llm_provider_5xx", "10 in, 20 out", folder] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(output.contains(part), "{part}: {output}");
     }
     let mut unknown = AssayProcess::spawn(&["jobs", "show", &Uuid::new_v4().to_string()], &env);
     assert_eq!(unknown.wait().await.code(), Some(1));
@@ -91,8 +91,8 @@ async fn jobs_are_listed_by_status_code_channel_and_age_the_last_changed_first()
         .await
         .expect("an update");
     assert_eq!(listed(&env, &["--since", "24h"]).await, [waits, runs, bad]);
-    let told = jobs(&env, &["list", "--status", "failed"]).await;
-    assert!(told.contains(&bad.to_string()) && told.contains("schema_validation_failed"), "{told}");
+    let output = jobs(&env, &["list", "--status", "failed"]).await;
+    assert!(output.contains(&bad.to_string()) && output.contains("schema_validation_failed"), "{output}");
     assert_eq!(jobs(&env, &["list", "--channel", "nowhere"]).await, "no job is like this");
     gate.release();
     world.wait_for_status(runs, "succeeded").await;

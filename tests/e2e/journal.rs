@@ -70,7 +70,7 @@ async fn a_guest_that_asks_something_else_than_before_is_nondeterministic() {
     assert_eq!(world.model.calls(), 1);
 }
 
-/// A job whose worker died after its answer was journaled, and whose answer is another one in the bucket now.
+/// Returns a job whose worker died after its answer was journaled, and whose answer is another one in the bucket now.
 async fn with_a_changed_answer() -> (World, Env, Uuid) {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
@@ -89,7 +89,7 @@ async fn with_a_changed_answer() -> (World, Env, Uuid) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_ends_because_no_answer_of_its_can_be_read_says_that_it_kept_none() {
+async fn a_job_without_a_readable_answer_says_that_it_kept_none() {
     let (world, env, id) = with_a_changed_answer().await;
     let second = worker(&with(env, &[("JOB_BACKOFF_MS", "1,1,1")])).await;
     let file = world.wait_for_status(id, "failed").await;

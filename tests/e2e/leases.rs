@@ -44,11 +44,11 @@ async fn a_job_that_takes_longer_than_its_lease_is_renewed_and_stays_with_its_wo
     world.wait_for_job(id, |job| job.lease_token > 1 || beaten(job).is_some_and(|beaten| beaten > two_leases)).await;
     gate.release();
     world.wait_for_status(id, "succeeded").await;
-    assert_eq!(world.job(id).await.lease_token, 1, "nobody else has claimed it");
+    assert_eq!(world.job(id).await.lease_token, 1, "no other worker has claimed it");
     assert_eq!(world.model.calls(), 1);
 }
 
-/// A worker with one slot behind the proxy. The slot is taken by the job that the test is about, so the worker cannot
+/// Returns a worker with one slot behind the proxy. The slot is taken by the job that the test is about, so the worker cannot
 /// claim that job again itself.
 fn behind(proxy: &Proxy, world: &World) -> Env {
     let url = proxy.url_of(world.database.url());
@@ -73,7 +73,7 @@ async fn finished_by_the_second_claim(world: &World, id: uuid::Uuid, received: &
     assert_eq!(journal(world).await, received, "the tokens under which answers were received");
 }
 
-/// The tokens under which answers were received.
+/// Returns the tokens under which answers were received.
 async fn journal(world: &World) -> Vec<i64> {
     let sql = "SELECT lease_token FROM job_answers ORDER BY ordinal";
     sqlx::query_scalar(sql).fetch_all(world.database.pool()).await.expect("the journal")
@@ -199,7 +199,7 @@ async fn a_job_that_kills_its_worker_ends_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_cannot_reach_the_database_gives_its_claims_up_before_their_leases_end() {
+async fn a_worker_without_database_drops_claims_before_leases_end() {
     let world = World::start().await;
     let gate = Gate::new();
     world.model.always(Reply::json(&answer()).held(&gate));
@@ -212,7 +212,7 @@ async fn a_worker_that_cannot_reach_the_database_gives_its_claims_up_before_thei
     proxy.black_hole();
     cut_off.wait_for_line("leases may have run out").await;
     let job = world.job(id).await;
-    assert_eq!((job.status.as_str(), job.lease_token), ("processing", 1), "nobody has taken it back yet");
+    assert_eq!((job.status.as_str(), job.lease_token), ("processing", 1), "it was not taken back yet");
 
     // Connections that hang do not keep it from stopping, nor from working once the network is back.
     proxy.cut_all();

@@ -1,4 +1,4 @@
-//! Rows that somebody else holds: who waits for them, for how long, and what is true when an answer was lost meanwhile.
+//! Rows that another transaction holds: what waits for them, for how long, and what is true when an answer was lost meanwhile.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use crate::fixtures::{Env, TRANSCRIPT, answer, env, env_with_guests, outcomes, short_leases, with, worker};
 
-/// The database as the host sees it.
+/// Returns the database as the host sees it.
 fn database(world: &World) -> Database {
     Database::new(DatabaseConfig::from_url(&world.database.url().to_owned().into()).expect("a Postgres URL"))
 }
 
-/// A foreign transaction that holds one row, as an application does that edits it.
+/// Returns a foreign transaction that holds one row, as an application does that edits it.
 async fn holding(world: &World, row: &'static str, file: Uuid) -> Transaction<'static, Postgres> {
     let mut foreign = world.database.pool().begin().await.expect("a transaction");
     sqlx::query(row).bind(file).execute(&mut *foreign).await.expect("a lock");
@@ -33,7 +33,7 @@ async fn change(world: &World, sql: &'static str, file: Uuid) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_somebody_holds_delays_the_claim_of_no_other_job() {
+async fn a_locked_file_delays_the_claim_of_no_other_job() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let (held, free) = (world.enqueue(TRANSCRIPT).await, world.enqueue(TRANSCRIPT).await);
@@ -48,7 +48,7 @@ async fn a_file_that_somebody_holds_delays_the_claim_of_no_other_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_somebody_holds_delays_the_rescue_of_no_other_job() {
+async fn a_locked_file_delays_the_rescue_of_no_other_job() {
     let world = World::start().await;
     let gate = Gate::new();
     world.model.always(Reply::json(&answer()).held(&gate));
@@ -131,9 +131,9 @@ async fn a_listener_whose_server_says_nothing_gives_up() {
 }
 
 const SETTLE: &str = "then f.storage_key_raw_llm_output else";
-const LOOK: &str = "from processing_jobs where id = $1 for update";
+const LOCKING_READ: &str = "from processing_jobs where id = $1 for update";
 
-/// A worker with one slot behind the proxy: while it settles a job it cannot claim that job again.
+/// Returns a worker with one slot behind the proxy: while it settles a job it cannot claim that job again.
 fn behind(proxy: &Proxy, world: &World) -> Env {
     let url = proxy.url_of(world.database.url());
     with(env(world), &[("DATABASE_URL", &url), ("WORKER_CONCURRENCY", "1"), ("DATABASE_TIMEOUT_MS", "60000")])
@@ -144,14 +144,14 @@ async fn a_job_that_the_reaper_took_back_is_not_taken_for_settled() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let proxy = Proxy::before(world.database.url()).await;
-    let (settling, looking) = (proxy.hold_statement(SETTLE), proxy.hold_statement(LOOK));
+    let (settling, looking) = (proxy.hold_statement(SETTLE), proxy.hold_statement(LOCKING_READ));
     let worker = worker(&behind(&proxy, &world)).await;
     let id = world.enqueue(TRANSCRIPT).await;
     settling.reached().await;
     settling.cut_client().await;
     looking.reached().await;
 
-    // Nobody has claimed it since: the token is still the one that settles.
+    // It was not claimed since: the token is still the one that settles.
     let silent =
         "UPDATE processing_jobs SET locked_at = now() - interval '1 hour', heartbeat_at = now() - interval '1 hour'
                    WHERE file_id = $1";
@@ -191,7 +191,7 @@ async fn a_retry_that_finds_its_first_try_committed_is_a_success() {
     assert_eq!(outcomes(&world, id).await, [(1, "succeeded".to_owned())]);
 }
 
-/// A file that an earlier life has left its results on, with a job.
+/// Returns a file that an earlier life has left its results on, with a job.
 async fn with_an_earlier_life(world: &World, version: Option<&str>) -> Uuid {
     let id = world.row("txt", 10).await;
     world.enqueue_file(id, version).await;
@@ -214,7 +214,7 @@ async fn results(world: &World, id: Uuid) -> [Option<String>; 5] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_attempt_counts_its_tokens_and_a_failed_file_keeps_the_report_of_an_earlier_life() {
+async fn a_lost_attempt_counts_tokens_and_its_file_keeps_its_report() {
     let world = World::start().await;
     let (spent, fresh) = (with_an_earlier_life(&world, None).await, with_an_earlier_life(&world, None).await);
     for id in [spent, fresh] {
@@ -279,7 +279,7 @@ async fn a_version_that_workers_only_keep_for_pinned_jobs_is_not_known() {
     assert_eq!(world.file(id).await.error_code.as_deref(), Some("version_not_available"));
     let kept = [Some("r"), None, Some("v"), Some("s"), Some("d")].map(|text| text.map(str::to_owned));
     assert_eq!(results(&world, id).await, kept, "the report of an earlier life");
-    assert_eq!(world.job(held).await.status, "queued", "somebody holds its file");
+    assert_eq!(world.job(held).await.status, "queued", "its file is locked");
     foreign.rollback().await.expect("the end of the transaction");
 }
 

@@ -30,6 +30,7 @@ mod pauses;
 mod permissions;
 mod privacy;
 mod producers;
+mod readme;
 mod rejections;
 mod releases;
 mod replay;

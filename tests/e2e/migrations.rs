@@ -106,7 +106,7 @@ const HISTORY: [&str; 3] = ["job_attempts", "job_answers", "workers"];
 /// Columns that a later migration has added to a table of the second: they go with it.
 const LATER: [(&str, &str); 1] = [("job_attempts", "{guest_digest, channel, guest_micros, report_key}")];
 
-/// Every row of some tables, as one text.
+/// Returns every row of some tables, as one text.
 async fn rows(database: &TestDatabase, tables: &[&str]) -> String {
     let selects = tables.iter().map(|table| {
         let later = LATER.iter().find(|(of, _)| of == table).map_or("{}", |(_, columns)| columns);

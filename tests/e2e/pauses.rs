@@ -26,7 +26,7 @@ async fn enqueue(world: &World, channel: &str) -> uuid::Uuid {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_claimed_while_everything_is_paused_and_what_is_in_hand_goes_on() {
+async fn nothing_is_claimed_during_a_pause_and_running_jobs_go_on() {
     let world = World::start().await;
     let gate = Gate::new();
     world.model.push(Reply::json(&answer()).held(&gate));
@@ -36,9 +36,9 @@ async fn nothing_is_claimed_while_everything_is_paused_and_what_is_in_hand_goes_
     let in_hand = world.enqueue(TRANSCRIPT).await;
     gate.reached().await;
 
-    let told = queue(&env, &["pause", "--reason", "the provider\u{1b} is down", "--by", "anna"]).await;
-    assert!(told.starts_with("all channels: paused\n"), "{told}");
-    assert!(told.contains("anna  the provider\u{fffd} is down"), "{told}");
+    let output = queue(&env, &["pause", "--reason", "the provider\u{1b} is down", "--by", "anna"]).await;
+    assert!(output.starts_with("all channels: paused\n"), "{output}");
+    assert!(output.contains("anna  the provider\u{fffd} is down"), "{output}");
     let waits = world.enqueue(TRANSCRIPT).await;
     // Beats go on: the lease in hand is renewed again and again, and the queue was looked at between two of them.
     let claimed = world.job(in_hand).await.locked_at.expect("it is held");
@@ -50,8 +50,8 @@ async fn nothing_is_claimed_while_everything_is_paused_and_what_is_in_hand_goes_
     let job = world.job(waits).await;
     assert_eq!((job.status.as_str(), job.lease_token), ("queued", 0));
 
-    let told = queue(&env, &["pause", "--by", "ben"]).await;
-    assert!(told.starts_with("all channels: paused already\n") && told.contains("anna"), "{told}");
+    let output = queue(&env, &["pause", "--by", "ben"]).await;
+    assert!(output.starts_with("all channels: paused already\n") && output.contains("anna"), "{output}");
     assert_eq!(queue(&env, &["resume"]).await, "all channels: resumed");
     world.wait_for_status(waits, "succeeded").await;
     assert_eq!(queue(&env, &["resume"]).await, "all channels: not paused");
@@ -77,8 +77,8 @@ async fn a_paused_channel_holds_its_own_jobs_back_and_no_others() {
 
     // What was paused one by one is resumed one by one.
     queue(&env, &["pause"]).await;
-    let told = queue(&env, &["resume"]).await;
-    assert!(told.contains("all channels: resumed") && told.contains("\nbatch "), "{told}");
+    let output = queue(&env, &["resume"]).await;
+    assert!(output.contains("all channels: resumed") && output.contains("\nbatch "), "{output}");
     let last = world.enqueue(TRANSCRIPT).await;
     world.wait_for_status(last, "succeeded").await;
     assert_eq!(world.job(first).await.lease_token, 0);
@@ -87,7 +87,7 @@ async fn a_paused_channel_holds_its_own_jobs_back_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_job_of_a_dead_worker_is_taken_back_in_a_paused_channel_and_claimed_once_it_is_resumed() {
+async fn a_dead_workers_job_waits_in_a_paused_channel() {
     let world = World::start().await;
     let gate = Gate::new();
     world.model.push(Reply::json(&answer()).held(&gate));
@@ -110,7 +110,7 @@ async fn the_job_of_a_dead_worker_is_taken_back_in_a_paused_channel_and_claimed_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_of_a_paused_channel_waits_although_no_worker_knows_its_prompt_version() {
+async fn a_paused_channel_keeps_a_job_of_an_unknown_prompt_version() {
     let world = World::start().await;
     let env = env(&world);
     let (paused, other) = (enqueue(&world, "batch").await, enqueue(&world, "default").await);

@@ -11,7 +11,7 @@ use crate::{
 
 const PAGE: &str = include_str!("../../docs/operations/deploy.md");
 
-/// Makes a role of the page under a name of its own, with the page's rights, and gives the environment of whoever has it.
+/// Makes a role of the page under a name of its own, with the page's rights, and returns an environment that uses it.
 pub async fn env_as(world: &World, env: &Env, role: &str) -> (Env, String) {
     let name = format!("{role}_{}", world.database.name());
     let blocks = PAGE.split("```sql\n").skip(1).filter_map(|block| block.split("```").next());

@@ -9,7 +9,6 @@ use crate::fixtures::{Env, VERSION, admin, answer, env_with_guests, with, worker
 
 /// In every transcript; also what a model that quotes it says.
 const IN_TRANSCRIPT: &str = "MARKERTRANSCRIPT";
-/// In every answer.
 const IN_ANSWER: &str = "MARKERANSWER";
 /// In the provider's error messages, file names and attributes.
 const IN_METADATA: &str = "MARKERMETADATA";
@@ -122,7 +121,7 @@ async fn taken(world: &World, (path, id, code): &(&str, Uuid, Option<&str>)) {
     }
 }
 
-/// What the model says, by the word of the path in what it is asked.
+/// Returns what the model says, by the word of the path in what it is asked.
 fn reply(call: &Call, never: &Gate) -> Reply {
     let text = call.text();
     let quote = |code: &str| {
@@ -155,7 +154,7 @@ fn reply(call: &Call, never: &Gate) -> Reply {
     }
 }
 
-/// A job that goes down a path, with markers in everything that is a user's.
+/// Returns a job that goes down a path, with markers in everything that is a user's.
 async fn enqueue(world: &World, path: &str) -> Uuid {
     let mut transcript = match path {
         "EMPTY" => " \n".to_owned(),
@@ -191,7 +190,7 @@ async fn enqueue(world: &World, path: &str) -> Uuid {
     id
 }
 
-/// The environment of the worker: the reference guest, and three whose reports or ends are at fault.
+/// Returns the environment of the worker: the reference guest, and three whose reports or ends are at fault.
 fn guests_and_limits(world: &World, level: &str, format: &str) -> Env {
     let report = format!(r#"{{"{IN_ANSWER}":"{IN_ANSWER}"}}"#);
     let guests = [
@@ -235,8 +234,8 @@ fn outcomes_are_told(files: &[(&str, Uuid, Option<&str>)], log: &[String], level
     }
     for (path, id, code) in files {
         let id = id.to_string();
-        let told = outcomes.iter().any(|line| line.contains(&id) && code.is_none_or(|code| line.contains(code)));
-        assert!(told, "the outcome of {path} is not told at level {level}:\n{outcomes:#?}");
+        let printed = outcomes.iter().any(|line| line.contains(&id) && code.is_none_or(|code| line.contains(code)));
+        assert!(printed, "the outcome of {path} is not logged at level {level}:\n{outcomes:#?}");
     }
 }
 

@@ -45,7 +45,7 @@ async fn an_answer_that_is_not_json_is_kept_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn truncated_refused_and_filtered_answers_are_kept_under_codes_of_their_own() {
+async fn truncated_refused_and_filtered_answers_are_kept_and_coded() {
     let world = World::start().await;
     world.model.respond(|call| {
         let whole = Reply::json(&answer());

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fixtures::{Env, TRANSCRIPT, admin, env_with_guests, with, worker};
 
-/// A world whose workers have a guest of their own, and where every answer is good.
+/// Returns a world whose workers have a guest of their own, and where every answer is good.
 pub async fn world() -> (World, Env) {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
@@ -16,7 +16,7 @@ pub async fn world() -> (World, Env) {
     (world, env)
 }
 
-/// A component in a file.
+/// Returns a component in a file.
 fn component(world: &World, name: &str, guest: &WatGuest) -> (PathBuf, String) {
     let bytes = guest.build();
     let path = world.folder().join(format!("{name}.wasm"));
@@ -43,20 +43,20 @@ async fn listed(env: &Env) -> Value {
 /// Publishes a guest and returns its digest.
 pub async fn publish(world: &World, env: &Env, name: &str, guest: &WatGuest) -> String {
     let (path, digest) = component(world, name, guest);
-    let told = done(env, &["publish", &path.display().to_string(), "--json"]).await;
-    let told: Value = serde_json::from_str(&told).expect("JSON");
-    assert_eq!(told["digest"], digest);
+    let output = done(env, &["publish", &path.display().to_string(), "--json"]).await;
+    let output: Value = serde_json::from_str(&output).expect("JSON");
+    assert_eq!(output["digest"], digest);
     digest
 }
 
-/// The digest that a new file's job ran on.
+/// Returns the digest that a new file's job ran on.
 pub async fn digest_of_new_job(world: &World) -> String {
     let id = world.enqueue(TRANSCRIPT).await;
     world.wait_for_status(id, "succeeded").await.guest_digest.expect("a job that ran has a digest")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_is_activated_runs_new_jobs_without_a_restart_and_a_rollback_takes_it_back() {
+async fn activation_and_rollback_need_no_restart() {
     let (world, env) = world().await;
     let worker = worker(&env).await;
     let from_file = digest_of_new_job(&world).await;
@@ -65,8 +65,8 @@ async fn a_release_that_is_activated_runs_new_jobs_without_a_restart_and_a_rollb
     let second = publish(&world, &env, "second", &WatGuest::new("second")).await;
     assert_eq!(digest_of_new_job(&world).await, from_file, "nothing runs on what is only published");
     for (version, digest) in [("first", &first), ("second", &second)] {
-        let told = done(&env, &["activate", version, "--reason", "it is better"]).await;
-        assert!(told.starts_with(&format!("channel default: new jobs run on {version}@1; before: ")), "{told}");
+        let output = done(&env, &["activate", version, "--reason", "it is better"]).await;
+        assert!(output.starts_with(&format!("channel default: new jobs run on {version}@1; before: ")), "{output}");
         worker.wait_for_line(digest).await;
         world.wait_until("the exchange", async || digest_of_new_job(&world).await == *digest).await;
     }
@@ -79,7 +79,7 @@ async fn a_release_that_is_activated_runs_new_jobs_without_a_restart_and_a_rollb
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_stays_on_the_release_that_it_began_with_even_after_that_was_retired() {
+async fn a_job_stays_on_the_release_it_began_with_though_retired() {
     let (world, env) = world().await;
     let gate = Gate::new();
     world.model.push(Reply::status(500, "{}").held(&gate));
@@ -112,15 +112,15 @@ async fn a_job_stays_on_the_release_that_it_began_with_even_after_that_was_retir
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_canary_takes_its_share_of_the_files_by_their_ids_and_promote_makes_it_active() {
+async fn a_canary_takes_its_share_by_file_ids_and_can_be_promoted() {
     let (world, env) = world().await;
     let stable = publish(&world, &env, "stable", &WatGuest::new("stable")).await;
     let canary = publish(&world, &env, "canary", &WatGuest::new("canary")).await;
     let refused = release(&env, &["canary", "canary", "--percent", "50"]).await.unwrap_err();
     assert!(refused.contains("no active release"), "{refused}");
     done(&env, &["activate", "stable"]).await;
-    let told = done(&env, &["canary", "canary", "--percent", "50"]).await;
-    assert!(told.contains("stable@1, and 50 % of them on canary@1"), "{told}");
+    let output = done(&env, &["canary", "canary", "--percent", "50"]).await;
+    assert!(output.contains("stable@1, and 50 % of them on canary@1"), "{output}");
     let _worker = worker(&env).await;
     let mut seen = [false, false];
     for _ in 0..24 {
@@ -149,7 +149,7 @@ async fn a_canary_takes_its_share_of_the_files_by_their_ids_and_promote_makes_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_does_not_load_replaces_none_that_does_and_the_fleet_says_so() {
+async fn a_release_that_fails_to_load_replaces_no_working_one() {
     let (world, env) = world().await;
     let good = publish(&world, &env, "good", &WatGuest::new("good")).await;
     let broken = publish(&world, &env, "broken", &WatGuest::new("broken")).await;
@@ -169,7 +169,7 @@ async fn a_release_that_does_not_load_replaces_none_that_does_and_the_fleet_says
         answer.text().await.expect("a body")
     };
     world
-        .wait_until("a metric that tells it", async || {
+        .wait_until("a metric that shows it", async || {
             page("/metrics").await.lines().any(|line| line == "assay_releases_refused 1")
         })
         .await;
@@ -177,18 +177,18 @@ async fn a_release_that_does_not_load_replaces_none_that_does_and_the_fleet_says
     assert_eq!(ready["ready"], true);
     assert!(ready["releases_not_loaded"][&broken].as_str().is_some_and(|reason| reason.contains("bytes")), "{ready}");
     world
-        .wait_until("a beat that tells it", async || {
+        .wait_until("a beat that shows it", async || {
             let list = listed(&env).await;
             let releases = list["workers"][0]["releases"].as_array().cloned().unwrap_or_default();
             releases.iter().any(|release| release["digest"] == broken.as_str() && release["refused"].is_string())
         })
         .await;
-    let told = done(&env, &["list"]).await;
-    assert!(told.contains("REFUSES IT"), "{told}");
+    let output = done(&env, &["list"]).await;
+    assert!(output.contains("REFUSES IT"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_cannot_load_what_its_channel_runs_leaves_the_jobs_to_others() {
+async fn a_worker_that_cannot_load_a_release_leaves_its_jobs() {
     let (world, env) = world().await;
     let broken = publish(&world, &env, "broken", &WatGuest::new("broken")).await;
     let object = format!("guests/{broken}.wasm");
@@ -218,8 +218,8 @@ async fn other_bytes_under_a_published_version_are_a_revision_beside_the_first()
     let (world, env) = world().await;
     let first = publish(&world, &env, "one", &WatGuest::new("minutes")).await;
     let (path, _) = component(&world, "one", &WatGuest::new("minutes"));
-    let told = done(&env, &["publish", &path.display().to_string()]).await;
-    assert!(told.contains("minutes@1") && told.contains("nothing changed"), "{told}");
+    let output = done(&env, &["publish", &path.display().to_string()]).await;
+    assert!(output.contains("minutes@1") && output.contains("nothing changed"), "{output}");
     let second = publish(&world, &env, "two", &WatGuest::new("minutes").document("{\"second\":true}")).await;
     let list = listed(&env).await;
     let revisions: Vec<_> = list["releases"].as_array().expect("releases").iter().collect();
@@ -267,8 +267,8 @@ async fn what_makes_no_sense_is_refused_and_what_was_changed_is_in_the_audit() {
     }
     done(&env, &["activate", "two", "--allow-schema-change", "--by", "ben"]).await;
     done(&env, &["retire", "one", "--by", "ben", "--reason", "old"]).await;
-    let told: Value = serde_json::from_str(&done(&env, &["show", "one", "--json"]).await).expect("JSON");
-    let changes = told["changes"].as_array().expect("changes").iter();
+    let output: Value = serde_json::from_str(&done(&env, &["show", "one", "--json"]).await).expect("JSON");
+    let changes = output["changes"].as_array().expect("changes").iter();
     let changes: Vec<_> = changes.map(|change| [&change["action"], &change["actor"], &change["reason"]]).collect();
     let tail = changes[..3].iter().map(|line| line.map(|value| value.as_str().unwrap_or_default())).collect::<Vec<_>>();
     assert_eq!(tail, [["retire", "ben", "old"], ["activate", "ben", ""], ["activate", "anna", "the first"]]);

@@ -9,7 +9,7 @@ use sqlx::types::Uuid;
 
 use crate::fixtures::{Env, TRANSCRIPT, env_with_guests, object, with, worker};
 
-/// A world whose workers run `before`, with every guest compiled that a test runs.
+/// Returns a world whose workers run `before`, with every guest compiled that a test runs.
 async fn world() -> (World, Env) {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
@@ -74,7 +74,7 @@ async fn lives(world: &World, files: &[Uuid]) -> Vec<i32> {
     lives
 }
 
-/// Seconds from the first to each next run, by the database's clock, in order.
+/// Returns seconds from the first to each next run, by the database's clock, in order.
 async fn spacing(world: &World) -> Vec<f64> {
     let sql = "SELECT extract(epoch FROM next_run_at - min(next_run_at) OVER ())::float8 FROM processing_jobs
                 WHERE status = 'queued' ORDER BY next_run_at";
@@ -82,7 +82,7 @@ async fn spacing(world: &World) -> Vec<f64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_rerun_keeps_its_old_report_until_the_new_release_has_made_another() {
+async fn a_rerun_file_keeps_its_report_until_the_next_one_is_made() {
     let (world, env) = world().await;
     let worker = worker(&env).await;
     let id = succeeded(&world, 1).await[0];
@@ -92,9 +92,9 @@ async fn a_file_that_is_rerun_keeps_its_old_report_until_the_new_release_has_mad
 
     let gate = Gate::new();
     world.model.push(Reply::answer("{}").held(&gate));
-    let told = done(&env, &["rerun", &id.to_string()]).await;
-    assert!(told.contains("1 file gets a new life; the last begins at "), "{told}");
-    assert!(told.contains("after@1"), "{told}");
+    let shown = done(&env, &["rerun", &id.to_string()]).await;
+    assert!(shown.contains("1 file gets a new life; the last begins at "), "{shown}");
+    assert!(shown.contains("after@1"), "{shown}");
     gate.reached().await;
     let file = world.file(id).await;
     assert_eq!((file.status.as_str(), file.storage_key_report.as_ref()), ("processing", Some(&old)));
@@ -118,7 +118,7 @@ async fn a_file_that_is_rerun_keeps_its_old_report_until_the_new_release_has_mad
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_life_runs_on_what_the_channel_runs_although_the_file_was_submitted_with_a_prompt_version() {
+async fn a_requeued_file_runs_on_the_release_of_its_channel() {
     let (world, env) = world().await;
     let _worker = worker(&env).await;
     let id = world.upload("txt", TRANSCRIPT).await;
@@ -145,15 +145,15 @@ async fn a_rate_spaces_the_new_lives_and_the_command_does_not_wait_for_them() {
     let mut worker = worker(&env).await;
     let files = succeeded(&world, 5).await;
     assay_tests::die(&mut worker).await;
-    let told = read(&env, &["rerun", "--prompt-version", "before", "--rate", "30/min"]).await;
-    assert_eq!(told["files"], 5);
+    let shown = read(&env, &["rerun", "--prompt-version", "before", "--rate", "30/min"]).await;
+    assert_eq!(shown["files"], 5);
     assert_eq!(spacing(&world).await, [0.0, 2.0, 4.0, 6.0, 8.0]);
     assert_eq!(lives(&world, &files).await, [2; 5]);
     // Files that are named begin in the order named.
     let more = succeeded_without_worker(&world, &files).await;
     let named: Vec<String> = more.iter().rev().map(Uuid::to_string).collect();
     let named: Vec<&str> = named.iter().map(String::as_str).collect();
-    let told = read(&env, &[&["rerun", "--rate", "2/h"][..], &named].concat()).await;
+    let shown = read(&env, &[&["rerun", "--rate", "2/h"][..], &named].concat()).await;
     let mut begin = Vec::new();
     for id in more.iter().rev() {
         begin.push(world.job(*id).await.next_run_at);
@@ -161,7 +161,7 @@ async fn a_rate_spaces_the_new_lives_and_the_command_does_not_wait_for_them() {
     let gaps: Vec<_> = begin.windows(2).map(|pair| (pair[1] - pair[0]).whole_seconds()).collect();
     assert_eq!(gaps, [1800; 4]);
     let last = time::OffsetDateTime::parse(
-        told["last_begins_at"].as_str().expect("an instant"),
+        shown["last_begins_at"].as_str().expect("an instant"),
         &time::format_description::well_known::Rfc3339,
     );
     assert_eq!(last.ok(), begin.last().copied());
@@ -179,18 +179,18 @@ async fn succeeded_without_worker(world: &World, files: &[Uuid]) -> Vec<Uuid> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_tells_how_many_files_would_run_on_what_and_changes_nothing() {
+async fn a_dry_run_counts_files_by_release_and_changes_nothing() {
     let (world, env) = world().await;
     let worker = worker(&with(env.clone(), &[("WORKER_BEAT_MS", "200")])).await;
     let files = succeeded(&world, 3).await;
-    let told = done(&env, &["rerun", "--since", "1h", "--rate", "1/h", "--dry-run"]).await;
-    assert!(told.contains("before of GUEST_DIR") && told.contains("3 files would get a new life"), "{told}");
-    assert!(told.contains("nothing was changed"), "{told}");
+    let shown = done(&env, &["rerun", "--since", "1h", "--rate", "1/h", "--dry-run"]).await;
+    assert!(shown.contains("before of GUEST_DIR") && shown.contains("3 files would get a new life"), "{shown}");
+    assert!(shown.contains("nothing was changed"), "{shown}");
     activate(&world, &env, "after", &after()).await;
     worker.wait_for_line("channel exchanged").await;
-    let told = read(&env, &["rerun", "--prompt-version", "before", "--dry-run"]).await;
+    let shown = read(&env, &["rerun", "--prompt-version", "before", "--dry-run"]).await;
     let group = json!({ "prompt_version": "before", "channel": "default", "files": 3, "runs_on": "after@1" });
-    assert_eq!((&told["dry_run"], &told["groups"]), (&json!(true), &json!([group])));
+    assert_eq!((&shown["dry_run"], &shown["groups"]), (&json!(true), &json!([group])));
     assert_eq!(lives(&world, &files).await, [1; 3]);
     for id in files {
         let (file, job) = (world.file(id).await, world.job(id).await);
@@ -199,7 +199,7 @@ async fn a_dry_run_tells_how_many_files_would_run_on_what_and_changes_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_rerun_is_refused_with_its_reason_and_the_others_go_on() {
+async fn a_file_that_cannot_be_rerun_is_refused_with_its_reason() {
     let (world, env) = world().await;
     let mut worker = worker(&env).await;
     let good = succeeded(&world, 2).await;
@@ -248,17 +248,17 @@ async fn files_are_selected_by_what_made_their_report_and_when() {
     }
     let (code, _, stderr) = assay(&env, &["rerun"]).await;
     assert_eq!(code, Some(2), "{stderr}");
-    let told = read(&env, &["rerun", "--prompt-version", "before", "--since", "7d"]).await;
-    assert_eq!((&told["files"], lives(&world, &files).await), (&json!(1), vec![1, 2, 1, 1]));
+    let shown = read(&env, &["rerun", "--prompt-version", "before", "--since", "7d"]).await;
+    assert_eq!((&shown["files"], lives(&world, &files).await), (&json!(1), vec![1, 2, 1, 1]));
     done(&env, &["rerun", "--since", "7d"]).await;
     assert_eq!(lives(&world, &files).await, [1, 2, 2, 1], "what waits already is not selected");
     done(&env, &["rerun", "--prompt-version", "other"]).await;
     assert_eq!(lives(&world, &files).await, [1, 2, 2, 2]);
-    let told = done(&env, &["rerun", "--since", "2000-01-01"]).await;
-    assert!(told.contains("1 file gets a new life"), "{told}");
+    let shown = done(&env, &["rerun", "--since", "2000-01-01"]).await;
+    assert!(shown.contains("1 file gets a new life"), "{shown}");
     assert_eq!(lives(&world, &files).await, [2; 4]);
-    let told = done(&env, &["rerun", "--since", "2000-01-01T00:00:00Z"]).await;
-    assert_eq!(told, "no file gets a new life");
+    let shown = done(&env, &["rerun", "--since", "2000-01-01T00:00:00Z"]).await;
+    assert_eq!(shown, "no file gets a new life");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,9 +279,9 @@ async fn a_selection_of_many_files_is_renewed_in_full_each_file_once() {
         assay(&env, &["rerun", "--prompt-version", "odd", "--rate", "100/s", "--json"]),
         assay(&env, &["rerun", "--prompt-version", "odd", "--rate", "100/s", "--json"]),
     );
-    let files = |told: &(Option<i32>, String, String)| {
-        assert_eq!(told.0, Some(0), "{}", told.2);
-        serde_json::from_str::<Value>(&told.1).expect("JSON")["files"].as_u64().expect("a number")
+    let files = |shown: &(Option<i32>, String, String)| {
+        assert_eq!(shown.0, Some(0), "{}", shown.2);
+        serde_json::from_str::<Value>(&shown.1).expect("JSON")["files"].as_u64().expect("a number")
     };
     assert_eq!(files(&one) + files(&other), 6002, "two at once share the files");
     assert!(one.2.contains("warning: channel default runs nothing"), "{}", one.2);
@@ -330,7 +330,7 @@ async fn a_file_that_is_rerun_twice_at_once_gets_one_new_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rerun_that_fails_takes_no_report_away_and_the_history_knows_reports_of_before_the_column() {
+async fn a_failed_rerun_takes_no_report_away() {
     let (world, env) = world().await;
     let _worker = worker(&env).await;
     let id = succeeded(&world, 1).await[0];
@@ -348,8 +348,8 @@ async fn a_rerun_that_fails_takes_no_report_away_and_the_history_knows_reports_o
     let (code, stdout, stderr) = assay(&env, &["report", &id.to_string()]).await;
     assert_eq!((code, stdout.as_str()), (Some(0), r#"{"made":"before"}"#));
     assert!(stderr.contains("this report is of an earlier run: the file is failed now"), "{stderr}");
-    let told = read(&env, &["status", &id.to_string()]).await;
+    let shown = read(&env, &["status", &id.to_string()]).await;
     let keys: Vec<_> =
-        told["history"].as_array().expect("attempts").iter().map(|row| row["report_key"].clone()).collect();
+        shown["history"].as_array().expect("attempts").iter().map(|row| row["report_key"].clone()).collect();
     assert_eq!(keys, [json!(old.storage_key_report), Value::Null]);
 }

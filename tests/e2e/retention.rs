@@ -28,7 +28,7 @@ async fn answers_of_a_success_go_where_only_failures_are_to_be_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_answers_go_but_not_those_of_a_live_job_and_not_before_their_object_is_gone() {
+async fn old_answers_go_after_their_objects_but_not_of_live_jobs() {
     let world = assay_tests::World::start().await;
     let gate = Gate::new();
     world.model.always(Reply::json(&answer()));
@@ -70,7 +70,7 @@ async fn old_answers_go_but_not_those_of_a_live_job_and_not_before_their_object_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_attempts_go_and_the_last_one_the_last_error_and_the_last_report_stay() {
+async fn old_attempts_go_but_the_last_attempt_error_and_report_stay() {
     let world = assay_tests::World::start().await;
     world.model.always(Reply::json(&answer()));
     let mut first = worker(&env(&world)).await;
@@ -80,7 +80,7 @@ async fn old_attempts_go_and_the_last_one_the_last_error_and_the_last_report_sta
     }
     first.signal(assay_tests::Signal::TERM);
     assert!(first.wait().await.success());
-    // Three lives, told by their attempts: errors, a report, an error, a report, and the success of the life at hand.
+    // Three lives, by their attempts: errors, a report, an error, a report, and the success of the life at hand.
     let history = "insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, ended_at, outcome, code, report_key)
         select j.id, t.token, t.life, 1, 'w', now() - interval '100 days', now() - t.days * interval '1 day', t.outcome, t.code, t.report
           from processing_jobs j,
@@ -150,7 +150,7 @@ async fn a_long_history_and_many_answers_go_batch_by_batch() {
         select j.id, -number, -number, 1, 'w', now() - interval '100 days', now() - interval '99 days', 'released'
           from processing_jobs j, generate_series(1, $2::bigint) as number
          where j.file_id = $1";
-    // Of lives that are over; their objects are gone already, which nobody minds.
+    // Of lives that are over; their objects are gone already, which does no harm.
     let answers = "insert into job_answers (job_id, life, ordinal, lease_token, prompt_sha256, key, sha256, model, finish_reason, received_at)
         select a.job_id, -1, number, a.lease_token, a.prompt_sha256, a.key || '-' || number, a.sha256, a.model, a.finish_reason,
                now() - interval '31 days'

@@ -34,14 +34,14 @@ async fn enqueue_once(world: &World) -> Uuid {
     id
 }
 
-/// Key and life of every answer of the file's job.
+/// Returns key and life of every answer of the file's job.
 async fn journal(world: &World, file: Uuid) -> Vec<(i32, String)> {
     let sql = "SELECT a.life, a.key FROM job_answers a JOIN processing_jobs j ON j.id = a.job_id
                 WHERE j.file_id = $1 ORDER BY a.life, a.ordinal";
     sqlx::query_as(sql).bind(file).fetch_all(world.database.pool()).await.expect("the journal")
 }
 
-/// A file whose report could not be written, by a worker that goes on; its one answer is in the journal.
+/// Returns a file whose report could not be written, by a worker that goes on; its one answer is in the journal.
 async fn failed_with_an_answer(world: &World) -> Uuid {
     world.objects.fault_always(Operation::Put, "report.json", Fault::slow_down());
     let id = enqueue_once(world).await;
@@ -61,9 +61,9 @@ async fn a_job_that_did_not_fail_by_its_answers_goes_on_with_them_on_its_release
     let before = world.job(id).await;
     assert_eq!(world.model.calls(), 1);
 
-    let told = done(&env, &["jobs", "retry", &id.to_string()]).await;
-    assert!(told.contains("s3_write_failed  default  with the answers that it has"), "{told}");
-    assert!(told.contains("1 job gets a new life"), "{told}");
+    let shown = done(&env, &["jobs", "retry", &id.to_string()]).await;
+    assert!(shown.contains("s3_write_failed  default  with the answers that it has"), "{shown}");
+    assert!(shown.contains("1 job gets a new life"), "{shown}");
     let file = world.wait_for_status(id, "succeeded").await;
     assert_eq!((file.error_code, file.processing_attempts), (None, 1));
     assert_eq!(world.model.calls(), 1, "nothing was bought twice");
@@ -97,7 +97,7 @@ async fn a_cancelled_job_goes_on_with_its_answers_and_the_request_is_forgotten()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_rejection_the_model_is_asked_anew_on_what_the_channel_runs_now() {
+async fn after_a_rejection_the_channels_release_asks_the_model_again() {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
     let (rejects, mended) = (hostile::rejects(), WatGuest::new("mended"));
@@ -114,8 +114,8 @@ async fn after_a_rejection_the_model_is_asked_anew_on_what_the_channel_runs_now(
     done(&env, &["release", "activate", "mended"]).await;
     worker.wait_for_line("channel exchanged").await;
 
-    let told = done(&env, &["jobs", "retry", "--code", "schema_validation_failed"]).await;
-    assert!(told.contains("default  afresh"), "{told}");
+    let shown = done(&env, &["jobs", "retry", "--code", "schema_validation_failed"]).await;
+    assert!(shown.contains("default  afresh"), "{shown}");
     let file = world.wait_for_status(id, "succeeded").await;
     assert_eq!(file.prompt_version.as_deref(), Some("mended"));
     assert_eq!(file.storage_key_raw_llm_output, None, "what the first life left is not the second's");
@@ -161,11 +161,11 @@ async fn jobs_are_selected_by_code_and_age_and_begin_at_a_rate() {
     assert!(code == Some(2) && stderr.contains("docs/errors.md"), "{stderr}");
 
     let selected = ["jobs", "retry", "--code", "llm_timeout", "--since", "7d", "--rate", "30/min"];
-    let told = done(&env, &[&selected[..], &["--dry-run"]].concat()).await;
-    assert!(told.contains("3 jobs would get a new life") && told.contains("nothing was changed"), "{told}");
+    let shown = done(&env, &[&selected[..], &["--dry-run"]].concat()).await;
+    assert!(shown.contains("3 jobs would get a new life") && shown.contains("nothing was changed"), "{shown}");
     assert_eq!(lives(&world, &files).await, [1; 5]);
-    let told: Value = serde_json::from_str(&done(&env, &[&selected[..], &["--json"]].concat()).await).expect("JSON");
-    assert_eq!((&told["jobs"], &told["groups"][0]["afresh"]), (&3.into(), &false.into()));
+    let shown: Value = serde_json::from_str(&done(&env, &[&selected[..], &["--json"]].concat()).await).expect("JSON");
+    assert_eq!((&shown["jobs"], &shown["groups"][0]["afresh"]), (&3.into(), &false.into()));
     assert_eq!(lives(&world, &files).await, [2, 2, 2, 1, 1]);
     let sql = "SELECT extract(epoch FROM next_run_at - min(next_run_at) OVER ())::float8 FROM processing_jobs
                 WHERE status = 'queued' ORDER BY next_run_at";
@@ -177,7 +177,7 @@ async fn jobs_are_selected_by_code_and_age_and_begin_at_a_rate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_did_not_fail_is_refused_with_its_reason_and_the_others_go_on() {
+async fn a_retry_refuses_a_job_that_did_not_fail_and_goes_on() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let env = env(&world);
@@ -212,13 +212,13 @@ async fn two_retries_at_once_give_a_job_one_new_life() {
     fail(&world, &files, "llm_timeout", "1 minute").await;
     let all = ["jobs", "retry", "--code", "llm_timeout", "--json"];
     let (one, other) = tokio::join!(done(&env, &all), done(&env, &all));
-    let jobs = |told: &str| serde_json::from_str::<Value>(told).expect("JSON")["jobs"].as_u64().expect("a number");
+    let jobs = |shown: &str| serde_json::from_str::<Value>(shown).expect("JSON")["jobs"].as_u64().expect("a number");
     assert_eq!(jobs(&one) + jobs(&other), 20);
     assert_eq!(lives(&world, &files).await, [2; 20]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_answers_that_a_new_life_has_taken_over_are_not_deleted_before_it_ends() {
+async fn old_answers_in_use_by_a_requeued_job_are_not_deleted() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let env = env(&world);
@@ -247,7 +247,7 @@ async fn old_answers_that_a_new_life_has_taken_over_are_not_deleted_before_it_en
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_application_changes_while_a_retry_waits_for_its_file_stays_changed() {
+async fn a_change_made_while_a_retry_waits_for_its_file_stays() {
     let world = World::start().await;
     let env = env(&world);
     let id = world.enqueue(TRANSCRIPT).await;

@@ -17,7 +17,7 @@ fn guest(version: &str, document: &str) -> WatGuest {
     WatGuest::new(version).schema(SCHEMA).document(document)
 }
 
-/// A guest that asks the same and then ends so.
+/// Returns a guest that asks the same and then ends so.
 fn asks_the_same(mut guest: WatGuest, end: impl FnOnce(&mut WatGuest) -> u32) -> WatGuest {
     let question = guest.data.text("What is it about?");
     let prompt = guest.data.prompt(question, Some(SCHEMA));
@@ -26,13 +26,13 @@ fn asks_the_same(mut guest: WatGuest, end: impl FnOnce(&mut WatGuest) -> u32) ->
     guest.advance(format!("(select (i32.const {end}) (i32.const {ask}) (local.get $answers_len))"))
 }
 
-/// A guest that rejects.
+/// Returns a guest that rejects.
 fn picky(version: &str) -> WatGuest {
     let guest = WatGuest::new(version).schema(SCHEMA);
     asks_the_same(guest, |guest| guest.data.reject("owner-unknown", "/steps/0/owner", "Alice is nobody"))
 }
 
-/// A guest whose own schema takes no title.
+/// Returns a guest whose own schema takes no title.
 fn stricter(version: &str, document: &str) -> WatGuest {
     let guest = WatGuest::new(version).schema(r#"{"type":"object","properties":{"title":false}}"#);
     asks_the_same(guest, |guest| {
@@ -41,10 +41,10 @@ fn stricter(version: &str, document: &str) -> WatGuest {
     })
 }
 
-/// What the shadow came to, as `show` says it.
+/// Returns what the shadow came to, as `show` says it.
 async fn tally(env: &Env, candidate: &str) -> Vec<Value> {
-    let told: Value = serde_json::from_str(&done(env, &["show", candidate, "--json"]).await).expect("JSON");
-    told["shadow"].as_array().cloned().unwrap_or_default()
+    let shown: Value = serde_json::from_str(&done(env, &["show", candidate, "--json"]).await).expect("JSON");
+    shown["shadow"].as_array().cloned().unwrap_or_default()
 }
 
 /// Runs jobs until the candidate has come to something on one of them.
@@ -63,7 +63,7 @@ async fn first_result(world: &World, env: &Env, candidate: &str, ends: &str) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_in_the_shadow_is_compared_on_the_same_answers_and_nothing_else_happens() {
+async fn a_shadow_is_compared_on_the_same_answers_only() {
     let (world, env) = world().await;
     let report = r#"{"title":"Plan","steps":[{"owner":"Ana"},{"owner":"Ben"}],"Cleo said":1}"#;
     let active = publish(&world, &env, "active", &guest("active", report)).await;
@@ -91,10 +91,10 @@ async fn a_candidate_in_the_shadow_is_compared_on_the_same_answers_and_nothing_e
         // The very document that the schema of the active release takes.
         ("stricter", "fault", Some(&["report_invalid"])),
     ] {
-        let told = first_result(&world, &env, candidate, "succeeded").await;
-        assert_eq!(told["result"], result, "{candidate}: {told}");
-        let places: Vec<_> = told["most"].as_array().expect("places").iter().map(|place| place[0].clone()).collect();
-        assert_eq!(places, most.unwrap_or_default(), "{candidate}: {told}");
+        let shown = first_result(&world, &env, candidate, "succeeded").await;
+        assert_eq!(shown["result"], result, "{candidate}: {shown}");
+        let places: Vec<_> = shown["most"].as_array().expect("places").iter().map(|place| place[0].clone()).collect();
+        assert_eq!(places, most.unwrap_or_default(), "{candidate}: {shown}");
     }
     done(&env, &["shadow", "--off"]).await;
     let refused = release(&env, &["shadow", "--off"]).await.unwrap_err();
@@ -126,8 +126,8 @@ async fn what_the_active_release_rejects_a_candidate_may_newly_accept() {
     publish(&world, &env, "lenient", &guest("lenient", "{}")).await;
     done(&env, &["activate", "active"]).await;
     let _worker = worker(&with(env.clone(), &[("RELEASE_POLL_MS", "100")])).await;
-    let told = first_result(&world, &env, "lenient", "failed").await;
-    assert_eq!(told["result"], "newly_accepted", "{told}");
+    let shown = first_result(&world, &env, "lenient", "failed").await;
+    assert_eq!(shown["result"], "newly_accepted", "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn a_candidate_that_loops_delays_no_job_and_no_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_fails_for_another_reason_tells_nothing_of_a_candidate() {
+async fn a_job_that_fails_otherwise_says_nothing_of_a_candidate() {
     let (world, env) = world().await;
     publish(&world, &env, "active", &guest("active", "{}")).await;
     publish(&world, &env, "same", &guest("same", "{}")).await;

@@ -26,7 +26,6 @@ const MAX_ATTEMPTS: i32 = 2;
 /// A wait that no test lives to see the end of.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Something that happens.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Enqueue,
@@ -50,7 +49,6 @@ enum Holder {
     Former,
 }
 
-/// How a claim ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Succeed,
@@ -128,7 +126,7 @@ impl Model {
         self.attempts -= i32::from(attempt_given_back);
     }
 
-    /// What a settlement under this token has to come to.
+    /// Returns what a settlement under this token has to come to.
     fn settle(&mut self, token: i64, end: End) -> Settled {
         if self.phase != Phase::Processing || token != self.token {
             return Settled::Lost;
@@ -195,7 +193,6 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// The real thing.
 struct Real {
     owner: TestDatabase,
     database: Database,
@@ -214,7 +211,7 @@ impl Real {
         sqlx::query(sql).bind(file).execute(self.owner.pool()).await.expect("a change");
     }
 
-    /// One interleaving, on a file of its own.
+    /// Returns one interleaving, on a file of its own.
     async fn play(&self, ops: &[Op]) -> Result<(), TestCaseError> {
         let file: Uuid = sqlx::query_scalar(
             "insert into files (user_id, storage_bucket, storage_key_original, extension, mime_type, size_bytes)
@@ -337,7 +334,7 @@ impl Real {
         Ok(())
     }
 
-    /// The rows are what the model says, and what has to hold in any case holds.
+    /// Checks the rows against the model, and what must always hold.
     async fn agrees(&self, model: &Model, file: Uuid, so_far: &[Op]) -> Result<(), TestCaseError> {
         let row = sqlx::query(
             "select j.status, j.life, j.attempts, j.snoozes, j.lease_token, j.guest_digest is not null as pinned,

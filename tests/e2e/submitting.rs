@@ -37,7 +37,7 @@ async fn an_upload_whose_enqueue_fails_is_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_can_neither_be_enqueued_nor_deleted_is_told_of() {
+async fn an_upload_that_can_neither_be_enqueued_nor_deleted_is_logged() {
     let world = World::start().await;
     refuse_files(&world).await;
     world.objects.fault_always(Operation::Delete, "original.txt", Fault::Status { status: 403, code: "AccessDenied" });

@@ -24,7 +24,7 @@ async fn sweep(env: &Env, arguments: &[&str]) -> Swept {
     ended(AssayProcess::spawn(&[&["sweep"], arguments].concat(), env)).await
 }
 
-/// A sweep that succeeds, and what it counted.
+/// Returns a sweep that succeeds, and what it counted.
 async fn counted(env: &Env, arguments: &[&str]) -> Value {
     let swept = sweep(env, &[arguments, &["--json"]].concat()).await;
     assert_eq!(swept.code, Some(0), "{}", swept.stderr);
@@ -37,6 +37,7 @@ async fn marked(env: &Env) {
 }
 
 /// Makes objects two days old.
+#[expect(clippy::disallowed_methods, reason = "the sweep compares the times of files on this machine")]
 fn age(world: &World, keys: &[String]) {
     let then = SystemTime::now() - Duration::from_secs(2 * 86_400);
     for key in keys {
@@ -58,14 +59,14 @@ async fn lost_upload(world: &World) -> (Uuid, String) {
     (file, key)
 }
 
-/// A world with a database of another name: those of tests are copies of one, and a copy has the name of its original.
+/// Returns a world with a database of another name: those of tests are copies of one, and a copy has the name of its original.
 async fn other_world() -> World {
     let world = World::start().await;
     sqlx::query("update installation set id = gen_random_uuid()").execute(world.database.pool()).await.expect("a name");
     world
 }
 
-/// The folder of a file's objects.
+/// Returns the folder of a file's objects.
 async fn folder(world: &World, file: Uuid) -> String {
     let row = world.file(file).await;
     format!("users/{}/files/{file}", row.user_id)
@@ -131,11 +132,11 @@ async fn what_no_row_points_at_goes_and_everything_else_stays() {
     assert_eq!(numbers.map(|name| found[name].as_u64().expect("a number")), [1, 1, 3, 5, 2, 1, 1, 0], "{found}");
     assert_eq!(found["listed"].as_u64(), Some(before.len() as u64), "all under users/");
     let keys = sweep(&env, &["--keys"]).await;
-    let mut told: Vec<_> = keys.stdout.lines().map(str::to_owned).collect();
+    let mut printed: Vec<_> = keys.stdout.lines().map(str::to_owned).collect();
     let mut expected = orphans.to_vec();
-    told.sort();
+    printed.sort();
     expected.sort();
-    assert_eq!((keys.code, told), (Some(0), expected));
+    assert_eq!((keys.code, printed), (Some(0), expected));
     assert_eq!(world.objects.list("users/"), before, "a report changes nothing");
 
     let swept = sweep(&with(env.clone(), &[("LOG_FORMAT", "json")]), &["--delete", "--max-percent", "100"]).await;
@@ -143,8 +144,8 @@ async fn what_no_row_points_at_goes_and_everything_else_stays() {
     assert!(swept.stdout.ends_with("deleted 5 objects"), "{}", swept.stdout);
     let events: Vec<Value> = swept.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     for key in &orphans {
-        let told = |event: &&Value| event["event"] == "object_swept" && event["object.key"] == key.as_str();
-        assert_eq!(events.iter().filter(told).count(), 1, "{key}: {events:?}");
+        let printed = |event: &&Value| event["event"] == "object_swept" && event["object.key"] == key.as_str();
+        assert_eq!(events.iter().filter(printed).count(), 1, "{key}: {events:?}");
     }
     let left = world.objects.list("users/");
     assert!(kept.iter().chain([&young]).all(|key| left.contains(key)), "{left:?}");
@@ -212,7 +213,7 @@ async fn nothing_is_deleted_where_it_would_be_too_much_of_the_bucket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_comes_to_point_at_an_object_while_it_is_counted_keeps_it() {
+async fn a_row_that_points_at_an_object_during_the_count_keeps_it() {
     let world = World::start().await;
     let env = env(&world);
     marked(&env).await;
@@ -246,7 +247,7 @@ async fn a_row_that_comes_to_point_at_an_object_while_it_is_counted_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_vanish_while_it_counts_stop_the_sweep_before_it_deletes_too_much() {
+async fn rows_that_vanish_during_the_count_stop_the_sweep() {
     let world = World::start().await;
     let env = env(&world);
     marked(&env).await;
@@ -271,7 +272,7 @@ async fn rows_that_vanish_while_it_counts_stop_the_sweep_before_it_deletes_too_m
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_cannot_be_deleted_is_told_of_and_the_others_go() {
+async fn an_object_that_cannot_be_deleted_is_logged_and_the_others_go() {
     let world = World::start().await;
     let env = env(&world);
     marked(&env).await;
@@ -304,7 +305,7 @@ async fn a_listing_that_fails_ends_the_sweep_and_deletes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn workers_sweep_by_themselves_where_they_are_told_to_one_at_a_time() {
+async fn configured_workers_sweep_by_themselves_one_at_a_time() {
     let world = World::start().await;
     let env = env(&world);
     marked(&env).await;
@@ -352,7 +353,7 @@ async fn workers_sweep_by_themselves_where_they_are_told_to_one_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_tells_whose_bucket_it_is() {
+async fn a_check_shows_whose_bucket_it_is() {
     let world = World::start().await;
     let env = env(&world);
     let check = async |env: &Env| {
@@ -363,7 +364,7 @@ async fn a_check_tells_whose_bucket_it_is() {
         checks.into_iter().find(|check| check["name"] == "sweep").expect("a check of the sweep")
     };
     let unmarked = check(&env).await;
-    assert_eq!(unmarked["verdict"], "ok", "nobody wants to sweep: {unmarked}");
+    assert_eq!(unmarked["verdict"], "ok", "no worker sweeps: {unmarked}");
     let wanted = check(&with(env.clone(), &[("SWEEP", "delete")])).await;
     assert_eq!(wanted["verdict"], "warning");
     assert!(wanted["cure"].as_str().expect("a cure").contains("assay sweep --mark"), "{wanted}");

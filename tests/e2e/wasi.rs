@@ -8,7 +8,7 @@ use crate::fixtures::{TRANSCRIPT, env, env_with_guests, object, with, worker};
 const GOOD: &str = "good";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_refuses_wasi_unless_it_is_told_otherwise() {
+async fn a_worker_refuses_wasi_by_default() {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
     let env = env_with_guests(&world, &[WatGuest::new(GOOD), wasi::reads_the_environment()]);
@@ -20,7 +20,7 @@ async fn a_worker_refuses_wasi_unless_it_is_told_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_deny_all_a_guest_that_sleeps_fails_at_once_and_one_that_looks_around_finds_nothing() {
+async fn under_deny_all_a_guest_cannot_sleep_and_finds_nothing() {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
     let guests = [
@@ -41,7 +41,7 @@ async fn under_deny_all_a_guest_that_sleeps_fails_at_once_and_one_that_looks_aro
     };
     let report = async |id| {
         let key = world.wait_for_status(id, "succeeded").await.storage_key_report.expect("the key of the report");
-        wasi::told(object(&world, &key).await.as_str().expect("what the guest told"))
+        wasi::told(object(&world, &key).await.as_str().expect("what the guest said"))
     };
     // More sleepers than there are threads for guests; each would hold one for a day.
     let mut denied = Vec::new();
@@ -63,7 +63,7 @@ async fn under_deny_all_a_guest_that_sleeps_fails_at_once_and_one_that_looks_aro
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_word_for_wasi_that_is_none_is_a_fault_of_the_configuration() {
+async fn an_unknown_value_for_wasi_is_a_configuration_error() {
     let world = World::start().await;
     let mut process = AssayProcess::spawn(&["worker"], &with(env(&world), &[("GUEST_WASI", "all")]));
     assert_eq!(process.wait().await.code(), Some(64));

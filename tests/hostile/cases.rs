@@ -1,6 +1,5 @@
 //! The table that most tests are a line of: a name, a guest, and how it ends.
 
-/// How a guest ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Its job fails with this code, after so many attempts.
@@ -18,12 +17,12 @@ pub enum End {
 /// A test and how its guest ends, for the catalogue.
 pub type Case = (&'static str, End);
 
-/// Its job ends at once: the same input would fail again.
+/// Returns its job ends at once: the same input would fail again.
 pub const fn fails(code: &'static str) -> End {
     End::Fails { code, attempts: 1 }
 }
 
-/// Its job is tried again, because the machine may be at fault, and ends after the last attempt.
+/// Returns its job is tried again, because the machine may be at fault, and ends after the last attempt.
 pub const fn retries(code: &'static str) -> End {
     End::Fails { code, attempts: 4 }
 }

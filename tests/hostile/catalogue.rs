@@ -21,19 +21,19 @@ const ROOMS: [(&str, &[Case]); 12] = [
     ("trapping", trapping::CASES),
 ];
 
-/// The rows as README.md has them.
+/// Returns the rows as README.md has them.
 fn rows() -> String {
     let mut page = String::new();
     for (room, cases) in ROOMS {
         page += &format!("\n## {room}\n\n| test | ends as |\n|---|---|\n");
         for (name, end) in cases {
-            page += &format!("| `{name}` | {} |\n", told(*end));
+            page += &format!("| `{name}` | {} |\n", describe(*end));
         }
     }
     page
 }
 
-fn told(end: End) -> String {
+fn describe(end: End) -> String {
     match end {
         End::Fails { code, attempts: 1 } => format!("`{code}`"),
         End::Fails { code, attempts } => format!("`{code}`, after {attempts} attempts"),

@@ -56,7 +56,7 @@ fn no_utf8() -> WatGuest {
     guest.describe(format!("(i32.const {manifest})"))
 }
 
-/// Which of two guests a job is for cannot be told, and guessing would run the wrong one: the worker says so and does not begin.
+/// Two guests claim one version, and guessing could run the wrong one: the worker says so and does not start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_claims_its_neighbours_version() {
     let world = World::start().await;

@@ -93,7 +93,7 @@ fn noise() -> Vec<u8> {
     bytes
 }
 
-/// A guest that behaves, with a section of this size that nobody reads.
+/// Returns a guest that behaves, with an unused section of this size.
 fn padded(size: usize) -> Vec<u8> {
     let mut bytes = good();
     section(&mut bytes, 0, &[&[3][..], b"pad", &vec![0; size]].concat());
@@ -112,7 +112,7 @@ fn nested(depth: usize) -> Vec<u8> {
     inner
 }
 
-/// A component by the right export, with this one in it.
+/// Returns a component by the right export, with this one in it.
 fn guest_of(part: &[u8]) -> Vec<u8> {
     let mut bytes = component(GUEST);
     section(&mut bytes, 4, part);
@@ -134,13 +134,13 @@ fn section(bytes: &mut Vec<u8>, id: u8, content: &[u8]) {
     bytes.extend_from_slice(content);
 }
 
-/// A type of two of the type before it, and so on.
+/// Returns a type of two of the type before it, and so on.
 fn doubling(times: usize) -> String {
     let pair = |number: usize| format!("(type $t{number} (tuple $t{0} $t{0}))", number - 1);
     "(type $t0 (tuple u64 u64))".to_owned() + &(1..=times).map(pair).collect::<String>()
 }
 
-/// The names of the contract, with a `check` of another type.
+/// Returns the names of the contract, with a `check` of another type.
 fn takes_a_number() -> Vec<u8> {
     component(
         r#"(core module $m (func (export "check") (param i32)))

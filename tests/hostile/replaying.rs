@@ -35,7 +35,7 @@ fn asks(prepare: impl FnOnce(&mut WatGuest, u32) -> String) -> WatGuest {
     ))
 }
 
-/// A job of the guest whose first question is answered, and whose second one fails so that it is tried again later.
+/// Returns a job of the guest whose first question is answered, and whose second one fails so that it is tried again later.
 async fn with_a_journal(guest: WatGuest) -> (Stage, Uuid) {
     let mut stage = Stage::start(guest, &[("JOB_BACKOFF_MS", "3600000")]).await;
     stage.world.model.push(Reply::answer("{}"));

@@ -29,7 +29,7 @@ cases! {
     }
 }
 
-/// Each definition is twice the one before it, so that checking anything against the last one takes 2^28 steps.
+/// Returns each definition is twice the one before it, so that checking anything against the last one takes 2^28 steps.
 fn explodes() -> WatGuest {
     let mut definitions = r#""d0":{"type":"object"}"#.to_owned();
     for number in 1..=28 {

@@ -1,4 +1,4 @@
-//! A worker with a guest that behaves and one that does not, and what must hold whatever the other one does.
+//! A worker with a guest that behaves and one that does not, and what must hold for the first in every case.
 
 use std::path::Path;
 
@@ -12,12 +12,11 @@ use crate::cases::End;
 const GOOD: &str = "good";
 /// The prompt version of the guest that misbehaves.
 pub const HOSTILE: &str = "hostile";
-/// Words of documents, questions and log lines in these tests. Whatever happens, they reach no log and no row.
+/// Words of documents, questions and log lines in these tests. They must reach no log and no row.
 const WORDS: [&str; 4] = ["ship on Friday", "write the notes", "What is it about", "And then?"];
 /// Longest line of a worker's log in these tests, in bytes: a guest's words would make longer ones.
 const LINE_BYTES: usize = 2048;
 
-/// What misbehaves.
 #[expect(clippy::large_enum_variant, reason = "there is one per test")]
 pub enum Misfit {
     /// A guest; it is given the version [`HOSTILE`].
@@ -125,7 +124,7 @@ impl Stage {
         }
     }
 
-    /// A job of the guest that misbehaves.
+    /// Returns a job of the guest that misbehaves.
     pub async fn enqueue_hostile(&mut self) -> Uuid {
         let file = self.world.upload("txt", TRANSCRIPT).await;
         self.world.enqueue_file(file, Some(HOSTILE)).await;
@@ -154,8 +153,8 @@ impl Stage {
         assert_eq!(row.error_code.as_deref(), Some(code), "{:?}", row.error_message);
         assert_eq!(self.world.job(file).await.attempts, attempts);
         assert_eq!(row.storage_key_report, None);
-        let told = self.world.attempts(file).await.into_iter().filter_map(|attempt| attempt.message);
-        for text in told.chain(row.error_message.clone()) {
+        let printed = self.world.attempts(file).await.into_iter().filter_map(|attempt| attempt.message);
+        for text in printed.chain(row.error_message.clone()) {
             assert_without_words(&text);
         }
         row
@@ -172,7 +171,7 @@ impl Stage {
         assert_eq!(ready["guests"].as_array().map(Vec::len), Some(1));
     }
 
-    /// What must hold at the end: no lease was lost, the worker lives, nobody's words are in its log, and it ends cleanly.
+    /// Checks the end: no lease was lost, the worker lives, no word of a document is in its log, and it ends cleanly.
     pub async fn close(mut self) {
         for file in self.neighbours.iter().chain(&self.hostile) {
             for attempt in self.world.attempts(*file).await {

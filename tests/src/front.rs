@@ -23,12 +23,11 @@ use tokio::{
 
 use crate::Gate;
 
-/// Of a body whose length is not told.
+/// Of a body without `Content-Length`.
 const PIECE: usize = 64 * 1024;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// What a handler decides.
 pub(crate) enum Verdict {
     Answer(Response<Body>),
     /// The connection is reset; the client gets no answer.
@@ -44,7 +43,7 @@ pub(crate) enum Sending {
     CutAfter(usize),
     /// This many bytes, then the gate, then the rest.
     StallAfter(usize, Gate),
-    /// Whole, in pieces whose sum nobody knows before.
+    /// Whole, in pieces without `Content-Length`.
     Pieces,
     /// Chunks of this many bytes, one per interval.
     Drip(usize, Duration),
@@ -121,13 +120,13 @@ struct Reset;
 
 impl std::fmt::Display for Reset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("reset as told")
+        f.write_str("reset as scripted")
     }
 }
 
 impl std::error::Error for Reset {}
 
-/// A body, sent as told.
+/// Returns a body, sent as scripted.
 pub(crate) fn body(bytes: Bytes, sending: Sending) -> Body {
     let stream: BoxStream<'static, io::Result<Bytes>> = match sending {
         Sending::Whole => return http_body_util::Full::new(bytes).map_err(never).boxed_unsync(),
@@ -137,7 +136,7 @@ pub(crate) fn body(bytes: Bytes, sending: Sending) -> Body {
                 // hyper flushes what it has when a body has nothing to give, and only then: an error at once would take the
                 // head of the answer along.
                 tokio::task::yield_now().await;
-                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut as told"))
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut as scripted"))
             });
             stream::iter([Ok(start)]).chain(cut).boxed()
         }

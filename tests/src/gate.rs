@@ -1,4 +1,4 @@
-//! A gate: one side waits at it, the other sees that somebody does, and opens it.
+//! A gate: one side waits at it, the other sees the arrival and opens it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,11 +17,11 @@ struct Sides {
     arrived: watch::Sender<usize>,
     left: watch::Sender<usize>,
     open: watch::Sender<bool>,
-    /// Who has waited so long passes, though the gate is closed.
+    /// A waiter passes a closed gate after this time.
     patience: Option<Duration>,
 }
 
-/// Somebody at the gate; dropped, who has left without passing.
+/// A waiter; dropped, it has left without passing.
 struct Waiting<'a>(&'a watch::Sender<usize>);
 
 impl Drop for Waiting<'_> {
@@ -37,12 +37,12 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// A closed gate.
+    /// Returns a closed gate.
     pub fn new() -> Self {
         Self::with(None)
     }
 
-    /// A gate that lets everybody pass after this time, and all at once when it is released: for stalls that nobody ends.
+    /// Returns a gate that lets each waiter pass after this time, and all of them when it is released.
     pub fn opening_after(time: Duration) -> Self {
         Self::with(Some(time))
     }
@@ -53,7 +53,7 @@ impl Gate {
         Self { sides: Arc::new(sides) }
     }
 
-    /// Arrives at the gate and waits until it is open, without a deadline: whoever waits here is the one being tested.
+    /// Arrives at the gate and waits until it is open, without a deadline: the waiter is what a test is about.
     pub async fn pass(&self) {
         self.sides.arrived.send_modify(|count| *count += 1);
         let waiting = Waiting(&self.sides.left);
@@ -67,13 +67,13 @@ impl Gate {
         std::mem::forget(waiting);
     }
 
-    /// Waits until somebody who was waiting has left without passing, as a client does that hangs up.
+    /// Waits until a waiter has left without passing, as a client does that hangs up.
     pub async fn left(&self) {
         let mut left = self.sides.left.subscribe();
-        let _ = within("somebody who leaves a gate", left.wait_for(|left| *left > 0)).await;
+        let _ = within("a waiter that leaves a gate", left.wait_for(|left| *left > 0)).await;
     }
 
-    /// Waits until somebody has arrived.
+    /// Waits until a waiter has arrived.
     pub async fn reached(&self) {
         self.reached_by(1).await;
     }
@@ -84,7 +84,7 @@ impl Gate {
         let _ = within(&format!("arrival of {count} at a gate"), arrived.wait_for(|arrived| *arrived >= count)).await;
     }
 
-    /// How many have arrived so far.
+    /// Returns how many have arrived so far.
     pub fn arrived(&self) -> usize {
         *self.sides.arrived.borrow()
     }
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_gate_with_a_time_lets_everybody_pass_after_it_and_at_once_when_it_is_released() {
+    async fn a_gate_with_a_time_opens_after_it_or_when_released() {
         let time = Duration::from_millis(5);
         let gate = Gate::opening_after(time);
         for _ in 0..2 {

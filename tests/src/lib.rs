@@ -2,8 +2,8 @@
 //!
 //! - [`World`]: a database, a bucket and a model, and the environment for a worker that uses them. Start here.
 //! - [`TestDatabase`]: a migrated database of its own per test, on a cluster that the test process shares.
-//! - [`TestObjects`]: an S3 server whose requests fail as told.
-//! - [`ScriptedModel`]: a model that answers as told and counts its calls.
+//! - [`TestObjects`]: an S3 server whose requests fail as scripted.
+//! - [`ScriptedModel`]: a model that answers as scripted and counts its calls.
 //! - [`Proxy`]: a TCP connection that can be cut, stalled, or held at one statement.
 //! - [`old`]: another program that had the queue before, and still works on it.
 //! - [`AssayProcess`]: the real binary; [`worker`]: the same as a worker that claims.

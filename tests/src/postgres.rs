@@ -36,6 +36,7 @@ enum Cluster {
 }
 
 impl Cluster {
+    #[expect(clippy::disallowed_methods, reason = "a variable may name a cluster for a run of the tests")]
     async fn get() -> &'static Self {
         CLUSTER
             .get_or_init(|| async {
@@ -65,7 +66,7 @@ impl Cluster {
     }
 }
 
-/// A database of its own. It is dropped with the value, whoever is still connected.
+/// A database of its own. Dropping the value drops it, with its open connections.
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
@@ -75,33 +76,33 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// A database with the current schema and no rows.
+    /// Returns a database with the current schema and no rows.
     pub async fn new() -> Self {
         let template = TEMPLATE.get_or_init(make_template).await;
         Self::create(&format!(" TEMPLATE {template}")).await
     }
 
-    /// A database without a schema, for tests of the migrations.
+    /// Returns a database without a schema, for tests of the migrations.
     pub async fn empty() -> Self {
         Self::create("").await
     }
 
-    /// The URL, of a superuser.
+    /// Returns the URL, of a superuser.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The database's name.
+    /// Returns the database's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The test's own connections.
+    /// Returns the test's own connections.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// One more connection, outside the pool.
+    /// Returns one more connection, outside the pool.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.expect("a connection to the test database")
     }
@@ -130,12 +131,12 @@ impl Drop for TestDatabase {
                 admin.execute(AssertSqlSafe(statement)).await.map_err(std::io::Error::other)
             })
         });
-        // A leftover database harms nobody: a throwaway cluster goes as a whole.
+        // A leftover database does no harm: a throwaway cluster goes as a whole.
         let _ = dropping.join();
     }
 }
 
-/// Makes the migrated template, or finds it: its name tells which migrations it holds.
+/// Makes the migrated template, or finds it: its name is a hash of the migrations it holds.
 async fn make_template() -> String {
     let cluster = Cluster::get().await;
     let mut hasher = DefaultHasher::new();

@@ -18,10 +18,11 @@ use tokio::{
 
 use crate::within;
 
-/// The binary, as cargo built it beside this test.
+/// Returns the binary: `ASSAY_BIN`, else what cargo built beside this test.
 ///
 /// # Panics
-/// Where it was not built, with the command that does.
+/// The binary was not built.
+#[expect(clippy::disallowed_methods, reason = "a variable may name another binary for a run of the tests")]
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("ASSAY_BIN") {
         return path.into();
@@ -31,7 +32,7 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// Where cargo puts what it builds: target/debug, be this a test, which lies in its folder deps, or a binary.
+/// Returns where cargo puts what it builds: target/debug, be this a test, which lies in its folder deps, or a binary.
 pub(crate) fn built() -> PathBuf {
     let program = std::env::current_exe().expect("the path of this program");
     let folder = program.parent().expect("a program lies in a folder");
@@ -56,6 +57,7 @@ struct Lines {
 
 impl AssayProcess {
     /// Starts `assay` with these arguments, and with this environment and nothing else but `PATH` and `HOME`.
+    #[expect(clippy::disallowed_methods, reason = "a child finds programs and caches as this process does")]
     pub fn spawn(arguments: &[&str], environment: &BTreeMap<String, String>) -> Self {
         let mut command = Command::new(binary());
         command.args(arguments).env_clear();
@@ -77,7 +79,7 @@ impl AssayProcess {
         Self { child, lines, reading: reading.into_iter().flatten().collect() }
     }
 
-    /// The process id.
+    /// Returns the process id.
     ///
     /// # Panics
     /// After the process was waited for.
@@ -85,12 +87,12 @@ impl AssayProcess {
         self.child.id().expect("a process that was not waited for has an id")
     }
 
-    /// The lines on standard error so far.
+    /// Returns the lines on standard error so far.
     pub fn stderr(&self) -> Vec<String> {
         self.lines.stderr.lock().clone()
     }
 
-    /// The lines on standard output so far.
+    /// Returns the lines on standard output so far.
     pub fn stdout(&self) -> Vec<String> {
         self.lines.stdout.lock().clone()
     }
@@ -101,10 +103,10 @@ impl AssayProcess {
         self.lines.find(needle).expect("lines are never taken away")
     }
 
-    /// The same for a process that may end before it has written the line; tells whether it did.
+    /// Waits for a line or the end of the process; returns whether the line came.
     ///
     /// # Panics
-    /// Where it cannot be waited for.
+    /// If it cannot be waited for.
     pub async fn wait_for_line_or_end(&mut self, needle: &str) -> bool {
         let lines = Arc::clone(&self.lines);
         let wait = async {
@@ -129,16 +131,16 @@ impl AssayProcess {
     /// Sends a signal.
     ///
     /// # Panics
-    /// Where the process is gone.
+    /// If the process is gone.
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
         rustix::process::kill_process(id, signal).expect("a living process takes signals");
     }
 
-    /// Whether it has ended, by itself or by a signal.
+    /// Returns whether it has ended, by itself or by a signal.
     ///
     /// # Panics
-    /// Where that cannot be found out.
+    /// If that cannot be found out.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child can be looked at").is_some()
     }
@@ -148,10 +150,10 @@ impl AssayProcess {
         within("the end of the process", self.wait_however_long()).await
     }
 
-    /// The same without a deadline, for a process whose caller has one.
+    /// Returns the same without a deadline, for a process whose caller has one.
     ///
     /// # Panics
-    /// Where it cannot be waited for.
+    /// If it cannot be waited for.
     pub async fn wait_however_long(&mut self) -> ExitStatus {
         let status = self.child.wait().await.expect("a child can be waited for");
         for reading in self.reading.drain(..) {

@@ -21,17 +21,17 @@ pub type Env = BTreeMap<String, String>;
 /// A transcript that says enough.
 pub const TRANSCRIPT: &str = "Ana: We ship on Friday.\nBen: I will write the notes.\n";
 
-/// Some variables set anew.
+/// Returns the environment with some variables changed.
 #[must_use]
 pub fn with(mut env: Env, changes: &[(&str, &str)]) -> Env {
     env.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     env
 }
 
-/// A worker that has loaded its guests and claims.
+/// Returns a worker that has loaded its guests and claims.
 ///
 /// # Panics
-/// Where it does not come so far.
+/// If it does not come so far.
 pub async fn worker(env: &Env) -> AssayProcess {
     compile_once(env).await;
     let mut worker = AssayProcess::spawn(&["worker"], env);
@@ -46,15 +46,15 @@ pub async fn die(worker: &mut AssayProcess) {
     worker.wait().await;
 }
 
-/// Where the built example guests lie.
+/// Returns where the built example guests lie.
 pub fn examples() -> PathBuf {
     crate::guests().join("examples")
 }
 
-/// Where a worker serves its health and metrics, as it says itself.
+/// Returns where a worker serves its health and metrics, as it says itself.
 ///
 /// # Panics
-/// Where its line has no address.
+/// If its line has no address.
 pub async fn admin(worker: &AssayProcess) -> String {
     let line = worker.wait_for_line("serving /livez").await;
     let (_, address) = line.split_once("127.0.0.1:").expect("the address in the line");
@@ -78,7 +78,7 @@ async fn compile_once(env: &Env) {
 /// on a busy machine takes longer than any test waits for a worker.
 ///
 /// # Panics
-/// Where one does not load.
+/// If one does not load.
 pub async fn compile(env: &Env, guests: &[WatGuest]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for (number, guest) in guests.iter().enumerate() {
@@ -92,7 +92,7 @@ pub async fn compile(env: &Env, guests: &[WatGuest]) {
 /// Compiles the guests of a folder into the cache that `env` names, without a deadline.
 ///
 /// # Panics
-/// Where one does not load.
+/// If one does not load.
 pub async fn compile_folder(env: &Env, guests: &Path) {
     let mut vars = Variables::from_map(with(env.clone(), &[("GUEST_DIR", &guests.display().to_string())]));
     let config = GuestsConfig { default_version: None, ..GuestsConfig::load(&mut vars) };
@@ -101,10 +101,10 @@ pub async fn compile_folder(env: &Env, guests: &Path) {
     assert_eq!(guests.not_loaded(), [], "they load");
 }
 
-/// A folder with these guests as the releases.
+/// Returns a folder with these guests as the releases.
 ///
 /// # Panics
-/// Where it cannot be written.
+/// If it cannot be written.
 pub fn folder_of(world: &World, guests: &[WatGuest]) -> PathBuf {
     let folder = world.folder().join("guests");
     std::fs::create_dir_all(&folder).expect("a folder for guests");
@@ -114,7 +114,7 @@ pub fn folder_of(world: &World, guests: &[WatGuest]) -> PathBuf {
     folder
 }
 
-/// The world's environment with guests of the test's own; the first one is the default where there is only one.
+/// Returns the world's environment with guests of the test's own; the first one is the default where there is only one.
 pub fn env_with_guests(world: &World, guests: &[WatGuest]) -> Env {
     let folder = folder_of(world, guests);
     with(world.env(), &[("GUEST_DIR", &folder.display().to_string())])

@@ -23,15 +23,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Everything that a worker needs around it.
 #[derive(Debug)]
 pub struct World {
-    /// Where files and jobs are.
     pub database: TestDatabase,
-    /// Where transcripts and reports are.
     pub objects: TestObjects,
-    /// Who answers.
     pub model: ScriptedModel,
     /// As [`compiled`] says.
     cache: PathBuf,
-    /// For files of the test.
     folder: TempDir,
 }
 
@@ -106,10 +102,11 @@ pub struct Attempt {
     pub tokens_out: i64,
 }
 
-/// Where the built guests lie: `ASSAY_TEST_GUESTS`, else `guest/dist` of this repository.
+/// Returns the folder of the built guests: `ASSAY_TEST_GUESTS`, else `guest/dist` of this repository.
 ///
 /// # Panics
-/// Where no guest was built, with the command that does.
+/// The folder holds no guest.
+#[expect(clippy::disallowed_methods, reason = "a variable may name other guests for a run of the tests")]
 pub fn guests() -> PathBuf {
     let folder = std::env::var_os("ASSAY_TEST_GUESTS").map_or_else(|| repository().join("guest/dist"), PathBuf::from);
     let built = std::fs::read_dir(&folder)
@@ -118,7 +115,7 @@ pub fn guests() -> PathBuf {
     folder
 }
 
-/// Where compiled guests lie. All tests of a machine share them: compiling takes seconds.
+/// Returns where compiled guests lie. All tests of a machine share them: compiling takes seconds.
 pub fn compiled() -> PathBuf {
     built().join("assay-test-guests")
 }
@@ -136,7 +133,7 @@ impl World {
         Self { database, objects, model, cache, folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    /// The environment for a worker, with times short enough for a test. A test changes what it is about.
+    /// Returns the environment for a worker, with times short enough for a test. A test changes what it is about.
     pub fn env(&self) -> BTreeMap<String, String> {
         let keys = self.objects.credentials();
         let values = [
@@ -161,7 +158,7 @@ impl World {
         values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// A folder for files of the test, removed with the world.
+    /// Returns a folder for files of the test, removed with the world.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -214,7 +211,7 @@ impl World {
             .expect("a job")
     }
 
-    /// The file's row.
+    /// Returns the file's row.
     pub async fn file(&self, id: Uuid) -> FileRow {
         sqlx::query_as("SELECT * FROM files WHERE id = $1")
             .bind(id)
@@ -223,7 +220,7 @@ impl World {
             .expect("a row in files")
     }
 
-    /// The row of the file's job.
+    /// Returns the row of the file's job.
     pub async fn job(&self, file: Uuid) -> JobRow {
         sqlx::query_as(
             "SELECT *, extract(epoch FROM next_run_at - clock_timestamp())::float8 AS seconds_until_next_run FROM processing_jobs WHERE file_id = $1",
@@ -234,7 +231,7 @@ impl World {
         .expect("a row in processing_jobs")
     }
 
-    /// What happened to the file's job so far, the first claim first.
+    /// Returns what happened to the file's job so far, the first claim first.
     pub async fn attempts(&self, file: Uuid) -> Vec<Attempt> {
         sqlx::query_as("SELECT a.* FROM job_attempts a JOIN processing_jobs j ON j.id = a.job_id WHERE j.file_id = $1 ORDER BY a.lease_token")
             .bind(file)

@@ -1,12 +1,18 @@
-//! `cargo xtask …`: what a developer runs. A thin dispatcher; each command is a module.
+//! `cargo xtask …`: the developer commands, one module each.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a developer command reads the environment that cargo and the shell give it"
+)]
 
 mod bench;
-mod cargo_component;
 mod chaos;
+mod component;
 mod demo;
 mod docs;
 mod guest_toolchain;
 mod guests;
+mod nightly;
 mod page;
 mod paths;
 mod queries;
@@ -32,7 +38,11 @@ enum Command {
     Demo(demo::Args),
     /// Check everything that must hold before a change is merged; what CI runs
     Test,
-    /// Write what sqlx knows about the queries into .sqlx, or check it
+    /// Check what is too slow for `test`: reproducible guests, cargo-component, long chaos, dependencies
+    Nightly,
+    /// Build a new guest with cargo-component too, and compare both
+    Component,
+    /// Write the metadata of the queries into .sqlx, or check it
     Sqlx(queries::Args),
     /// Measure on optimized builds; fails where a bound is missed
     Bench(bench::Args),
@@ -43,7 +53,7 @@ enum Command {
     Chaos(chaos::Args),
     /// Write the generated parts of pages: configuration, errors, .env.example
     Docs,
-    /// Follow pages of docs/ word by word, and compare what it says with what happens
+    /// Run the commands on pages of docs/ and compare their output with the page
     Page(page::Args),
 }
 
@@ -51,6 +61,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Test => test::run(),
+        Command::Nightly => nightly::run(),
+        Command::Component => component::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Sqlx(args) => queries::run(&args),
         Command::Guests(args) => guests::run(&args),

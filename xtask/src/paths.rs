@@ -8,7 +8,7 @@ use std::{
 
 use crate::run;
 
-/// The repository's root.
+/// Returns the repository's root.
 ///
 /// As cargo says when it runs xtask: clones that share a target folder share the binary, too, and what it was compiled
 /// with is the path of one of them.
@@ -21,12 +21,12 @@ pub fn root() -> &'static Path {
     })
 }
 
-/// Where guests are compiled, apart from the host's own target folder: another toolchain, another workspace.
+/// Returns where guests are compiled, apart from the host's own target folder: another toolchain, another workspace.
 pub fn guest_target() -> PathBuf {
     run::target().join("guest")
 }
 
-/// The user's cache folder for this project.
+/// Returns the user's cache folder for this project.
 pub fn cache() -> Option<PathBuf> {
     let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let base = base.or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;

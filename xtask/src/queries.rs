@@ -1,7 +1,5 @@
-//! `cargo xtask sqlx`: what sqlx knows about the queries without a database, in `.sqlx/`.
-//!
-//! The queries are compiled once against a real Postgres with the migrations of this tree; what sqlx then writes is
-//! compared with what is committed, or replaces it.
+//! `cargo xtask sqlx`: compiles the queries against a migrated Postgres and writes their metadata into `.sqlx/`, or
+//! compares it with what is committed.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +17,7 @@ use crate::{guests::spinner, paths, run};
 /// Options of `cargo xtask sqlx`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Change nothing; fail where the committed data is not what the queries need
+    /// Change nothing; fail if the committed metadata is out of date
     #[arg(long)]
     check: bool,
 }
@@ -27,15 +25,15 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Where a query does not fit the schema, or with `--check` the data is out of date.
+/// A query does not fit the schema, or with `--check` the metadata is out of date.
 pub fn run(args: &Args) -> Result<()> {
     if args.check { check() } else { write() }
 }
 
-/// Fails where the committed data is not what the queries need.
+/// Compares the committed metadata with what the queries need.
 ///
 /// # Errors
-/// Names each file that differs, and the command that mends it.
+/// Names each file that differs, and the command that updates it.
 pub fn check() -> Result<()> {
     let (committed, needed) = (data(&folder())?, describe()?);
     let mut faults = Vec::new();
@@ -47,12 +45,12 @@ pub fn check() -> Result<()> {
         }
     }
     let unused = committed.keys().filter(|name| !needed.contains_key(*name));
-    faults.extend(unused.map(|name| format!("{name} is of a query that is gone")));
+    faults.extend(unused.map(|name| format!("{name} belongs to no query")));
     if faults.is_empty() {
-        println!("All {} queries are as they are in .sqlx.", needed.len());
+        println!("All {} queries match .sqlx.", needed.len());
         return Ok(());
     }
-    bail!(".sqlx is out of date; cargo xtask sqlx mends it:\n  {}", faults.join("\n  "))
+    bail!(".sqlx is out of date; `cargo xtask sqlx` updates it:\n  {}", faults.join("\n  "))
 }
 
 fn write() -> Result<()> {
@@ -72,14 +70,14 @@ fn write() -> Result<()> {
     Ok(())
 }
 
-/// Compiles the queries against a migrated database; what sqlx wrote about them, by file name.
+/// Compiles the queries against a migrated database and returns what sqlx writes about them, by file name.
 fn describe() -> Result<BTreeMap<String, String>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let progress = spinner("start a throwaway Postgres and migrate it");
     let postgres = runtime.block_on(migrated())?;
     progress.finish_and_clear();
     let written = tempfile::Builder::new().prefix("assay-sqlx-").tempdir().context("make a folder for sqlx")?;
-    // A flag that no build has had compiles this one crate anew and leaves every other build as it is.
+    // A new flag makes cargo compile this one crate again, and no other.
     let unique = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let flag = format!("assay_sqlx=\"{unique}\"");
     let mut cargo =
@@ -100,11 +98,10 @@ fn describe() -> Result<BTreeMap<String, String>> {
 async fn migrated() -> Result<Postgres> {
     let postgres = Postgres::start(PostgresOptions::throwaway()).await?;
     postgres.ensure_database("assay").await?;
-    let migrations = paths::root().join("migrations");
-    let migrator = Migrator::new(migrations).await.context("read migrations/")?;
+    let migrator = Migrator::new(paths::root().join("migrations")).await.context("read migrations/")?;
     let mut connection = PgConnection::connect(&postgres.url("assay")).await.context("connect to Postgres")?;
     migrator.run(&mut connection).await.context("migrate")?;
-    connection.close().await.context("leave Postgres")?;
+    connection.close().await.context("close the connection")?;
     Ok(postgres)
 }
 
@@ -112,7 +109,7 @@ fn folder() -> PathBuf {
     paths::root().join(".sqlx")
 }
 
-/// The `query-*.json` of a folder.
+/// Reads the `query-*.json` of a folder.
 fn data(folder: &Path) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     if !folder.exists() {

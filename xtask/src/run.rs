@@ -10,7 +10,7 @@ use crate::paths;
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(arguments).current_dir(paths::root());
-    // Cargo tells xtask about xtask; the build that is started here is about something else.
+    // Cargo sets these about xtask itself; they would change the build that starts here.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PROFILE_") {
@@ -20,10 +20,10 @@ pub fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command, its output where ours goes.
+/// Prints a command and runs it.
 ///
 /// # Errors
-/// Where it cannot be started or does not succeed, with the line to run it again.
+/// If it cannot be started or does not succeed, with the line to run it again.
 pub fn run(command: &mut Command) -> Result<()> {
     let line = line(command);
     println!("$ {line}");
@@ -34,19 +34,19 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The folder of what cargo builds for the host.
+/// Returns the folder of what cargo builds for the host.
 pub fn target() -> PathBuf {
     let folder = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     // A relative one is relative to where cargo runs.
     paths::root().join(folder)
 }
 
-/// The binary that `cargo build -p assay` makes.
+/// Returns the binary that `cargo build -p assay` makes.
 pub fn assay() -> PathBuf {
     target().join("debug/assay")
 }
 
-/// A command as a person would type it in the repository's root.
+/// Formats a command as a person would type it in the repository's root.
 pub fn line(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         let value = value?;

@@ -1,4 +1,4 @@
-//! A command of several stages: which one runs, how long each took, and where it ended.
+//! The stages of a command: announces each, measures it, and names the one that fails.
 
 use std::{
     fmt::Write,
@@ -7,25 +7,25 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// The stages of one command.
 pub struct Stages {
     command: &'static str,
     total: usize,
+    started: usize,
     done: Vec<(&'static str, Duration)>,
 }
 
 impl Stages {
-    /// A command of `total` stages.
     pub fn new(command: &'static str, total: usize) -> Self {
-        Self { command, total, done: Vec::new() }
+        Self { command, total, started: 0, done: Vec::new() }
     }
 
-    /// Announces a stage, runs it and tells how long it took.
+    /// Announces a stage, runs it and prints how long it took.
     ///
     /// # Errors
-    /// The stage's own, with its name.
+    /// The error of the stage, with its name.
     pub fn run<T>(&mut self, name: &'static str, stage: impl FnOnce() -> Result<T>) -> Result<T> {
-        let number = self.done.len() + 1;
+        self.started += 1;
+        let number = self.started;
         println!("\n[{number}/{}] {name}", self.total);
         let started = Instant::now();
         let result = stage().with_context(|| format!("{}, stage {number} ({name})", self.command))?;
@@ -34,12 +34,12 @@ impl Stages {
         Ok(result)
     }
 
-    /// What each stage took, and all of them together.
+    /// Returns the times of the stages that succeeded, and their sum.
     pub fn summary(&self) -> String {
         let width = self.done.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
         let mut text = String::new();
         for (name, time) in &self.done {
-            // A string takes whatever is written to it.
+            // Writing to a string does not fail.
             let _ = writeln!(text, "  {name:<width$}  {:>8}", seconds(*time));
         }
         let all: Duration = self.done.iter().map(|(_, time)| *time).sum();
@@ -48,7 +48,7 @@ impl Stages {
     }
 }
 
-/// "0.4 s", "12 s", "3 min 5 s"
+/// Formats a time as "0.4 s", "12 s" or "3 min 5 s".
 pub fn seconds(time: Duration) -> String {
     match time.as_secs() {
         0..10 => format!("{:.1} s", time.as_secs_f64()),
@@ -70,11 +70,14 @@ mod tests {
         let error = stages.run("second", || -> anyhow::Result<()> { anyhow::bail!("no luck") }).unwrap_err();
         assert_eq!(format!("{error:#}"), "cargo xtask test, stage 2 (second): no luck");
         assert!(stages.summary().contains("first") && !stages.summary().contains("second"));
+        stages.run("third", || Ok(())).unwrap();
+        let error = stages.run("fourth", || -> anyhow::Result<()> { anyhow::bail!("no luck") }).unwrap_err();
+        assert!(format!("{error:#}").contains("stage 4 (fourth)"), "a stage that failed keeps its number");
     }
 
     #[test]
-    fn times_are_told_as_a_person_reads_them() {
-        let told = [400, 12_300, 185_000].map(|millis| seconds(Duration::from_millis(millis)));
-        assert_eq!(told, ["0.4 s", "12 s", "3 min 5 s"]);
+    fn a_time_is_shown_in_the_unit_that_fits() {
+        let shown = [400, 12_300, 185_000].map(|millis| seconds(Duration::from_millis(millis)));
+        assert_eq!(shown, ["0.4 s", "12 s", "3 min 5 s"]);
     }
 }

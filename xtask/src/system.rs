@@ -14,7 +14,7 @@ const PACKAGE: &str = "postgresql";
 /// Installs the Postgres server where it is missing, or says in one line what to install.
 ///
 /// # Errors
-/// Where it is missing and cannot be installed from here.
+/// If it is missing and cannot be installed from here.
 pub fn ensure_postgres() -> Result<()> {
     if Postgres::is_installed() {
         println!("Postgres is installed.");

@@ -29,7 +29,6 @@ const FIRST_CALLS: usize = 3;
 /// How often everybody has a turn, and of how many calls.
 #[derive(Clone, Copy)]
 pub struct Turns {
-    /// Rounds.
     pub rounds: usize,
     /// Calls of each in a round.
     pub calls: usize,
@@ -37,7 +36,6 @@ pub struct Turns {
 
 /// A guest under a name.
 pub struct Contender {
-    /// What it is built with.
     pub name: String,
     /// The guest, whose calls are fresh.
     pub guest: Guest,
@@ -57,7 +55,6 @@ pub struct OfGuest {
     pub check: Spread,
     /// `advance` with the answer in an instance that is kept.
     pub warm: Spread,
-    /// Instantiate and drop.
     pub instantiate: Spread,
     /// Linear memory of a call, in bytes.
     pub peak_memory: usize,
@@ -67,7 +64,6 @@ pub struct OfGuest {
 pub struct Outcome {
     /// `jsonschema`, compiled for this machine.
     pub native: Spread,
-    /// Ajv, from string to string.
     pub ajv: Spread,
     /// Ajv, from bytes to bytes.
     pub ajv_bytes: Spread,

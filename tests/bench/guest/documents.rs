@@ -9,11 +9,10 @@ pub const SCHEMA: &str = include_str!("../../../schemas/report.v2.json");
 pub struct Document {
     /// "6 KB"
     pub name: &'static str,
-    /// The JSON text.
     pub text: String,
 }
 
-/// What most reports are like: English, some dozens of values.
+/// Returns what most reports are like: English, some dozens of values.
 pub fn small() -> Document {
     let words = "the of budget review team will send draft to client before Friday and ask Anna about open tickets server \
                  migration was moved contract needs a second look nobody objected rollout starts after training next week";
@@ -21,7 +20,7 @@ pub fn small() -> Document {
     Document { name: "6 KB", text: writer.report([6, 6, 4, 12, 8, 5], 114).to_string() }
 }
 
-/// The largest that there are: near every bound of the schema, in a script of two bytes per letter.
+/// Returns the largest that there are: near every bound of the schema, in a script of two bytes per letter.
 pub fn large() -> Document {
     let words = "та про бюджет команда надішле чернетку клієнту до п'ятниці запитає Олену відкриті заявки перенесення сервера \
                  договір потребує ще одного перегляду ніхто не заперечив запуск почнеться після навчання наступного тижня";
@@ -41,7 +40,7 @@ impl Writer {
         (self.state >> 8) % below
     }
 
-    /// A sentence of at most `letters`.
+    /// Returns a sentence of at most `letters`.
     fn sentence(&mut self, letters: usize) -> Value {
         let mut text = String::new();
         let mut left = letters;
@@ -67,7 +66,7 @@ impl Writer {
         format!("2026-{:02}-{:02}", 1 + self.number(12), 1 + self.number(28))
     }
 
-    /// The numbers are of highlights, decisions, questions, steps, people and quotes.
+    /// Returns a report with so many highlights, decisions, questions, steps, people and quotes.
     fn report(
         &mut self,
         [highlights, decisions, questions, steps, people, quotes]: [usize; 6],

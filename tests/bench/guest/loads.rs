@@ -17,7 +17,6 @@ const LATER_LOADS: usize = 200;
 
 /// A guest without code, and how long building it took.
 pub struct Build {
-    /// The component.
     pub component: Vec<u8>,
     /// With the generic guest compiled for it.
     pub first: Duration,
@@ -40,7 +39,7 @@ pub fn build(generic: &[u8]) -> Result<Build> {
     Ok(Build { component, first, second: begun.elapsed() })
 }
 
-/// What is injected. What the schema leaves to a guest's code the model writes here: validating it is the same work.
+/// Returns what is injected. What the schema leaves to a guest's code the model writes here: validating it is the same work.
 pub fn parts(schema: &str) -> Vec<u8> {
     let parts = Parts {
         prompt_version: "bench".to_owned(),
@@ -105,7 +104,7 @@ pub async fn run(component: &[u8]) -> Result<Loads> {
     Ok(Loads { compile, first, later, later_with_bytes, component_bytes: component.len(), image_bytes })
 }
 
-/// A runtime as the worker has it, but for the compiler, which is in this process.
+/// Returns a runtime as the worker has it, but for the compiler, which is in this process.
 ///
 /// # Errors
 /// The engine's or the cache's.

@@ -15,7 +15,7 @@ use crate::documents::{Document, SCHEMA};
 pub struct Ajv {
     process: Child,
     ask: ChildStdin,
-    told: BufReader<ChildStdout>,
+    answers: BufReader<ChildStdout>,
     /// "Ajv 8.20.0 in Node v20.20.2"
     pub name: String,
 }
@@ -23,7 +23,6 @@ pub struct Ajv {
 /// What a call takes and gives.
 #[derive(Clone, Copy)]
 pub enum Form {
-    /// Strings of JavaScript's.
     Text,
     /// UTF-8, decoded and encoded.
     Bytes,
@@ -48,11 +47,11 @@ impl Ajv {
         }
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start node")?;
         let ask = process.stdin.take().context("node has no input")?;
-        let told = BufReader::new(process.stdout.take().context("node has no output")?);
+        let answers = BufReader::new(process.stdout.take().context("node has no output")?);
         let version =
             std::fs::read_to_string(folder.join("node_modules/ajv/package.json")).context("read Ajv's version")?;
         let version: serde_json::Value = serde_json::from_str(&version)?;
-        let mut ajv = Self { process, ask, told, name: String::new() };
+        let mut ajv = Self { process, ask, answers, name: String::new() };
         let ready = ajv.line()?;
         let node = ready.strip_prefix("ready ").with_context(|| format!("node said {ready:?}"))?;
         ajv.name = format!("Ajv {} in Node {node}", version["version"].as_str().unwrap_or_default());
@@ -76,7 +75,7 @@ impl Ajv {
 
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
-        self.told.read_line(&mut line)?;
+        self.answers.read_line(&mut line)?;
         ensure!(line.ends_with('\n'), "node ended; what it said is above");
         Ok(line.trim_end().to_owned())
     }

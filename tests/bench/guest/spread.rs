@@ -12,15 +12,15 @@ impl Spread {
         self.0.push(time);
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The time that this share of all is not above, in microseconds. 0.5 is the median.
+    /// Returns the time that this share of all is not above, in microseconds. 0.5 is the median.
     ///
     /// # Panics
-    /// Where nothing was measured.
+    /// If nothing was measured.
     pub fn us(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -28,12 +28,12 @@ impl Spread {
         sorted[at].as_nanos() as f64 / 1e3
     }
 
-    /// The median in microseconds.
+    /// Returns the median in microseconds.
     pub fn p50(&self) -> f64 {
         self.us(0.5)
     }
 
-    /// What one in a hundred is above, in microseconds.
+    /// Returns what one in a hundred is above, in microseconds.
     pub fn p99(&self) -> f64 {
         self.us(0.99)
     }

@@ -17,7 +17,6 @@ const SLOT: u32 = 512;
 
 /// What one length of text took, there and back.
 pub struct Transfer {
-    /// Bytes each way.
     pub bytes: usize,
     /// In an instance that is kept: the copies alone.
     pub warm: Spread,

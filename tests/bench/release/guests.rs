@@ -1,4 +1,4 @@
-//! Releases that can be told apart: guests without code, built and published by the commands that people use.
+//! Distinguishable releases: guests without code, built and published by the commands that people use.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -9,23 +9,21 @@ use serde_json::{Value, json};
 /// What stands before a release's name in each of its prompts.
 pub const MARK: &str = "You are release ";
 
-/// A published release.
 #[derive(Clone, Debug)]
 pub struct Release {
     /// Its prompt version, which its prompts and its reports name too.
     pub version: String,
     /// sha256 of the component, lower hex.
     pub digest: String,
-    /// Bytes of the component.
     pub bytes: u64,
 }
 
-/// The schema that the plain guests share: any release's name will do.
+/// Returns the schema that the plain guests share: any release's name will do.
 pub fn shared_schema() -> Value {
     schema(&json!({ "type": "string", "maxLength": 40 }))
 }
 
-/// A schema of the guest's own: its verifier takes no other release's report.
+/// Returns a schema of the guest's own: its verifier takes no other release's report.
 pub fn own_schema(version: &str) -> Value {
     schema(&json!({ "const": version }))
 }
@@ -86,16 +84,16 @@ pub async fn build(folder: &Path, version: &str, schema: &Value, env: &BTreeMap<
 /// The command's.
 pub async fn publish(folder: &Path, version: &str, env: &BTreeMap<String, String>) -> anyhow::Result<Release> {
     let file = component(folder, version);
-    let told = assay(&["release", "publish", &file, "--json"], env).await?;
-    let told: Value = serde_json::from_str(&told).context("read what was published")?;
-    let digest = told["digest"].as_str().context("a digest")?.to_owned();
+    let output = assay(&["release", "publish", &file, "--json"], env).await?;
+    let output: Value = serde_json::from_str(&output).context("read what was published")?;
+    let digest = output["digest"].as_str().context("a digest")?.to_owned();
     Ok(Release { version: version.to_owned(), digest, bytes: fs::metadata(&file)?.len() })
 }
 
 /// Runs a command to its end and returns what it printed.
 ///
 /// # Errors
-/// Where it does not succeed, with what it said.
+/// If it does not succeed, with what it said.
 pub async fn assay(arguments: &[&str], env: &BTreeMap<String, String>) -> anyhow::Result<String> {
     let mut process = AssayProcess::spawn(arguments, env);
     let ended = process.wait().await;

@@ -33,7 +33,6 @@ use anyhow::{Context, bail};
 use bounds::Bounds;
 use stage::Stage;
 
-/// Swaps in a row.
 const SWAPS: usize = 50;
 
 #[tokio::main]

@@ -61,22 +61,22 @@ impl Model {
         Ok(Self { base_url, asked })
     }
 
-    /// Calls so far.
+    /// Returns calls so far.
     pub fn calls(&self) -> u32 {
         self.asked.lock().prompts.values().sum()
     }
 
-    /// Calls whose prompt had been asked before.
+    /// Returns calls whose prompt had been asked before.
     pub fn repeated(&self) -> u32 {
         self.asked.lock().prompts.values().map(|calls| calls - 1).sum()
     }
 
-    /// The releases that asked about a file.
+    /// Returns the releases that asked about a file.
     pub fn asked_about(&self, file: Uuid) -> BTreeSet<String> {
         self.asked.lock().files.get(&file).cloned().unwrap_or_default()
     }
 
-    /// The most calls that were waiting at the same time since the last look.
+    /// Returns the most calls that were waiting at the same time since the last look.
     pub fn take_most_in_flight(&self) -> usize {
         let mut asked = self.asked.lock();
         let now = asked.in_flight;
@@ -98,7 +98,7 @@ async fn answer(State((asked, latency)): State<(Arc<Mutex<Asked>>, Duration)>, q
     ([(CONTENT_TYPE, "application/json")], completion(&release)).into_response()
 }
 
-/// Which release asks, about which file, and the hash of its messages.
+/// Returns which release asks, about which file, and the hash of its messages.
 fn read(question: &[u8]) -> Option<(String, Uuid, u64)> {
     let question: Value = serde_json::from_slice(question).ok()?;
     let messages = question["messages"].as_array()?;
@@ -115,7 +115,7 @@ fn read(question: &[u8]) -> Option<(String, Uuid, u64)> {
     Some((release?, file?, hasher.finish()))
 }
 
-/// An answer of about 2 KB, in the name of the release.
+/// Returns an answer of about 2 KB, in the name of the release.
 fn completion(release: &str) -> String {
     let step = |number: usize| json!({ "owner": format!("Person {number}"), "action": format!("Finish part {number} of the plan, and tell the others."), "due_date": "2026-12-01" });
     let point = |number: usize| format!("Point {number}: what was said about it, in some words.");

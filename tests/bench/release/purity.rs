@@ -8,9 +8,7 @@ use uuid::Uuid;
 
 use crate::{guests::Release, model::Model, stage::Stage};
 
-/// What was compared.
 pub struct Purity {
-    /// Jobs that were looked at.
     pub jobs: usize,
     /// Of those, the ones that more than one release had a hand in.
     pub mixed: usize,
@@ -19,7 +17,7 @@ pub struct Purity {
 /// Compares what the database, the model and the bucket say of every job that succeeded.
 ///
 /// # Errors
-/// When a report is missing, or a job ran on a release that is none.
+/// A report is missing, or a job ran on an unknown release.
 pub async fn check(stage: &Stage, model: &Model, releases: &[Release]) -> anyhow::Result<Purity> {
     let versions: BTreeMap<_, _> = releases.iter().map(|release| (&release.digest, &release.version)).collect();
     let rows: Vec<(Uuid, String, String)> =

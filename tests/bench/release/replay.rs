@@ -1,5 +1,5 @@
 //! Replay: stored answers through a guest, from memory. What reads the bucket is left out, and so the engine alone is measured, with
-//! the lines that it writes; in a process of its own, whose memory is nobody else's.
+//! the lines that it writes; in a process of its own, so that its memory can be measured.
 
 use std::{process::Command, sync::Arc, time::Instant};
 
@@ -21,7 +21,6 @@ use crate::{bounds::Bounds, stage::VERSION, talk, usage::peak_mb};
 
 /// What the parent says to its copy.
 pub const ALONE: &str = "--replay-alone";
-/// Stored answers.
 const CASES: usize = 20_000;
 /// Transcripts that differ; the cases take turns.
 const TALKS: usize = 64;

@@ -45,7 +45,7 @@ struct Part {
 /// Measures, and holds the bounds.
 ///
 /// # Errors
-/// When a part of the bench does not work; a bound that is missed is none.
+/// A part of the bench does not work. A missed bound is no error.
 pub async fn run(stage: Stage, swaps: usize, folder: &Path, bounds: &mut Bounds) -> anyhow::Result<()> {
     let model = Model::start(LATENCY).await?;
     let (stage, releases) = (Arc::new(stage), folder.join("guests"));
@@ -205,7 +205,7 @@ impl Bench {
         Ok(sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.stage.pool).await? as f64)
     }
 
-    /// The time that one in a hundred of the jobs of a part took longer than, in ms.
+    /// Returns the time that one in a hundred of the jobs of a part took longer than, in ms.
     async fn p99(&self, part: &Part) -> anyhow::Result<f64> {
         Ok(sqlx::query_scalar(
             "select percentile_cont(0.99) within group (order by extract(epoch from processed_at - queued_at)::float8 * 1e3)

@@ -10,13 +10,11 @@ use assay_tests::{Asked, Fault, Gate, Operation};
 use parking_lot::Mutex;
 use rand::Rng;
 
-use super::Deck;
-use crate::stage::Stage;
+use crate::{faults::deck::Deck, stage::Stage};
 
 /// A fault of the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BucketFault {
-    /// What goes wrong.
     pub trouble: BucketTrouble,
     /// What is drawn for each request is drawn from this.
     pub seed: u64,
@@ -42,7 +40,6 @@ pub enum BucketTrouble {
 }
 
 impl BucketTrouble {
-    /// All of them.
     pub const ALL: [Self; 7] = [
         Self::InternalError,
         Self::SlowDown,
@@ -53,7 +50,7 @@ impl BucketTrouble {
         Self::DeleteFails,
     ];
 
-    /// What goes wrong with this request, if anything. `key` tells objects apart, for what befalls every try of one.
+    /// Returns what goes wrong with this request. A trouble that befalls every try of one object depends on `key`.
     fn draw(self, asked: &Asked, half: bool, deck: &mut Deck<u8>, patience: Duration) -> Option<Fault> {
         // One of six at a time, so that every third and every second are drawn from the same deck.
         let card = deck.deal()?;
@@ -111,9 +108,9 @@ impl BucketFault {
         let _turn = stage.met.turn().await;
         let Self { trouble, seed } = self;
         stage.met.count(&self, 0);
-        let (met, patience) = (stage.met.clone(), stage.times.s3);
+        let (met, patience) = (stage.met.clone(), stage.services.times.s3);
         let deck = Mutex::new(Deck::new((0..6).collect(), seed));
-        stage.objects.decide(move |asked| {
+        stage.services.objects.decide(move |asked| {
             let fault = trouble.draw(asked, is_of_half(&asked.key, seed), &mut deck.lock(), patience);
             if fault.is_some() && is_met(trouble, asked) {
                 met.count(&self, 1);
@@ -122,16 +119,16 @@ impl BucketFault {
         });
         tokio::time::sleep(lasts).await;
         stage.met.once(&[trouble]).await;
-        stage.objects.clear_faults();
+        stage.services.objects.clear_faults();
     }
 }
 
-/// A DELETE that fails is met by a DELETE, not by the PUT that led to it.
+/// Returns the operation that meets a trouble: a DELETE that fails is met by a DELETE, not by the PUT before it.
 fn is_met(trouble: BucketTrouble, asked: &Asked) -> bool {
     trouble != BucketTrouble::DeleteFails || asked.operation == Operation::Delete
 }
 
-/// Whether an object belongs to the half that is hit: the same for every try.
+/// Returns whether an object belongs to the half that is hit: the same for every try.
 fn is_of_half(key: &str, seed: u64) -> bool {
     let mut hasher = DefaultHasher::new();
     (key, seed).hash(&mut hasher);

@@ -7,14 +7,12 @@ use parking_lot::Mutex;
 use rand::Rng;
 use tokio::time::Instant;
 
-use super::Deck;
-use crate::{plan::Slot, stage::Stage};
+use crate::{faults::deck::Deck, slot::Slot, stage::Stage};
 
 /// Settling a claim: the statement commits by itself, so keeping it back is keeping back its COMMIT.
 pub const SETTLE: &str = "then f.storage_key_raw_llm_output else";
 /// Writing an answer into the journal.
 pub const JOURNAL: &str = "insert into job_answers";
-/// Claiming jobs.
 const CLAIM: &str = "set status = 'processing', attempts = greatest";
 
 /// Between two rounds of terminated backends.
@@ -39,12 +37,9 @@ pub enum DatabaseFault {
     AnswerLost(u64),
 }
 
-/// Whom it hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Every worker.
     All,
-    /// One.
     One(Slot),
 }
 
@@ -74,7 +69,7 @@ impl DatabaseFault {
     /// Begins it, lets it last, and ends it.
     ///
     /// # Errors
-    /// Where the server does not come back.
+    /// If the server does not come back.
     pub async fn strike(self, stage: &Stage, lasts: Duration) -> anyhow::Result<()> {
         let _turn = stage.met.turn().await;
         if !matches!(self, Self::Late(_) | Self::AnswerLost(_)) {
@@ -83,7 +78,7 @@ impl DatabaseFault {
         let over = tokio::time::sleep(lasts);
         match self {
             Self::Restart => {
-                stage.postgres.restart_immediate().await?;
+                stage.services.postgres.restart_immediate().await?;
                 stage.met.count(&self, 1);
                 over.await;
             }
@@ -104,7 +99,7 @@ impl DatabaseFault {
                 let before = accepted(proxies);
                 proxies.iter().for_each(Proxy::half_open);
                 over.await;
-                // Whoever has sent something notices when its patience is over, and connects anew.
+                // A client that has sent something notices at its own timeout, and connects again.
                 let deadline = Instant::now() + DEADLINE;
                 while accepted(proxies) == before && Instant::now() < deadline {
                     tokio::time::sleep(LOOK_EVERY).await;
@@ -114,7 +109,7 @@ impl DatabaseFault {
             }
             Self::Late(seed) => {
                 // The longest is one and a half times what a client waits, so that some come long after it has looked again.
-                let patience = stage.times.database;
+                let patience = stage.services.times.database;
                 let late = move |deck: &mut Deck<Card>| Delay {
                     by: patience.mul_f64(deck.dice().random_range(1.05..1.5)),
                     client: Fate::Answered,
@@ -137,7 +132,7 @@ impl DatabaseFault {
         let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename ~ '^w[0-9]+$'";
         loop {
             let ask = async |pool: &sqlx::PgPool| sqlx::query_scalar::<_, i64>(sql).fetch_one(pool).await;
-            let terminated = stage.patiently("terminate the workers' backends", ask).await?;
+            let terminated = stage.services.patiently("terminate the workers' backends", ask).await?;
             stage.met.count(&self, usize::try_from(terminated)?);
             if Instant::now() + TERMINATE_EVERY > until {
                 tokio::time::sleep_until(until).await;
@@ -160,7 +155,7 @@ impl DatabaseFault {
         let name = |of: &str| format!("{self}, of {of}");
         let faults = shares.map(|(.., of)| name(of));
         let mut seed = seed;
-        for proxy in &stage.proxies {
+        for proxy in &stage.services.proxies {
             for (fragment, one_of, of) in shares {
                 let deck = Mutex::new(Deck::new((0..one_of).map(|card| card == 0).collect(), seed));
                 seed = seed.wrapping_add(1);
@@ -175,7 +170,7 @@ impl DatabaseFault {
         }
         over.await;
         stage.met.once(&faults).await;
-        stage.proxies.iter().for_each(Proxy::forward);
+        stage.services.proxies.iter().for_each(Proxy::forward);
     }
 }
 
@@ -185,13 +180,13 @@ type Card = bool;
 impl Reach {
     fn proxies(self, stage: &Stage) -> &[Proxy] {
         match self {
-            Self::All => &stage.proxies,
-            Self::One(slot) => &stage.proxies[slot - 1..slot],
+            Self::All => &stage.services.proxies,
+            Self::One(slot) => &stage.services.proxies[slot - 1..slot],
         }
     }
 }
 
-/// Connections that were tried.
+/// Returns connections that were tried.
 fn accepted(proxies: &[Proxy]) -> usize {
     proxies.iter().map(Proxy::accepted).sum()
 }

@@ -11,12 +11,12 @@ pub struct Deck<T> {
 }
 
 impl<T: Copy> Deck<T> {
-    /// A deck of these cards, one at least.
+    /// Returns a deck of these cards, one at least.
     pub fn new(cards: Vec<T>, seed: u64) -> Self {
         Self { cards, left: Vec::new(), dice: StdRng::seed_from_u64(seed) }
     }
 
-    /// The next card; none of an empty deck.
+    /// Returns the next card; none of an empty deck.
     pub fn deal(&mut self) -> Option<T> {
         if self.left.is_empty() {
             self.left.clone_from(&self.cards);
@@ -25,7 +25,7 @@ impl<T: Copy> Deck<T> {
         self.left.pop()
     }
 
-    /// The dice, for what is drawn beside a card.
+    /// Returns the dice, for what is drawn beside a card.
     pub fn dice(&mut self) -> &mut StdRng {
         &mut self.dice
     }

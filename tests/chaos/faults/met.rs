@@ -1,4 +1,4 @@
-//! What faults came to: a fault that nobody met has tried nothing.
+//! How often each fault was met: a fault that was never met has tested nothing.
 
 use std::{collections::BTreeMap, fmt::Display, sync::Arc};
 
@@ -8,8 +8,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::ModelTrouble;
-use crate::plan::Slot;
+use crate::{faults::model_trouble::ModelTrouble, slot::Slot};
 
 /// How often each fault was met. Clones count together.
 #[derive(Debug, Clone, Default)]
@@ -22,26 +21,22 @@ pub struct Met {
 /// A trouble that befell a question about a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dealt {
-    /// When.
     pub at: OffsetDateTime,
-    /// Whose question it was.
     pub slot: Slot,
-    /// The file.
     pub file: Uuid,
     /// What the journal knows the question by.
     pub question: Vec<u8>,
-    /// The trouble.
     pub trouble: ModelTrouble,
 }
 
 impl Met {
-    /// Waits for a fault's turn, which lasts as long as what is returned: one that took longer than planned, because nobody had met it, is
+    /// Waits for a fault's turn, which lasts as long as what is returned: one that took longer than planned, because it was not met, is
     /// not ended by the next one.
     pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
-    /// Counts a fault as met so many times; none is a fault that nobody has met yet.
+    /// Counts a fault as met so many times; 0 for one that has begun and was not met yet.
     pub fn count(&self, fault: &impl Display, times: usize) {
         self.counts.send_modify(|counts| *counts.entry(fault.to_string()).or_default() += times);
     }
@@ -51,12 +46,12 @@ impl Met {
         self.dealt.lock().push(dealt);
     }
 
-    /// Everything that befell questions.
+    /// Returns everything that befell questions.
     pub fn dealt(&self) -> Vec<Dealt> {
         self.dealt.lock().clone()
     }
 
-    /// All faults that were begun, and how often each was met.
+    /// Returns all faults that were begun, and how often each was met.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         self.counts.borrow().clone()
     }

@@ -8,40 +8,39 @@ use uuid::Uuid;
 use crate::{
     evidence::{Change, Evidence},
     ledger::Asked,
-    plan::Slot,
+    slot::Slot,
 };
 
 /// The claims of a run.
 pub struct Claims<'a> {
-    /// The job of a file.
     pub jobs: BTreeMap<Uuid, Uuid>,
     /// The changes of a job, the first one first.
     pub changes: BTreeMap<Uuid, Vec<&'a Change>>,
 }
 
 impl<'a> Claims<'a> {
-    /// All of them.
+    /// Returns all of them.
     pub fn of(evidence: &'a Evidence) -> Self {
         Self { jobs: evidence.job_of(), changes: evidence.changes_of() }
     }
 
-    /// The last change before a time.
+    /// Returns the last change before a time.
     fn before(&self, job: Uuid, at: OffsetDateTime) -> Option<&'a Change> {
         self.changes.get(&job)?.iter().rev().find(|change| change.at <= at).copied()
     }
 
-    /// The life that a job was in.
+    /// Returns the life that a job was in.
     pub fn life(&self, job: Uuid, at: OffsetDateTime) -> i32 {
         self.before(job, at).map_or(1, |change| change.life)
     }
 
-    /// The token under which a worker held a job; none where it did not.
+    /// Returns the token under which a worker held a job; none where it did not.
     pub fn token(&self, job: Uuid, slot: Slot, at: OffsetDateTime) -> Option<i64> {
         let change = self.before(job, at)?;
         change.holder_to.as_deref().is_some_and(|holder| is_of(holder, slot)).then_some(change.token)
     }
 
-    /// The number of the stall in which the claim behind a call was lost.
+    /// Returns the number of the stall in which the claim behind a call was lost.
     pub fn woke(&self, evidence: &Evidence, job: Uuid, call: &Asked) -> Option<usize> {
         let lost = |from, to| {
             let changes = self.changes.get(&job).into_iter().flatten();
@@ -58,7 +57,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// Whether the worker of this name is in that place.
+/// Returns whether the worker of this name is in that place.
 pub fn is_of(holder: &str, slot: Slot) -> bool {
     holder.strip_prefix('w').and_then(|rest| rest.split_once('-')).is_some_and(|(number, _)| number == slot.to_string())
 }

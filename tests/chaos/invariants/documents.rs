@@ -6,9 +6,9 @@ use jsonschema::Validator;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Verdict;
 use crate::{
     evidence::{Attempt, Evidence, File},
+    invariants::verdict::Verdict,
     talk::Marker,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 const BY_AN_ANSWER: [&str; 5] =
     ["schema_validation_failed", "llm_output_truncated", "llm_refused", "llm_content_filtered", "report_invalid"];
 
-/// Every `storage_key_report` exists, satisfies its schema, and is about its file.
+/// Checks that every `storage_key_report` exists, satisfies its schema, and is about its file.
 pub fn every_report_satisfies_its_schema(evidence: &Evidence) -> Verdict {
     let schemas: BTreeMap<_, _> = [
         ("report.v1", include_str!("../../../schemas/report.v1.json")),
@@ -44,7 +44,7 @@ fn report(
     let bytes = evidence.documents.get(key).ok_or("does not exist")?;
     let report: Value = serde_json::from_slice(bytes).map_err(|_| "is no JSON")?;
     let version = file.schema_version.as_deref().ok_or("has no schema version")?;
-    let schema = schemas.get(version).ok_or("has a schema version that nobody knows")?;
+    let schema = schemas.get(version).ok_or("has an unknown schema version")?;
     if !schema.is_valid(&report) {
         return Err("does not satisfy its schema");
     }
@@ -54,7 +54,7 @@ fn report(
     }
 }
 
-/// Every terminal failure that a worker settled after a received answer has its `raw_llm_output.json`, unless the worker said that the
+/// Checks that every terminal failure that a worker settled after a received answer has its `raw_llm_output.json`, unless the worker said that the
 /// bucket did not take it. Where it did not, and where SQL alone ended the job, the journal must still have what it had of that life.
 pub fn every_failure_after_an_answer_kept_it(evidence: &Evidence) -> Verdict {
     let jobs = evidence.job_rows();
@@ -95,7 +95,7 @@ pub fn every_failure_after_an_answer_kept_it(evidence: &Evidence) -> Verdict {
     Verdict::new("every failure after an answer has its raw_llm_output.json", checked, broken)
 }
 
-/// The folder of a claim's objects.
+/// Returns the folder of a claim's objects.
 fn run_of(job: Uuid, end: &Attempt) -> String {
     format!("/runs/{job}-{}/", end.token)
 }
@@ -107,13 +107,13 @@ fn validator(schema: &str) -> Validator {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::rows::{FILE, JOB, failed, succeeded},
-        *,
+    use super::*;
+    use crate::{
+        evidence::Answer,
+        invariants::rows::{FILE, JOB, failed, succeeded},
     };
-    use crate::evidence::Answer;
 
-    /// A report of the file, with this risk.
+    /// Returns a report of the file, with this risk.
     fn with_report(risk: &str, file: Uuid) -> Evidence {
         let mut evidence = succeeded();
         let overview = format!("zqa-accepted-{}", file.simple());
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_is_missing_or_breaks_its_schema_or_is_anothers_is_told() {
+    fn a_report_that_is_missing_invalid_or_anothers_is_seen() {
         assert!(every_report_satisfies_its_schema(&with_report("low", FILE)).broken.is_empty());
         let others = [succeeded(), with_report("severe", FILE), with_report("low", JOB)];
         let broken = others.map(|evidence| every_report_satisfies_its_schema(&evidence).broken);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_that_kept_no_answer_or_that_of_another_claim_is_told_where_one_was_received() {
+    fn a_failure_that_lost_its_received_answer_is_seen() {
         let by_code = Evidence { written: Vec::new(), ..failed("llm_refused") };
         let by_journal = failed("llm_timeout");
         let key = |token| format!("users/{FILE}/files/{FILE}/runs/{JOB}-{token}/raw_llm_output.json");
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_could_not_write_and_said_so_is_excused_for_its_own_claim_only() {
+    fn a_logged_failure_to_write_excuses_its_own_claim_only() {
         let mut evidence = failed("llm_refused");
         let key = |token| format!("users/{FILE}/files/{FILE}/runs/{JOB}-{token}/raw_llm_output.json");
         evidence.logs.unkept.insert(key(2));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_by_sql_alone_that_loses_what_the_journal_had_is_told() {
+    fn an_end_by_sql_alone_that_loses_a_journaled_answer_is_seen() {
         let mut evidence = failed("worker_lost");
         evidence.attempts[0].outcome = "lost".to_owned();
         assert_eq!(every_failure_after_an_answer_kept_it(&evidence).broken.len(), 1);

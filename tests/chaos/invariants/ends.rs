@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::Verdict;
-use crate::evidence::Evidence;
+use crate::{evidence::Evidence, invariants::verdict::Verdict};
 
 fn is_end(status: &str) -> bool {
     matches!(status, "succeeded" | "failed")
 }
 
-/// Every job in one terminal state.
+/// Checks that every job is in a terminal state.
 pub fn every_job_has_ended(evidence: &Evidence) -> Verdict {
     let live = evidence.jobs.iter().filter(|job| !is_end(&job.status));
     let broken = live.map(|job| format!("job {} is {} in life {}", job.id, job.status, job.life));
     Verdict::new("every job is in one terminal state", evidence.jobs.len(), broken)
 }
 
-/// Every transcript that was handed in has its file and its job.
+/// Checks that every transcript that was handed in has its file and its job.
 pub fn everything_handed_in_is_there(evidence: &Evidence, handed_in: &BTreeSet<Uuid>) -> Verdict {
     let files: BTreeSet<_> = evidence.files.iter().map(|file| file.id).collect();
     let with_job: BTreeSet<_> = evidence.jobs.iter().map(|job| job.file).collect();
@@ -26,8 +25,8 @@ pub fn everything_handed_in_is_there(evidence: &Evidence, handed_in: &BTreeSet<U
     Verdict::new("everything that was handed in is there", handed_in.len(), gone.map(|file| format!("file {file}")))
 }
 
-/// Exactly one finalization per life of a job: one change to an end, none from an end but into a new life, and at most one attempt
-/// that ended the life.
+/// Checks that each life of a job has one finalization: one change to an end, none from an end but into a new life, and at
+/// most one attempt that ended it.
 pub fn every_life_is_finalized_once(evidence: &Evidence) -> Verdict {
     let mut ends = BTreeMap::new();
     for job in &evidence.jobs {
@@ -54,7 +53,7 @@ pub fn every_life_is_finalized_once(evidence: &Evidence) -> Verdict {
     Verdict::new("exactly one finalization per life of a job", checked, broken)
 }
 
-/// File agrees with job.
+/// Checks that each file agrees with its job.
 pub fn file_agrees_with_job(evidence: &Evidence) -> Verdict {
     let files: BTreeMap<_, _> = evidence.files.iter().map(|file| (file.id, file)).collect();
     let broken = evidence.jobs.iter().filter_map(|job| {
@@ -72,10 +71,8 @@ pub fn file_agrees_with_job(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::rows::{FILE, attempt, end, failed, succeeded},
-        *,
-    };
+    use super::*;
+    use crate::invariants::rows::{FILE, attempt, end, failed, succeeded};
 
     #[test]
     fn what_ended_as_it_should_breaks_nothing() {
@@ -91,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_or_a_job_that_is_gone_is_told() {
+    fn a_file_or_a_job_that_is_gone_is_seen() {
         let handed_in = BTreeSet::from([FILE]);
         assert!(everything_handed_in_is_there(&succeeded(), &handed_in).broken.is_empty());
         let (mut without_job, mut without_file) = (succeeded(), succeeded());
@@ -110,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_that_ends_twice_is_told_and_so_is_one_that_never_did() {
+    fn a_life_that_ends_twice_or_never_is_seen() {
         let mut evidence = succeeded();
         evidence.changes.push(end(5, "w2", "w2-a", 2, "failed"));
         assert_eq!(every_life_is_finalized_once(&evidence).broken.len(), 1);
@@ -123,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_is_overwritten_by_another_one_is_told() {
+    fn an_overwritten_end_is_seen() {
         let mut evidence = succeeded();
         let mut change = end(5, "w2", "w2-a", 1, "failed");
         change.status_from = "succeeded".to_owned();
@@ -132,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_says_something_else_than_its_job_is_told() {
+    fn a_file_that_disagrees_with_its_job_is_seen() {
         let mut evidence = succeeded();
         evidence.files[0].status = "processing".to_owned();
         assert_eq!(file_agrees_with_job(&evidence).broken.len(), 1);

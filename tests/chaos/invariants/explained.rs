@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Verdict, claims::Claims};
-use crate::{evidence::Evidence, faults::Dealt, talk::Kind};
+use crate::{
+    evidence::Evidence,
+    faults::met::Dealt,
+    invariants::{claims::Claims, verdict::Verdict},
+    talk::Kind,
+};
 
 /// What a slow machine and a stop make of a question, whatever befell it.
 const BESIDES: [&str; 3] = ["llm_timeout", "llm_network_error", "cancelled"];
 
-/// Every trouble leads to its code in the claim that it befell, and every code of the model's has its trouble.
+/// Checks that every trouble leads to its code in the claim that it befell, and every code of the model's has its trouble.
 pub fn every_trouble_leads_to_its_code(evidence: &Evidence) -> Verdict {
     let claims = Claims::of(evidence);
     let attempts: BTreeMap<_, _> =
@@ -24,7 +28,7 @@ pub fn every_trouble_leads_to_its_code(evidence: &Evidence) -> Verdict {
         let Some(token) = claims.token(*job, *slot, *at) else { continue };
         befell.insert((*job, token, code));
         let Some(attempt) = attempts.get(&(*job, token)) else { continue };
-        // What became of the question of a claim that nobody settled cannot be known.
+        // The result of a question is unknown if its claim was never settled.
         if several.contains(file) || matches!(attempt.outcome.as_str(), "lost" | "released") {
             continue;
         }
@@ -52,13 +56,11 @@ pub fn every_trouble_leads_to_its_code(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::rows::{FILE, at, attempt, failed},
-        *,
-    };
+    use super::*;
     use crate::{
         evidence::Attempt,
-        faults::{Dealt, ModelTrouble},
+        faults::{met::Dealt, model_trouble::ModelTrouble},
+        invariants::rows::{FILE, at, attempt, failed},
     };
 
     fn ended(code: &str, trouble: ModelTrouble) -> Evidence {
@@ -77,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_nothing_led_to_is_told_and_so_is_a_trouble_that_led_to_another() {
+    fn a_code_without_its_trouble_or_with_another_one_is_seen() {
         let verdict = every_trouble_leads_to_its_code(&ended("llm_refused", ModelTrouble::Truncated));
         assert_eq!(verdict.broken.len(), 2);
     }
 
     #[test]
-    fn a_claim_that_nobody_settled_explains_that_nothing_came_of_a_trouble_and_no_other_claim_does() {
+    fn only_an_unsettled_claim_excuses_a_trouble_without_a_code() {
         let mut evidence = ended("schema_validation_failed", ModelTrouble::Refused);
         assert_eq!(every_trouble_leads_to_its_code(&evidence).broken.len(), 1);
         evidence.attempts.push(attempt(2, "lost"));

@@ -1,29 +1,29 @@
-//! Nobody writes under a claim that is not its own any more.
+//! No process writes under a claim that it has lost.
 
 use std::collections::BTreeSet;
 
-use super::Verdict;
 use crate::{
     evidence::{Beat, Change, Evidence},
+    invariants::verdict::Verdict,
     old,
 };
 
-/// Codes of the ends that a reaper gives to jobs which nobody holds.
+/// Codes of jobs that the reaper ends without a claim.
 const BY_REAPER: [&str; 2] = ["cancelled", "version_not_available"];
 
-/// Whether whoever wrote is a worker; the run itself and its operators are none.
+/// Returns whether the writer is a worker, and not the run itself or an operator.
 fn is_worker(actor: &str) -> bool {
     ["w", "old"]
         .iter()
         .any(|kind| actor.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit())))
 }
 
-/// Whether a holder's name is that of the process which wrote: another process in the same place has another one.
+/// Returns whether a holder's name is that of the process which wrote: another process in the same place has another one.
 fn is_by(holder: &str, actor: &str) -> bool {
     holder.strip_prefix(actor).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// No change of a job by a process that does not hold it, but for what is taken back from a silent one in the open and when its lease has
+/// Checks that no process changes a job that it does not hold, but for what is taken back from a silent one in the open and when its lease has
 /// run out; and no answer in its journal, nor one under another token than that of the claim.
 pub fn no_stale_write(evidence: &Evidence) -> Verdict {
     let lost: BTreeSet<_> = evidence
@@ -61,7 +61,7 @@ pub fn no_stale_write(evidence: &Evidence) -> Verdict {
     Verdict::new("no stale write", looked_at, broken)
 }
 
-/// What is wrong with a worker's change of a job; `lost` is one of a claim that was taken back in the open.
+/// Returns what is wrong with a worker's change of a job; `lost` is one of a claim that was taken back in the open.
 fn fault(change: &Change, lost: bool) -> Option<&'static str> {
     let holds = |holder: &String| is_by(holder, &change.actor);
     if change.holder_to.as_ref().is_some_and(|holder| !holds(holder)) {
@@ -81,7 +81,7 @@ fn fault(change: &Change, lost: bool) -> Option<&'static str> {
     change.lease_until.is_none_or(|until| change.at < until).then_some("took back what was still leased")
 }
 
-/// `storage_key_report` names the folder of the token that succeeded.
+/// Checks that `storage_key_report` names the folder of the token that succeeded.
 pub fn every_report_is_the_winners(evidence: &Evidence) -> Verdict {
     let won: BTreeSet<_> = evidence
         .attempts
@@ -104,11 +104,11 @@ pub fn every_report_is_the_winners(evidence: &Evidence) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::rows::{FILE, JOB, at, attempt, change, claim, end, failed, succeeded, written},
-        *,
+    use super::*;
+    use crate::{
+        evidence::FileChange,
+        invariants::rows::{FILE, JOB, at, attempt, change, claim, end, failed, succeeded, written},
     };
-    use crate::evidence::FileChange;
 
     #[test]
     fn a_reaper_that_says_so_may_write_under_anothers_claim() {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_is_taken_back_before_its_lease_has_run_out_is_told() {
+    fn a_claim_that_is_taken_back_too_early_is_seen() {
         let mut evidence = succeeded();
         evidence.changes = vec![claim(1, "w1-a", 1), end(5, "w2", "w1-a", 1, "queued")];
         evidence.attempts = vec![attempt(1, "lost")];
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_writes_under_its_own_claims_and_not_under_those_of_the_next_one_in_its_place() {
+    fn a_process_writes_under_no_claim_of_its_successor() {
         let mut evidence = succeeded();
         evidence.changes = vec![claim(1, "w1-2-a", 1), end(4, "w1-2", "w1-2-a", 1, "succeeded")];
         evidence.changes[0].actor = "w1-2".to_owned();
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_under_no_claim_is_told_unless_it_is_the_reapers() {
+    fn an_end_without_a_claim_is_seen_unless_it_is_the_reapers() {
         let mut evidence = succeeded();
         evidence.changes = vec![change(5, "w2", 1, ("queued", None), ("failed", None))];
         evidence.changes[0].code = Some("llm_refused".to_owned());
@@ -151,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn a_settlement_by_somebody_else_than_the_holder_is_told() {
+    fn a_settlement_by_another_process_than_the_holder_is_seen() {
         let mut evidence = succeeded();
         evidence.changes[1].actor = "w2".to_owned();
         assert_eq!(no_stale_write(&evidence).broken.len(), 1);
     }
 
     #[test]
-    fn another_program_may_take_over_what_does_not_beat_and_end_what_is_its_own() {
+    fn another_program_may_take_over_what_does_not_beat() {
         let by_old = |change: Change| Change { actor: "old1".to_owned(), ..change };
         let mut evidence = succeeded();
         let taken = Change {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_by_somebody_else_than_the_holder_is_told() {
+    fn an_answer_by_another_process_than_the_holder_is_seen() {
         let mut evidence = succeeded();
         evidence.written.push(written(3, "w1-a"));
         assert!(no_stale_write(&evidence).broken.is_empty());
@@ -186,14 +186,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_under_an_earlier_token_of_the_same_process_is_told() {
+    fn an_answer_under_an_earlier_token_of_the_same_process_is_seen() {
         let mut evidence = succeeded();
         evidence.written[0].token = 0;
         assert_eq!(no_stale_write(&evidence).broken.len(), 1);
     }
 
     #[test]
-    fn a_change_of_a_file_without_its_job_is_told_and_so_is_a_beat_for_another_one() {
+    fn a_file_changed_without_its_job_and_a_strange_beat_are_seen() {
         let mut evidence = succeeded();
         let change =
             |with_job| FileChange { actor: "w1".to_owned(), file: FILE, with_job, report_from: None, report_to: None };
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_a_claim_that_did_not_succeed_is_told() {
+    fn a_report_of_a_claim_that_did_not_succeed_is_seen() {
         assert!(every_report_is_the_winners(&succeeded()).broken.is_empty());
         let mut evidence = failed("llm_refused");
         evidence.files[0].report = succeeded().files[0].report.clone();

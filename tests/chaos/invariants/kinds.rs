@@ -1,15 +1,15 @@
-//! What a transcript is decides how its job may end: whatever is broken around it, it is not the transcript's fault.
+//! The kind of a transcript decides how its job may end. Faults around it change nothing about that.
 
 use assay_core::code::{Class, Code};
 
-use super::Verdict;
 use crate::{
     evidence::{Evidence, File, Job},
+    invariants::verdict::Verdict,
     old,
     talk::Kind,
 };
 
-/// Every transcript ends as one of its kind does; besides, its attempts may be spent on faults that pass, the model may have been what it
+/// Checks that every transcript ends as one of its kind does; besides, its attempts may be spent on faults that pass, the model may have been what it
 /// says, and an operator may have stopped it.
 pub fn every_transcript_ends_as_its_kind_does(evidence: &Evidence) -> Verdict {
     let jobs = evidence.job_rows();
@@ -50,20 +50,20 @@ fn may_end_so(evidence: &Evidence, file: &File, job: &Job) -> bool {
 mod tests {
     use assay_tests::Oddity;
 
-    use super::{
-        super::rows::{FILE, at, failed, succeeded},
-        *,
+    use super::*;
+    use crate::{
+        faults::{met::Dealt, model_trouble::ModelTrouble},
+        invariants::rows::{FILE, at, failed, succeeded},
     };
-    use crate::faults::{Dealt, ModelTrouble};
 
     fn broken(evidence: &Evidence) -> usize {
-        // That nothing has succeeded is told besides.
-        let told = every_transcript_ends_as_its_kind_does(evidence).broken;
-        told.iter().filter(|line| !line.starts_with("not one")).count()
+        // A line of its own says that nothing has succeeded.
+        let broken = every_transcript_ends_as_its_kind_does(evidence).broken;
+        broken.iter().filter(|line| !line.starts_with("not one")).count()
     }
 
     #[test]
-    fn a_good_transcript_that_fails_for_good_is_told_and_one_whose_attempts_are_spent_is_not() {
+    fn a_good_transcript_may_fail_only_with_spent_attempts() {
         assert_eq!(broken(&succeeded()), 0);
         assert_eq!(broken(&failed("transcript_not_found")), 1);
         for code in ["s3_read_failed", "worker_lost"] {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transcript_that_cannot_succeed_and_does_is_told() {
+    fn a_transcript_that_cannot_succeed_and_does_is_seen() {
         let mut evidence = succeeded();
         evidence.files[0].name = Kind::Missing.filename();
         assert_eq!(broken(&evidence), 1);
@@ -94,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn a_run_in_which_nothing_succeeds_is_told() {
-        let told = every_transcript_ends_as_its_kind_does(&failed("cancelled")).broken;
-        assert_eq!(told, ["not one succeeded"]);
+    fn a_run_in_which_nothing_succeeds_is_seen() {
+        let broken = every_transcript_ends_as_its_kind_does(&failed("cancelled")).broken;
+        assert_eq!(broken, ["not one succeeded"]);
     }
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Verdict;
-use crate::{evidence::Evidence, old, talk::Kind};
+use crate::{evidence::Evidence, invariants::verdict::Verdict, old, talk::Kind};
 
-/// No object without an owner after a sweep.
+/// Checks that no object is without an owner after a sweep.
 pub fn every_object_has_an_owner(evidence: &Evidence) -> Verdict {
     let named: BTreeSet<_> = originals(evidence).chain(made(evidence)).collect();
     // What points at a report points at the guest's notes beside it, too.
@@ -17,20 +16,20 @@ pub fn every_object_has_an_owner(evidence: &Evidence) -> Verdict {
     Verdict::new("no object without an owner after a sweep", ours.len(), broken)
 }
 
-/// What a row points at exists: neither a sweep nor a worker that undid what it had written has taken it away.
+/// Returns what a row points at exists: neither a sweep nor a worker that undid what it had written has taken it away.
 pub fn every_object_that_a_row_names_exists(evidence: &Evidence) -> Verdict {
     let named: BTreeSet<_> = originals(evidence).chain(made(evidence)).collect();
     let broken = named.iter().filter(|key| !evidence.keys.contains(**key)).map(|key| (*key).to_owned());
     Verdict::new("every object that a row names exists", named.len(), broken)
 }
 
-/// The uploads, but for those that never were.
+/// Returns the uploads, but for those that never were.
 fn originals(evidence: &Evidence) -> impl Iterator<Item = &str> {
     let missing = Kind::Missing.filename();
     evidence.files.iter().filter(move |file| file.name != missing).map(|file| file.original.as_str())
 }
 
-/// What workers have written and rows name.
+/// Returns what workers have written and rows name.
 fn made(evidence: &Evidence) -> impl Iterator<Item = &str> {
     let files = evidence.files.iter().flat_map(|file| file.report.iter().chain(&file.raw));
     let reports = evidence.attempts.iter().filter_map(|attempt| attempt.report.as_ref());
@@ -38,7 +37,7 @@ fn made(evidence: &Evidence) -> impl Iterator<Item = &str> {
     files.chain(reports).chain(answers).map(String::as_str)
 }
 
-/// The folder of a run that an object lies in.
+/// Returns the folder of a run that an object lies in.
 fn folder(key: &str) -> Option<&str> {
     let (folder, _) = key.rsplit_once('/')?;
     folder.contains("/runs/").then_some(folder)
@@ -46,13 +45,11 @@ fn folder(key: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::rows::{FILE, JOB, succeeded},
-        *,
-    };
+    use super::*;
+    use crate::invariants::rows::{FILE, JOB, succeeded};
 
     #[test]
-    fn an_object_that_no_row_points_at_is_told() {
+    fn an_object_that_no_row_points_at_is_seen() {
         let mut evidence = succeeded();
         let folder = format!("users/{FILE}/files/{FILE}/runs/{JOB}");
         evidence.keys.insert(format!("{folder}-1/notes.json"));
@@ -66,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_pointed_at_and_gone_is_told() {
+    fn an_object_that_is_pointed_at_and_gone_is_seen() {
         let mut evidence = succeeded();
         assert!(every_object_that_a_row_names_exists(&evidence).broken.is_empty());
         evidence.keys.pop_first();

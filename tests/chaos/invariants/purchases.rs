@@ -1,17 +1,17 @@
 //! No received answer is bought twice: what the stand-in was asked, against the journal.
 //!
-//! A worker that was stalled past its lease may ask once more, for each question, before it notices: nobody can see that from outside, and
+//! A worker that was stalled past its lease may ask once more, for each question, before it notices: that cannot be seen from outside, and
 //! no answer of it is ever journaled. Such calls are counted and shown, and are not what this invariant is about.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Verdict, claims::Claims};
 use crate::{
     evidence::{Attempt, Evidence},
+    invariants::{claims::Claims, verdict::Verdict},
     ledger::Asked,
 };
 
-/// No call asks what the journal of its job's life has answered already when it arrives. That this can be seen is looked at, too: every
+/// Checks that no call asks what the journal of its job's life has answered already when it arrives. That this can be seen is looked at, too: every
 /// answer of the journal has a call before it that asks its question.
 pub fn no_received_answer_was_bought_again(evidence: &Evidence) -> Verdict {
     let mut known = BTreeMap::new();
@@ -27,7 +27,7 @@ pub fn no_received_answer_was_bought_again(evidence: &Evidence) -> Verdict {
             broken.push(format!("w{} asked about file {}, which has no job", call.slot, call.file));
             continue;
         };
-        // In whatever life: an answer is carried over into the next one.
+        // In any life: an answer is carried over into the next one.
         asked.entry((*job, call.question.as_slice())).or_insert(call.at);
         let life = claims.life(*job, call.at);
         let received = known.get(&(*job, life, call.question.as_slice())).is_some_and(|at| *at < call.at);
@@ -40,14 +40,14 @@ pub fn no_received_answer_was_bought_again(evidence: &Evidence) -> Verdict {
     }
     for ((job, life, question), at) in &known {
         if asked.get(&(*job, *question)).is_none_or(|asked| asked > at) {
-            broken.push(format!("job {job}, life {life}, has an answer of {at} that nobody was seen to ask for"));
+            broken.push(format!("job {job}, life {life}, has an answer of {at} without a recorded call"));
         }
     }
     broken.extend((evidence.unread > 0).then(|| format!("{} calls of workers could not be read", evidence.unread)));
     Verdict::new("no received answer was bought twice", evidence.calls.len() + known.len(), broken)
 }
 
-/// Whether a job was to come again after a claim of whose other answers it is known that they came: no time ran out, and nothing but the
+/// Returns whether a job was to come again after a claim of whose other answers it is known that they came: no time ran out, and nothing but the
 /// model failed.
 fn comes_again(attempt: &Attempt) -> bool {
     let code = attempt.code.as_deref().unwrap_or_default();
@@ -56,15 +56,15 @@ fn comes_again(attempt: &Attempt) -> bool {
         && !["llm_timeout", "llm_network_error"].contains(&code)
 }
 
-/// Every sound answer that a claim got is in the journal when its job is put back because a question beside it failed. Looked at where
-/// times are a verdict, because an answer that comes too late is none.
+/// Checks that every sound answer that a claim got is in the journal when its job is put back because a question beside it failed. Looked at where
+/// times are a verdict, because an answer that comes too late does not count.
 pub fn every_received_answer_is_in_the_journal(evidence: &Evidence) -> Verdict {
     let name = "every received answer is in the journal";
     if evidence.rescue_bound.is_none() {
         return Verdict::new(name, 0, []);
     }
     let claims = Claims::of(evidence);
-    let told: BTreeSet<_> =
+    let recorded: BTreeSet<_> =
         evidence.attempts.iter().filter(|end| comes_again(end)).map(|end| (end.job, end.token)).collect();
     let written: BTreeSet<_> =
         evidence.written.iter().map(|entry| (entry.job, entry.token, entry.prompt_sha256.as_slice())).collect();
@@ -81,7 +81,7 @@ pub fn every_received_answer_is_in_the_journal(evidence: &Evidence) -> Verdict {
         let Some(job) = claims.jobs.get(&call.file) else { continue };
         let Some(token) = claims.token(*job, call.slot, call.at) else { continue };
         let answered = (*job, token, call.question.as_slice());
-        if !told.contains(&(*job, token)) || spoiled.contains(&answered) {
+        if !recorded.contains(&(*job, token)) || spoiled.contains(&answered) {
             continue;
         }
         checked += 1;
@@ -92,7 +92,7 @@ pub fn every_received_answer_is_in_the_journal(evidence: &Evidence) -> Verdict {
     Verdict::new(name, checked, broken)
 }
 
-/// Nobody asks for a job that it does not hold any more, but for those that had been stalled. Looked at where times are a verdict.
+/// Checks that no worker calls for a job that it lost, unless it was stalled. Only where times are a verdict.
 pub fn no_call_without_a_claim(evidence: &Evidence) -> Verdict {
     let name = "no call without a claim";
     if evidence.rescue_bound.is_none() {
@@ -104,12 +104,12 @@ pub fn no_call_without_a_claim(evidence: &Evidence) -> Verdict {
     Verdict::new(name, evidence.calls.len(), broken)
 }
 
-/// Calls of workers that had been stalled and did not hold the job when they arrived.
+/// Returns calls of workers that had been stalled and did not hold the job when they arrived.
 pub fn by_stalled(evidence: &Evidence) -> usize {
     without_claim(&Claims::of(evidence), evidence).filter(|(_, stall)| stall.is_some()).count()
 }
 
-/// Calls of workers that did not hold the job when they arrived, each with the stall that explains it.
+/// Returns calls of workers that did not hold the job when they arrived, each with the stall that explains it.
 fn without_claim<'a>(
     claims: &'a Claims<'a>,
     evidence: &'a Evidence,
@@ -125,16 +125,14 @@ fn without_claim<'a>(
 mod tests {
     use std::time::Duration;
 
-    use super::{
-        super::rows::{FILE, asked, at, attempt, claim, end, succeeded, written},
-        *,
-    };
+    use super::*;
     use crate::{
-        faults::{Dealt, ModelTrouble},
+        faults::{met::Dealt, model_trouble::ModelTrouble},
         fleet::Stall,
+        invariants::rows::{FILE, asked, at, attempt, claim, end, succeeded, written},
     };
 
-    /// Calls without a claim: by those that had been stalled, and by others.
+    /// Returns calls without a claim: by those that had been stalled, and by others.
     fn strays(evidence: &Evidence) -> (usize, usize) {
         let judged = Evidence { rescue_bound: Some(Duration::ZERO), ..evidence.clone() };
         (by_stalled(evidence), no_call_without_a_claim(&judged).broken.len())
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_for_an_answer_that_was_journaled_before_is_told() {
+    fn a_call_for_an_answer_that_was_journaled_before_is_seen() {
         let mut evidence = rescued();
         evidence.written.insert(0, written(3, "w1-a"));
         assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
@@ -191,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_nobody_was_seen_to_ask_for_is_told() {
+    fn an_answer_without_a_recorded_call_is_seen() {
         let mut evidence = rescued();
         evidence.calls.retain(|call| call.at > at(8));
         assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
@@ -201,13 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_cannot_be_read_is_told() {
+    fn a_call_that_cannot_be_read_is_seen() {
         let evidence = Evidence { unread: 1, ..rescued() };
         assert_eq!(no_received_answer_was_bought_again(&evidence).broken.len(), 1);
     }
 
     #[test]
-    fn an_answer_that_came_and_is_not_in_the_journal_is_told() {
+    fn an_answer_that_came_and_is_not_in_the_journal_is_seen() {
         let mut evidence = succeeded();
         evidence.rescue_bound = Some(Duration::ZERO);
         evidence.attempts = vec![Attempt { code: Some("llm_rate_limited".to_owned()), ..attempt(1, "snoozed") }];

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use super::{Verdict, claims::is_of};
 use crate::{
     evidence::{Change, Evidence},
     fleet::Death,
+    invariants::{claims::is_of, verdict::Verdict},
 };
 
-/// A job that a dead worker held, and when it was in somebody's hands again, or over.
+/// A job that a dead worker held, and when it was claimed again or ended.
 struct Rescue<'a> {
     death: Death,
     lost: &'a Change,
     after: Option<Duration>,
 }
 
-/// Every job that a dead worker held is claimed again, in time where times are a verdict, or has ended by then.
+/// Checks that every job that a dead worker held is claimed again, in time where times are a verdict, or has ended by then.
 pub fn a_dead_workers_job_runs_again_in_time(evidence: &Evidence) -> Verdict {
     let rescues = rescues(evidence);
     let bound = evidence.rescue_bound.unwrap_or(Duration::MAX);
@@ -27,12 +27,12 @@ pub fn a_dead_workers_job_runs_again_in_time(evidence: &Evidence) -> Verdict {
     Verdict::new("a dead worker's job runs again in time", rescues.len(), broken)
 }
 
-/// How many jobs dead workers held.
+/// Returns how many jobs dead workers held.
 pub fn held_by_the_dead(evidence: &Evidence) -> usize {
     rescues(evidence).len()
 }
 
-/// The longest that a dead worker's job has waited.
+/// Returns the longest that a dead worker's job has waited.
 pub fn slowest(evidence: &Evidence) -> Option<Duration> {
     rescues(evidence).iter().filter_map(|rescue| rescue.after).max()
 }
@@ -61,13 +61,11 @@ fn rescues(evidence: &Evidence) -> Vec<Rescue<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::rows::{at, claim, end, succeeded},
-        *,
-    };
+    use super::*;
+    use crate::invariants::rows::{at, claim, end, succeeded};
 
     #[test]
-    fn a_job_that_waits_for_longer_than_it_may_is_told() {
+    fn a_job_that_waits_for_too_long_is_seen() {
         let rescued = |second| {
             let mut evidence = succeeded();
             evidence.rescue_bound = Some(Duration::from_secs(16));

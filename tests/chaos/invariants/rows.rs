@@ -16,7 +16,7 @@ pub fn at(seconds: i64) -> OffsetDateTime {
     datetime!(2026-03-04 09:30:00 UTC) + time::Duration::seconds(seconds)
 }
 
-/// A change of the job by `actor`, at its first life; `to` and `from` are a status and a holder.
+/// Returns a change of the job by `actor`, at its first life; `to` and `from` are a status and a holder.
 pub fn change(seconds: i64, actor: &str, token: i64, from: (&str, Option<&str>), to: (&str, Option<&str>)) -> Change {
     Change {
         at: at(seconds),
@@ -29,12 +29,12 @@ pub fn change(seconds: i64, actor: &str, token: i64, from: (&str, Option<&str>),
         holder_from: from.1.map(str::to_owned),
         holder_to: to.1.map(str::to_owned),
         code: None,
-        // Whoever was silent was silent for long enough.
+        // The silent process was silent for long enough.
         lease_until: from.1.map(|_| at(seconds)),
     }
 }
 
-/// The claim of a worker.
+/// Returns the claim of a worker.
 pub fn claim(seconds: i64, worker: &str, token: i64) -> Change {
     change(seconds, slot(worker), token, ("queued", None), ("processing", Some(worker)))
 }
@@ -44,12 +44,12 @@ pub fn end(seconds: i64, actor: &str, worker: &str, token: i64, status: &str) ->
     change(seconds, actor, token, ("processing", Some(worker)), (status, None))
 }
 
-/// What became of a claim.
+/// Returns what became of a claim.
 pub fn attempt(token: i64, outcome: &str) -> Attempt {
     Attempt { job: JOB, token, life: 1, outcome: outcome.to_owned(), code: None, report: None }
 }
 
-/// An answer that was journaled, under the claim of `worker`.
+/// Returns an answer that was journaled, under the claim of `worker`.
 pub fn written(seconds: i64, worker: &str) -> Written {
     Written {
         at: at(seconds),
@@ -64,12 +64,12 @@ pub fn written(seconds: i64, worker: &str) -> Written {
     }
 }
 
-/// A call of the model about the file.
+/// Returns a call of the model about the file.
 pub fn asked(seconds: i64, slot: usize) -> Asked {
     Asked { at: at(seconds), slot, file: FILE, question: vec![1] }
 }
 
-/// A file and a job that succeeded in one go, by worker w1.
+/// Returns a file and a job that succeeded in one go, by worker w1.
 pub fn succeeded() -> Evidence {
     let report = format!("users/{FILE}/files/{FILE}/runs/{JOB}-1/report.json");
     let file = File {
@@ -95,7 +95,7 @@ pub fn succeeded() -> Evidence {
     }
 }
 
-/// The same, but it failed with this code.
+/// Returns the same, but it failed with this code.
 pub fn failed(code: &str) -> Evidence {
     let mut evidence = succeeded();
     let (file, job) = (&mut evidence.files[0], &mut evidence.jobs[0]);

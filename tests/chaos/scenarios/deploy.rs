@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rand::{Rng, rngs::StdRng};
 
-use super::WORKERS;
 use crate::{
-    plan::{Action, Drain, Step},
+    scenarios::cast::WORKERS,
+    step::{Action, Drain, Step},
     times::Times,
 };
 
-/// Its plan: rounds through all workers. Every kind of end is met in the first rounds, in another order for each worker.
+/// Plans rounds through all workers. Every kind of end is met in the first rounds, in another order for each worker.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
     const DRAINS: [Drain; 3] = [Drain::Whole, Drain::GiveBack, Drain::Cut];
     let mut at = times.blow / 2;
@@ -32,7 +32,8 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 mod tests {
     use rand::SeedableRng;
 
-    use super::{super::tests::RUNS, *};
+    use super::*;
+    use crate::scenarios::runs::RUNS;
 
     #[test]
     fn every_run_meets_every_kind_of_end() {

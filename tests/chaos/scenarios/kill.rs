@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rand::{Rng, rngs::StdRng};
 
-use super::WORKERS;
 use crate::{
-    plan::{Action, Step},
+    scenarios::cast::WORKERS,
+    step::{Action, Step},
     times::Times,
 };
 
-/// Its plan: one death per blow, and a new worker before the next one.
+/// Plans one death per blow, and a new worker before the next one.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
     let blows = u32::try_from(duration.as_millis() / times.blow.as_millis()).unwrap_or(u32::MAX);
     let step = |blow| Step {
@@ -25,7 +25,8 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 mod tests {
     use rand::SeedableRng;
 
-    use super::{super::tests::RUNS, *};
+    use super::*;
+    use crate::scenarios::runs::RUNS;
 
     #[test]
     fn every_run_kills_more_than_one_worker() {

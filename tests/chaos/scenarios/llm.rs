@@ -1,19 +1,19 @@
 //! `llm`: the model refuses, fails, breaks off, crawls, and says odd things.
 //!
-//! What each trouble must lead to stands in docs/errors.md. Most end an attempt, some the job, some nothing: the invariants hold whatever it is.
+//! What each trouble must lead to stands in docs/errors.md. Most end an attempt, some the job, some nothing: the invariants hold in every case.
 
 use std::time::Duration;
 
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 
-use super::turns::{Turn, rounds};
 use crate::{
-    faults::{Hand, ModelFault},
-    plan::{Action, Step},
+    faults::model::{Hand, ModelFault},
+    scenarios::turns::{Turn, rounds},
+    step::{Action, Step},
     times::Times,
 };
 
-/// Its plan: all hands, so that every trouble is met; and from the second round on one trouble alone besides, long enough for breakers.
+/// Plans all hands, so that every trouble is met; and from the second round on one trouble alone besides, long enough for breakers.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
     let troubles: Vec<_> = Hand::TOGETHER.into_iter().flat_map(Hand::troubles).collect();
     let mut alone = None;
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
     use crate::{
         plan::plan,
-        scenarios::{Scenario, tests::RUNS},
+        scenarios::{runs::RUNS, scenario::Scenario},
     };
 
     #[test]

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use rand::{Rng, rngs::StdRng};
 
-use super::WORKERS;
 use crate::{
-    plan::{Action, Step},
+    scenarios::cast::WORKERS,
+    step::{Action, Step},
     times::Times,
 };
 
 /// Workers of the other program.
 pub const OLD_WORKERS: usize = 3;
 
-/// Its plan: one death per blow, of this program's worker or that one's. The first two are one of each.
+/// Plans one death per blow, of this program's worker or that one's. The first two are one of each.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
     let blows = u32::try_from(duration.as_millis() / times.blow.as_millis()).unwrap_or(u32::MAX);
     let step = |blow| {
@@ -32,7 +32,8 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 mod tests {
     use rand::SeedableRng;
 
-    use super::{super::tests::RUNS, *};
+    use super::*;
+    use crate::scenarios::runs::RUNS;
 
     #[test]
     fn every_run_kills_workers_of_both_programs() {

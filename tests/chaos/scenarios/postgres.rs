@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use rand::{Rng, rngs::StdRng};
 
-use super::{
-    WORKERS,
-    turns::{Turn, rounds},
-};
 use crate::{
-    faults::{DatabaseFault, Reach},
-    plan::{Action, Step},
+    faults::database::{DatabaseFault, Reach},
+    scenarios::{
+        cast::WORKERS,
+        turns::{Turn, rounds},
+    },
+    step::{Action, Step},
     times::Times,
 };
 
-/// Its plan: every fault in each round. Connections are refused for longer than a lease: of all workers, so that nobody takes anything back
+/// Plans every fault in each round. Connections are refused for longer than a lease: of all workers, so that no worker takes anything back
 /// meanwhile, or of one, whose jobs the others take.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
     let mut reach = if dice.random() { Reach::All } else { Reach::One(0) };
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::{
         plan::plan,
-        scenarios::{Scenario, tests::RUNS},
+        scenarios::{runs::RUNS, scenario::Scenario},
     };
 
     #[test]

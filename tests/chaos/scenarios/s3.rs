@@ -9,16 +9,16 @@ use anyhow::ensure;
 use assay_tests::{Fault, Operation};
 use rand::{Rng, rngs::StdRng};
 
-use super::turns::{Turn, rounds};
 use crate::{
-    faults::{BucketFault, BucketTrouble},
-    plan::{Action, Step},
+    faults::bucket::{BucketFault, BucketTrouble},
     quiet,
+    scenarios::turns::{Turn, rounds},
     stage::Stage,
+    step::{Action, Step},
     times::Times,
 };
 
-/// Its plan: every trouble in each round. A stall lasts for as long as anybody waits for it, so that some are met from beginning to end.
+/// Plans every trouble in each round. A stall lasts for as long as a worker waits for it, so that some are met from beginning to end.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
     rounds(dice, duration, times.blow * 2, |dice| {
         let turn = |trouble| {
@@ -29,19 +29,19 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
     })
 }
 
-/// A sweep that meets a bucket which does not delete every second object: it goes on, says so, and leaves them to the next one. Tells how
+/// Sweeps a bucket that does not delete every second object: the sweep goes on, says so, and leaves them to the next one. Returns how
 /// many went.
 ///
 /// # Errors
-/// Where the sweep fails as a whole.
+/// If the sweep fails as a whole.
 pub async fn sweep_half_in_vain(stage: &Stage, patience: Duration) -> anyhow::Result<u64> {
     let deleted = AtomicUsize::new(0);
-    stage.objects.decide(move |asked| {
+    stage.services.objects.decide(move |asked| {
         let refused = asked.operation == Operation::Delete && deleted.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
         refused.then_some(Fault::Status { status: 403, code: "AccessDenied" })
     });
     let swept = quiet::try_to_sweep(stage, "sweep-half-in-vain", patience).await?;
-    stage.objects.clear_faults();
+    stage.services.objects.clear_faults();
     let (went, stayed) = (swept.deleted, swept.failed);
     ensure!(
         stayed == went || stayed == went + 1,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::{
         plan::plan,
-        scenarios::{Scenario, tests::RUNS},
+        scenarios::{runs::RUNS, scenario::Scenario},
     };
 
     #[test]

@@ -11,42 +11,16 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    invariants::Verdict,
-    plan::Step,
-    stage::{CONCURRENCY, Stage},
-    talk::Kind,
+    invariants::verdict::Verdict, scenarios::cast::Crowd, services::CONCURRENCY, stage::Stage, step::Step, talk::Kind,
     times::Times,
 };
-
-/// How many there are.
-#[derive(Debug, Clone, Copy)]
-pub struct Crowd {
-    /// Workers.
-    pub workers: usize,
-    jobs: usize,
-    future: i64,
-    /// By how much the throughput of the last quarter may be below that of the first; not looked at where there is none.
-    fall: Option<f64>,
-}
-
-impl Crowd {
-    /// For people and for the night.
-    pub const LONG: Self = Self { workers: 20, jobs: 10_000, future: 100_000, fall: Some(0.2) };
-    /// Among the tests, where a time is never a verdict.
-    pub const SHORT: Self = Self { workers: 4, jobs: 300, future: 3_000, fall: None };
-
-    /// The longest that all of it may take, on a machine that does ten jobs a second.
-    pub fn patience(&self) -> Duration {
-        Duration::from_millis(100) * u32::try_from(self.jobs).unwrap_or(u32::MAX)
-    }
-}
 
 /// Objects that are written at once.
 const UPLOADS: usize = 16;
 /// How often the queue is looked at: seldom, because each look costs what it is to find out about, a walk past all dead rows.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Files of jobs that nobody runs, and so without objects.
+/// Files of future jobs, which never run and need no objects.
 const FUTURE: &str = "
     with file as (
         insert into files (user_id, storage_bucket, storage_key_original, original_filename, extension, mime_type, size_bytes)
@@ -63,44 +37,47 @@ const ENDS: &str = "
     select extract(epoch from processed_at)::float8 from files
      where status = 'succeeded' order by processed_at";
 
-/// It has no plan: nothing is broken by a step.
+/// Returns no steps: a swarm breaks nothing.
 pub fn steps(_: &mut StdRng, _: Duration, _: &Times) -> Vec<Step> {
     Vec::new()
 }
 
-/// Runs the crowd to its end; tells the jobs per second of each quarter.
+/// Runs the crowd to its end; returns the jobs per second of each quarter.
 ///
 /// # Errors
 /// The database's.
 pub async fn run(stage: &Stage, crowd: Crowd) -> anyhow::Result<Vec<f64>> {
-    let bucket = stage.objects.bucket_name();
+    let bucket = stage.services.objects.bucket_name();
     enqueue_future(stage, crowd.future).await?;
     let ids: Vec<Uuid> = (0..crowd.jobs).map(|_| Uuid::new_v4()).collect();
     let uploads = ids.iter().map(|id| {
         let transcript = Kind::Accepted.transcript(*id).expect("a transcript");
         let key = format!("users/{id}/files/{id}/original.txt");
-        async move { stage.objects.put(&key, transcript).await }
+        async move { stage.services.objects.put(&key, transcript).await }
     });
     futures::stream::iter(uploads).buffer_unordered(UPLOADS).collect::<()>().await;
     let name = Kind::Accepted.filename();
-    sqlx::query(FILES).bind(bucket).bind(name).bind(&ids).execute(&stage.pool).await.context("files")?;
-    stage.pool.execute("analyze").await?;
+    sqlx::query(FILES).bind(bucket).bind(name).bind(&ids).execute(&stage.services.pool).await.context("files")?;
+    stage.services.pool.execute("analyze").await?;
 
-    let mut holder = PgConnection::connect(&stage.database_url()).await?;
+    let mut holder = PgConnection::connect(&stage.services.database_url()).await?;
     holder.execute("begin isolation level repeatable read").await?;
     holder.execute("select count(*) from processing_jobs").await.context("hold the horizon")?;
-    stage.fleet.fill(stage).await;
+    stage.fleet.fill(&stage.services).await;
     stage.fleet.ready().await;
-    sqlx::query("select assay_enqueue(id) from unnest($1::uuid[]) as id").bind(&ids).execute(&stage.pool).await?;
+    sqlx::query("select assay_enqueue(id) from unnest($1::uuid[]) as id")
+        .bind(&ids)
+        .execute(&stage.services.pool)
+        .await?;
     let deadline = Instant::now() + crowd.patience();
     while live(stage).await? > 0 && Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let left = live(stage).await?;
-    // Among the tests it is none of the verdicts how long it takes.
+    // In a short run its duration is no verdict.
     ensure!(left == 0 || crowd.fall.is_none(), "{left} jobs are left after {:?}", crowd.patience());
     holder.execute("rollback").await.context("the transaction that held the horizon is still there")?;
-    let ends: Vec<f64> = sqlx::query_scalar(ENDS).fetch_all(&stage.pool).await?;
+    let ends: Vec<f64> = sqlx::query_scalar(ENDS).fetch_all(&stage.services.pool).await?;
     // Without the time in which slots fill and that in which there is nothing left to fill them with.
     let slots = (crowd.workers * CONCURRENCY).min(ends.len() / 4);
     Ok(quarters(&ends[slots..ends.len() - slots]))
@@ -108,12 +85,12 @@ pub async fn run(stage: &Stage, crowd: Crowd) -> anyhow::Result<Vec<f64>> {
 
 async fn enqueue_future(stage: &Stage, count: i64) -> anyhow::Result<()> {
     let name = Kind::Missing.filename();
-    let query = sqlx::query(FUTURE).bind(stage.objects.bucket_name()).bind(name).bind(count);
-    query.execute(&stage.pool).await.context("jobs of the future")?;
+    let query = sqlx::query(FUTURE).bind(stage.services.objects.bucket_name()).bind(name).bind(count);
+    query.execute(&stage.services.pool).await.context("jobs of the future")?;
     Ok(())
 }
 
-/// What waits for the far future waits still, and nobody has touched it.
+/// Checks that the future jobs still wait, untouched.
 ///
 /// # Errors
 /// The database's.
@@ -121,7 +98,7 @@ pub async fn future_waits(stage: &Stage, crowd: Crowd) -> anyhow::Result<Verdict
     let sql = "select count(*) from processing_jobs j join files f on f.id = j.file_id
                 where f.storage_key_original like 'users/future/%' and f.status = 'queued' and j.status = 'queued'
                   and j.attempts = 0 and j.lease_token = 0 and j.next_run_at > now() + interval '29 days'";
-    let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&stage.pool).await.context("jobs of the future")?;
+    let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&stage.services.pool).await.context("jobs of the future")?;
     let broken = (waiting != crowd.future).then(|| format!("{waiting} of {} wait untouched", crowd.future));
     let checked = usize::try_from(crowd.future)?;
     Ok(Verdict { name: "what waits for the future waits untouched", checked, broken: broken.into_iter().collect() })
@@ -130,10 +107,10 @@ pub async fn future_waits(stage: &Stage, crowd: Crowd) -> anyhow::Result<Verdict
 async fn live(stage: &Stage) -> sqlx::Result<i64> {
     let sql = "select count(*) from processing_jobs
                 where status = 'processing' or (status = 'queued' and next_run_at < now() + interval '1 day')";
-    sqlx::query_scalar(sql).fetch_one(&stage.pool).await
+    sqlx::query_scalar(sql).fetch_one(&stage.services.pool).await
 }
 
-/// Jobs per second of each quarter, of the seconds at which they ended, in order.
+/// Returns jobs per second of each quarter, of the seconds at which they ended, in order.
 fn quarters(ends: &[f64]) -> Vec<f64> {
     let size = ends.len() / 4;
     if size < 2 {
@@ -143,7 +120,7 @@ fn quarters(ends: &[f64]) -> Vec<f64> {
     ends.chunks_exact(size).take(4).map(rate).collect()
 }
 
-/// Throughput falls by less than a fifth.
+/// Checks that throughput falls by less than a fifth.
 pub fn verdict(crowd: Crowd, throughput: &[f64]) -> Verdict {
     let name = "throughput falls by less than a fifth";
     let (Some(fall), Some(first), Some(last)) = (crowd.fall, throughput.first(), throughput.last()) else {
@@ -159,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_throughput_that_falls_by_a_fifth_is_told() {
+    fn a_throughput_that_falls_by_a_fifth_is_seen() {
         let rates = |last: f64| {
             let ends: Vec<f64> = (0..150).chain(0..50).map(f64::from).collect();
             let ends = ends.iter().enumerate().map(|(index, end)| if index < 150 { *end } else { 150.0 + end / last });

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use rand::{Rng, rngs::StdRng, seq::SliceRandom};
 
-use crate::plan::{Action, Step};
+use crate::step::{Action, Step};
 
 /// What a fault wants of its round.
 #[derive(Debug, Clone, Copy)]
 pub struct Turn {
-    /// What is done.
     pub action: Action,
     /// The least time that it lasts.
     pub least: Duration,
@@ -18,7 +17,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A turn as long as the others.
+    /// Returns a turn as long as the others.
     pub fn of(action: Action) -> Self {
         Self { action, least: Duration::ZERO, weight: 1.0 }
     }
@@ -28,7 +27,7 @@ impl Turn {
         Self { least, ..Self::of(action) }
     }
 
-    /// A turn so many times as long as another one.
+    /// Returns a turn so many times as long as another one.
     pub fn weighing(action: Action, weight: f64) -> Self {
         Self { weight, ..Self::of(action) }
     }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rand::{Rng, rngs::StdRng};
 
-use super::WORKERS;
 use crate::{
-    plan::{Action, Step},
+    scenarios::cast::WORKERS,
+    step::{Action, Step},
     times::Times,
 };
 
-/// Its plan: one worker after the other, so that there is always somebody who claims.
+/// Plans one stop after the other, so that another worker always claims.
 pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
     let mut at = times.answer;
     let mut steps = Vec::new();
@@ -27,7 +27,8 @@ pub fn steps(dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> 
 mod tests {
     use rand::SeedableRng;
 
-    use super::{super::tests::RUNS, *};
+    use super::*;
+    use crate::scenarios::runs::RUNS;
 
     #[test]
     fn every_run_stops_a_worker_for_longer_than_its_lease() {

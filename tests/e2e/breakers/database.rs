@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_was_away_is_told_and_claims_go_on_when_it_is_back() {
+async fn an_outage_of_the_database_is_shown_and_claims_resume_after_it() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let proxy = assay_tests::Proxy::before(world.database.url()).await;
@@ -21,8 +21,8 @@ async fn a_database_that_was_away_is_told_and_claims_go_on_when_it_is_back() {
     let line = worker.wait_for_line("breaker_opened").await;
     assert!(line.contains("database") && line.contains("failures"), "{line}");
     let open = &readiness(&worker).await["breakers"][0];
-    let told = ["dependency", "reason", "code"].map(|name| open[name].as_str().unwrap_or_default());
-    assert_eq!(told, ["database", "failures", "db_update_failed"]);
+    let printed = ["dependency", "reason", "code"].map(|name| open[name].as_str().unwrap_or_default());
+    assert_eq!(printed, ["database", "failures", "db_update_failed"]);
     assert!(metrics(&worker).await.contains("assay_breakers_open{dependency=\"database\",reason=\"failures\"} 1"));
     proxy.forward();
     worker.wait_for_line("breaker closed").await;
@@ -49,18 +49,18 @@ impl<'a> Expiring<'a> {
         format!("postgres://{}:before@{place}", self.role)
     }
 
-    /// Nobody is let in any more, and `worker` tells so.
+    /// Locks every role out and waits until `worker` shows it.
     async fn expire(&self, worker: &AssayProcess) {
         self.execute(format!("alter role {} password 'after'", self.role)).await;
-        let told = async || {
+        let printed = async || {
             // Again and again: a connection whose password was looked at before is listed only once it is let in.
             self.terminate("true").await;
             worker.stderr().iter().any(|line| line.contains("breaker_opened"))
         };
-        self.world.wait_until("a breaker that opens", told).await;
+        self.world.wait_until("a breaker that opens", printed).await;
         let line = worker.wait_for_line("breaker_opened").await;
-        for told in ["database", "authentication", "db_access_denied", "DATABASE_URL"] {
-            assert!(line.contains(told), "{told}: {line}");
+        for printed in ["database", "authentication", "db_access_denied", "DATABASE_URL"] {
+            assert!(line.contains(printed), "{printed}: {line}");
         }
     }
 
@@ -87,7 +87,7 @@ impl<'a> Expiring<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_password_of_the_database_is_told_with_its_cure_and_fails_no_file() {
+async fn an_expired_database_password_shows_its_fix_and_fails_no_file() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let password = Expiring::create(&world).await;
@@ -126,7 +126,7 @@ async fn connections_that_were_let_in_before_do_not_close_the_breaker() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_makes_no_claims_hears_of_an_expired_password_from_its_beats() {
+async fn a_worker_without_claims_notices_an_expired_password_by_its_beats() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let password = Expiring::create(&world).await;
@@ -149,7 +149,7 @@ async fn a_worker_that_makes_no_claims_hears_of_an_expired_password_from_its_bea
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_the_claim_has_lost_is_told_and_claims_go_on_when_it_is_granted() {
+async fn a_missing_right_is_shown_and_claims_resume_when_it_is_granted() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let execute = async |sql: String| {

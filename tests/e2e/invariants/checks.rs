@@ -1,34 +1,14 @@
-//! The checkers behind the invariants: functions from a source's text to what is wrong with it, each tried on a sample that
-//! breaks its rule.
+//! Checkers: from a text to its violations, each tried on a sample that breaks the rule.
 
-use super::source::{File, code, literals, tokens};
+use proc_macro2::{Delimiter, TokenTree};
 
-/// Longer files say in their first lines why.
-const LONG_LINES: usize = 400;
+use super::sources::tokens;
 
-/// SQL among the literals of a source, on one line each.
-pub fn statements(file: &File) -> impl Iterator<Item = String> {
-    // What a verb of SQL must be followed by, so that a sentence which begins with it is none.
-    const VERBS: [(&str, &[&str]); 5] = [
-        ("select ", &[" from ", "("]),
-        ("insert into ", &[" values ", " select "]),
-        ("update ", &[" set "]),
-        ("delete from ", &[""]),
-        ("with ", &[" as ("]),
-    ];
-    literals(&file.text).into_iter().map(flat).filter(|text| {
-        let sql = text.trim_start_matches(['r', '#', '"', ' ']);
-        VERBS.iter().any(|(verb, follows)| {
-            sql.strip_prefix(verb).is_some_and(|rest| follows.iter().any(|next| rest.contains(next)))
-        })
-    })
-}
+/// A longer file says in its first lines why.
+const LONG_FILE_LINES: usize = 400;
+const SILENCING: [&str; 3] = ["allow", "ignore", "should_panic"];
 
-pub fn flat(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
-}
-
-/// Whether a statement changes a job, or a file that is there already.
+/// Returns whether a statement changes a job or an existing file.
 pub fn writes_state(sql: &str) -> bool {
     [
         "update processing_jobs",
@@ -41,20 +21,28 @@ pub fn writes_state(sql: &str) -> bool {
     .any(|write| sql.contains(write))
 }
 
-/// Whether a write expects a status: as a condition, for setting one is no fence.
+/// Returns whether a write has a status among its conditions; setting one is no fence.
 pub fn is_fenced(sql: &str) -> bool {
     conditions(sql).any(|condition| {
         ["processing", "queued", "failed"].iter().any(|it| condition.contains(&format!("status = '{it}'")))
     })
 }
 
-/// Whether a write of a claim names the claim's token, as a condition.
+/// Returns whether the owner of a claim makes this write. The reaper writes claims whose lease has run out; a request to
+/// cancel leaves the claim as it is.
+pub fn is_by_owner(sql: &str) -> bool {
+    let writes = sql.contains("update processing_jobs") || sql.contains("insert into job_answers");
+    let by_others = conditions(sql).any(|it| it.contains("lock_ttl_seconds"))
+        || sql.contains("set cancel_requested_at = coalesce(");
+    writes && !by_others && conditions(sql).any(|it| it.contains("status = 'processing'"))
+}
+
+/// Returns whether a write has the claim's token among its conditions.
 pub fn names_token(sql: &str) -> bool {
     conditions(sql).any(|condition| condition.contains("lease_token"))
 }
 
-/// What stands behind each `where` and `on` of a statement on one line: up to the end of its parentheses, or to where
-/// the next values are set.
+/// Returns what stands behind each `where` and `on`, up to the closing parenthesis or the next `set`.
 fn conditions(sql: &str) -> impl Iterator<Item = &str> {
     let starts =
         [" where ", " on "].into_iter().flat_map(|word| sql.match_indices(word).map(move |(at, _)| at + word.len()));
@@ -70,33 +58,40 @@ fn conditions(sql: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-pub fn silenced(text: &str) -> impl Iterator<Item = String> {
-    let code = code(text);
-    let tokens = tokens(&code);
-    let mut found = Vec::new();
-    for window in tokens.windows(4) {
-        let attribute = match window {
-            ["#", "[", name, ..] | ["#", "!", "[", name] => *name,
-            _ => continue,
-        };
-        if ["allow", "ignore", "should_panic"].contains(&attribute) {
-            found.push(format!("#[{attribute}]"));
-        }
-    }
-    found.into_iter()
+pub fn uses_unsafe(text: &str) -> bool {
+    text.contains("unsafe") && tokens(text).iter().any(|token| is_word(token, "unsafe"))
 }
 
-pub fn without_purpose(text: &str) -> impl Iterator<Item = String> {
-    let mut found = Vec::new();
-    let doc: Vec<_> = text.lines().take_while(|line| line.starts_with("//!")).collect();
-    if doc.is_empty() {
-        found.push("does not begin with `//!`".to_owned());
+/// Returns the attributes that silence a lint without a reason or leave a test out.
+pub fn silenced(text: &str) -> Vec<String> {
+    if !SILENCING.iter().any(|word| text.contains(word)) {
+        return Vec::new();
     }
+    let tokens = tokens(text);
+    let attributes = tokens.windows(2).filter(|pair| match pair {
+        [TokenTree::Punct(before), TokenTree::Group(group)] => {
+            matches!(before.as_char(), '#' | '!') && group.delimiter() == Delimiter::Bracket
+        }
+        _ => false,
+    });
+    let names = attributes.filter_map(|pair| match &pair[1] {
+        TokenTree::Group(group) => group.stream().into_iter().next(),
+        _ => None,
+    });
+    let silencing = |name: &TokenTree| SILENCING.iter().any(|word| is_word(name, word));
+    names.filter(silencing).map(|name| format!("#[{name}]")).collect()
+}
+
+fn is_word(token: &TokenTree, word: &str) -> bool {
+    matches!(token, TokenTree::Ident(name) if name == word)
+}
+
+/// Returns what is wrong with a long file: its first lines must say why it is over 400 lines.
+pub fn unexplained_length(text: &str) -> Option<String> {
     let lines = text.lines().count();
-    if lines > LONG_LINES && !doc.iter().any(|line| line.contains("400 lines")) {
-        found.push(format!("has {lines} lines, and its first lines do not say why it is over 400 lines"));
-    }
-    found.into_iter()
+    let mut doc = text.lines().take_while(|line| line.starts_with("//!"));
+    (lines > LONG_FILE_LINES && !doc.any(|line| line.contains("400 lines")))
+        .then(|| format!("has {lines} lines, and its first lines do not say why it is over 400 lines"))
 }
 
 pub fn is_drawer(path: &str) -> bool {
@@ -104,9 +99,9 @@ pub fn is_drawer(path: &str) -> bool {
     path.trim_end_matches(".rs").split('/').any(|part| names.contains(&part))
 }
 
-/// Migrations without their other half, and gaps in their numbers.
+/// Returns migrations without their other half, and gaps in their numbers.
 ///
-/// Adopted databases have some of their own, in a folder below: in the place of the first one, or at numbers that all others leave out.
+/// Those in `adopted/` replace the first one, or take numbers that the others leave out.
 pub fn odd_migrations(names: &[String]) -> Vec<String> {
     let ups: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".up.sql")).collect();
     let downs: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".down.sql")).collect();
@@ -126,19 +121,18 @@ pub fn odd_migrations(names: &[String]) -> Vec<String> {
     found
 }
 
-/// Pages of this repository that a source mentions, from the root.
-pub fn pointers(text: &str) -> impl Iterator<Item = String> {
+/// Returns the pages of this repository that a source mentions, from the root.
+pub fn pointers(text: &str) -> Vec<String> {
     const PAGES: [&str; 5] = ["README.md", "SECURITY.md", "RELIABILITY.md", "CHANGELOG.md", "CONTRIBUTING.md"];
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     let words = text.split(move |c: char| !legal(c)).map(|word| word.trim_start_matches("../").trim_end_matches('.'));
     words
         .filter(|word| word.ends_with(".md") && (word.starts_with("docs/") || PAGES.contains(word)))
         .map(str::to_owned)
-        .collect::<Vec<_>>()
-        .into_iter()
+        .collect()
 }
 
-/// Names in code style with so many parts that they can only be tests, columns or settings of the sources.
+/// Returns names in code style with at least five parts: tests, columns or settings.
 pub fn long_names(markdown: &str) -> impl Iterator<Item = &str> {
     let is_name = |word: &&str| {
         word.matches('_').count() >= 4
@@ -147,30 +141,10 @@ pub fn long_names(markdown: &str) -> impl Iterator<Item = &str> {
     markdown.split('`').skip(1).step_by(2).filter(is_name)
 }
 
-/// The names of events that a source logs for programs to find.
-pub fn events(text: &str) -> impl Iterator<Item = String> {
-    let mut found = Vec::new();
-    for part in text.split("event = \"").skip(1) {
-        if let Some((name, _)) = part.split_once('"') {
-            found.push(name.to_owned());
-        }
-    }
-    found.into_iter()
-}
-
-#[test]
-fn sql_is_found_in_literals_and_prose_is_not() {
-    let of = |text: &str| {
-        let file = File { path: String::new(), text: text.to_owned() };
-        statements(&file).collect::<Vec<_>>()
-    };
-    let text = "sqlx::query!(r#\"\n update files f\n set status = 'failed'\"#)";
-    assert_eq!(of(text), ["r#\" update files f set status = 'failed'\"#"]);
-    assert!(writes_state(&of(text)[0]));
-    assert_eq!(of("q(\"select id from files\")").len(), 1);
-    assert_eq!(of("q(\"with a as (select 1) update files f set x = 1\")").len(), 1);
-    assert!(of("fail(\"update the file\"); fail(\"select a guest with care\")").is_empty());
-    assert!(of("// update files set status\nlog(\"read the original from the bucket\")").is_empty());
+/// Returns the names of the events that a source logs.
+pub fn events(text: &str) -> Vec<String> {
+    let parts = text.split("event = \"").skip(1).filter_map(|part| part.split_once('"'));
+    parts.map(|(name, _)| name.to_owned()).collect()
 }
 
 #[test]
@@ -192,20 +166,30 @@ fn a_write_without_the_expected_status_is_seen() {
 }
 
 #[test]
-fn silencing_is_seen_and_expecting_is_not() {
-    assert_eq!(silenced("#[allow(dead_code)]\nfn f() {}\n").count(), 1);
-    assert_eq!(silenced("#![allow(dead_code)]\n").count(), 1);
-    assert_eq!(silenced("#[test]\n#[ignore]\nfn f() {}").count(), 1);
-    assert_eq!(silenced("#[expect(unused, reason = \"r\")]\n// #[allow(x)]\nfn f() {}").count(), 0);
+fn writes_by_the_owner_of_a_claim_are_recognized() {
+    assert!(is_by_owner("update processing_jobs set x = 1 where id = $1 and status = 'processing'"));
+    assert!(!is_by_owner("update processing_jobs set status = 'processing' where status = 'queued'"));
+    assert!(!is_by_owner(
+        "update processing_jobs set x = 1 where status = 'processing' and locked_at + lock_ttl_seconds < now()"
+    ));
+    assert!(!is_by_owner("select 1 from processing_jobs where status = 'processing'"));
 }
 
 #[test]
-fn a_module_without_purpose_or_too_long_without_a_reason_is_seen() {
-    let long = |doc: &str| format!("{doc}\n{}", "\n".repeat(LONG_LINES));
-    assert_eq!(without_purpose("use std::fmt;\n").count(), 1);
-    assert_eq!(without_purpose("//! Why.\n").count(), 0);
-    assert_eq!(without_purpose(&long("//! Why.")).count(), 1);
-    assert_eq!(without_purpose(&long("//! Over 400 lines, because.")).count(), 0);
+fn silencing_is_seen_and_expecting_is_not() {
+    assert_eq!(silenced("#[allow(dead_code)]\nfn f() {}\n"), ["#[allow]"]);
+    assert_eq!(silenced("#![allow(dead_code)]\n"), ["#[allow]"]);
+    assert_eq!(silenced("#[test]\n#[ignore]\nfn f() {}"), ["#[ignore]"]);
+    assert!(silenced("/// Doc.\n#[expect(unused, reason = \"r\")]\n// #[allow(x)]\nfn f() {}").is_empty());
+    assert!(uses_unsafe("fn f() { unsafe {} }") && !uses_unsafe("// unsafe\nconst A: &str = \"unsafe\";"));
+}
+
+#[test]
+fn a_long_file_without_a_reason_and_a_drawer_are_seen() {
+    let long = |doc: &str| format!("{doc}\n{}", "\n".repeat(LONG_FILE_LINES));
+    assert!(unexplained_length(&long("//! Why.")).is_some());
+    assert!(unexplained_length("//! Why.\n").is_none());
+    assert!(unexplained_length(&long("//! Over 400 lines, because.")).is_none());
     assert!(is_drawer("host/src/utils.rs") && is_drawer("tests/helpers/mod.rs") && !is_drawer("host/src/commons.rs"));
 }
 
@@ -226,8 +210,8 @@ fn a_migration_without_a_way_back_or_out_of_order_is_seen() {
 #[test]
 fn pages_and_events_are_found_in_a_source() {
     let text = "//! See docs/adr/0001-x.md, and SECURITY.md.\nerror!(event = \"orphan\", \"…\"); include_str!(\"../../docs/errors.md\")";
-    assert_eq!(pointers(text).collect::<Vec<_>>(), ["docs/adr/0001-x.md", "SECURITY.md", "docs/errors.md"]);
-    assert_eq!(events(text).collect::<Vec<_>>(), ["orphan"]);
+    assert_eq!(pointers(text), ["docs/adr/0001-x.md", "SECURITY.md", "docs/errors.md"]);
+    assert_eq!(events(text), ["orphan"]);
     let page = "`a_test_with_a_name`, `short_name`, a_word_without_any_style, `SELECT_a_b_c_d`";
     assert_eq!(long_names(page).collect::<Vec<_>>(), ["a_test_with_a_name"]);
 }

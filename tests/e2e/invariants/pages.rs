@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// The targets of a page's links and pictures. Code, in blocks or in lines, has none.
+/// Returns the targets of a page's links and pictures. Code, in blocks or in lines, has none.
 pub fn links(markdown: &str) -> Vec<String> {
     let text = prose(markdown);
     let mut found = Vec::new();
@@ -25,7 +25,7 @@ pub fn links(markdown: &str) -> Vec<String> {
     found
 }
 
-/// The page without its code.
+/// Returns the page without its code.
 fn prose(markdown: &str) -> String {
     let mut fenced = false;
     let mut text = String::new();
@@ -42,7 +42,7 @@ fn prose(markdown: &str) -> String {
     text
 }
 
-/// The anchors of a page: its headings in lower case, without punctuation, with `-` for spaces.
+/// Returns the anchors of a page: its headings in lower case, without punctuation, with `-` for spaces.
 pub fn anchors(markdown: &str) -> Vec<String> {
     let mut fenced = false;
     let mut found: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! A replay that asks the model afresh: what it costs is told first, bounded, and spent once.
+//! A replay that asks the model again: its cost is shown first, bounded, and spent once.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{REPORT, SCHEMA, Stage, asks, asks_otherwise, lines};
 use crate::fixtures::with;
 
-/// The arguments of a run that may spend so much.
+/// Returns the arguments of a run that may spend so much.
 fn within(budget: &str) -> [&str; 3] {
     ["--live", "--budget-tokens", budget]
 }
@@ -33,9 +33,9 @@ async fn the_model_is_asked_afresh_only_where_it_is_wanted_and_priced_first() {
     let arguments = [&["replay", "--guest", &path, "--out", &out, "--json"], &within("1000")[..]].concat();
     let mut process = AssayProcess::spawn(&arguments, &stage.env);
     assert!(process.wait().await.success(), "{:?}", process.stderr());
-    let told = process.stderr().join("\n");
-    assert!(told.contains("2 files ask other questions; asking the model afresh takes about "), "{told}");
-    assert!(told.contains("the budget is 1000"), "{told}");
+    let printed = process.stderr().join("\n");
+    assert!(printed.contains("2 files ask other questions; asking the model afresh takes about "), "{printed}");
+    assert!(printed.contains("the budget is 1000"), "{printed}");
     let summary: Value = serde_json::from_str(&process.stdout().join("\n")).expect("JSON");
     assert_eq!(summary["live"]["answers"], 2);
     assert_eq!(summary["live"]["tokens"], 320, "as the provider counted: {summary}");
@@ -90,8 +90,8 @@ async fn an_answer_that_was_received_is_not_bought_again() {
     stage.world.model.push(Reply::answer("{}"));
     stage.world.model.push(Reply::error(401, "invalid_request_error", "invalid_api_key"));
     let arguments = [&["--guest", &path][..], &within("10000")].concat();
-    let told = stage.replay("out", &arguments).await.unwrap_err();
-    assert!(told.contains("ask the model") && told.contains("the same command goes on behind it"), "{told}");
+    let printed = stage.replay("out", &arguments).await.unwrap_err();
+    assert!(printed.contains("ask the model") && printed.contains("the same command goes on behind it"), "{printed}");
     assert_eq!(stage.world.model.calls(), asked + 2);
     let (summary, lines) = stage.results("out", &guest, &within("10000")).await;
     assert_eq!(stage.world.model.calls(), asked + 3, "the first question has its answer");

@@ -6,7 +6,7 @@ use super::{INSERT_JOB, SAY_QUEUED, adopted, claimed, enqueue, execute, old, upl
 use crate::fixtures::{answer, env, short_leases, worker};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_producer_that_says_queued_however_late_leaves_a_finished_file_as_it_ended() {
+async fn a_late_status_from_a_producer_changes_no_finished_file() {
     let world = adopted().await;
     let gate = Gate::new();
     let env = short_leases(env(&world));

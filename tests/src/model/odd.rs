@@ -20,10 +20,10 @@ pub enum Oddity {
 }
 
 impl Oddity {
-    /// The text of a JSON object, made odd. A member that is added has this name.
+    /// Returns the text of a JSON object, made odd. A member that is added has this name.
     ///
     /// # Panics
-    /// Where it is no object, or an empty one.
+    /// If it is no object, or an empty one.
     pub fn of(self, object: &Value, name: &str) -> String {
         let text = object.to_string();
         let members = text.strip_prefix('{').filter(|members| *members != "}").expect("an object with members");

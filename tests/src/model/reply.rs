@@ -31,7 +31,7 @@ enum Content {
 }
 
 impl Reply {
-    /// A complete answer with this text.
+    /// Returns a complete answer with this text.
     pub fn answer(text: impl Into<String>) -> Self {
         let usage = json!({ "prompt_tokens": 120, "completion_tokens": 40, "total_tokens": 160 });
         let message = json!({ "role": "assistant", "content": text.into(), "refusal": null });
@@ -44,12 +44,12 @@ impl Reply {
         )
     }
 
-    /// A complete answer with this JSON document.
+    /// Returns a complete answer with this JSON document.
     pub fn json(document: &Value) -> Self {
         Self::answer(document.to_string())
     }
 
-    /// A refusal: no content, the reason beside it.
+    /// Returns a refusal: no content, the reason beside it.
     pub fn refusal(reason: &str) -> Self {
         Self::answer("").edit(|completion| {
             completion["choices"][0]["message"]["content"] = Value::Null;
@@ -57,12 +57,12 @@ impl Reply {
         })
     }
 
-    /// A status with a body as it is.
+    /// Returns a status with a body as it is.
     pub fn status(status: u16, body: impl Into<Bytes>) -> Self {
         Self::new(StatusCode::from_u16(status).expect("an HTTP status"), Content::Raw(body.into()))
     }
 
-    /// An error in OpenAI's shape.
+    /// Returns an error in OpenAI's shape.
     pub fn error(status: u16, kind: &str, code: &str) -> Self {
         Self::status(
             status,
@@ -92,7 +92,7 @@ impl Reply {
         Self::answer("x".repeat(bytes))
     }
 
-    /// No answer: the connection is reset after the request was read.
+    /// Resets the connection after the request was read, without an answer.
     pub fn reset() -> Self {
         Self { reset: true, ..Self::answer("") }
     }
@@ -114,7 +114,7 @@ impl Reply {
     /// Changes the completion's JSON in any way.
     ///
     /// # Panics
-    /// Where the reply is no completion.
+    /// If the reply is no completion.
     #[must_use]
     pub fn edit(mut self, change: impl FnOnce(&mut Value)) -> Self {
         match &mut self.content {
@@ -127,7 +127,7 @@ impl Reply {
     /// Writes the completion in another way, for what no JSON value can hold.
     ///
     /// # Panics
-    /// Where the reply is no completion.
+    /// If the reply is no completion.
     #[must_use]
     pub fn rewrite(mut self, write: impl FnOnce(&Value) -> String) -> Self {
         match self.content {
@@ -137,12 +137,12 @@ impl Reply {
         self
     }
 
-    /// Whether it is a completion, and no error or anything else.
+    /// Returns whether it is a completion, and no error or anything else.
     pub fn is_completion(&self) -> bool {
         matches!(self.content, Content::Completion(_))
     }
 
-    /// The same gate before another answer.
+    /// Returns the same gate before another answer.
     #[must_use]
     pub fn instead_of(mut self, other: Self) -> Self {
         self.gate = other.gate;
@@ -184,7 +184,7 @@ impl Reply {
         self
     }
 
-    /// Does not tell the body's length before.
+    /// Sends the body without `Content-Length`.
     #[must_use]
     pub fn unannounced(mut self) -> Self {
         self.announced = false;

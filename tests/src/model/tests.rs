@@ -32,7 +32,7 @@ async fn replies_come_in_order_and_then_by_the_rule() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_scripted_fails_for_good() {
+async fn an_unscripted_call_fails_for_good() {
     let model = ScriptedModel::start().await;
     assert_eq!(ask(&model).await.unwrap().0, 501);
 }
@@ -69,7 +69,7 @@ async fn a_held_answer_waits_for_its_gate() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_turned_away_is_none() {
+async fn a_call_that_is_turned_away_is_not_counted() {
     let model = ScriptedModel::start().await;
     model.always(Reply::answer("served"));
     model.turn_away(|| true);
@@ -81,7 +81,7 @@ async fn a_call_that_is_turned_away_is_none() {
 }
 
 #[tokio::test]
-async fn who_asks_is_known_by_the_address_it_was_told() {
+async fn a_caller_is_known_by_its_address() {
     let model = ScriptedModel::start().await;
     model.always(Reply::answer("served"));
     let url = model.base_url().replace("/v1", "/w2/v1/chat/completions");
@@ -93,7 +93,7 @@ async fn who_asks_is_known_by_the_address_it_was_told() {
 }
 
 #[tokio::test]
-async fn odd_answers_stand_in_sound_envelopes_and_odd_envelopes_hold_sound_answers() {
+async fn an_odd_answer_has_a_sound_envelope_and_the_reverse() {
     let model = ScriptedModel::start().await;
     let document = json!({ "risk_level": "low" });
     let oddities = [
@@ -117,7 +117,7 @@ async fn odd_answers_stand_in_sound_envelopes_and_odd_envelopes_hold_sound_answe
 }
 
 #[tokio::test]
-async fn an_overloaded_model_says_529_and_a_length_may_be_untold() {
+async fn an_overloaded_model_says_529_and_a_length_may_be_missing() {
     let model = ScriptedModel::start().await;
     model.push(Reply::overloaded());
     model.push(Reply::huge(1 << 20).unannounced());

@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 
 use super::*;
 
-/// A client without retries: one call is one request.
+/// Returns a client without retries: one call is one request.
 fn client(objects: &TestObjects) -> Client {
     let keys = objects.credentials();
     let config = aws_sdk_s3::Config::builder()
@@ -27,7 +27,7 @@ async fn put(client: &Client, key: &str) -> bool {
     client.put_object().bucket(BUCKET).key(key).body(body).send().await.is_ok()
 }
 
-/// The code of a failed read, or how many bytes came before the end.
+/// Returns the code of a failed read, or how many bytes came before the end.
 async fn get(client: &Client, key: &str) -> Result<usize, String> {
     let output = client.get_object().bucket(BUCKET).key(key).send().await;
     let output = output.map_err(|error| error.code().unwrap_or("no answer").to_owned())?;
@@ -48,7 +48,7 @@ async fn without_faults_it_is_a_store_and_counts_its_requests() {
 }
 
 #[tokio::test]
-async fn a_fault_hits_as_often_as_told_and_only_its_keys() {
+async fn a_fault_hits_as_often_as_scripted_and_only_its_keys() {
     let objects = TestObjects::start().await;
     let client = client(&objects);
     objects.put("a/one", "0123456789").await;

@@ -17,7 +17,7 @@ use super::{
 
 const BUFFER: usize = 64 * 1024;
 
-/// What a test tells a held connection.
+/// What a test orders of a held connection.
 #[derive(Debug)]
 pub(super) enum Command {
     CutClient(oneshot::Sender<()>),
@@ -86,8 +86,8 @@ impl Link {
                             server.write_all(&before).await?;
                             let still_there = match stop {
                                 Stop::Hold(armed) => hold(client, &mut server, held, armed).await?,
-                                Stop::Delay(told) => {
-                                    let client = delay(client, &mut server, held, told).await?;
+                                Stop::Delay(rule) => {
+                                    let client = delay(client, &mut server, held, rule).await?;
                                     self.shared.delayed.send_modify(|count| *count += 1);
                                     client
                                 }
@@ -110,7 +110,7 @@ impl Link {
         }
     }
 
-    /// What may pass, and what is stopped, by a hold or else by a rule.
+    /// Returns what may pass, and what is stopped, by a hold or else by a rule.
     fn look(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<(Vec<u8>, Stop)>) {
         let mut holds = self.shared.holds.lock();
         let rules = self.shared.rules.lock();
@@ -121,7 +121,7 @@ impl Link {
                 (before, Some((held, Stop::Hold(holds.remove(index)))))
             }
             Passage::Hold(before, held, index) => match (rules[index - holds.len()].decide)() {
-                Some(told) => (before, Some((held, Stop::Delay(told)))),
+                Some(rule) => (before, Some((held, Stop::Delay(rule)))),
                 None => ([before, held].concat(), None),
             },
         }
@@ -139,11 +139,11 @@ async fn delay(
     client: TcpStream,
     server: &mut TcpStream,
     mut held: Vec<u8>,
-    told: Delay,
+    rule: Delay,
 ) -> io::Result<Option<TcpStream>> {
-    let mut client = Some(client).filter(|_| told.client != Fate::Cut);
+    let mut client = Some(client).filter(|_| rule.client != Fate::Cut);
     let (mut buffer, mut down) = (vec![0; BUFFER], vec![0; BUFFER]);
-    let time = tokio::time::sleep(told.by);
+    let time = tokio::time::sleep(rule.by);
     tokio::pin!(time);
     loop {
         tokio::select! {
@@ -160,12 +160,12 @@ async fn delay(
         }
     }
     server.write_all(&held).await?;
-    let hearer = client.as_mut().filter(|_| told.client == Fate::Answered);
+    let hearer = client.as_mut().filter(|_| rule.client == Fate::Answered);
     answer(hearer, server, true, held.len()).await?;
-    Ok(client.filter(|_| told.client == Fate::Answered))
+    Ok(client.filter(|_| rule.client == Fate::Answered))
 }
 
-/// Keeps a message back until told. Returns the client where it is still there when the server has answered.
+/// Keeps a message back until its gate opens. Returns the client if it is still connected when the server has answered.
 async fn hold(
     client: TcpStream,
     server: &mut TcpStream,
@@ -173,7 +173,7 @@ async fn hold(
     mut armed: Armed,
 ) -> io::Result<Option<TcpStream>> {
     let mut client = Some(client);
-    // The gate is open: this only tells that somebody is here.
+    // The gate is open: this only shows the arrival.
     armed.reached.pass().await;
     let (mut buffer, mut down) = (vec![0; BUFFER], vec![0; BUFFER]);
     loop {

@@ -43,7 +43,6 @@ struct Mode {
 pub struct Delay {
     /// How long the statement is kept before the server gets it.
     pub by: Duration,
-    /// What its client sees.
     pub client: Fate,
 }
 
@@ -54,7 +53,6 @@ pub enum Fate {
     Answered,
     /// Waits in silence, until it loses patience or the answer, which it does not get, is there.
     Unanswered,
-    /// Is cut at once.
     Cut,
 }
 
@@ -70,7 +68,6 @@ pub struct Proxy {
 struct Shared {
     upstream: SocketAddr,
     mode: watch::Sender<Mode>,
-    /// Grows at each cut.
     cuts: watch::Sender<u64>,
     accepted: watch::Sender<usize>,
     holds: Mutex<Vec<Armed>>,
@@ -125,18 +122,18 @@ impl Proxy {
         Self::start(url[start..end].parse().expect("a URL with an address and a port")).await
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same URL, by way of this proxy.
+    /// Returns the same URL, by way of this proxy.
     pub fn url_of(&self, url: &str) -> String {
         let (start, end) = authority(url);
         format!("{}{}{}", &url[..start], self.address, &url[end..])
     }
 
-    /// Connections accepted so far.
+    /// Returns connections accepted so far.
     pub fn accepted(&self) -> usize {
         *self.shared.accepted.borrow()
     }
@@ -184,14 +181,14 @@ impl Proxy {
         self.shared.mode.send_replace(Mode::default());
     }
 
-    /// Asks `decide` about every execution of a Postgres statement that contains `fragment` (letter case aside): it is delayed as told, or
+    /// Asks `decide` about every execution of a Postgres statement that contains `fragment` (letter case aside): it is delayed, or
     /// passes.
     pub fn delay_statements(&self, fragment: &str, decide: impl Fn() -> Option<Delay> + Send + Sync + 'static) {
         let trigger = Trigger::Statement(fragment.to_lowercase());
         self.shared.rules.lock().push(Rule { trigger, decide: Arc::new(decide) });
     }
 
-    /// How many delayed statements the server has answered.
+    /// Returns how many delayed statements the server has answered.
     pub fn delayed(&self) -> usize {
         *self.shared.delayed.borrow()
     }
@@ -243,7 +240,7 @@ impl Hold {
         self.reached.reached().await;
     }
 
-    /// Whether the message was sent.
+    /// Returns whether the message was sent.
     pub fn is_reached(&self) -> bool {
         self.reached.arrived() > 0
     }
@@ -266,7 +263,7 @@ impl Hold {
     }
 }
 
-/// Where host and port stand in a URL.
+/// Returns where host and port stand in a URL.
 fn authority(url: &str) -> (usize, usize) {
     let scheme = url.find("://").map_or(0, |i| i + 3);
     let end = url[scheme..].find(['/', '?']).map_or(url.len(), |i| scheme + i);

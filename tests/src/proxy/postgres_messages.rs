@@ -20,7 +20,7 @@ pub(super) struct ClientMessages {
 }
 
 impl ClientMessages {
-    /// Takes the next bytes. Where a message begins to execute one of `wanted`, tells the offset of its first byte within `bytes` (0 where it
+    /// Takes the next bytes. Where a message begins to execute one of `wanted`, returns the offset of its first byte within `bytes` (0 where it
     /// began earlier) and which one.
     pub(super) fn feed(&mut self, bytes: &[u8], wanted: &[(usize, &str)]) -> Option<(usize, usize)> {
         if self.foreign {
@@ -42,7 +42,7 @@ impl ClientMessages {
         found
     }
 
-    /// The complete message at an offset: its type (0 for those without), its body, where the next one begins.
+    /// Returns the complete message at an offset: its type (0 for those without), its body, where the next one begins.
     fn message(&mut self, at: usize) -> Option<(u8, Vec<u8>, usize)> {
         let head = usize::from(self.started);
         let length = self.partial.get(at + head..at + head + 4)?;
@@ -82,7 +82,7 @@ impl ClientMessages {
     }
 }
 
-/// Whether a stretch of the server's bytes ends a cycle: `ReadyForQuery` is its last message. Partial messages are kept in `pending`.
+/// Returns whether a stretch of the server's bytes ends a cycle: `ReadyForQuery` is its last message. Partial messages are kept in `pending`.
 pub(super) fn is_ready(pending: &mut Vec<u8>, bytes: &[u8]) -> bool {
     pending.extend_from_slice(bytes);
     let mut ready = false;

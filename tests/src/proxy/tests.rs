@@ -9,7 +9,7 @@ use tokio::{
 use super::*;
 use crate::TestDatabase;
 
-/// A server that sends back what it gets.
+/// Returns a server that sends back what it gets.
 async fn echo() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -139,7 +139,7 @@ async fn half_open_connections_are_silent_while_new_ones_work() {
     assert_eq!(&back, b"two");
 }
 
-/// Inserts a mark by way of a proxy whose rule delays it for a moment; what the client was told.
+/// Inserts a mark through a proxy whose rule delays it; returns the client's result and the marks.
 async fn delayed_insert(client: Fate) -> (sqlx::Result<()>, i64) {
     let database = TestDatabase::empty().await;
     sqlx::query("CREATE TABLE marks (mark int)").execute(database.pool()).await.unwrap();
@@ -161,13 +161,13 @@ async fn delayed_insert(client: Fate) -> (sqlx::Result<()>, i64) {
 #[tokio::test]
 async fn a_delayed_statement_is_carried_out_whatever_its_client_sees() {
     for (fate, is_told) in [(Fate::Answered, true), (Fate::Unanswered, false), (Fate::Cut, false)] {
-        let (told, marks) = delayed_insert(fate).await;
-        assert_eq!((told.is_ok(), marks), (is_told, 1), "{fate:?}");
+        let (printed, marks) = delayed_insert(fate).await;
+        assert_eq!((printed.is_ok(), marks), (is_told, 1), "{fate:?}");
     }
 }
 
 #[tokio::test]
-async fn a_client_that_loses_patience_does_not_keep_its_statement_from_being_carried_out() {
+async fn an_impatient_clients_statement_is_carried_out() {
     let database = TestDatabase::empty().await;
     sqlx::query("CREATE TABLE marks (mark int)").execute(database.pool()).await.unwrap();
     let proxy = Proxy::before(database.url()).await;

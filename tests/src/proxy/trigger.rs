@@ -21,7 +21,6 @@ pub(super) struct Watcher {
 
 /// What to do with bytes that came in.
 pub(super) enum Passage {
-    /// These may pass.
     Pass(Vec<u8>),
     /// The first may pass; the second are held, and belong to the hold of this index.
     Hold(Vec<u8>, Vec<u8>, usize),

@@ -10,32 +10,26 @@ use anyhow::{Context, Result, bail};
 /// A transcript and its end.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// The name of its file.
     pub name: String,
-    /// Its file.
     pub path: PathBuf,
-    /// How it has to end.
     pub expected: Ending,
 }
 
 /// How a file ended, or has to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// With a report.
     Succeeded,
-    /// With this code.
     Failed(String),
-    /// Not yet.
     Open(String),
 }
 
 impl Ending {
-    /// Whether a file comes to this end before any model is asked.
+    /// Returns whether a file ends like this before any model is asked.
     pub fn needs_no_model(&self) -> bool {
         matches!(self, Self::Failed(code) if code.starts_with("transcript_"))
     }
 
-    /// Whether an answer of a model, or its provider, explains this end.
+    /// Returns whether an answer of a model, or its provider, explains this end.
     pub fn may_be_the_models(&self) -> bool {
         match self {
             Self::Succeeded => true,
@@ -59,7 +53,7 @@ impl Sample {
     /// Reads the end out of the name.
     ///
     /// # Errors
-    /// Where the name says none.
+    /// If the name says none.
     pub fn parse(path: &Path) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let parts: Vec<_> = name.split('.').collect();
@@ -72,15 +66,15 @@ impl Sample {
     }
 }
 
-/// Whether a part of a name can be an error code.
+/// Returns whether a part of a name can be an error code.
 fn is_code(part: &str) -> bool {
     part.contains('_') && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// Every transcript of a folder, by name.
+/// Returns every transcript of a folder, by name.
 ///
 /// # Errors
-/// Where the folder cannot be read, has no transcript, or one whose name says no end.
+/// If the folder cannot be read, has no transcript, or one whose name says no end.
 pub fn samples(folder: &Path) -> Result<Vec<Sample>> {
     let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
     let mut samples = Vec::new();

@@ -1,4 +1,4 @@
-//! What became of the samples, as `assay submit --wait --json` tells it, and the table of it.
+//! The outcomes of the samples, from `assay submit --wait --json`, and their table.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Deserialize;
@@ -10,7 +10,6 @@ use super::expectation::{Ending, Sample};
 pub struct Outcome {
     /// Its state, where it was submitted.
     pub status: Option<State>,
-    /// Why it was not.
     pub error: Option<String>,
 }
 
@@ -27,7 +26,7 @@ pub struct State {
 }
 
 impl State {
-    /// How the file ended.
+    /// Returns how the file ended.
     pub fn ending(&self) -> Ending {
         match self.status.as_str() {
             "succeeded" => Ending::Succeeded,
@@ -36,13 +35,13 @@ impl State {
         }
     }
 
-    /// The key of what it left, where an answer was received.
+    /// Returns the key of what it left, where an answer was received.
     fn artifact(&self) -> Option<&str> {
         if self.status == "succeeded" { self.report_key.as_deref() } else { self.raw_output_key.as_deref() }
     }
 }
 
-/// One row per sample.
+/// Returns one row per sample.
 pub fn render(rows: &[(&Sample, &Outcome, Result<(), String>)]) -> String {
     let mut table = table();
     table.set_header(["FILE", "STATUS", "PROMPT VERSION", "ATTEMPTS", "SECONDS", "CODE", "EXPECTED", "ARTIFACT"]);
@@ -65,7 +64,7 @@ pub fn render(rows: &[(&Sample, &Outcome, Result<(), String>)]) -> String {
     finish(table, &[3, 4])
 }
 
-/// Where each artifact lies: keys are too long for a column beside others.
+/// Returns where each artifact lies: keys are too long for a column beside others.
 pub fn render_keys(rows: &[(&Sample, &Outcome, Result<(), String>)]) -> String {
     let mut table = table();
     for (sample, outcome, _) in rows {
@@ -100,7 +99,7 @@ mod tests {
     use crate::demo::expectation::Sample;
 
     #[test]
-    fn the_table_shows_what_the_command_line_tells() {
+    fn the_table_shows_the_commands_output() {
         let json = r#"{"path": "x", "file_id": null, "job_id": null, "error": null, "status": {
             "file_id": "1", "filename": "x", "status": "succeeded", "error_code": null, "bucket": "b", "report_key": "users/1/report.json",
             "raw_output_key": null, "prompt_version": "meeting-v2", "schema_version": "report.v2", "guest_digest": "3f", "attempts": 1,

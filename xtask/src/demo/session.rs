@@ -26,7 +26,6 @@ const SHORT_BACKOFF_MS: &str = "1000,4000,16000";
 /// Lines of the log that an error shows.
 const LAST_LINES: usize = 15;
 
-/// Which model is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     /// The one that the environment names, and the stand-in where it names none.
@@ -35,7 +34,7 @@ pub enum Asked {
     StandIn,
 }
 
-/// What `assay dev --json` tells when it is ready.
+/// What `assay dev --json` prints when it is ready.
 #[derive(Debug, Deserialize)]
 pub struct Ready {
     pub model_is_stand_in: bool,
@@ -60,7 +59,7 @@ impl Session {
     /// Starts the services, with these variables for the worker, and waits until that is at work.
     ///
     /// # Errors
-    /// Where they do not come up, with the last lines of their log.
+    /// If they do not come up, with the last lines of their log.
     pub fn start(data: &Path, asked: Asked, variables: &[(&str, &str)]) -> Result<Self> {
         fs::create_dir_all(data).with_context(|| format!("make {}", data.display()))?;
         let log = data.join("log");
@@ -85,15 +84,14 @@ impl Session {
         Ok(Self { child, asked, log, ready, _stdout: stdout })
     }
 
-    /// What the services told when they were ready.
     pub fn ready(&self) -> &Ready {
         &self.ready
     }
 
-    /// What other commands need to know, by name.
+    /// Returns what other commands need to know, by name.
     ///
     /// # Errors
-    /// Where the services have not written it.
+    /// If the services have not written it.
     pub fn variables(&self) -> Result<BTreeMap<String, String>> {
         let file = &self.ready.env_file;
         let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
@@ -101,7 +99,6 @@ impl Session {
         Ok(pairs.map(|(name, value)| (name.to_owned(), value.trim_matches(['\'', '"']).to_owned())).collect())
     }
 
-    /// What runs where, for a person.
     pub fn describe(&self) -> String {
         let Ready { model, model_url, admin, .. } = &self.ready;
         let model = if self.ready.model_is_stand_in {
@@ -115,12 +112,11 @@ impl Session {
         format!("model    {model}\nworker   http://{admin}/metrics\nlog      {}", self.log.display())
     }
 
-    /// What the services said.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// Where the artifacts of the samples lie.
+    /// Returns where the artifacts of the samples lie.
     pub fn artifacts(&self) -> String {
         format!(
             "The artifacts lie under these keys of bucket {}, on disk below {}:",
@@ -129,10 +125,10 @@ impl Session {
         )
     }
 
-    /// `assay check`: a wrong key of a model is told here, and not by jobs that wait for their operator.
+    /// Runs `assay check`, which names a wrong key of a model before jobs wait for it.
     ///
     /// # Errors
-    /// Where a check fails; its cure was printed.
+    /// If a check fails; its cure was printed.
     pub fn check(&self) -> Result<()> {
         let status = self.assay().arg("check").status().context("run assay check")?;
         if !status.success() {
@@ -144,7 +140,7 @@ impl Session {
     /// Submits the samples and waits until each has ended.
     ///
     /// # Errors
-    /// Where they take too long, with the state of the queue and the end of the log.
+    /// If they take too long, with the state of the queue and the end of the log.
     pub fn process(&self, samples: &[Sample]) -> Result<Vec<Outcome>> {
         let mut command = self.assay();
         command.args(["submit", "--wait", "--json"]).args(samples.iter().map(|sample| &sample.path));
@@ -158,18 +154,18 @@ impl Session {
         child.wait().context("wait for assay submit")?;
         let outcomes: Vec<Outcome> = serde_json::from_str(&answer?).context("understand what assay submit says")?;
         if outcomes.len() != samples.len() {
-            bail!("{} samples were submitted, but assay submit told of {}", samples.len(), outcomes.len());
+            bail!("{} samples were submitted, but assay submit reported {}", samples.len(), outcomes.len());
         }
         Ok(outcomes)
     }
 
-    /// The whole output of a child, within a time.
+    /// Returns the whole output of a child, within a time.
     fn answer(&self, child: &mut Child, patience: Duration) -> Result<String> {
         let mut stdout = child.stdout.take().context("assay submit has no output")?;
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             let mut text = String::new();
-            // Whoever waited may have given up.
+            // The receiver may have given up.
             let _sent = sender.send(stdout.read_to_string(&mut text).map(|_| text));
         });
         let answer = receiver.recv_timeout(patience).map_err(|_| {
@@ -187,7 +183,7 @@ impl Session {
     /// Ends the services in order.
     ///
     /// # Errors
-    /// Where they do not end well.
+    /// If they do not end well.
     pub fn stop(mut self) -> Result<()> {
         drop(self.child.stdin.take());
         let status = self.child.wait().context("wait for assay dev")?;
@@ -211,12 +207,12 @@ impl Drop for Session {
     }
 }
 
-/// Whether a model is asked, and not the stand-in.
+/// Returns whether a model is asked, and not the stand-in.
 fn has_model(asked: Asked) -> bool {
     asked == Asked::Named && env::var_os("LLM_BASE_URL").is_some_and(|url| !url.is_empty())
 }
 
-/// The binary, without what the environment says about some other deployment. A model that it names is there where it is to be asked.
+/// Returns the binary, without what the environment says about some other deployment. A model that it names is there where it is to be asked.
 fn assay(asked: Asked) -> Command {
     let mut command = Command::new(run::assay());
     for name in read_by_assay() {
@@ -227,7 +223,7 @@ fn assay(asked: Asked) -> Command {
     command
 }
 
-/// Every variable that Assay reads: `.env.example` has them all, as a test of the host holds it to.
+/// Returns every variable that Assay reads: `.env.example` has them all, as a test of the host holds it to.
 pub fn read_by_assay() -> impl Iterator<Item = &'static str> {
     let lines = include_str!("../../../.env.example").lines();
     let names = lines.filter_map(|line| Some(line.trim_start_matches("# ").split_once('=')?.0));

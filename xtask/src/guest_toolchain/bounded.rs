@@ -11,13 +11,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::guests::spinner;
 
-/// How often the program is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_PERIOD: Duration = Duration::from_millis(50);
 
 /// Runs to the end and returns what it printed.
 pub fn run(what: &str, command: &mut Command, limit: Duration) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    // Files, not pipes: a pipe that nobody reads stops its writer.
+    // Files, not pipes: a full pipe would stop the writer.
     let (out, err) = (tempfile::NamedTempFile::new()?, tempfile::NamedTempFile::new()?);
     command.stdin(Stdio::null()).stdout(out.reopen()?).stderr(err.reopen()?);
     let bar = spinner(what.to_owned());
@@ -32,7 +31,7 @@ pub fn run(what: &str, command: &mut Command, limit: Duration) -> Result<String>
             child.wait().with_context(|| format!("wait for {program}"))?;
             bail!("{what}: {program} took longer than {} s", limit.as_secs());
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_PERIOD);
     };
     bar.finish_and_clear();
     if !status.success() {

@@ -25,12 +25,12 @@ pub fn ensure() -> Result<Toolchain> {
     pinned()
 }
 
-/// The toolchain as it is.
+/// Returns the toolchain as it is.
 pub fn pinned() -> Result<Toolchain> {
     Ok(Toolchain::Pinned { version: version(&mut rustc())? })
 }
 
-/// Whether its sysroot has a standard library for the target.
+/// Returns whether its sysroot has a standard library for the target.
 pub fn has_target() -> Result<bool> {
     let output = rustc().args(["--print", "sysroot"]).output().context("run rustc")?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());

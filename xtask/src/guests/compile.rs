@@ -8,8 +8,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::Guest;
-use crate::guest_toolchain::{TARGET, Toolchain};
+use crate::{
+    guest_toolchain::{TARGET, Toolchain},
+    guests::guest::Guest,
+};
 
 /// What a build changes of the workspace's own settings; nothing for what is shipped.
 #[derive(Default)]
@@ -64,7 +66,7 @@ fn compile(
     Ok(packages.iter().map(|package| release.join(format!("{}.wasm", package.replace('-', "_")))).collect())
 }
 
-/// Where the core modules of a build in `target` are.
+/// Returns where the core modules of a build in `target` are.
 pub fn release(target: &Path) -> PathBuf {
     target.join(TARGET).join("release")
 }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::GUESTS;
+use crate::guests::guest::GUESTS;
 
 const FILE: &str = ".stamp";
 
@@ -19,7 +19,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// What the guests in `guest/dist` should be made of.
+    /// Returns what the guests in `guest/dist` should be made of.
     pub fn of(cores: &[(&str, PathBuf)], uncompiled: &[Vec<u8>]) -> Result<Self> {
         let mut hash = Sha256::new();
         // The builder is part of this program: a new program may make other bytes.
@@ -33,7 +33,7 @@ impl Stamp {
         Ok(Self { inputs: hex::encode(hash.finalize()) })
     }
 
-    /// Whether `dist` was made of that, and is still what was made.
+    /// Returns whether `dist` was made of that, and is still what was made.
     pub fn matches(&self, dist: &Path) -> Result<bool> {
         match fs::read_to_string(dist.join(FILE)) {
             Ok(written) => Ok(outputs(dist).is_ok_and(|outputs| written == self.line(&outputs))),
@@ -63,7 +63,8 @@ fn outputs(dist: &Path) -> Result<String> {
 mod tests {
     use std::fs;
 
-    use super::{GUESTS, Stamp};
+    use super::Stamp;
+    use crate::guests::guest::GUESTS;
 
     #[test]
     fn a_changed_input_or_output_is_noticed() {

@@ -3,16 +3,13 @@
 /// A part of a page.
 #[derive(Debug, PartialEq)]
 pub enum Piece {
-    /// What is only read, verbatim.
     Prose(String),
-    /// What is run.
     Dialogue(Dialogue),
 }
 
 /// A command and its output.
 #[derive(Debug, PartialEq)]
 pub struct Dialogue {
-    /// Its lines.
     pub command: String,
     /// What the page says that it prints.
     pub output: String,
@@ -52,7 +49,7 @@ pub fn parse(page: &str) -> Vec<Piece> {
     pieces
 }
 
-/// The page again.
+/// Returns the page again.
 pub fn written(pieces: &[Piece]) -> String {
     let text = |piece: &Piece| match piece {
         Piece::Prose(prose) => prose.clone(),
@@ -68,7 +65,7 @@ pub fn written(pieces: &[Piece]) -> String {
     pieces.iter().map(text).collect()
 }
 
-/// Whether two outputs say the same, however fast and large it was.
+/// Returns whether two outputs say the same, however fast and large it was.
 pub fn alike(page: &str, printed: &str) -> bool {
     words(page) == words(printed)
 }

@@ -19,7 +19,6 @@ const ASK: Duration = Duration::from_secs(30);
 /// A set of packages that fit together.
 #[derive(Debug)]
 pub struct Packages {
-    /// The triple they run on.
     pub host: String,
     /// "1.96.0".
     pub rust: String,
@@ -87,14 +86,14 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String> {
     run(&format!("{program} {}", arguments.join(" ")), Command::new(program).args(arguments), ASK)
 }
 
-/// The `rust-version` of the guests' workspace.
+/// Returns the `rust-version` of the guests' workspace.
 fn least_rust() -> Result<String> {
     let manifest = fs::read_to_string(paths::root().join("guest/Cargo.toml")).context("read guest/Cargo.toml")?;
     let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""));
     line.map(|rest| rest.trim_end_matches('"').to_owned()).context("guest/Cargo.toml has no rust-version")
 }
 
-/// The newest version in the output of `apt-cache madison`: package | version | source.
+/// Returns the newest version in the output of `apt-cache madison`: package | version | source.
 fn newest(listed: &str) -> Option<String> {
     let versions = listed.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim);
     versions.max_by_key(|version| (minor(version), version.to_owned())).map(str::to_owned)
@@ -106,7 +105,7 @@ fn minor(version: &str) -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// The dependency of a package whose name begins with `prefix` and goes on with a number.
+/// Returns the dependency of a package whose name begins with `prefix` and goes on with a number.
 fn depends(package: &str, prefix: &str) -> Result<String> {
     let listed = ask("apt-cache", &["depends", package])?;
     dependencies(&listed)
@@ -119,7 +118,7 @@ fn dependencies(listed: &str) -> impl Iterator<Item = &str> {
     listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "))
 }
 
-/// What LLVM needs and this machine does not have.
+/// Returns what LLVM needs and this machine does not have.
 fn missing_libraries(llvm: &str) -> Result<Vec<String>> {
     let listed = ask("apt-cache", &["depends", llvm])?;
     Ok(dependencies(&listed).filter(|name| !name.starts_with('<') && !is_installed(name)).map(str::to_owned).collect())

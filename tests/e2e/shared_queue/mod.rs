@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Executor, types::Uuid};
 
 use crate::fixtures::{Env, TRANSCRIPT, answer, die, env, outcomes, short_leases, with, worker};
 
-/// A world whose database another program made, and that Assay has adopted.
+/// Returns a world whose database another program made, and that Assay has adopted.
 async fn adopted() -> World {
     let mut world = World::start().await;
     world.database = TestDatabase::empty().await;
@@ -76,7 +76,7 @@ async fn old(world: &World) -> OldWorker {
     OldWorker::connect(world.database.url(), "old-1").await.expect("a connection")
 }
 
-/// A worker of Assay's with one job in hand, held at the model.
+/// Returns a worker of Assay's with one job in hand, held at the model.
 async fn holding(world: &World, env: &Env, gate: &Gate) -> (AssayProcess, Uuid) {
     world.model.push(Reply::json(&answer()).held(gate));
     let worker = worker(env).await;
@@ -85,7 +85,7 @@ async fn holding(world: &World, env: &Env, gate: &Gate) -> (AssayProcess, Uuid) 
     (worker, file)
 }
 
-/// Lets the lease of whoever holds the file's job be over, by its own patience.
+/// Ends the lease on the file's job, by the lease's own length.
 async fn expire(world: &World, file: Uuid) {
     let sql = "UPDATE processing_jobs SET heartbeat_at = now() - make_interval(secs => lock_ttl_seconds + 1),
                       locked_at = now() - make_interval(secs => lock_ttl_seconds + 1) WHERE file_id = $1";
@@ -97,7 +97,7 @@ async fn claimed(old: &mut OldWorker) -> OldJob {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_other_programs_jobs_run_on_assay_those_included_that_are_stuck_for_days() {
+async fn jobs_of_the_other_program_run_even_if_stuck_for_days() {
     let world = adopted().await;
     let (queued, stuck) = (enqueue(&world).await, enqueue(&world).await);
     let days_ago = "UPDATE processing_jobs SET status = 'processing', locked_by = 'old-9', locked_at = now() - interval '3 days',
@@ -143,7 +143,7 @@ async fn assays_own_ways_in_work_on_the_other_programs_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_old_worker_takes_a_job_over_and_assays_worker_writes_nothing_any_more() {
+async fn after_a_takeover_by_an_old_worker_assays_writes_nothing() {
     let world = adopted().await;
     let gate = Gate::new();
     let env = with(short_leases(env(&world)), &[("WORKER_CONCURRENCY", "1")]);
@@ -165,7 +165,7 @@ async fn an_old_worker_takes_a_job_over_and_assays_worker_writes_nothing_any_mor
     stalled.signal(Signal::CONT);
     gate.release();
     stalled.wait_for_line("lost").await;
-    // Whatever else it wanted to write: it ends when it has.
+    // Other writes do not matter: it ends after them.
     stalled.signal(Signal::TERM);
     stalled.wait().await;
     let untouched = world.job(file).await;
@@ -324,7 +324,7 @@ async fn after_a_down_the_other_program_serves_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_still_runs_at_a_down_neither_claims_nor_touches_what_it_held() {
+async fn a_worker_that_runs_at_a_down_touches_no_job() {
     let world = adopted().await;
     let gate = Gate::new();
     let env = with(short_leases(env(&world)), &[("WORKER_CONCURRENCY", "1")]);
@@ -343,7 +343,7 @@ async fn a_worker_that_still_runs_at_a_down_neither_claims_nor_touches_what_it_h
     stalled.wait_for_line("lost").await;
     stalled.signal(Signal::TERM);
     stalled.wait().await;
-    assert!(old.succeed(&job, "reports/6.json").await.expect("an end"), "nobody has taken it");
+    assert!(old.succeed(&job, "reports/6.json").await.expect("an end"), "it was not taken back");
     assert_eq!(world.job(waiting).await.status, "queued");
     migrate(&world, &[]).await;
     let _worker = worker(&env).await;

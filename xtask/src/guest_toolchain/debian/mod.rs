@@ -50,7 +50,7 @@ pub fn ensure() -> Result<Toolchain> {
     cached()?.with_context(|| format!("{} was made and is not usable; delete it and try again", folder.display()))
 }
 
-/// The toolchain, if it was made before.
+/// Returns the toolchain, if it was made before.
 pub fn cached() -> Result<Option<Toolchain>> {
     let folder = folder()?;
     if !folder.join(COMPLETE).is_file() || !has_std(&folder) {
@@ -61,7 +61,7 @@ pub fn cached() -> Result<Option<Toolchain>> {
     Ok(Some(Toolchain::Folder { folder, version }))
 }
 
-/// Whether a sysroot has a standard library for the target.
+/// Returns whether a sysroot has a standard library for the target.
 pub fn has_std(sysroot: &Path) -> bool {
     let library = fs::read_dir(target_libraries(sysroot)).ok();
     library.into_iter().flatten().flatten().any(|entry| {
@@ -85,7 +85,7 @@ fn rustc(folder: &Path) -> Command {
     rustc
 }
 
-/// The triple of this machine, as the compiler at hand says it.
+/// Returns the triple of this machine, as the compiler at hand says it.
 fn host() -> Result<String> {
     let said = run("ask rustc for the host", Command::new("rustc").arg("-vV").current_dir(paths::root()), QUICK)?;
     said.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned).context("rustc names no host")
@@ -119,7 +119,7 @@ fn lay_out(unpacked: &Path, toolchain: &Path, packages: &Packages) -> Result<()>
     Ok(())
 }
 
-/// The folder of shared libraries for this machine, `lib/x86_64-linux-gnu`.
+/// Returns the folder of shared libraries for this machine, `lib/x86_64-linux-gnu`.
 fn multiarch(lib: &Path) -> Result<PathBuf> {
     let driver = |folder: &Path| {
         fs::read_dir(folder)

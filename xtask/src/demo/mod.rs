@@ -51,7 +51,7 @@ impl Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Where a stage fails, or a sample did not end as its name says.
+/// If a stage fails, or a sample did not end as its name says.
 pub fn run(args: &Args) -> Result<()> {
     let data = match &args.data {
         Some(folder) => folder.clone(),
@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> Result<()> {
         .filter_map(|(sample, _, verdict)| Some(format!("{}: {}", sample.name, verdict.as_ref().err()?)))
         .collect();
     if !faults.is_empty() {
-        bail!("not every sample ended as it had to; {log} tells more:\n  {}", faults.join("\n  "));
+        bail!("not every sample ended as it had to; see {log}:\n  {}", faults.join("\n  "));
     }
     if stand_in {
         println!("Every sample ended as its name says.");
@@ -102,10 +102,10 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A name for the schema that these migrations make: a cluster that older ones have migrated is left alone, not migrated anew.
+/// Returns a name for the schema that these migrations make, so that a cluster of older ones is left alone.
 ///
 /// # Errors
-/// Where the migrations cannot be read.
+/// If the migrations cannot be read.
 fn schema(migrations: &Path) -> Result<String> {
     let list = fs::read_dir(migrations).with_context(|| format!("list {}", migrations.display()))?;
     let mut files = list.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
@@ -119,7 +119,7 @@ fn schema(migrations: &Path) -> Result<String> {
     Ok(hex::encode(&hash.finalize()[..6]))
 }
 
-/// Whether a sample ended as it had to; if not, how it had to.
+/// Returns whether a sample ended as it had to; if not, how it had to.
 fn judge(sample: &Sample, outcome: &Outcome, stand_in: bool) -> Result<(), String> {
     let Some(state) = &outcome.status else {
         return Err(outcome.error.clone().unwrap_or_else(|| "it was not submitted".to_owned()));

@@ -6,16 +6,13 @@
 use sqlx::{Connection, PgConnection, types::Uuid};
 
 /// Its tables: what `assay migrate` finds.
-pub const SCHEMA: &str = include_str!("old/schema.sql");
+pub const SCHEMA: &str = include_str!("schema.sql");
 
 /// A job in the hands of an [`OldWorker`].
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct OldJob {
-    /// The job.
     pub id: Uuid,
-    /// Its file.
     pub file_id: Uuid,
-    /// Where the transcript is.
     pub storage_key_original: String,
     /// The attempt, from 1.
     pub attempts: i32,

@@ -107,12 +107,12 @@ impl Stage {
         if ok { Ok(stdout) } else { Err(format!("{stdout}{stderr}")) }
     }
 
-    /// The same for a guest in a file: its summary, and the result of each file.
+    /// Returns the same for a guest in a file: its summary, and the result of each file.
     async fn results(&self, out: &str, guest: &WatGuest, arguments: &[&str]) -> (Value, BTreeMap<Uuid, Value>) {
         let (path, _) = self.component(guest);
         let arguments = [&["--guest", &path, "--json"], arguments].concat();
-        let told = self.replay(out, &arguments).await.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
-        (serde_json::from_str(&told).expect("JSON"), lines(&self.out(out)))
+        let output = self.replay(out, &arguments).await.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        (serde_json::from_str(&output).expect("JSON"), lines(&self.out(out)))
     }
 
     async fn release(&self, arguments: &[&str]) {
@@ -120,13 +120,13 @@ impl Stage {
         assert!(process.wait().await.success(), "{arguments:?}: {:?}", process.stderr());
     }
 
-    /// How often something of a file was read.
+    /// Returns how often something of a file was read.
     fn reads(&self, file: Uuid) -> usize {
         self.world.objects.count(Operation::Get, &file.to_string())
     }
 }
 
-/// The last line of each file.
+/// Returns the last line of each file.
 fn lines(out: &Path) -> BTreeMap<Uuid, Value> {
     let text = fs::read_to_string(out.join("results.jsonl")).expect("results");
     let lines = text.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
@@ -138,7 +138,7 @@ fn page(out: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_result_of_a_comparison_is_told_for_each_file() {
+async fn every_result_of_a_comparison_is_listed_for_each_file() {
     let stage = Stage::new().await;
     let [accepted, rejected] = stage.finished(&["accepting", "rejecting"]).await[..] else { panic!("two files") };
     let asked = stage.world.model.calls();
@@ -156,7 +156,7 @@ async fn every_result_of_a_comparison_is_told_for_each_file() {
         assert_eq!(summary["files"], 2, "{name}: {summary}");
         assert_eq!(summary["files_of_this_run"], 2, "{name}: {summary}");
     }
-    assert_eq!(stage.world.model.calls(), asked, "nobody was asked anything");
+    assert_eq!(stage.world.model.calls(), asked, "the model was not asked");
 
     let changed = &lines(&stage.out("other-report"))[&accepted];
     assert_eq!(changed["pointers"], serde_json::json!(["/steps/0/who", "/steps/1", "/title"]));
@@ -176,13 +176,13 @@ async fn every_result_of_a_comparison_is_told_for_each_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_tells_places_in_the_schemas_words_only() {
+async fn the_table_names_places_in_the_schemas_words_only() {
     let stage = Stage::new().await;
     stage.finished(&["accepting"]).await;
     let (path, _) = stage.component(&accepts("x", r#"{"title":"a plan","steps":[{"who":"Ana","Bob owes Ana":1}]}"#));
-    let told = stage.replay("out", &["--guest", &path]).await.expect("it runs");
-    assert!(told.contains("changed  1 (100.0 %)  /steps/*/* (1)") && !told.contains("Bob"), "{told}");
-    assert!(told.contains("hold content of documents"), "{told}");
+    let output = stage.replay("out", &["--guest", &path]).await.expect("it runs");
+    assert!(output.contains("changed  1 (100.0 %)  /steps/*/* (1)") && !output.contains("Bob"), "{output}");
+    assert!(output.contains("hold content of documents"), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,7 +221,7 @@ async fn two_guests_are_compared_on_the_same_answers() {
     assert_eq!((&lines[&accepted]["result"], &lines[&rejected]["result"]), (&"same".into(), &"same".into()));
     assert_eq!(summary["against"]["digest"], digest);
 
-    // A release that asks what nobody has answered has nothing to compare with.
+    // A release whose questions have no stored answers has nothing to compare.
     let (path, _) = stage.component(&asks_otherwise("curious"));
     stage.release(&["publish", &path]).await;
     let (_, lines) = stage.results("curious", &candidate, &["--against", "curious"]).await;
@@ -245,9 +245,12 @@ async fn a_guest_is_named_by_its_folder_its_file_or_its_release() {
     let cache = stage.out("elsewhere").display().to_string();
     let elsewhere = Stage { env: with(stage.env.clone(), &[("GUEST_CACHE_DIR", &cache)]), ..stage };
     for meant in ["published", "published@1", &digest[..12]] {
-        let told = elsewhere.replay("release", &["--guest", meant, "--json"]).await.expect("it runs");
-        let told: Value = serde_json::from_str(&told).expect("JSON");
-        assert_eq!((&told["guest"]["digest"], &told["results"]["same"]["files"]), (&digest.clone().into(), &1.into()));
+        let output = elsewhere.replay("release", &["--guest", meant, "--json"]).await.expect("it runs");
+        let output: Value = serde_json::from_str(&output).expect("JSON");
+        assert_eq!(
+            (&output["guest"]["digest"], &output["results"]["same"]["files"]),
+            (&digest.clone().into(), &1.into())
+        );
     }
     let folder = elsewhere.out("minutes-v1").display().to_string();
     let mut made = AssayProcess::spawn(&["guest", "new", "minutes-v1", "--dir", &folder], &elsewhere.env);
@@ -336,15 +339,15 @@ async fn what_is_written_stays_at_a_signal_and_when_the_bucket_fails() {
     stage.world.wait_until("the line of the other file", written).await;
     process.signal(Signal::INT);
     assert_eq!(process.wait().await.code(), Some(1));
-    let told = process.stderr().join("\n");
-    assert!(told.contains("the same command goes on behind it") && told.contains("interrupted"), "{told}");
+    let output = process.stderr().join("\n");
+    assert!(output.contains("the same command goes on behind it") && output.contains("interrupted"), "{output}");
     gate.release();
 
     let denied = Fault::Status { status: 403, code: "AccessDenied" };
     stage.world.objects.fault_always(Operation::Get, &files[0].to_string(), denied);
-    let told = stage.replay("out", &["--guest", &path]).await.unwrap_err();
-    assert!(told.contains("AccessDenied") && told.contains(&files[0].to_string()), "{told}");
-    assert!(told.contains("the same command goes on behind it"), "{told}");
+    let output = stage.replay("out", &["--guest", &path]).await.unwrap_err();
+    assert!(output.contains("AccessDenied") && output.contains(&files[0].to_string()), "{output}");
+    assert!(output.contains("the same command goes on behind it"), "{output}");
     stage.world.objects.clear_faults();
     let (summary, lines) = stage.results("out", &guest, &[]).await;
     assert_eq!((lines.len(), &summary["files_of_this_run"]), (2, &1.into()));
@@ -365,12 +368,12 @@ async fn what_cannot_be_replayed_is_skipped_with_its_code() {
     stage.world.objects.delete(&answers(files[2]).await[0]).await;
     stage.world.objects.put(&answers(files[3]).await[0], "another one").await;
     let (summary, lines) = stage.results("out", &accepts("x", REPORT), &[]).await;
-    let told = |file: Uuid| (lines[&file]["result"].as_str(), lines[&file]["code"].as_str());
-    assert_eq!(told(files[0]), (Some("skipped"), Some("transcript_not_found")));
-    assert_eq!(told(files[1]), (Some("skipped"), Some("report_not_found")));
-    assert_eq!(told(files[2]), (Some("skipped"), Some("journal_unreadable")));
-    assert_eq!(told(files[3]), (Some("skipped"), Some("journal_unreadable")));
-    assert_eq!(told(files[4]), (Some("same"), None));
+    let result_of = |file: Uuid| (lines[&file]["result"].as_str(), lines[&file]["code"].as_str());
+    assert_eq!(result_of(files[0]), (Some("skipped"), Some("transcript_not_found")));
+    assert_eq!(result_of(files[1]), (Some("skipped"), Some("report_not_found")));
+    assert_eq!(result_of(files[2]), (Some("skipped"), Some("journal_unreadable")));
+    assert_eq!(result_of(files[3]), (Some("skipped"), Some("journal_unreadable")));
+    assert_eq!(result_of(files[4]), (Some("same"), None));
     assert_eq!(summary["results"]["skipped"]["most"][0], serde_json::json!(["journal_unreadable", 2]));
 
     // What the worker pruned has no answers any more, and is not meant.

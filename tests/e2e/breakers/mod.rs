@@ -1,4 +1,4 @@
-//! Brown-outs: what a dependency that is away does to jobs, which is nothing, and what operators are told of it.
+//! Brown-outs: a dependency that is down costs no job an attempt, and operators see it.
 
 mod database;
 
@@ -20,7 +20,7 @@ fn expired() -> Reply {
 
 async fn readiness(worker: &AssayProcess) -> Value {
     let response = reqwest::get(format!("{}/readyz", admin(worker).await)).await.expect("the endpoint answers");
-    assert_eq!(response.status().as_u16(), 200, "starting anew would bring nothing back");
+    assert_eq!(response.status().as_u16(), 200, "a restart would bring nothing back");
     response.json().await.expect("JSON")
 }
 
@@ -59,7 +59,7 @@ async fn all_succeed_at_once(world: &World, files: &[Uuid]) {
     }
 }
 
-/// How many jobs were claimed so far, which settling does not take back.
+/// Returns how many jobs were claimed so far, which settling does not take back.
 async fn claims(world: &World) -> i64 {
     sqlx::query_scalar("SELECT coalesce(sum(lease_token), 0)::bigint FROM processing_jobs")
         .fetch_one(world.database.pool())
@@ -106,12 +106,12 @@ async fn a_spent_quota_is_shown_with_its_cure_until_a_probe_succeeds() {
     worker.wait_for_line("breaker_opened").await;
 
     let open = &readiness(&worker).await["breakers"][0];
-    let told = ["dependency", "reason", "code", "cure"].map(|name| open[name].as_str().unwrap_or_default());
+    let printed = ["dependency", "reason", "code", "cure"].map(|name| open[name].as_str().unwrap_or_default());
     let cure = "Top up the account. Held jobs go on within two minutes.";
-    assert_eq!(told, ["model", "quota", "llm_quota_exhausted", cure]);
+    assert_eq!(printed, ["model", "quota", "llm_quota_exhausted", cure]);
     let line = "assay_breakers_open{dependency=\"model\",reason=\"quota\"}";
     assert!(metrics(&worker).await.contains(&format!("{line} 1")));
-    world.wait_until("the beat that tells it", async || status(&env, &[]).await.contains(cure)).await;
+    world.wait_until("the beat that shows it", async || status(&env, &[]).await.contains(cure)).await;
     let overview: Value = serde_json::from_str(&status(&env, &["--json"]).await).expect("JSON");
     assert_eq!(overview["workers"][0]["breakers"][0]["reason"], "quota");
 
@@ -162,7 +162,7 @@ async fn five_failures_of_ten_hold_what_is_in_hand_and_nothing_more_is_claimed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_refuses_the_keys_stops_claims_until_its_own_probe_comes_through() {
+async fn refused_bucket_keys_stop_claims_until_a_probe_succeeds() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));
     let denied = Fault::Status { status: 403, code: "AccessDenied" };
@@ -191,7 +191,7 @@ async fn a_bucket_that_refuses_the_keys_stops_claims_until_its_own_probe_comes_t
     worker.wait_for_line("breaker closed").await;
 }
 
-/// A guest that asks a model by the operator's name.
+/// Returns a guest that asks a model by the operator's name.
 fn asks(alias: &str) -> WatGuest {
     let mut guest = WatGuest::new(alias);
     let question = guest.data.text("What is it about?");
@@ -204,7 +204,7 @@ fn asks(alias: &str) -> WatGuest {
     guest.advance(format!("(select (i32.const {accept}) (i32.const {ask}) (local.get $answers_len))"))
 }
 
-/// A worker of two guests with a model each, of which that of `small` refuses the key.
+/// Returns a worker of two guests with a model each, of which that of `small` refuses the key.
 async fn worker_with_one_model_away(world: &World, slots: &str) -> AssayProcess {
     world.model.respond(|call| match call.body["model"].as_str() {
         Some("tiny") => expired(),
@@ -243,13 +243,13 @@ async fn a_model_goes_on_while_another_one_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_probe_finds_a_slot_although_what_other_releases_have_waiting_would_take_every_one() {
+async fn a_probe_finds_a_slot_beside_jobs_of_other_releases() {
     let world = World::start().await;
     let worker = worker_with_one_model_away(&world, "1").await;
     let waiting = world.upload("txt", TRANSCRIPT).await;
     world.enqueue_file(waiting, Some("small")).await;
     worker.wait_for_line("breaker_opened").await;
-    // They come first wherever both may be claimed, and one slot is busy with them for long.
+    // They come first where both may be claimed, and keep one slot busy.
     let first = world.file(world.upload("txt", TRANSCRIPT).await).await;
     let crowd = "WITH crowd AS (
         INSERT INTO files (user_id, storage_bucket, storage_key_original, extension, mime_type, size_bytes)
@@ -268,7 +268,7 @@ async fn a_probe_finds_a_slot_although_what_other_releases_have_waiting_would_ta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alias_that_no_operator_named_holds_its_release_and_is_told_nowhere() {
+async fn an_unknown_alias_holds_its_release_and_is_shown_nowhere() {
     let world = World::start().await;
     world.model.always(Reply::answer("{}"));
     let env = env_with_guests(&world, &[asks("MARKERALIAS"), asks("large")]);

@@ -1,4 +1,4 @@
-//! Makes a compiler for `wasm32-unknown-unknown` available, without asking anybody to install anything.
+//! Makes a compiler for `wasm32-unknown-unknown` available, without a manual installation.
 //!
 //! In order: the compiler at hand has the target; rustup adds it; where rustup's server is out of reach, a toolchain is put together
 //! from Debian's packages, in the user's cache folder and without root. All three are idempotent, and the second run is instant.

@@ -1,4 +1,4 @@
-//! A model that answers as told: OpenAI's wire format, every way to break it, and a record of what was asked.
+//! A model that answers as scripted: OpenAI's wire format, every way to break it, and a record of what was asked.
 
 mod odd;
 mod reply;
@@ -24,7 +24,7 @@ pub use reply::Reply;
 /// The name of the model in answers that name none.
 const MODEL: &str = "scripted";
 
-/// Where completions are asked for, behind whatever prefix.
+/// The path of completions, behind any prefix.
 const COMPLETIONS: &str = "/v1/chat/completions";
 
 /// A chat completion that was asked for.
@@ -32,31 +32,28 @@ const COMPLETIONS: &str = "/v1/chat/completions";
 pub struct Call {
     /// From 1, in the order of arrival.
     pub number: usize,
-    /// What stands before `/v1` in the path: who asks, where workers were told addresses of their own.
+    /// What stands before `/v1` in the path. Distinguishes workers with addresses of their own.
     pub prefix: String,
-    /// The request's headers.
     pub headers: HeaderMap,
     /// The request's body; `null` where it was no JSON.
     pub body: Value,
-    /// The same, byte by byte.
     pub bytes: Bytes,
-    /// When it arrived.
     pub at: Instant,
 }
 
 impl Call {
-    /// All messages, one after the other.
+    /// Returns all messages, one after the other.
     pub fn text(&self) -> String {
         let messages = self.body["messages"].as_array().into_iter().flatten();
         messages.filter_map(|message| message["content"].as_str()).collect::<Vec<_>>().join("\n")
     }
 
-    /// The schema that the answer was asked to satisfy.
+    /// Returns the schema that the answer was asked to satisfy.
     pub fn schema(&self) -> Option<&Value> {
         self.body.pointer("/response_format/json_schema/schema")
     }
 
-    /// The kind of answer asked for: `json_schema`, `json_object`, or nothing.
+    /// Returns the kind of answer asked for: `json_schema`, `json_object`, or nothing.
     pub fn response_format(&self) -> Option<&str> {
         self.body.pointer("/response_format/type").and_then(Value::as_str)
     }
@@ -105,7 +102,7 @@ impl ScriptedModel {
         Self { front, script }
     }
 
-    /// What goes into `LLM_BASE_URL`.
+    /// Returns what goes into `LLM_BASE_URL`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.front.address())
     }
@@ -125,34 +122,34 @@ impl ScriptedModel {
         *self.script.otherwise.lock() = Some(Arc::new(respond));
     }
 
-    /// Changes every reply, whoever made it: for faults that come over a model which answers as ever.
+    /// Changes every reply, scripted or not: for faults of a model that otherwise answers as ever.
     pub fn spoil(&self, spoil: impl Fn(&Call, Reply) -> Reply + Send + Sync + 'static) {
         *self.script.spoil.lock() = Some(Arc::new(spoil));
     }
 
-    /// Spoils and turns away nothing more.
+    /// Stops spoiling replies and turning calls away.
     pub fn spare(&self) {
         *self.script.spoil.lock() = None;
         *self.script.turn_away.lock() = None;
     }
 
-    /// Asks before each call is read whether its connection is reset at once. Such a call is none: it is not counted, and nobody
-    /// knows what it would have asked.
+    /// Asks before each call is read whether its connection is reset at once. Such a call is not
+    /// counted, and its question stays unknown.
     pub fn turn_away(&self, decide: impl Fn() -> bool + Send + Sync + 'static) {
         *self.script.turn_away.lock() = Some(Arc::new(decide));
     }
 
-    /// How many calls were turned away so far.
+    /// Returns how many calls were turned away so far.
     pub fn turned_away(&self) -> usize {
         *self.script.turned_away.borrow()
     }
 
-    /// How many completions were asked for so far.
+    /// Returns how many completions were asked for so far.
     pub fn calls(&self) -> usize {
         *self.script.count.borrow()
     }
 
-    /// What was asked so far.
+    /// Returns what was asked so far.
     pub fn requests(&self) -> Vec<Call> {
         self.script.calls.lock().clone()
     }

@@ -37,17 +37,15 @@ const PAGES: [Page; 2] = [
     Page { path: "docs/operations/releases.md", section: Some("## The life of a release"), services: true },
 ];
 
-/// What the worker beside a page does more often than a deployment's, so that nobody waits for it; and its name, which is the host's
-/// otherwise.
-const BRISK: [(&str, &str); 2] = [("CANARY_CHECK_MS", "500"), ("WORKER_ID", "worker")];
-/// Commands that only look: what they tell may take a moment to come true.
-const LOOKS: [&str; 3] = ["assay release list", "assay release show", "assay status"];
-/// How long such a moment may be: a guest is compiled in it.
-const MOMENT: Duration = Duration::from_secs(90);
-/// How long it is when the page is written for the first time.
-const FIRST: Duration = Duration::from_secs(20);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Variables of the worker beside a page: a short check period, and a fixed name in place of the host's.
+const WORKER_VARIABLES: [(&str, &str); 2] = [("CANARY_CHECK_MS", "500"), ("WORKER_ID", "worker")];
+/// Commands whose output may take a moment to become what the page says.
+const POLLED_COMMANDS: [&str; 3] = ["assay release list", "assay release show", "assay status"];
+/// Long enough to compile a guest.
+const POLL_TIMEOUT: Duration = Duration::from_secs(90);
+/// The wait where the page has no output yet to compare with.
+const FIRST_OUTPUT_WAIT: Duration = Duration::from_secs(20);
+const POLL_PERIOD: Duration = Duration::from_millis(500);
 
 /// Options of `cargo xtask page`.
 #[derive(clap::Args, Default)]
@@ -67,7 +65,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     run::run(&mut run::cargo(&["build", "--package", "assay"]))?;
     let mut pages = PAGES.iter().filter(|page| args.page.as_ref().is_none_or(|only| page.path == only)).peekable();
-    ensure!(pages.peek().is_some(), "{:?} is no page that is followed", args.page);
+    ensure!(pages.peek().is_some(), "unknown page {:?}: expected one of the pages that are followed", args.page);
     pages.try_for_each(|page| follow(page, args.write))
 }
 
@@ -110,7 +108,7 @@ fn follow(page: &Page, write: bool) -> Result<()> {
     Ok(())
 }
 
-/// What stands before the part that is followed, that part, and what stands behind it.
+/// Returns what stands before the part that is followed, that part, and what stands behind it.
 fn divided<'a>(text: &'a str, section: Option<&str>) -> Option<(&'a str, &'a str, &'a str)> {
     let Some(heading) = section else { return Some(("", text, "")) };
     let begin = text.find(&format!("\n{heading}\n"))? + 1;
@@ -120,34 +118,34 @@ fn divided<'a>(text: &'a str, section: Option<&str>) -> Option<(&'a str, &'a str
     Some((before, part, after))
 }
 
-/// The services of `assay dev`, with nothing in them.
+/// Returns the services of `assay dev`, with nothing in them.
 fn services_in(folder: &Path) -> Result<Session> {
     system::ensure_postgres()?;
     let progress = guests::spinner("start; guests that are new here are compiled to machine code".to_owned());
-    let session = Session::start(&folder.join("services"), Asked::StandIn, &BRISK)?;
+    let session = Session::start(&folder.join("services"), Asked::StandIn, &WORKER_VARIABLES)?;
     progress.finish_and_clear();
     Ok(session)
 }
 
-/// What a command prints. One that only looks is asked until it says what the page says, or for a moment.
+/// Returns what a command prints. One that only looks is asked until it says what the page says, or for a moment.
 fn settled(command: &str, expected: &str, answer: impl Fn() -> Result<String>) -> Result<String> {
-    let looks = LOOKS.iter().any(|look| command.starts_with(look));
+    let looks = POLLED_COMMANDS.iter().any(|look| command.starts_with(look));
     if looks && expected.is_empty() {
         // Nothing is written down yet that could come true.
-        sleep(FIRST);
+        sleep(FIRST_OUTPUT_WAIT);
         return answer();
     }
-    let until = Instant::now() + MOMENT;
+    let until = Instant::now() + POLL_TIMEOUT;
     loop {
         let printed = answer()?;
         if !looks || alike(expected, &printed) || Instant::now() >= until {
             return Ok(printed);
         }
-        sleep(PAUSE);
+        sleep(POLL_PERIOD);
     }
 }
 
-/// What a command prints, on both streams. How it ends is part of what the page says, and no error here.
+/// Returns what a command prints, on both streams. How it ends is part of what the page says, and no error here.
 fn answer(command: &str, folder: &Path, variables: &BTreeMap<String, String>) -> Result<String> {
     let mut path = run::assay().parent().context("assay lies in a folder")?.as_os_str().to_owned();
     path.push(":");
@@ -168,7 +166,7 @@ fn answer(command: &str, folder: &Path, variables: &BTreeMap<String, String>) ->
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The repository's own, which has the guests' target; a folder elsewhere has none of its own.
+/// Returns the repository's own, which has the guests' target; a folder elsewhere has none of its own.
 fn toolchain() -> String {
     env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "1.95.0".to_owned())
 }

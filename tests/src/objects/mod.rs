@@ -1,4 +1,4 @@
-//! An S3 server whose requests fail as told. Behind the faults stands the real protocol on real files.
+//! An S3 server whose requests fail as scripted: the real protocol on real files, behind faults.
 
 use std::sync::Arc;
 
@@ -21,16 +21,11 @@ use crate::{
 /// The bucket of every test.
 const BUCKET: &str = "assay-test";
 
-/// What a request does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Reads an object.
     Get,
-    /// Asks about an object.
     Head,
-    /// Writes an object.
     Put,
-    /// Removes an object.
     Delete,
     /// Lists the bucket, or asks about it.
     Bucket,
@@ -53,7 +48,6 @@ impl Operation {
 pub enum Fault {
     /// An error answer; the store is not touched.
     Status {
-        /// HTTP status.
         status: u16,
         /// S3's code, such as `SlowDown`.
         code: &'static str,
@@ -84,7 +78,6 @@ impl Fault {
 pub struct Asked {
     /// From 1, in the order of arrival.
     pub number: usize,
-    /// What it does.
     pub operation: Operation,
     /// The object's key; empty where it is about the bucket.
     pub key: String,
@@ -148,22 +141,22 @@ impl TestObjects {
         Self { bucket, keys, front, state, _folder: folder }
     }
 
-    /// What goes into `S3_ENDPOINT`.
+    /// Returns what goes into `S3_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.front.address())
     }
 
-    /// What goes into `S3_BUCKET`.
+    /// Returns what goes into `S3_BUCKET`.
     pub fn bucket_name(&self) -> &str {
         self.bucket.name()
     }
 
-    /// The credentials that the server accepts.
+    /// Returns the credentials that the server accepts.
     pub fn credentials(&self) -> &Keys {
         &self.keys
     }
 
-    /// The bucket, past all faults.
+    /// Returns the bucket, past all faults.
     pub fn bucket(&self) -> &Bucket {
         &self.bucket
     }
@@ -183,7 +176,7 @@ impl TestObjects {
         self.bucket.delete(key).await.expect("the store removes the object");
     }
 
-    /// The keys that begin with `prefix`, sorted, past all faults.
+    /// Returns the keys that begin with `prefix`, sorted, past all faults.
     pub fn list(&self, prefix: &str) -> Vec<String> {
         self.bucket.keys(prefix).expect("the store lists its keys")
     }
@@ -214,7 +207,7 @@ impl TestObjects {
         *self.state.policy.lock() = None;
     }
 
-    /// How many such requests have arrived, retries included.
+    /// Returns how many such requests have arrived, retries included.
     pub fn count(&self, operation: Operation, key: &str) -> usize {
         self.state.count(operation, key)
     }

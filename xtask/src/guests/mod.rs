@@ -5,6 +5,7 @@
 //! written only where its bytes changed, so that nothing downstream is rebuilt for nothing.
 
 pub mod compile;
+mod guest;
 mod stamp;
 
 use std::{
@@ -23,17 +24,8 @@ use crate::{
     guest_toolchain::{self, Toolchain},
     paths,
 };
+use guest::{GENERIC, GUESTS, Made};
 use stamp::Stamp;
-
-/// What is built, by the folder in `guest/`, and the file in `guest/dist`.
-const GUESTS: [Guest; 5] = [
-    Guest { name: GENERIC, file: "core/generic.wasm", made: Made::CoreModule },
-    Guest { name: "meeting-v1", file: "meeting-v1.wasm", made: Made::Folder },
-    Guest { name: "meeting-v2", file: "meeting-v2.wasm", made: Made::Component },
-    Guest { name: "map-reduce", file: "examples/map-reduce.wasm", made: Made::Component },
-    Guest { name: "repair", file: "examples/repair.wasm", made: Made::Component },
-];
-const GENERIC: &str = "generic";
 
 /// Options of `cargo xtask guests`.
 #[derive(clap::Args, Default)]
@@ -47,37 +39,12 @@ pub struct Args {
 }
 
 impl Args {
-    /// Builds twice and compares.
+    /// Builds once more in another folder and compares the bytes.
     pub fn checked() -> Self {
         Self { check: true, ..Self::default() }
     }
 }
 
-struct Guest {
-    name: &'static str,
-    file: &'static str,
-    made: Made,
-}
-
-/// How a guest is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Made {
-    /// Compiled, and left a core module, which hosts specialize.
-    CoreModule,
-    /// Compiled and made a component.
-    Component,
-    /// Without code: injected into the generic guest.
-    Folder,
-}
-
-impl Guest {
-    /// The packages that cargo compiles.
-    fn packages() -> impl Iterator<Item = &'static str> {
-        GUESTS.iter().filter(|guest| guest.made != Made::Folder).map(|guest| guest.name)
-    }
-}
-
-/// One finished guest.
 struct Built {
     file: &'static str,
     bytes: Vec<u8>,
@@ -100,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.check { check(&dist, &toolchain) } else { Ok(()) }
 }
 
-/// What of the guests no compiler reads: prompts and schemas of those without code, and all fixtures.
+/// Returns what of the guests no compiler reads: prompts and schemas of those without code, and all fixtures.
 fn uncompiled(root: &Path) -> Result<Vec<Vec<u8>>> {
     let mut parts = Vec::new();
     for guest in &GUESTS {
@@ -113,7 +80,7 @@ fn uncompiled(root: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(parts)
 }
 
-/// The components, by their files in `guest/dist`.
+/// Returns the components, by their files in `guest/dist`.
 pub fn components() -> impl Iterator<Item = &'static str> {
     GUESTS.iter().filter(|guest| guest.made != Made::CoreModule).map(|guest| guest.file)
 }
@@ -227,7 +194,7 @@ fn print_table(dist: &Path, toolchain: &Toolchain) -> Result<()> {
     Ok(())
 }
 
-/// A line that moves on a terminal and is silent elsewhere.
+/// Returns a line that moves on a terminal and is silent elsewhere.
 pub fn spinner(message: impl Into<String>) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})").expect("the template is constant");
     let bar = ProgressBar::new_spinner().with_style(style).with_message(message.into());

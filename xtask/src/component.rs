@@ -1,6 +1,6 @@
-//! Proof that a guest's crate is a crate like any other: cargo-component makes the same world of it as `assay guest build`.
+//! `cargo xtask component`: builds a new guest with cargo-component too, and compares both worlds.
 //!
-//! It is frozen upstream, so nothing else here depends on it. It is compiled once, into the user's cache folder.
+//! cargo-component is frozen upstream, so nothing else depends on it. It is compiled once, into the user's cache folder.
 
 use std::{
     fs,
@@ -13,20 +13,22 @@ use assay_guest_build::world;
 
 use crate::{
     guest_toolchain::{self, TARGET, Toolchain},
-    paths, run,
+    guests, paths, run,
 };
 
 const VERSION: &str = "0.21.1";
-/// cargo-component asks for this target's folder in the sysroot whatever the target is.
-const ASKED_FOR: &str = "lib/rustlib/wasm32-wasip1";
+/// cargo-component wants this folder in the sysroot, whatever the target is.
+const WANTED_FOLDER: &str = "lib/rustlib/wasm32-wasip1";
 const NAME: &str = "same-world-v1";
 
-/// Builds a new guest both ways, and compares.
+/// Runs the command.
 ///
 /// # Errors
-/// It does not build, or the worlds differ.
-pub fn prove() -> Result<()> {
+/// The guest does not build, or the worlds differ.
+pub fn run() -> Result<()> {
     let program = ensure_installed()?;
+    guests::run(&guests::Args::default())?;
+    run::run(&mut run::cargo(&["build", "--package", "assay"]))?;
     let toolchain = guest_toolchain::ensure(None)?;
     let folder = tempfile::Builder::new().prefix("assay-same-world-").tempdir().context("make a folder")?;
     let target = paths::guest_target().join("same-world");
@@ -48,7 +50,7 @@ pub fn prove() -> Result<()> {
     Ok(())
 }
 
-/// The same sources in another folder are the same guest; broken ones are told with step and cure.
+/// Builds the same sources in another folder to the same bytes, and checks the error of broken ones.
 fn same_digest_elsewhere(assay: &impl Fn(&[&str]) -> Command, toolchain: &Toolchain, folder: &Path) -> Result<()> {
     let elsewhere = folder.join("another/place");
     fs::create_dir_all(elsewhere.parent().context("it has one")?)?;
@@ -65,19 +67,22 @@ fn same_digest_elsewhere(assay: &impl Fn(&[&str]) -> Command, toolchain: &Toolch
     let mut build = assay(&["guest", "build", "another/place", "--out", "broken.wasm"]);
     toolchain.apply(&mut build);
     let output = build.output().context("run assay")?;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let as_promised = told.contains("compile the guest: ") && told.contains("cure: ");
-    ensure!(!output.status.success() && as_promised, "a guest that does not compile is told so: {told}");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let as_promised = error.contains("compile the guest: ") && error.contains("cure: ");
+    ensure!(
+        !output.status.success() && as_promised,
+        "the error of a guest that does not compile lacks step or cure: {error}"
+    );
     fs::write(&source, good)?;
     fs::rename(&elsewhere, folder.join(NAME)).context("move the guest back")
 }
 
 fn by_cargo_component(program: &Path, toolchain: &Toolchain, guest: &Path, target: &Path) -> Result<Vec<u8>> {
-    let _asked_for = Folder::make(&sysroot(toolchain)?.join(ASKED_FOR))?;
+    let _wanted = TemporaryFolder::make(&sysroot(toolchain)?.join(WANTED_FOLDER))?;
     let mut command = Command::new(program);
     command.args(["component", "build", "--release", "--locked", "--target", TARGET]).current_dir(guest);
     toolchain.apply(&mut command);
-    // A folder of its own: it writes its component over cargo's core module.
+    // In a folder of its own, because it writes its component over cargo's core module.
     let target = target.join("cargo-component");
     run::run(command.env("CARGO_TARGET_DIR", &target))?;
     let file = target.join(TARGET).join("release").join(format!("{}.wasm", NAME.replace('-', "_")));
@@ -108,10 +113,10 @@ fn sysroot(toolchain: &Toolchain) -> Result<PathBuf> {
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
-/// An empty folder that was not there before and is not there afterwards.
-struct Folder(Option<PathBuf>);
+/// Removes its folder in the end, unless the folder existed before.
+struct TemporaryFolder(Option<PathBuf>);
 
-impl Folder {
+impl TemporaryFolder {
     fn make(path: &Path) -> Result<Self> {
         if path.is_dir() {
             return Ok(Self(None));
@@ -121,10 +126,10 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // An empty folder that stays does no harm.
+            // An empty folder does no harm.
             let _ = fs::remove_dir(path);
         }
     }

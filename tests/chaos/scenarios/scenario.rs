@@ -1,0 +1,108 @@
+//! The list of the scenarios, and what each is about.
+
+use std::{fmt, time::Duration};
+
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+
+use crate::{
+    evidence::Evidence,
+    invariants::rescue::held_by_the_dead,
+    outcome::others,
+    scenarios::{
+        cast::{Cast, Crowd, Load, RATE, SHORT_RATE, WORKERS},
+        deploy, kill, llm, old, postgres, s3, swarm, zombie,
+    },
+    step::Step,
+    times::Times,
+};
+
+/// A scenario. They share nothing, so several can run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Scenario {
+    /// SIGKILL a random worker every 2 s
+    Kill,
+    /// SIGSTOP past the lease, wait for the re-claim, SIGCONT
+    Zombie,
+    /// Restarts, terminated backends, refused and half-open connections, ambiguous commits
+    Postgres,
+    /// Errors, resets, cut bodies, stalls, writes whose answer is lost, deletes that fail
+    S3,
+    /// Rate limits, errors, resets, slow, huge and odd answers
+    Llm,
+    /// Rolling restarts of all workers, with and without time to drain
+    Deploy,
+    /// The worker of another program beside Assay's, either of them killed at random
+    Old,
+    /// Many workers on many jobs, beside many more that wait in the future
+    Swarm,
+}
+
+impl Scenario {
+    /// Returns all of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied()
+    }
+
+    /// Returns who plays in it.
+    pub fn cast(self, short: bool) -> Cast {
+        let rate = if short { SHORT_RATE } else { RATE };
+        match self {
+            Self::Swarm => {
+                let crowd = if short { Crowd::SHORT } else { Crowd::LONG };
+                Cast { workers: crowd.workers, old_workers: 0, load: Load::Crowd(crowd) }
+            }
+            Self::Old => Cast { workers: WORKERS, old_workers: old::OLD_WORKERS, load: Load::Steady(rate) },
+            _ => Cast { workers: WORKERS, old_workers: 0, load: Load::Steady(rate) },
+        }
+    }
+
+    /// Returns its plan.
+    pub fn steps(self, dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
+        match self {
+            Self::Kill => kill::steps(dice, duration, times),
+            Self::Zombie => zombie::steps(dice, duration, times),
+            Self::Postgres => postgres::steps(dice, duration, times),
+            Self::S3 => s3::steps(dice, duration, times),
+            Self::Llm => llm::steps(dice, duration, times),
+            Self::Deploy => deploy::steps(dice, duration, times),
+            Self::Old => old::steps(dice, duration, times),
+            Self::Swarm => swarm::steps(dice, duration, times),
+        }
+    }
+}
+
+/// Returns what a scenario is about beside the faults that are counted where they strike: how often it came about.
+pub fn effects(scenario: Scenario, evidence: &Evidence) -> Vec<(&'static str, usize)> {
+    let deaths = ("a death with a job in hand", held_by_the_dead(evidence));
+    let ended = |outcome| evidence.attempts.iter().filter(|attempt| attempt.outcome == outcome).count();
+    match scenario {
+        Scenario::Kill => vec![deaths],
+        Scenario::Zombie => {
+            let stalls = evidence.stalls.iter().filter(|stall| stall.claims > 0).count();
+            vec![("a stop with a job in hand", stalls), ("a claim that is taken back", ended("lost"))]
+        }
+        Scenario::Deploy => vec![deaths, ("a job that is given back", ended("released"))],
+        Scenario::Old => {
+            let (claims, taken_over) = others(evidence);
+            let mut effects = vec![
+                deaths,
+                ("a claim of Assay's", evidence.attempts.len()),
+                ("a claim of the other program's", claims),
+            ];
+            // In a short run chance may let Assay's reaper be first every time.
+            if evidence.rescue_bound.is_some() {
+                effects.push(("a claim that the other program takes over", taken_over));
+            }
+            effects
+        }
+        Scenario::Postgres | Scenario::S3 | Scenario::Llm | Scenario::Swarm => Vec::new(),
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}
