@@ -205,8 +205,16 @@ mod tests {
     use super::*;
 
     fn swept() -> SweepSummary {
-        let found =
-            ObjectCounts { listed: 1000, foreign: 3, young: 20, live: 7, pointed: 930, uploads: 1, answers: 30, runs: 9 };
+        let found = ObjectCounts {
+            listed: 1000,
+            foreign: 3,
+            young: 20,
+            live: 7,
+            pointed: 930,
+            uploads: 1,
+            answers: 30,
+            runs: 9,
+        };
         SweepSummary { found, ..SweepSummary::default() }
     }
 
@@ -214,7 +222,8 @@ mod tests {
     fn a_sweep_tells_what_there_is_and_what_became_of_it() {
         let plan = SweepOptions::default();
         let deleting = SweepOptions { delete: true, ..plan };
-        let sentence = |swept: &SweepSummary, plan| told(swept, plan).split_once("\n\n").expect("two parts").1.to_owned();
+        let sentence =
+            |swept: &SweepSummary, plan| told(swept, plan).split_once("\n\n").expect("two parts").1.to_owned();
         insta::assert_snapshot!("sweep", told(&swept(), plan));
         assert_eq!(
             sentence(&SweepSummary { too_many: true, ..swept() }, plan),

@@ -36,12 +36,12 @@ impl CanaryGuard {
     async fn check_all(&self) {
         let channels = match self.database.channels().await {
             Ok(channels) => channels,
-            Err(error) => return tracing::warn!(%error, "look at the canaries"),
+            Err(error) => return tracing::warn!(%error, "canary check failed"),
         };
         // An error in one channel does not keep the others from being checked.
         for channel in &channels {
             if let Err(error) = self.check(channel).await {
-                tracing::warn!(%error, channel = channel.name, "look at the canaries");
+                tracing::warn!(%error, channel = channel.name, "canary check failed");
             }
         }
     }
@@ -70,7 +70,7 @@ impl CanaryGuard {
             }
             // Another worker or the operator was faster.
             Err(Refusal::NoCanary) => {}
-            Err(refusal) => tracing::error!(channel = channel.name, %refusal, reason, "canary does not halt"),
+            Err(refusal) => tracing::error!(channel = channel.name, %refusal, reason, "canary halt failed"),
         }
         Ok(())
     }

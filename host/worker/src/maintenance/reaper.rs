@@ -8,7 +8,7 @@ use assay_db::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{guests::Guests, maintenance::every::every, metrics::Metrics};
+use crate::{guests::loaded_guests::Guests, maintenance::every::every, metrics::Metrics};
 
 /// Time between two deletions of workers that are gone.
 const FORGET_WORKERS_PERIOD: Duration = Duration::from_secs(3600);
@@ -42,7 +42,7 @@ impl Reaper {
             if Instant::now() >= forget_workers_at {
                 forget_workers_at = Instant::now() + FORGET_WORKERS_PERIOD;
                 if let Err(error) = self.database.forget_old_workers().await {
-                    tracing::debug!(%error, "forget old workers");
+                    tracing::debug!(%error, "deletion of old workers failed");
                 }
             }
         }
@@ -53,7 +53,7 @@ impl Reaper {
         let reaped = match reaped {
             Ok(reaped) => reaped,
             Err(error) => {
-                tracing::warn!(%error, "look for jobs of dead workers");
+                tracing::warn!(%error, "search for jobs of dead workers failed");
                 return 0;
             }
         };

@@ -100,11 +100,11 @@ impl Retention {
         }
         let attempts = match self.prune_attempts(scan).await {
             Ok(attempts) => attempts,
-            Err(error) => return tracing::warn!(%error, "forget old attempts"),
+            Err(error) => return tracing::warn!(%error, "deletion of old attempts failed"),
         };
         let shadows = match self.prune_shadows().await {
             Ok(shadows) => shadows,
-            Err(error) => return tracing::warn!(%error, "forget old results of shadows"),
+            Err(error) => return tracing::warn!(%error, "deletion of old shadow results failed"),
         };
         self.metrics.history_pruned.inc_by(attempts + shadows);
         if attempts + shadows > 0 {
@@ -142,7 +142,7 @@ impl Retention {
             let look = self.database.old_answers(self.config.age, self.config.on_failure_only, failed, ANSWER_BATCH);
             let old = match look.await {
                 Ok(old) => old,
-                Err(error) => return tracing::warn!(%error, "look for answers to delete"),
+                Err(error) => return tracing::warn!(%error, "search for old answers failed"),
             };
             let found = old.len();
             let gone = self.delete(old).await;
@@ -150,7 +150,7 @@ impl Retention {
             // The row last: a later round finds the object through it.
             match self.database.forget_answers(&gone).await {
                 Ok(forgotten) => pruned += forgotten,
-                Err(error) => return tracing::warn!(%error, "forget deleted answers"),
+                Err(error) => return tracing::warn!(%error, "deletion of journal rows failed"),
             }
             if found < ANSWER_BATCH || failed >= MAX_FAILED_DELETIONS {
                 break;
@@ -166,7 +166,9 @@ impl Retention {
     async fn delete(&self, old: Vec<OldAnswer>) -> Vec<OldAnswer> {
         let deleted = futures::stream::iter(old).map(|answer| async move {
             let deleted = self.objects.delete(&answer.bucket, &answer.key).await;
-            deleted.map_err(|error| tracing::warn!(%error, object.key = answer.key, "delete an old answer")).ok()?;
+            deleted
+                .map_err(|error| tracing::warn!(%error, object.key = answer.key, "deletion of an old answer failed"))
+                .ok()?;
             Some(answer)
         });
         let deleted: Vec<_> = deleted.buffer_unordered(PARALLEL_DELETIONS).collect().await;

@@ -24,6 +24,6 @@ pub(super) async fn write_notes(services: &Services, run: &Run<'_>, notes: &[Fin
     let file = &run.claim.file;
     let key = run_key(file, run.claim.lease, RunArtifact::Notes);
     if let Err(error) = services.objects.write_json(&file.bucket, &key, bytes).await {
-        tracing::warn!(%error, object.key = key, "keep the guest's notes");
+        tracing::warn!(%error, object.key = key, "guest notes were not written");
     }
 }

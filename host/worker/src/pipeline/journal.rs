@@ -128,7 +128,7 @@ impl JournalWrite {
                 Ok(false) => return Err(RunError::Stopped(StopReason::Lost)),
                 // Writing the row twice is harmless; losing it costs an answer.
                 Err(error) if tokio::time::Instant::now() < deadline && !matches!(error, DbError::Refused(_)) => {
-                    tracing::warn!(%error, ordinal = self.ordinal, "journal an answer: trying again");
+                    tracing::warn!(%error, ordinal = self.ordinal, "journal write failed; trying again");
                     tokio::time::sleep(ROW_RETRY_DELAY).await;
                 }
                 Err(error) => {

@@ -13,7 +13,7 @@ use assay_runtime::{Answer, Finding, LogLine, Rejection, Transcript};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::guests::Release;
+use crate::guests::release::Release;
 
 /// Why a run did not end in a report.
 #[derive(Debug)]

@@ -107,7 +107,7 @@ impl ReleaseFollower {
         match self.database.release_plan().await {
             Ok(plan) => Some(plan),
             Err(error) => {
-                tracing::warn!(%error, "look for releases");
+                tracing::warn!(%error, "search for releases failed");
                 None
             }
         }
@@ -136,7 +136,7 @@ impl ReleaseFollower {
                 let Some(shared) = shared else { return };
                 if let Err(error) = shared {
                     let error = format!("{error:#}");
-                    tracing::warn!(guest.digest = digest, error, "keep a copy of the guest in the bucket");
+                    tracing::warn!(guest.digest = digest, error, "guest was not copied into the bucket");
                     left.push((digest, file));
                 }
             }

@@ -143,7 +143,7 @@ async fn run_candidate(database: &Database, limits: &GuestsLimits, metrics: &Met
     };
     metrics.shadows.get_or_create(&ResultLabels { result: result.result }).inc();
     if let Err(error) = database.record_shadow(&result).await {
-        tracing::warn!(%error, file.id = %case.file, "keep what a shadow came to");
+        tracing::warn!(%error, file.id = %case.file, "shadow result was not stored");
     }
 }
 

@@ -218,7 +218,7 @@ impl ClaimLoop {
             }
             Err(error) => {
                 if state.claims_failing_since.is_none() {
-                    tracing::error!(%error, "claim jobs");
+                    tracing::error!(%error, "claim failed");
                     state.claims_failing_since = Some(Instant::now());
                 }
                 Vec::new()

@@ -9,7 +9,7 @@ use std::{
 use assay_db::{DbError, Listener, queue};
 use tokio_util::sync::CancellationToken;
 
-use crate::{guests::Guests, metrics::Metrics, services::Services, worker::active_claims::ActiveClaims};
+use crate::{guests::loaded_guests::Guests, metrics::Metrics, services::Services, worker::active_claims::ActiveClaims};
 
 /// Renews the leases and announces the worker to the fleet.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ impl Heartbeat {
                         connection = None;
                         // Sooner than usual: every second counts while leases run out.
                         next_beat = Instant::now() + self.period / 4;
-                        tracing::warn!(%error, "renew the leases");
+                        tracing::warn!(%error, "heartbeat failed");
                     }
                 }
             }
@@ -100,7 +100,7 @@ impl Heartbeat {
         if let Some(mut connection) = connection
             && let Err(error) = connection.farewell(&self.worker).await
         {
-            tracing::debug!(%error, "tell the fleet goodbye");
+            tracing::debug!(%error, "farewell to the fleet failed");
         }
     }
 

@@ -85,7 +85,7 @@ impl SweepSchedule {
         match self.sweep.database.begin_sweep(&self.worker, self.config.period, SWEEP_LEASE).await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => return tracing::warn!(%error, "look whether a sweep is due"),
+            Err(error) => return tracing::warn!(%error, "check for a due sweep failed"),
         }
         tokio::select! {
             result = self.sweep.run(&|_| {}) => log_result(result),
@@ -93,7 +93,7 @@ impl SweepSchedule {
             () = self.lease_lost() => return tracing::warn!("stopped sweeping: another worker may sweep by now"),
         }
         if let Err(error) = self.sweep.database.end_sweep(&self.worker).await {
-            tracing::warn!(%error, "write that a sweep ended");
+            tracing::warn!(%error, "end of a sweep was not recorded");
         }
     }
 
@@ -107,7 +107,7 @@ impl SweepSchedule {
                 Ok(true) => renewed = asked,
                 Ok(false) => return,
                 Err(_) if renewed.elapsed() + SWEEP_RENEW_PERIOD >= SWEEP_LEASE => return,
-                Err(error) => tracing::debug!(%error, "renew a sweep"),
+                Err(error) => tracing::debug!(%error, "renewal of the sweep lease failed"),
             }
         }
     }
@@ -118,7 +118,7 @@ fn log_result(result: Result<SweepSummary, SweepError>) {
         Ok(SweepSummary { found, deleted, failed, too_many }) => {
             tracing::info!(listed = found.listed, orphans = found.orphans(), deleted, failed, too_many, "bucket swept");
         }
-        Err(error) => tracing::warn!(%error, "sweep the bucket"),
+        Err(error) => tracing::warn!(%error, "sweep failed"),
     }
 }
 

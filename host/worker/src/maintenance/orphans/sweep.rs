@@ -183,7 +183,7 @@ impl Sweep {
                 }
                 Err(error) => {
                     swept.failed += 1;
-                    tracing::warn!(%error, object.key = orphan.key, file.id = %file, what, "delete an object that no row points at");
+                    tracing::warn!(%error, object.key = orphan.key, file.id = %file, what, "deletion of an orphan failed");
                     if swept.failed >= MAX_FAILED_DELETIONS {
                         return Err(error.into());
                     }

@@ -98,7 +98,7 @@ async fn collect_journal(services: &Services, run: &mut Run<'_>) -> Option<JobEr
         match read_answer(&services.objects, &run.claim.file, entry).await {
             Ok((_, stored)) => run.stored.push(stored),
             Err(error) => {
-                tracing::warn!(%error, ordinal = entry.ordinal, "collect an answer for the raw output");
+                tracing::warn!(%error, ordinal = entry.ordinal, "answer for the raw output was not read");
                 unread = Some(error);
             }
         }
@@ -108,5 +108,5 @@ async fn collect_journal(services: &Services, run: &mut Run<'_>) -> Option<JobEr
 }
 
 fn log_not_kept(error: &dyn Display, key: &str) {
-    tracing::error!(event = "raw_output_write_failed", %error, object.key = key, "keep the raw output");
+    tracing::error!(event = "raw_output_write_failed", %error, object.key = key, "raw output was not written");
 }

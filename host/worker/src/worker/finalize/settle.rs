@@ -56,7 +56,7 @@ async fn settle(
     let outcome = settlement.outcome;
     let mut settled = match write(services, lease, &settlement, trusted_until).await {
         WriteOutcome::Refused(error) if outcome == SettleOutcome::Succeeded => {
-            tracing::error!(%error, outcome = outcome.as_str(), "settle the job");
+            tracing::error!(%error, outcome = outcome.as_str(), "settlement refused");
             let failure = failed(services, run, Step::Settle, error.into()).await;
             (write(services, lease, &failure, trusted_until).await, failure)
         }
@@ -82,7 +82,7 @@ async fn settle(
         }
         (WriteOutcome::Unknown(error) | WriteOutcome::Refused(error), settlement) => {
             // Nothing is deleted: the row may point at the report later. The reaper takes the job back.
-            tracing::error!(%error, outcome = settlement.outcome.as_str(), "settle the job: given up");
+            tracing::error!(%error, outcome = settlement.outcome.as_str(), "settlement given up");
             None
         }
     }

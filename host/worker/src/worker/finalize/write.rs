@@ -57,7 +57,7 @@ pub(super) async fn write(
             }
             Err(error) => error,
         };
-        tracing::warn!(%error, "settle the job: trying again");
+        tracing::warn!(%error, "settlement failed; trying again");
         if error.is_ambiguous() {
             in_doubt = true;
             match read_back(database, lease, settlement.outcome, trusted_until).await {
@@ -86,7 +86,7 @@ async fn read_back(
             Ok(presence) => return Ok(presence),
             Err(error) if Instant::now() + FINALIZE_RETRY_DELAY >= trusted_until => return Err(error),
             Err(error) => {
-                tracing::debug!(%error, "read back a settlement");
+                tracing::debug!(%error, "read-back of a settlement failed");
                 tokio::time::sleep(FINALIZE_RETRY_DELAY).await;
             }
         }
