@@ -96,14 +96,7 @@ impl GuestRegistry {
             let release = match load(runtime, &file, config.limits.sandbox.component_bytes).await {
                 Ok(release) => release,
                 Err(error) => {
-                    let (code, reason) = (error.code(), format!("{:#}", anyhow::Error::from(error)));
-                    tracing::error!(
-                        guest.file = %file.display(),
-                        guest.code = code,
-                        guest.error = reason,
-                        "guest does not load; jobs for it wait"
-                    );
-                    registry.not_loaded.push(UnloadedFile { file, code, reason });
+                    registry.add_unloaded(file, error);
                     continue;
                 }
             };
@@ -111,18 +104,33 @@ impl GuestRegistry {
             if let Some(other) = files.insert(version.clone(), file.clone()) {
                 bail!("{} and {} both claim prompt version {version:?}: remove one", other.display(), file.display());
             }
-            tracing::info!(
-                guest.version = version,
-                guest.digest = release.digest(),
-                guest.file = %file.display(),
-                "guest loaded"
-            );
-            registry.files.push((release.digest().to_owned(), file));
-            registry.versions.insert(version, release.digest().to_owned());
-            registry.releases.insert(release.digest().to_owned(), Arc::new(release));
+            registry.add_loaded(file, version, release);
         }
         registry.default = registry.default_for(config)?;
         Ok(registry)
+    }
+
+    fn add_unloaded(&mut self, file: PathBuf, error: FileError) {
+        let (code, reason) = (error.code(), format!("{:#}", anyhow::Error::from(error)));
+        tracing::error!(
+            guest.file = %file.display(),
+            guest.code = code,
+            guest.error = reason,
+            "guest does not load; jobs for it wait"
+        );
+        self.not_loaded.push(UnloadedFile { file, code, reason });
+    }
+
+    fn add_loaded(&mut self, file: PathBuf, version: String, release: Release) {
+        tracing::info!(
+            guest.version = version,
+            guest.digest = release.digest(),
+            guest.file = %file.display(),
+            "guest loaded"
+        );
+        self.files.push((release.digest().to_owned(), file));
+        self.versions.insert(version, release.digest().to_owned());
+        self.releases.insert(release.digest().to_owned(), Arc::new(release));
     }
 
     fn default_for(&self, config: &GuestsConfig) -> anyhow::Result<Option<String>> {

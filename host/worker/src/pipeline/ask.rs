@@ -94,7 +94,12 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
         }
     }
     drop(answers);
+    take_over(run, received)?;
+    failed.map_or(Ok(()), Err)
+}
 
+/// Hands received answers to the guest, in its order. Fails at the first answer that the guest may not see.
+fn take_over(run: &mut Run<'_>, mut received: Vec<(usize, StoredAnswer)>) -> RunResult {
     received.sort_by_key(|(ordinal, _)| *ordinal);
     run.stored.sort_by_key(|stored| stored.ordinal);
     let mut unusable = None;
@@ -103,10 +108,7 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
         unusable = unusable.or(usable(&answer.finish_reason, answer.refusal.is_some()).err());
         run.answers.push(Answer { text: answer.text, model: answer.model });
     }
-    if let Some(error) = unusable {
-        return Err(RunError::at(Step::CallModel, error));
-    }
-    failed.map_or(Ok(()), Err)
+    unusable.map_or(Ok(()), |error| Err(RunError::at(Step::CallModel, error)))
 }
 
 async fn answer_one(
