@@ -25,7 +25,7 @@ async fn a_worker_that_cannot_renew_leases_claims_nothing() {
     worker.wait_for_line("claiming no jobs").await;
     let second = world.enqueue(TRANSCRIPT).await;
     // Beats are tried as often as the queue is looked at, so after a few of them it had its chances.
-    let failed_beats = || worker.stderr().iter().filter(|line| line.contains("renew the leases")).count();
+    let failed_beats = || worker.stderr().iter().filter(|line| line.contains("heartbeat failed")).count();
     let before = failed_beats();
     world.wait_until("a few beats that fail", async || failed_beats() >= before + 4).await;
     assert_eq!(world.job(second).await.lease_token, 0, "it was not claimed");

@@ -40,7 +40,7 @@ async fn a_locked_file_delays_the_claim_of_no_other_job() {
     let foreign = holding(&world, FILE, held).await;
     let worker = worker(&env(&world)).await;
     world.wait_for_status(free, "succeeded").await;
-    let failed = worker.stderr().into_iter().find(|line| line.contains("claim jobs"));
+    let failed = worker.stderr().into_iter().find(|line| line.contains("claim failed"));
     assert_eq!(failed, None, "no claim has waited until it was given up");
     assert_eq!(world.job(held).await.lease_token, 0, "it waits, and has used no attempt");
     foreign.rollback().await.expect("the end of the transaction");

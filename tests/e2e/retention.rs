@@ -53,7 +53,7 @@ async fn old_answers_go_after_their_objects_but_not_of_live_jobs() {
             .await
             .expect("answers")
     };
-    pruner.wait_for_line("delete an old answer").await;
+    pruner.wait_for_line("deletion of an old answer failed").await;
     assert!(kept().await.contains(&old), "its object is still there");
     world.objects.clear_faults();
     world.objects.fault_always(Operation::Put, "report.json", Fault::Stall(gate.clone()));

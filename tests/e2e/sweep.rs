@@ -173,7 +173,7 @@ async fn a_bucket_is_swept_only_where_it_is_marked_as_this_databases() {
     for arguments in [&["--delete", "--max-percent", "100"][..], &["--mark"]] {
         let swept = sweep(&env, arguments).await;
         assert_eq!(swept.code, Some(1));
-        assert!(swept.stderr.contains("is marked as that of the database"), "{}", swept.stderr);
+        assert!(swept.stderr.contains("is marked for the database"), "{}", swept.stderr);
         assert!(swept.stderr.contains("correct S3_BUCKET or DATABASE_URL"), "{}", swept.stderr);
     }
     let again = sweep(&others, &["--mark"]).await;

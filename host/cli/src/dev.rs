@@ -15,7 +15,7 @@ use assay_db::{Database, DatabaseConfig, migrations::Target};
 use assay_worker::{
     admin::Admin,
     config::Config,
-    guests::{Guests, GuestsConfig, Loaded},
+    guests::{Guests, GuestsConfig, LoadedRelease},
     telemetry::TelemetryConfig,
     worker::shutdown::Shutdown,
 };
@@ -166,7 +166,7 @@ async fn migrate(values: &BTreeMap<String, String>) -> Result<(), Failure> {
 }
 
 /// Loads the guests once before the worker does: it compiles them, and tells which prompt versions there are.
-async fn look_at_guests(values: &BTreeMap<String, String>) -> Result<Vec<Loaded>, Failure> {
+async fn look_at_guests(values: &BTreeMap<String, String>) -> Result<Vec<LoadedRelease>, Failure> {
     let mut vars = Variables::from_map(values.clone());
     let config = GuestsConfig::load(&mut vars);
     vars.finish()?;
@@ -176,7 +176,7 @@ async fn look_at_guests(values: &BTreeMap<String, String>) -> Result<Vec<Loaded>
 }
 
 /// The default where nothing else decides: of several prompt versions the last.
-fn default_version(guests: &[Loaded]) -> Option<&str> {
+fn default_version(guests: &[LoadedRelease]) -> Option<&str> {
     let chosen = guests.iter().find(|guest| guest.is_default);
     chosen.or(guests.last()).map(|guest| guest.prompt_version.as_str())
 }
@@ -195,8 +195,8 @@ async fn bind_admin(config: &Config, insists: bool) -> anyhow::Result<tokio::net
 mod tests {
     use super::*;
 
-    fn loaded(version: &str, is_default: bool) -> Loaded {
-        Loaded {
+    fn loaded(version: &str, is_default: bool) -> LoadedRelease {
+        LoadedRelease {
             prompt_version: version.to_owned(),
             schema_version: String::new(),
             digest: String::new(),

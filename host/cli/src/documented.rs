@@ -9,7 +9,7 @@ use assay_core::{
     code::{Code, CodeRow},
     env::{Declared, Variables},
 };
-use assay_worker::{config::Config, worker::LAST_WRITES};
+use assay_worker::{config::Config, worker::FINAL_WRITES_TIMEOUT};
 
 use super::env_file;
 
@@ -143,7 +143,7 @@ fn an_orchestrator_is_told_to_wait_for_longer_than_a_stop_takes() {
         variable.default.parse().expect("it is a time")
     };
     // The jobs that are given back, a statement under way, the connections.
-    let last = 2 * LAST_WRITES.as_secs() + millis("DATABASE_TIMEOUT_MS") / 1000;
+    let last = 2 * FINAL_WRITES_TIMEOUT.as_secs() + millis("DATABASE_TIMEOUT_MS") / 1000;
     let stop = millis("STOP_GRACE_MS") / 1000 + last;
     assert!(told > stop, "docs/operations/deploy.md gives {told} s, but a stop may take {stop} s");
 }

@@ -13,7 +13,10 @@ use assay_objects::{Objects, ObjectsConfig};
 use assay_worker::{
     guests::GuestsConfig,
     pipeline::PipelineConfig,
-    replay::{Cases, Engine, FORMAT, Header, Live, Price, RESULTS, Replay, Results, Tally, write_page},
+    replay::{
+        CaseReader, CostEstimate, Engine, LiveOptions, RESULTS, RESULTS_FORMAT, Replay, ReplayHeader, ResultCounts,
+        Results, write_page,
+    },
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -88,7 +91,7 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     let model = arguments.budget_tokens.map(|budget| (LlmConfig::load(&mut vars), budget));
     vars.finish()?;
     let live = match model {
-        Some((config, budget)) => Some(Live { model: Model::new(config)?, budget }),
+        Some((config, budget)) => Some(LiveOptions { model: Model::new(config)?, budget }),
         None => None,
     };
     let database = database::open(database).await?;
@@ -104,7 +107,7 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     let header = header(&candidate, against.as_ref(), &selection)?;
     let folder = arguments.out.clone().unwrap_or_else(|| folder(&candidate, against.as_ref()));
     let mut results = Results::open(&folder, &header, &candidate.release)?;
-    let before = results.tally().files();
+    let before = results.counts().files();
     let replay = desk.replay(&shop, &candidate, against.as_ref(), selection);
 
     let count = desk.database.replay_count(&replay.selection).await.context("count the finished jobs")?;
@@ -112,12 +115,12 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     let work = async {
         let meant = replay.run(&mut results, |tally| advance(&bar, tally.files(), tally)).await?;
         let Some(live) = &live else { return Ok(None) };
-        let price = Price::of(&results, &meant);
+        let price = CostEstimate::of(&results, &meant);
         let others = results.diverged().len() as u64 - price.files;
         bar.suspend(|| eprintln!("{}", told::price(price, live.budget)));
         bar.set_length(price.files);
-        let left = |tally: &Tally| tally.of(Difference::Diverged.as_str()).files.saturating_sub(others);
-        let asked = |tally: &Tally| price.files.saturating_sub(left(tally));
+        let left = |tally: &ResultCounts| tally.of(Difference::Diverged.as_str()).files.saturating_sub(others);
+        let asked = |tally: &ResultCounts| price.files.saturating_sub(left(tally));
         replay.ask(live, &mut results, |tally| advance(&bar, asked(tally), tally)).await.map(Some)
     };
     let ran = unless_interrupted(work).await;
@@ -135,7 +138,7 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
     } else {
         output::print(&told::text(&summary))?;
     }
-    let fails = arguments.fail_on.iter().any(|result| results.tally().of(result).files > 0);
+    let fails = arguments.fail_on.iter().any(|result| results.counts().of(result).files > 0);
     Ok(ExitCode::from(u8::from(fails)))
 }
 
@@ -163,14 +166,18 @@ impl Desk {
         };
         let (database, objects) = (self.database.clone(), self.objects.clone());
         let candidate = candidate.release.clone();
-        let cases = Cases::new(database, objects, candidate, shop.runtime().clone(), self.transcript_bytes);
+        let cases = CaseReader::new(database, objects, candidate, shop.runtime().clone(), self.transcript_bytes);
         Replay { engine, cases, selection }
     }
 }
 
-fn header(candidate: &Candidate, against: Option<&Candidate>, selection: &ReplaySelection) -> anyhow::Result<Header> {
-    Ok(Header {
-        replay: FORMAT,
+fn header(
+    candidate: &Candidate,
+    against: Option<&Candidate>,
+    selection: &ReplaySelection,
+) -> anyhow::Result<ReplayHeader> {
+    Ok(ReplayHeader {
+        replay: RESULTS_FORMAT,
         guest: candidate.release.digest().to_owned(),
         prompt_version: candidate.release.manifest().prompt_version.clone(),
         against: against.map(|against| against.release.digest().to_owned()),
@@ -212,11 +219,11 @@ fn bar(files: u64, done: u64) -> ProgressBar {
     bar
 }
 
-fn advance(bar: &ProgressBar, files: u64, tally: &Tally) {
+fn advance(bar: &ProgressBar, files: u64, tally: &ResultCounts) {
     if bar.is_hidden() {
         return;
     }
     bar.set_position(files);
-    let counts = tally.told().map(|(result, count)| format!("{} {}", count.files, result.replace('_', " ")));
+    let counts = tally.present().map(|(result, count)| format!("{} {}", count.files, result.replace('_', " ")));
     bar.set_message(counts.collect::<Vec<_>>().join(", "));
 }

@@ -12,7 +12,7 @@ use assay_core::{
 };
 use assay_db::{Database, DatabaseConfig, files::FileStatus};
 use assay_objects::{Objects, ObjectsConfig};
-use assay_worker::submit::{Document, Kind, submit as submit_document};
+use assay_worker::submit::{Document, DocumentKind, submit as submit_document};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -65,7 +65,7 @@ struct Submitted {
 struct Input<'a> {
     path: &'a Path,
     filename: String,
-    kind: Kind,
+    kind: DocumentKind,
 }
 
 /// Submits, and waits if asked.
@@ -145,7 +145,7 @@ fn look_at(path: &Path) -> Result<Input<'_>, String> {
         return Err("is no regular file".to_owned());
     }
     let filename = path.file_name().unwrap_or_default().to_string_lossy();
-    let kind = Kind::of(&filename).ok_or("is no transcript by its name: .txt and .vtt are")?;
+    let kind = DocumentKind::of(&filename).ok_or("is no transcript by its name: .txt and .vtt are")?;
     Ok(Input { path, filename: filename.into_owned(), kind })
 }
 

@@ -15,8 +15,8 @@ use assay_db::{Database, DatabaseConfig};
 use assay_objects::{Objects, ObjectsConfig};
 use assay_worker::{
     maintenance::orphans::{
-        MAX_PERCENT, Plan, Seen, Sweep, Swept, Tally,
-        marker::{Marked, Marker},
+        MAX_ORPHAN_PERCENT, ObjectCounts, Sweep, SweepOptions, SweepProgress, SweepSummary,
+        marker::{MarkResult, Marker},
     },
     metrics::Metrics,
 };
@@ -48,7 +48,7 @@ pub struct Arguments {
     #[arg(long, value_name = "AGE", default_value = "24h", value_parser = age)]
     older_than: Duration,
     /// Delete nothing where it would be more than this of the objects under users/
-    #[arg(long, value_name = "N", default_value_t = MAX_PERCENT, value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = MAX_ORPHAN_PERCENT, value_parser = clap::value_parser!(u8).range(1..=100))]
     max_percent: u8,
     /// Print the key of each object that no row points at, one per line, and nothing else
     #[arg(long, conflicts_with_all = ["json", "delete"])]
@@ -76,8 +76,8 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         return Ok(ExitCode::SUCCESS);
     }
     let Arguments { delete, older_than, max_percent, .. } = arguments;
-    let plan = Plan { older_than, max_percent, delete };
-    let sweep = Sweep { database, objects, metrics: Metrics::default(), plan };
+    let plan = SweepOptions { older_than, max_percent, delete };
+    let sweep = Sweep { database, objects, metrics: Metrics::default(), options: plan };
     let bar = bar();
     let unwritten = Arc::<AtomicBool>::default();
     let swept = sweep.run(&watcher(bar.clone(), arguments.keys, unwritten.clone())).await;
@@ -95,18 +95,18 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
 }
 
 /// Shows how far it is, and prints `keys` where they are wanted; `unwritten` tells that one could not be.
-fn watcher(bar: ProgressBar, keys: bool, unwritten: Arc<AtomicBool>) -> impl Fn(Seen<'_>) + Send + Sync {
+fn watcher(bar: ProgressBar, keys: bool, unwritten: Arc<AtomicBool>) -> impl Fn(SweepProgress<'_>) + Send + Sync {
     move |seen| match seen {
-        Seen::Counted(tally) => {
+        SweepProgress::Counted(tally) => {
             bar.set_message(format!("{} objects listed, {} without a row", tally.listed, tally.orphans()));
         }
-        Seen::Orphan(key) if keys => {
+        SweepProgress::Orphan(key) if keys => {
             if bar.suspend(|| output::print(&format!("{key}\n"))).is_err() {
                 unwritten.store(true, Ordering::Relaxed);
             }
         }
-        Seen::Orphan(_) => {}
-        Seen::Deleted(deleted, counted) => {
+        SweepProgress::Orphan(_) => {}
+        SweepProgress::Deleted(deleted, counted) => {
             if bar.length().is_none() {
                 bar.set_style(style("{spinner} {bar:40} {pos}/{len} deleted in {elapsed}"));
                 bar.set_length(counted);
@@ -119,8 +119,8 @@ fn watcher(bar: ProgressBar, keys: bool, unwritten: Arc<AtomicBool>) -> impl Fn(
 async fn mark(objects: &Objects, database: &Database, json: bool) -> anyhow::Result<()> {
     let marked = Marker::write(objects, database).await.context("mark the bucket")?;
     let (text, marker) = match marked {
-        Marked::Now(marker) => ("is marked now", marker),
-        Marked::Before(marker) => ("was marked before", marker),
+        MarkResult::New(marker) => ("is marked now", marker),
+        MarkResult::Existing(marker) => ("was marked before", marker),
     };
     if json {
         output::print_json(&marker)?;
@@ -138,7 +138,7 @@ async fn mark(objects: &Objects, database: &Database, json: bool) -> anyhow::Res
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    found: Tally,
+    found: ObjectCounts,
     orphans: u64,
     too_many: bool,
     delete: bool,
@@ -147,15 +147,15 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn of(swept: &Swept, plan: Plan) -> Self {
-        let Swept { found, deleted, failed, too_many } = *swept;
+    fn of(swept: &SweepSummary, plan: SweepOptions) -> Self {
+        let SweepSummary { found, deleted, failed, too_many } = *swept;
         Self { found, orphans: found.orphans(), too_many, delete: plan.delete, deleted, failed }
     }
 }
 
 /// What a sweep came to, for people.
-fn told(swept: &Swept, plan: Plan) -> String {
-    let Tally { listed, foreign, young, live, pointed, uploads, answers, runs } = swept.found;
+fn told(swept: &SweepSummary, plan: SweepOptions) -> String {
+    let ObjectCounts { listed, foreign, young, live, pointed, uploads, answers, runs } = swept.found;
     let rows = [
         ("uploads that no row points at", uploads),
         ("answers that no row points at", answers),
@@ -204,39 +204,48 @@ fn style(template: &str) -> ProgressStyle {
 mod tests {
     use super::*;
 
-    fn swept() -> Swept {
-        let found =
-            Tally { listed: 1000, foreign: 3, young: 20, live: 7, pointed: 930, uploads: 1, answers: 30, runs: 9 };
-        Swept { found, ..Swept::default() }
+    fn swept() -> SweepSummary {
+        let found = ObjectCounts {
+            listed: 1000,
+            foreign: 3,
+            young: 20,
+            live: 7,
+            pointed: 930,
+            uploads: 1,
+            answers: 30,
+            runs: 9,
+        };
+        SweepSummary { found, ..SweepSummary::default() }
     }
 
     #[test]
     fn a_sweep_tells_what_there_is_and_what_became_of_it() {
-        let plan = Plan::default();
-        let deleting = Plan { delete: true, ..plan };
-        let sentence = |swept: &Swept, plan| told(swept, plan).split_once("\n\n").expect("two parts").1.to_owned();
+        let plan = SweepOptions::default();
+        let deleting = SweepOptions { delete: true, ..plan };
+        let sentence =
+            |swept: &SweepSummary, plan| told(swept, plan).split_once("\n\n").expect("two parts").1.to_owned();
         insta::assert_snapshot!("sweep", told(&swept(), plan));
         assert_eq!(
-            sentence(&Swept { too_many: true, ..swept() }, plan),
+            sentence(&SweepSummary { too_many: true, ..swept() }, plan),
             "nothing was changed; --delete would refuse: 40 objects would be more than 5 % of all\n"
         );
         assert_eq!(
-            sentence(&Swept { deleted: 39, failed: 1, ..swept() }, deleting),
+            sentence(&SweepSummary { deleted: 39, failed: 1, ..swept() }, deleting),
             "deleted 39 objects\ncould not delete 1 object; the log says why\n"
         );
-        assert_eq!(sentence(&Swept::default(), deleting), "nothing to delete\n");
+        assert_eq!(sentence(&SweepSummary::default(), deleting), "nothing to delete\n");
     }
 
     #[test]
     fn the_bar_tells_what_was_counted_and_then_how_much_of_it_is_deleted() {
         let (bar, unwritten) = (ProgressBar::hidden(), Arc::<AtomicBool>::default());
         let watch = watcher(bar.clone(), false, unwritten.clone());
-        watch(Seen::Counted(&swept().found));
+        watch(SweepProgress::Counted(&swept().found));
         assert_eq!((bar.message().as_str(), bar.length()), ("1000 objects listed, 40 without a row", None));
-        watch(Seen::Orphan("users/"));
-        watch(Seen::Deleted(8, 40));
+        watch(SweepProgress::Orphan("users/"));
+        watch(SweepProgress::Deleted(8, 40));
         assert_eq!((bar.position(), bar.length()), (8, Some(40)));
-        watch(Seen::Deleted(40, 40));
+        watch(SweepProgress::Deleted(40, 40));
         assert_eq!((bar.position(), bar.length()), (40, Some(40)));
         assert!(!unwritten.load(Ordering::Relaxed), "no key was to be printed");
     }

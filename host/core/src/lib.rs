@@ -11,6 +11,7 @@ pub mod job;
 pub mod job_error;
 pub mod loopback;
 pub mod manifest;
+pub mod object_keys;
 pub mod release_stats;
 pub mod report_diff;
 pub mod retry;

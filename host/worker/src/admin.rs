@@ -1,4 +1,4 @@
-//! Health and metrics over HTTP, for orchestrators and Prometheus. No logic: it shows what the parts know.
+//! Health and metrics over HTTP, for orchestrators and Prometheus.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,21 +8,17 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{breakers::Breakers, guests::Guests, metrics::Metrics, worker::WorkerState};
+use crate::{breakers::Breakers, guests::loaded_guests::Guests, metrics::Metrics, worker::state::WorkerState};
 
-/// How long claims or beats may fail before the worker calls itself not ready.
+/// How long claims or heartbeats may fail before the worker is not ready.
 const UNREADY_AFTER: Duration = Duration::from_secs(30);
 
-/// What the endpoints show.
+/// The admin endpoints, and the parts that they show.
 #[derive(Clone)]
 pub struct Admin {
-    /// What is counted.
     pub metrics: Metrics,
-    /// What is served.
     pub guests: Guests,
-    /// What is not called at the moment.
     pub breakers: Breakers,
-    /// What the worker does.
     pub worker: Arc<Mutex<WorkerState>>,
 }
 
@@ -30,7 +26,7 @@ impl Admin {
     /// Binds the address.
     ///
     /// # Errors
-    /// When the address is taken or not ours, naming the variable.
+    /// When the address is taken or is not of this machine.
     pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         TcpListener::bind(address).await.with_context(|| format!("ADMIN_ADDR: listen on {address}"))
     }
@@ -50,18 +46,18 @@ impl Admin {
 
     fn readiness(&self) -> (bool, Value) {
         let state = self.worker.lock().clone();
-        let failing = state.claims_failing_since.map(|since| since.elapsed());
-        let beatless = state.beats_failing_since.map(|since| since.elapsed());
-        let passing = |failing: Option<Duration>| failing.is_none_or(|time| time < UNREADY_AFTER);
+        let claims_failing = state.claims_failing_since.map(|since| since.elapsed());
+        let beats_failing = state.beats_failing_since.map(|since| since.elapsed());
+        let is_short = |failing: Option<Duration>| failing.is_none_or(|time| time < UNREADY_AFTER);
         let loaded = self.guests.loaded();
-        let ready = !state.draining && passing(failing) && passing(beatless) && !loaded.is_empty();
+        let ready = !state.draining && is_short(claims_failing) && is_short(beats_failing) && !loaded.is_empty();
         let detail = json!({
             "ready": ready,
             "draining": state.draining,
             "busy": state.busy,
-            "claims_failing_seconds": failing.map(|time| time.as_secs()),
-            "beats_failing_seconds": beatless.map(|time| time.as_secs()),
-            // No reason to call the worker not ready: to start another one would not bring them back.
+            "claims_failing_seconds": claims_failing.map(|time| time.as_secs()),
+            "beats_failing_seconds": beats_failing.map(|time| time.as_secs()),
+            // An open breaker does not make the worker unready: a restart would not close it.
             "breakers": self.breakers.open(),
             "guests": loaded,
             "guests_not_loaded": self.guests.not_loaded(),

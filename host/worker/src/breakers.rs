@@ -1,4 +1,4 @@
-//! The breakers of this worker: which dependencies are called, which releases need which, and what operators are told.
+//! The breakers of this worker: which dependencies may be called, and which releases need them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,43 +14,51 @@ use assay_core::{
 use assay_db::DbError;
 use parking_lot::Mutex;
 
-use crate::metrics::{BreakerLabels, Metrics};
+use crate::{
+    maintenance::every::jittered,
+    metrics::{BreakerLabels, Metrics},
+};
 
 /// Every breaker of this worker. Cheap to clone; shared by the claim loop, the slots and the endpoints.
 #[derive(Clone, Debug)]
 pub struct Breakers {
-    // One pointer: every job in hand holds on to it.
     shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
-    every: Duration,
+    state: Mutex<BreakerStates>,
+    probe_period: Duration,
     metrics: Metrics,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerStates {
     breakers: BTreeMap<Dependency, Breaker>,
-    /// The models that the guest of each digest has asked for so far.
+    /// The models that the guest of each digest has asked so far.
     needs: HashMap<String, BTreeSet<Dependency>>,
 }
 
-/// Which digests may be claimed now.
+/// The digests that may be claimed now.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Claimable {
-    /// Those that need nothing whose breaker is open.
+    /// Digests that need no dependency with an open breaker.
     pub digests: Vec<String>,
-    /// What is to be tried, with the digests of which one job can be the probe.
-    pub probes: Vec<(Vec<Dependency>, Vec<String>)>,
+    /// Probes that are due; one job is enough for each.
+    pub probes: Vec<ProbeOffer>,
 }
 
-/// A probe under way. Dropping it ends it, whatever it said.
+/// Dependencies to probe, and the digests of which one job can be the probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeOffer {
+    pub dependencies: Vec<Dependency>,
+    pub digests: Vec<String>,
+}
+
+/// A probe under way. Dropping it ends the probe.
 #[derive(Debug)]
 pub struct Probe {
     breakers: Breakers,
-    /// What it tries.
     pub dependencies: Vec<Dependency>,
 }
 
@@ -58,28 +66,29 @@ impl Drop for Probe {
     fn drop(&mut self) {
         let now = Instant::now();
         for dependency in &self.dependencies {
-            self.breakers.with(dependency, |breaker| breaker.end_probe(now));
+            self.breakers.update(dependency, |breaker| breaker.end_probe(now));
         }
     }
 }
 
 impl Breakers {
-    /// Closed breakers, which are probed `every` so often while they are open, jittered by a fifth.
-    pub fn new(every: Duration, metrics: Metrics) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::default(), every, metrics }) }
+    /// Makes closed breakers. An open breaker is probed about once per `probe_period`.
+    pub fn new(probe_period: Duration, metrics: Metrics) -> Self {
+        Self { shared: Arc::new(Shared { state: Mutex::default(), probe_period, metrics }) }
     }
 
     /// Remembers that the guest of a digest asks for these models.
     pub fn record_dependencies(&self, digest: &str, models: impl IntoIterator<Item = Alias>) {
         let mut state = self.shared.state.lock();
         let known = state.needs.entry(digest.to_owned()).or_default();
-        // A model that nobody knows is one document's affair as long as the release asks for others too.
+        // A model that is not configured fails one document, not the release.
         known.extend(models.into_iter().filter(|model| *model != Alias::Unlisted).map(Dependency::Model));
     }
 
-    /// Which of `digests` may be claimed; nothing while the bucket is away, which every job needs. What is not among them is
-    /// forgotten, and so is the breaker of a model that only such releases needed: nobody would probe it. A release whose guest has asked
-    /// for nothing yet counts as needing the default model.
+    /// Returns which of `digests` may be claimed: none while the bucket's breaker is open, because every job needs the bucket.
+    ///
+    /// A release that has asked for nothing yet counts as needing the default model. Forgets releases that are no longer among
+    /// `digests`, and breakers that only they used: no job would probe them.
     pub fn claimable(&self, digests: &[String]) -> Claimable {
         let now = Instant::now();
         let mut state = self.shared.state.lock();
@@ -89,44 +98,24 @@ impl Breakers {
         if open.iter().any(|(dependency, _)| **dependency == Dependency::Bucket) {
             return Claimable::default();
         }
-        let unknown = BTreeSet::from([Dependency::Model(Alias::Default)]);
-        let mut offer = Claimable::default();
+        let default_model = BTreeSet::from([Dependency::Model(Alias::Default)]);
+        let mut claimable = Vec::new();
         let mut waiting = Vec::new();
         for digest in digests {
-            let needs = state.needs.get(digest).unwrap_or(&unknown);
-            let missing: Vec<_> = open.iter().filter(|(dependency, _)| needs.contains(*dependency)).collect();
+            let needs = state.needs.get(digest).unwrap_or(&default_model);
+            let missing: Vec<_> = open.iter().copied().filter(|(dependency, _)| needs.contains(*dependency)).collect();
             if missing.is_empty() {
-                offer.digests.push(digest.clone());
+                claimable.push(digest.clone());
             } else {
-                waiting.push((digest, missing));
+                waiting.push(Waiting { digest, missing });
             }
         }
         let due: Vec<_> = open.iter().filter(|(_, breaker)| breaker.probe_is_due(now)).map(|(due, _)| *due).collect();
-        for dependency in &due {
-            // A job that needs something else besides which is away tells little of this one.
-            let alone = waiting.iter().filter(|(_, missing)| missing.len() == 1 && missing[0].0 == *dependency);
-            let digests: Vec<_> = alone.map(|(digest, _)| (*digest).clone()).collect();
-            if !digests.is_empty() {
-                offer.probes.push((vec![(*dependency).clone()], digests));
-            }
-        }
-        for dependency in &due {
-            // Where there is no other, one tries everything that its release waits for, unless a part of that is being tried.
-            let tried = |other: &Dependency| offer.probes.iter().any(|(tried, _)| tried.contains(other));
-            let free = |missing: &[_]| {
-                missing.iter().all(|(other, breaker): &&(&Dependency, &Breaker)| !breaker.is_probing() && !tried(other))
-            };
-            let needs = |missing: &[_]| missing.iter().any(|(other, _): &&(&Dependency, &Breaker)| other == dependency);
-            if let Some((digest, missing)) = waiting.iter().find(|(_, missing)| needs(missing) && free(missing)) {
-                let dependencies = missing.iter().map(|(dependency, _)| (**dependency).clone()).collect();
-                offer.probes.push((dependencies, vec![(*digest).clone()]));
-            }
-        }
-        offer
+        Claimable { digests: claimable, probes: due_probes(&due, &waiting) }
     }
 
-    fn forget_unneeded(&self, state: &mut State, digests: &[String]) {
-        let State { breakers, needs } = state;
+    fn forget_unneeded(&self, state: &mut BreakerStates, digests: &[String]) {
+        let BreakerStates { breakers, needs } = state;
         let needed = |dependency: &Dependency| match dependency {
             Dependency::Model(Alias::Named(_)) => needs.values().any(|needs| needs.contains(dependency)),
             Dependency::Model(Alias::Default) => {
@@ -139,37 +128,37 @@ impl Breakers {
             if !stays {
                 let name = dependency.to_string();
                 for fault in breaker.faults() {
-                    self.show(&name, fault.reason, false);
+                    self.set_gauge(&name, fault.reason, false);
                 }
-                tracing::info!(dependency = name, "no release needs it any more: its breaker is forgotten");
+                tracing::info!(dependency = name, "breaker forgotten: no release needs the dependency any more");
             }
             stays
         });
     }
 
-    /// Whether the dependency is not to be called.
+    /// Returns whether the breaker of a dependency is open.
     pub fn is_open(&self, dependency: &Dependency) -> bool {
         self.shared.state.lock().breakers.get(dependency).is_some_and(Breaker::is_open)
     }
 
-    /// Whether a probe of the dependency is due.
+    /// Returns whether a probe of the dependency is due.
     pub fn probe_is_due(&self, dependency: &Dependency) -> bool {
         self.shared.state.lock().breakers.get(dependency).is_some_and(|breaker| breaker.probe_is_due(Instant::now()))
     }
 
-    /// Begins a probe.
+    /// Begins a probe; it ends when it is dropped.
     pub fn begin_probe(&self, dependencies: Vec<Dependency>) -> Probe {
-        let wait = self.wait();
+        let delay = self.probe_delay();
         for dependency in &dependencies {
-            self.with(dependency, |breaker| breaker.begin_probe(Instant::now(), wait));
+            self.update(dependency, |breaker| breaker.begin_probe(Instant::now(), delay));
         }
         Probe { breakers: self.clone(), dependencies }
     }
 
-    /// Refuses a call of what is known to be away.
+    /// Refuses a call while the breaker is open.
     ///
     /// # Errors
-    /// With the code that opened the breaker; the job is held, whatever the class of the code.
+    /// An error with the code that opened the breaker, which holds the job.
     pub fn check_open(&self, dependency: &Dependency) -> Result<(), JobError> {
         let state = self.shared.state.lock();
         let Some(fault) = state.breakers.get(dependency).and_then(|breaker| breaker.faults().first()) else {
@@ -179,7 +168,7 @@ impl Breakers {
         Err(JobError::new(fault.code, message).held())
     }
 
-    /// Notes how a call ended that was begun at `begun`; a failure while the breaker is open holds its job.
+    /// Records the end of a call that began at `begun`. A failure while the breaker is open holds the job.
     pub fn record<T>(
         &self,
         dependency: &Dependency,
@@ -192,12 +181,11 @@ impl Breakers {
         result.map_err(|error| self.held_where_open(dependency, error))
     }
 
-    /// Notes how a statement ended, and whether the database was away or did not let us in. A claim is a `probe` of it,
-    /// and so is the heartbeat's new connection once it is made.
+    /// Records the end of a statement. A claim is a `probe` of the database, and so is a new connection of the heartbeat.
     pub fn record_database<T>(&self, result: &Result<T, DbError>, probe: bool, begun: Instant) {
         let ended = match result {
             Err(DbError::Denied(_)) => CallResult::of(Code::DbAccessDenied),
-            // Of a claim. What another statement lacks, the next claim would not miss.
+            // Only of a claim: the next claim would not notice the missing right of another statement.
             Err(error) if probe && error.is_missing_right() => CallResult::of(Code::DbAccessDenied),
             Err(error) if error.is_outage() => CallResult::of(Code::DbUpdateFailed),
             Ok(_) | Err(_) => CallResult::Healthy,
@@ -205,13 +193,13 @@ impl Breakers {
         self.record_end(&Dependency::Database, ended, probe, begun);
     }
 
-    /// A failure of what is known to be away is none of the file's.
+    /// Makes a failure hold its job while the breaker of its dependency is open. Such a failure uses no attempt.
     pub fn held_where_open(&self, dependency: &Dependency, error: JobError) -> JobError {
         let concerns = matches!(CallResult::of(error.code), CallResult::Failure(_) | CallResult::Misconfigured(..));
         if concerns && self.is_open(dependency) { error.held() } else { error }
     }
 
-    /// What is open, as operators see it.
+    /// Returns the open breakers, as operators see them.
     pub fn open(&self) -> Vec<OpenBreaker> {
         let now = Instant::now();
         let state = self.shared.state.lock();
@@ -230,59 +218,94 @@ impl Breakers {
     }
 
     fn record_end(&self, dependency: &Dependency, ended: CallResult, probe: bool, begun: Instant) {
-        let wait = match (dependency, ended) {
-            // Its probe takes no job and costs nothing, and the fault may be one object's: it is tried at once.
+        let delay = match (dependency, ended) {
+            // The fault may concern one object. A probe takes no job and costs nothing, so it comes at once.
             (Dependency::Bucket, CallResult::Misconfigured(..)) if !probe => Duration::ZERO,
-            // The claim is its probe, at every look: it costs nothing, and failovers are over in seconds.
+            // Every claim is a probe: it costs nothing, and failovers end within seconds.
             (Dependency::Database, _) => Duration::ZERO,
-            _ => self.wait(),
+            _ => self.probe_delay(),
         };
-        let changes = self.with(dependency, |breaker| breaker.record(ended, probe, begun, Instant::now(), wait));
-        self.tell(dependency, &changes);
+        let changes = self.update(dependency, |breaker| breaker.record(ended, probe, begun, Instant::now(), delay));
+        self.log_changes(dependency, &changes);
     }
 
-    fn tell(&self, dependency: &Dependency, changes: &Changes) {
+    fn log_changes(&self, dependency: &Dependency, changes: &Changes) {
         let name = dependency.to_string();
         for Fault { reason, since, .. } in &changes.closed {
-            self.show(&name, *reason, false);
+            self.set_gauge(&name, *reason, false);
             let open_ms = since.elapsed().as_millis() as u64;
             tracing::info!(dependency = name, reason = reason.as_str(), open_ms, "breaker closed");
         }
         if let Some(Fault { reason, code, .. }) = changes.opened {
-            self.show(&name, reason, true);
+            self.set_gauge(&name, reason, true);
             tracing::error!(
                 event = "breaker_opened",
                 dependency = name,
                 reason = reason.as_str(),
                 code = code.as_str(),
                 cure = code.fix(),
-                "nothing that needs it is claimed"
+                "breaker opened: no jobs that need the dependency are claimed"
             );
         }
     }
 
-    fn show(&self, dependency: &str, reason: Reason, open: bool) {
+    fn set_gauge(&self, dependency: &str, reason: Reason, open: bool) {
         let labels = BreakerLabels { dependency: dependency.to_owned(), reason: reason.as_str() };
         self.shared.metrics.breakers_open.get_or_create(&labels).set(i64::from(open));
     }
 
-    fn with<T>(&self, dependency: &Dependency, change: impl FnOnce(&mut Breaker) -> T) -> T {
+    fn update<T>(&self, dependency: &Dependency, change: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut state = self.shared.state.lock();
         change(state.breakers.entry(dependency.clone()).or_default())
     }
 
-    /// Workers that met the same outage are not to probe as one.
-    fn wait(&self) -> Duration {
-        self.shared.every.mul_f64(rand::random_range(0.8..1.2))
+    fn probe_delay(&self) -> Duration {
+        jittered(self.shared.probe_period)
     }
+}
+
+/// A digest that cannot be claimed, with the open breakers that it needs.
+struct Waiting<'a> {
+    digest: &'a str,
+    missing: Vec<(&'a Dependency, &'a Breaker)>,
+}
+
+impl Waiting<'_> {
+    fn misses(&self, dependency: &Dependency) -> bool {
+        self.missing.iter().any(|(missing, _)| *missing == dependency)
+    }
+}
+
+/// Chooses the jobs that probe the dependencies that are due.
+fn due_probes(due: &[&Dependency], waiting: &[Waiting<'_>]) -> Vec<ProbeOffer> {
+    let mut offers = Vec::<ProbeOffer>::new();
+    for dependency in due {
+        // A job that misses two dependencies says little about either of them.
+        let alone = waiting.iter().filter(|one| one.missing.len() == 1 && one.misses(dependency));
+        let digests: Vec<_> = alone.map(|one| one.digest.to_owned()).collect();
+        if !digests.is_empty() {
+            offers.push(ProbeOffer { dependencies: vec![(*dependency).clone()], digests });
+        }
+    }
+    for dependency in due {
+        // Without such a job, one job probes everything that its release misses, unless a part of that is being probed.
+        let is_free = |(other, breaker): &(&Dependency, &Breaker)| {
+            !breaker.is_probing() && !offers.iter().any(|offer| offer.dependencies.contains(other))
+        };
+        if let Some(one) = waiting.iter().find(|one| one.misses(dependency) && one.missing.iter().all(is_free)) {
+            let dependencies = one.missing.iter().map(|(dependency, _)| (*dependency).clone()).collect();
+            offers.push(ProbeOffer { dependencies, digests: vec![one.digest.to_owned()] });
+        }
+    }
+    offers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn breakers(every: Duration) -> Breakers {
-        Breakers::new(every, Metrics::default())
+    fn breakers(period: Duration) -> Breakers {
+        Breakers::new(period, Metrics::default())
     }
 
     fn model(alias: &str) -> Dependency {
@@ -290,7 +313,7 @@ mod tests {
     }
 
     fn fail(breakers: &Breakers, dependency: &Dependency, code: Code) -> JobError {
-        let failed: Result<(), _> = Err(JobError::new(code, "as told"));
+        let failed: Result<(), _> = Err(JobError::new(code, "a test"));
         breakers.record(dependency, false, Instant::now(), failed).expect_err("a failure stays one")
     }
 
@@ -299,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_waits_for_the_models_that_its_guest_has_asked_for_and_a_new_one_for_the_default() {
+    fn a_release_waits_for_its_models_and_a_new_one_for_the_default() {
         let breakers = breakers(Duration::from_secs(30));
         breakers.record_dependencies("small", [Alias::Named("small".to_owned())]);
         breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
@@ -314,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_is_one_job_that_needs_nothing_else_which_is_away() {
+    fn a_probe_is_one_job_that_misses_nothing_else() {
         let breakers = breakers(Duration::ZERO);
         breakers.record_dependencies("small", [Alias::Named("small".to_owned())]);
         breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
@@ -322,7 +345,8 @@ mod tests {
         fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmAuthFailed);
         let all = digests(&["small", "both"]);
         let offer = breakers.claimable(&all);
-        assert_eq!(offer.probes, [(vec![model("small")], digests(&["small"]))]);
+        let expected = ProbeOffer { dependencies: vec![model("small")], digests: digests(&["small"]) };
+        assert_eq!(offer.probes, [expected]);
         let probe = breakers.begin_probe(vec![model("small")]);
         assert_eq!(breakers.claimable(&all).probes, [], "one at a time");
         breakers.record(&model("small"), true, Instant::now(), Ok(())).expect("a success stays one");
@@ -331,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_that_alone_needs_two_models_tries_both_with_one_job() {
+    fn a_release_that_misses_two_models_probes_both_with_one_job() {
         let breakers = breakers(Duration::ZERO);
         breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
         let needed = [Dependency::Model(Alias::Default), model("small")];
@@ -341,9 +365,9 @@ mod tests {
         let all = digests(&["both"]);
         let offer = breakers.claimable(&all);
         assert_eq!(offer.probes.len(), 1);
-        let (tried, by) = offer.probes[0].clone();
-        assert_eq!((tried.len(), by), (2, all.clone()));
-        let probe = breakers.begin_probe(tried);
+        let ProbeOffer { dependencies, digests } = offer.probes[0].clone();
+        assert_eq!((dependencies.len(), digests), (2, all.clone()));
+        let probe = breakers.begin_probe(dependencies);
         assert_eq!(breakers.claimable(&all).probes, [], "one at a time");
         for dependency in &needed {
             breakers.record(dependency, true, Instant::now(), Ok(())).expect("a success stays one");
@@ -353,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_breaker_of_a_model_that_no_release_needs_any_more_is_forgotten() {
+    fn the_breaker_of_an_unneeded_model_is_forgotten() {
         let breakers = breakers(Duration::from_secs(30));
         breakers.record_dependencies("old", [Alias::Named("small".to_owned())]);
         fail(&breakers, &model("small"), Code::LlmAuthFailed);
@@ -366,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_while_the_breaker_is_open_holds_its_job_and_one_of_a_document_ends_it() {
+    fn an_outage_holds_the_job_and_a_bad_document_ends_it() {
         let breakers = breakers(Duration::from_secs(30));
         let bucket = Dependency::Bucket;
         let classes: Vec<_> = (0..6).map(|_| fail(&breakers, &bucket, Code::S3ReadFailed).class().as_str()).collect();

@@ -1,4 +1,4 @@
-//! The whole configuration: every part's own, read from one snapshot of the environment, with all faults at once.
+//! The whole configuration, read from one snapshot of the environment, with all faults at once.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,38 +8,30 @@ use assay_llm::LlmConfig;
 use assay_objects::ObjectsConfig;
 
 use crate::{
-    guests::GuestsConfig,
-    maintenance::{orphans::SweepConfig, retention::RetentionConfig},
-    pipeline::PipelineConfig,
+    guests::config::GuestsConfig,
+    maintenance::{orphans::schedule::SweepConfig, retention::RetentionConfig},
+    pipeline::config::PipelineConfig,
     telemetry::TelemetryConfig,
-    worker::WorkerConfig,
+    worker::config::WorkerConfig,
 };
 
-/// Everything a worker needs to know.
+/// The configuration of a worker.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The database of files and jobs.
     pub database: DatabaseConfig,
-    /// The bucket.
     pub objects: ObjectsConfig,
-    /// The model.
     pub llm: LlmConfig,
-    /// The guests.
     pub guests: GuestsConfig,
-    /// Limits and waits of a job.
     pub pipeline: PipelineConfig,
-    /// Slots and times.
     pub worker: WorkerConfig,
-    /// How long answers and history are kept.
     pub retention: RetentionConfig,
-    /// Whether workers delete what no row points at.
     pub sweep: SweepConfig,
-    /// Where health and metrics are served.
+    /// The address of health and metrics.
     pub admin: SocketAddr,
 }
 
-/// Port of the admin endpoint where none is configured.
-const ADMIN_PORT: u16 = 9464;
+/// Default port of the admin endpoints.
+const DEFAULT_ADMIN_PORT: u16 = 9464;
 
 impl Config {
     /// Reads everything.
@@ -51,7 +43,7 @@ impl Config {
         vars.finish().map(|()| config)
     }
 
-    /// Every variable there is, as the README and `.env.example` list them.
+    /// Returns every variable, as the README and `.env.example` list them.
     pub fn variables() -> Vec<Declared> {
         let mut vars = Variables::default();
         TelemetryConfig::load(&mut vars);
@@ -66,7 +58,7 @@ impl Config {
         let guests = GuestsConfig::load(vars);
         let mut pipeline = PipelineConfig::load(vars);
         let worker = WorkerConfig::load(vars, llm.total);
-        // A row that is not written when the claim runs out cannot be written any more.
+        // A journal row cannot be written after the claim ended.
         pipeline.journal_patience = worker.lease;
         let retention = RetentionConfig::load(vars);
         let sweep = SweepConfig::load(vars);
@@ -76,7 +68,7 @@ impl Config {
 }
 
 fn admin_address(vars: &mut Variables) -> SocketAddr {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN_PORT));
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_ADMIN_PORT));
     let text = vars.text("ADMIN_ADDR", &default.to_string(), "address of /livez, /readyz and /metrics");
     text.parse().unwrap_or_else(|_| {
         vars.fault("ADMIN_ADDR", format!("is {text:?}, but must be an address and a port, as in 127.0.0.1:9464"));

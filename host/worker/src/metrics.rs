@@ -29,27 +29,27 @@ pub struct Metrics {
     pub model_tokens: Family<DirectionLabels, Counter>,
     /// Seconds in the sandbox by prompt version.
     pub guest_time: Family<VersionLabels, Histogram, fn() -> Histogram>,
-    /// Claims that were lost to another worker or to time.
+    /// Claims lost to another worker or to time.
     pub lost_leases: Counter,
     /// Jobs that the reaper took back or ended.
     pub reaped: Counter,
     /// Reports that could not be deleted although no row points at them.
     pub orphans: Counter,
-    /// Releases that are wanted and do not load here.
+    /// Wanted releases that do not load here.
     pub releases_refused: Gauge,
     /// Breakers by dependency and reason: 1 while open.
     pub breakers_open: Family<BreakerLabels, Gauge>,
-    /// Answers that were deleted for their age.
+    /// Answers deleted for their age.
     pub answers_pruned: Counter,
-    /// Attempts and results of shadows that were deleted for their age.
+    /// Attempts and results of shadows deleted for their age.
     pub history_pruned: Counter,
     /// Canaries that this worker halted.
     pub canaries_halted: Counter,
-    /// What candidates in the shadow came to, by result; `skipped` where there was no time for one.
+    /// Candidates in the shadow by result; `skipped` if the worker was busy.
     pub shadows: Family<ResultLabels, Counter>,
-    /// Objects that no row pointed at and a sweep of this worker deleted.
+    /// Orphans that sweeps of this worker deleted.
     pub swept: Counter,
-    /// Objects that no row pointed at when this worker last swept.
+    /// Orphans at the last sweep of this worker.
     pub unpointed: Gauge,
     /// Slots by state.
     pub slots: Family<StateLabels, Gauge>,
@@ -74,43 +74,43 @@ pub struct CodeLabels {
 /// A breaker.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct BreakerLabels {
-    /// `model`, `model:ALIAS`, `bucket` or `database`; the alias is the operator's word.
+    /// `model`, `model:ALIAS`, `bucket` or `database`; the operator chose the alias.
     pub dependency: String,
     /// `authentication`, `quota`, `model`, `bucket` or `failures`.
     pub reason: &'static str,
 }
 
-/// What a candidate in the shadow came to.
+/// The result of a candidate in the shadow.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct ResultLabels {
     /// As in `release_shadows.result`, or `skipped`.
     pub result: &'static str,
 }
 
-/// Which way tokens went.
+/// The direction of tokens.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct DirectionLabels {
     /// `input` or `output`.
     pub direction: &'static str,
 }
 
-/// Which guest.
+/// The release of a guest call.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct VersionLabels {
-    /// The release's prompt version: the operator's word.
+    /// The prompt version of the release.
     pub prompt_version: String,
 }
 
-/// What a slot does.
+/// The state of a slot.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct StateLabels {
     /// `busy` or `total`.
     pub state: &'static str,
 }
 
-/// From a loopback round trip to the longest deadline.
-const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0];
-/// Guest calls: from an instantiation to the call's limit.
+/// Buckets in seconds, from a loopback round trip to the longest deadline.
+const JOB_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0];
+/// Buckets of guest calls in seconds, from an instantiation to the limit of a call.
 const CALL_SECONDS: [f64; 9] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 0.5, 2.0];
 
 fn call_histogram() -> Histogram {
@@ -123,9 +123,9 @@ impl Default for Metrics {
             registry: Arc::default(),
             claims: Counter::default(),
             outcomes: Family::default(),
-            pickup_lag: Histogram::new(SECONDS),
-            job_duration: Histogram::new(SECONDS),
-            model_latency: Histogram::new(SECONDS),
+            pickup_lag: Histogram::new(JOB_SECONDS),
+            job_duration: Histogram::new(JOB_SECONDS),
+            model_latency: Histogram::new(JOB_SECONDS),
             model_calls: Family::default(),
             model_tokens: Family::default(),
             guest_time: Family::new_with_constructor(call_histogram),
@@ -187,7 +187,7 @@ impl Metrics {
         *self.registry.write() = registry;
     }
 
-    /// Everything, as Prometheus reads it.
+    /// Returns all metrics in the text format of Prometheus.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail; an empty page is better than none.
@@ -215,8 +215,8 @@ impl Metrics {
         self.guest_time.get_or_create(&labels).observe(elapsed.as_secs_f64());
     }
 
-    /// Shows how many slots there are and how many are busy.
-    pub fn show_slots(&self, busy: usize, total: usize) {
+    /// Sets the number of slots and of busy slots.
+    pub fn set_slots(&self, busy: usize, total: usize) {
         for (state, slots) in [("busy", busy), ("total", total)] {
             self.slots.get_or_create(&StateLabels { state }).set(i64::try_from(slots).unwrap_or(i64::MAX));
         }
@@ -233,7 +233,7 @@ mod tests {
         metrics.model_call("ok", Duration::from_millis(20));
         metrics.tokens(10, 20);
         metrics.guest_call("meeting-v1", Duration::from_micros(300));
-        metrics.show_slots(1, 16);
+        metrics.set_slots(1, 16);
         let page = metrics.encode();
         for name in ["assay_claims", "assay_pickup_lag_seconds", "assay_lost_leases", "assay_slots{state=\"busy\"} 1"] {
             assert!(page.contains(name), "{name} is missing in\n{page}");

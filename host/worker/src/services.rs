@@ -1,26 +1,19 @@
-//! The clients of the outside worlds, made once and shared by every part of a worker.
+//! The clients of database, bucket and model, made once and shared by every part of a worker.
 
 use assay_db::Database;
 use assay_llm::Model;
 use assay_objects::Objects;
 
-use crate::{breakers::Breakers, guests::Guests, metrics::Metrics, pipeline::PipelineConfig};
+use crate::{breakers::Breakers, guests::loaded_guests::Guests, metrics::Metrics, pipeline::config::PipelineConfig};
 
-/// Everything that a job needs from outside. Cheap to clone.
+/// The clients and limits that a job uses. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
-    /// Originals, answers and reports.
     pub objects: Objects,
-    /// The queue and the journal.
     pub database: Database,
-    /// The releases that this worker has loaded.
     pub guests: Guests,
-    /// The model.
     pub model: Model,
-    /// Which dependencies are not called at the moment.
     pub breakers: Breakers,
-    /// Counters and gauges.
     pub metrics: Metrics,
-    /// Limits and waits of a job.
     pub config: PipelineConfig,
 }

@@ -1,40 +1,36 @@
-//! Handing a file in: upload first, then row and job in one transaction; what fails leaves nothing behind unsaid.
+//! Submits a file: uploads it, then writes file and job in one transaction. A failure deletes the upload, or logs that it stays.
 
 use assay_core::{
     code::Code,
-    job::{self, FileId, JobId, UserId},
+    job::{FileId, JobId, UserId},
     job_error::JobError,
+    object_keys::original_key,
 };
 use assay_db::{Database, DbError, files::NewFile};
 use assay_objects::Objects;
 use bytes::Bytes;
 
-/// A document to hand in.
+/// A document to submit.
 #[derive(Debug)]
 pub struct Document<'a> {
-    /// The owner.
     pub user: UserId,
-    /// The name the user gave it.
     pub filename: &'a str,
-    /// Its kind.
-    pub kind: Kind,
-    /// Its bytes, as they are.
+    pub kind: DocumentKind,
     pub bytes: Bytes,
-    /// The prompt version to run; the channel's release where none is named.
+    /// The prompt version to run; by default the release of the channel.
     pub prompt_version: Option<&'a str>,
 }
 
 /// The kinds of document that the contract knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Plain text.
+pub enum DocumentKind {
     Text,
     /// WebVTT captions.
     Vtt,
 }
 
-impl Kind {
-    /// The kind of a file by its name.
+impl DocumentKind {
+    /// Returns the kind by the extension of a file name.
     pub fn of(filename: &str) -> Option<Self> {
         let (_, extension) = filename.rsplit_once('.')?;
         match extension.to_ascii_lowercase().as_str() {
@@ -44,7 +40,7 @@ impl Kind {
         }
     }
 
-    /// `files.extension`.
+    /// Returns `files.extension`.
     pub const fn extension(self) -> &'static str {
         match self {
             Self::Text => "txt",
@@ -52,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// `files.mime_type`.
+    /// Returns `files.mime_type`.
     pub const fn mime_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain",
@@ -64,19 +60,18 @@ impl Kind {
 /// Uploads a document and enqueues its job.
 ///
 /// # Errors
-/// `s3_write_failed` and its kin when the upload fails, `db_update_failed` when the rows could not be written. Either way
-/// what the bucket may hold is deleted, or told of in one event where that fails too, or where nobody can tell whether
-/// the rows exist.
+/// `s3_write_failed` or another code of the bucket when the upload fails, `db_update_failed` when the rows could not be written.
+/// Either way the upload is deleted. It is logged in one event if the deletion fails, or if the rows may exist.
 pub async fn submit(
     objects: &Objects,
     database: &Database,
     document: Document<'_>,
 ) -> Result<(FileId, JobId), JobError> {
     let file = FileId(uuid::Uuid::new_v4());
-    let key = job::original_key(document.user, file, document.kind.extension());
+    let key = original_key(document.user, file, document.kind.extension());
     let size_bytes = i64::try_from(document.bytes.len()).unwrap_or(i64::MAX);
     if let Err(error) = objects.write(objects.bucket(), &key, document.kind.mime_type(), document.bytes).await {
-        // Without an answer the object may be there.
+        // The object may exist, although no answer came.
         if error.may_have_written() {
             discard(objects, file, &key).await;
         }
@@ -100,7 +95,7 @@ pub async fn submit(
     compensate(objects, database, file, &key, error).await
 }
 
-/// The rows may exist although the answer was lost: look before deleting anything.
+/// Checks whether the rows exist although the answer was lost, and deletes the upload only if they do not.
 async fn compensate(
     objects: &Objects,
     database: &Database,
@@ -115,7 +110,7 @@ async fn compensate(
                 let job = status.job.map(|job| JobId(job.job_id));
                 return job.map(|job| (file, job)).ok_or_else(|| failed(error));
             }
-            // Not there yet, or never: a COMMIT that is late may still land, and its file needs the original.
+            // A late COMMIT may still land, and its file needs the original.
             Ok(None) | Err(_) => {
                 tracing::error!(
                     event = "orphan_upload",
@@ -131,7 +126,7 @@ async fn compensate(
     Err(failed(error))
 }
 
-/// Deletes an upload that no row points at, or says that it is there.
+/// Deletes an upload without a row, or logs that it stays.
 async fn discard(objects: &Objects, file: FileId, key: &str) {
     if let Err(error) = objects.delete(objects.bucket(), key).await {
         tracing::error!(event = "orphan_upload", file.id = %file, object.key = key, %error, "an upload without a row");
@@ -144,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_kind_is_known_by_its_extension_in_any_case() {
-        assert_eq!(Kind::of("Weekly.VTT"), Some(Kind::Vtt));
-        assert_eq!(Kind::of("notes.txt"), Some(Kind::Text));
-        assert_eq!(Kind::of("notes.pdf"), None);
-        assert_eq!(Kind::of("txt"), None);
+        assert_eq!(DocumentKind::of("Weekly.VTT"), Some(DocumentKind::Vtt));
+        assert_eq!(DocumentKind::of("notes.txt"), Some(DocumentKind::Text));
+        assert_eq!(DocumentKind::of("notes.pdf"), None);
+        assert_eq!(DocumentKind::of("txt"), None);
     }
 }

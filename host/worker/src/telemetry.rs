@@ -8,12 +8,12 @@ use std::io::IsTerminal;
 use assay_core::env::Variables;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// How much is logged, and in which form.
+/// Level and format of the logs.
 #[derive(Clone, Debug)]
 pub struct TelemetryConfig {
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: String,
-    /// Whether lines are JSON.
+    /// Whether lines are JSON; otherwise text.
     pub json: bool,
 }
 
@@ -33,7 +33,7 @@ impl TelemetryConfig {
         Self { level, json: format == "json" }
     }
 
-    /// What passes: Assay's events at the level, the libraries' warnings.
+    /// Returns the filter: Assay's events at the level, warnings of libraries.
     pub fn filter(&self) -> EnvFilter {
         let level = if LEVELS.contains(&self.level.as_str()) { self.level.as_str() } else { "info" };
         EnvFilter::new(format!("warn,assay={level},assay_runtime={level},assay_dev={level}"))
@@ -41,7 +41,7 @@ impl TelemetryConfig {
 
     /// Starts logging to standard error, panics included. Later calls change nothing.
     pub fn start(&self) {
-        std::panic::set_hook(Box::new(tell_place));
+        std::panic::set_hook(Box::new(log_panic));
         let registry = tracing_subscriber::registry().with(self.filter());
         let lines = fmt::layer().with_writer(std::io::stderr);
         // A test or an embedding program may have started logging before.
@@ -53,9 +53,8 @@ impl TelemetryConfig {
     }
 }
 
-/// Tells where a panic happened. Not what it says: `unwrap` and slicing quote the values at hand, and those may be a
-/// document's.
-fn tell_place(info: &std::panic::PanicHookInfo<'_>) {
+/// Logs where a panic happened, without its message: `unwrap` and slicing quote values, which may be content.
+fn log_panic(info: &std::panic::PanicHookInfo<'_>) {
     let place = info.location().map(|at| format!("{}:{}:{}", at.file(), at.line(), at.column()));
     let thread = std::thread::current();
     tracing::error!(place = place.unwrap_or_default(), thread = thread.name().unwrap_or_default(), "panicked");

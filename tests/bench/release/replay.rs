@@ -9,8 +9,8 @@ use assay_core::{env::Variables, job::FileId, report_diff::GuestVerdict};
 use assay_runtime::{Answer, Compiler, Step, Transcript};
 use assay_worker::{
     guests::{Guests, GuestsConfig, Release},
-    releases::dry_run::{DryRunOutcome, Recorded, dry_run},
-    replay::{Case, Engine, FORMAT, Header, Results},
+    releases::dry_run::{DryRunOutcome, RecordedAnswer, dry_run},
+    replay::{Engine, RESULTS_FORMAT, ReplayCase, ReplayHeader, Results},
 };
 use bytes::Bytes;
 use futures::StreamExt;
@@ -72,8 +72,8 @@ pub async fn alone() -> anyhow::Result<()> {
     }
 
     let engine = Engine { candidate: release.clone(), against: None, limits, at_once: 2 * (cores + 1) };
-    let header = Header {
-        replay: FORMAT,
+    let header = ReplayHeader {
+        replay: RESULTS_FORMAT,
         guest: release.digest().to_owned(),
         prompt_version: VERSION.to_owned(),
         against: None,
@@ -87,7 +87,7 @@ pub async fn alone() -> anyhow::Result<()> {
         results.record(&replayed, false, None)?;
     }
     let seconds = started.elapsed().as_secs_f64();
-    let count = |result| results.tally().of(result).files;
+    let count = |result| results.counts().of(result).files;
     let (same, changed) = (count("same"), count("changed"));
     let expected = (CASES - CASES / CHANGED) as u64;
     ensure!((same, changed) == (expected, CASES as u64 - expected), "{same} are the same, {changed} changed");
@@ -102,7 +102,7 @@ pub async fn alone() -> anyhow::Result<()> {
 /// A transcript with what is stored of it.
 struct Talk {
     transcript: Arc<Transcript>,
-    recorded: Recorded,
+    recorded: RecordedAnswer,
     report: Bytes,
     other_report: Bytes,
 }
@@ -126,7 +126,7 @@ impl Talk {
             _ => bail!("the guest asks nothing"),
         };
         let answer = Answer { text: talk::report(), model: "bench".to_owned() };
-        let recorded = Recorded { question, answer };
+        let recorded = RecordedAnswer { question, answer };
         let rehearsal = dry_run(release, &transcript, std::slice::from_ref(&recorded), &limits.job, None).await;
         let DryRunOutcome::Accepted(report) = rehearsal.outcome else { bail!("the guest makes no report") };
         let mut other: Value = serde_json::from_slice(&report)?;
@@ -134,10 +134,10 @@ impl Talk {
         Ok(Self { transcript, recorded, report, other_report: Bytes::from(other.to_string()) })
     }
 
-    fn case(&self, number: usize) -> Case {
+    fn case(&self, number: usize) -> ReplayCase {
         let changed = number.is_multiple_of(CHANGED);
         let report = if changed { &self.other_report } else { &self.report };
-        Case {
+        ReplayCase {
             file: FileId(Uuid::from_u128(number as u128)),
             // As a reader of the bucket would have made them, for this case alone.
             transcript: Arc::new((*self.transcript).clone()),

@@ -117,7 +117,7 @@ async fn connections_that_were_let_in_before_do_not_close_the_breaker() {
     world.wait_until("a beat that is refused", denied).await;
     let file = world.enqueue(TRANSCRIPT).await;
     // Beats are tried four times as often as they are due; claims stop when two are missing, which was a while ago then.
-    world.wait_until("beats that fail", async || count("renew the leases") >= 12).await;
+    world.wait_until("beats that fail", async || count("heartbeat failed") >= 12).await;
     assert_eq!((count("breaker_opened"), count("breaker closed")), (1, 0));
     assert_eq!(world.job(file).await.status, "queued");
     password.set_again().await;

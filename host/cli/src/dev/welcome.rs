@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use assay_worker::{config::Config, guests::Loaded};
+use assay_worker::{config::Config, guests::LoadedRelease};
 use serde::Serialize;
 
 use super::services::{BUCKET, Services};
@@ -28,7 +28,7 @@ pub(super) struct Welcome {
     model_url: String,
     /// Whether the model is none.
     model_is_stand_in: bool,
-    guests: Vec<Loaded>,
+    guests: Vec<LoadedRelease>,
     guest_folder: PathBuf,
     admin: SocketAddr,
     slots: usize,
@@ -39,7 +39,7 @@ impl Welcome {
     pub(super) fn new(
         services: &Services,
         config: &Config,
-        guests: &[Loaded],
+        guests: &[LoadedRelease],
         env_file: &Path,
         admin: SocketAddr,
     ) -> Self {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn welcome(stand_in: bool) -> Welcome {
-        let guest = |version: &str, is_default| Loaded {
+        let guest = |version: &str, is_default| LoadedRelease {
             prompt_version: version.to_owned(),
             schema_version: "report.v1".to_owned(),
             digest: "3fa9".to_owned(),

@@ -3,14 +3,13 @@
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, anyhow};
-use assay_core::env::Variables;
+use assay_core::{env::Variables, object_keys::guest_key};
 use assay_db::{
     DatabaseConfig,
     releases::{By, NewRelease},
 };
 use assay_guest_build::{Stamp, toolchain};
 use assay_objects::{Objects, ObjectsConfig};
-use assay_worker::releases::follow::key;
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -66,7 +65,7 @@ pub(super) async fn run(arguments: &Arguments, values: BTreeMap<String, String>)
     let size_bytes = i64::try_from(bytes.len()).context("measure the component")?;
     // The object first: a release that is in the table can be fetched.
     objects
-        .write(objects.bucket(), &key(&digest), "application/wasm", Bytes::from(bytes))
+        .write(objects.bucket(), &guest_key(&digest), "application/wasm", Bytes::from(bytes))
         .await
         .context("put the component into the bucket")?;
     let release = NewRelease {

@@ -3,14 +3,11 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, thread::available_parallelism};
 
 use anyhow::{Context, anyhow, ensure};
-use assay_core::env::Variables;
+use assay_core::{env::Variables, object_keys::guest_key};
 use assay_db::releases::ReleaseRow;
 use assay_objects::Kind;
 use assay_runtime::{Digest, Runtime};
-use assay_worker::{
-    guests::{GuestsConfig, Release, sandbox},
-    releases::follow::key,
-};
+use assay_worker::guests::{GuestsConfig, Release, sandbox};
 
 use super::Desk;
 use crate::{compile, exit::Failure, guest, output, release};
@@ -82,9 +79,9 @@ impl<'a> Shop<'a> {
             None => {
                 let objects = &self.desk.objects;
                 let limit = self.desk.guests.limits.sandbox.component_bytes;
-                let bytes = objects.read(objects.bucket(), &key(&row.digest), limit).await;
+                let bytes = objects.read(objects.bucket(), &guest_key(&row.digest), limit).await;
                 let bytes = bytes.map_err(|error| match error.kind {
-                    Kind::NotFound => anyhow!("the bucket has no {}; publish it again", key(&row.digest)),
+                    Kind::NotFound => anyhow!("the bucket has no {}; publish it again", guest_key(&row.digest)),
                     _ => error.into(),
                 });
                 let bytes = bytes.with_context(|| format!("fetch {name}"))?;

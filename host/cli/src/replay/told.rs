@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use assay_worker::replay::{Price, RESULTS, Results, Spent, Tally};
+use assay_worker::replay::{CostEstimate, LiveSummary, RESULTS, ResultCounts, Results};
 use serde::Serialize;
 
 use super::candidate::Candidate;
@@ -28,7 +28,7 @@ pub struct Summary {
     seconds: f64,
     results: BTreeMap<&'static str, Count>,
     /// None where the model was not to be asked.
-    pub live: Option<Spent>,
+    pub live: Option<LiveSummary>,
 }
 
 /// A guest.
@@ -59,7 +59,7 @@ impl Summary {
         before: u64,
         elapsed: Duration,
     ) -> Self {
-        let tally = results.tally();
+        let tally = results.counts();
         Self {
             guest: Told::of(candidate),
             against: against.map(Told::of),
@@ -91,9 +91,9 @@ impl Told {
     }
 }
 
-fn counts(tally: &Tally) -> BTreeMap<&'static str, Count> {
-    let told = tally.told();
-    told.map(|(result, count)| (result, Count { files: count.files, live: count.live, most: count.most(MOST) }))
+fn counts(tally: &ResultCounts) -> BTreeMap<&'static str, Count> {
+    let told = tally.present();
+    told.map(|(result, count)| (result, Count { files: count.files, live: count.live, most: count.top_places(MOST) }))
         .collect()
 }
 
@@ -130,8 +130,8 @@ They hold content of documents: keep the folder as you keep the documents.\n"
 }
 
 /// What is expected, before the first question.
-pub fn price(price: Price, budget: u64) -> String {
-    let Price { files, tokens } = price;
+pub fn price(price: CostEstimate, budget: u64) -> String {
+    let CostEstimate { files, tokens } = price;
     let mut text = format!(
         "{files} files ask other questions; asking the model afresh takes about {tokens} tokens; the budget is {budget}"
     );
@@ -142,8 +142,8 @@ pub fn price(price: Price, budget: u64) -> String {
 }
 
 /// What it came to.
-fn bill(spent: Spent) -> String {
-    let Spent { answers, unanswered, tokens, budget, budget_exhausted } = spent;
+fn bill(spent: LiveSummary) -> String {
+    let LiveSummary { answers, unanswered, tokens, budget, budget_exhausted } = spent;
     let mut text = format!("\n{answers} answers were bought in this run; {tokens} of {budget} tokens are spent.\n");
     if unanswered > 0 {
         text += &format!(
@@ -198,13 +198,13 @@ mod tests {
             ("skipped", count(1, 0, &[("transcript_not_found", 1)])),
         ];
         insta::assert_snapshot!(text(&summary(&results, 100)));
-        let spent = Spent { answers: 3, unanswered: 1, tokens: 4800, budget: 5000, budget_exhausted: true };
+        let spent = LiveSummary { answers: 3, unanswered: 1, tokens: 4800, budget: 5000, budget_exhausted: true };
         insta::assert_snapshot!(bill(spent), @r"
         3 answers were bought in this run; 4800 of 5000 tokens are spent.
         1 files the model could not answer just then: the same command asks for them again.
         The budget ended it: the same command with a larger --budget-tokens goes on, and buys no answer twice.
         ");
-        let told = price(Price { files: 9, tokens: 7000 }, 5000);
+        let told = price(CostEstimate { files: 9, tokens: 7000 }, 5000);
         assert_eq!(
             told,
             "9 files ask other questions; asking the model afresh takes about 7000 tokens; the budget is 5000, and the run ends there"

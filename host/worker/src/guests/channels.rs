@@ -1,4 +1,4 @@
-//! What channels run on this worker: what the operator wants, as far as it is loaded here.
+//! What channels run on this worker: the plan of the operator, as far as it is loaded here.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,23 +7,23 @@ use std::{
 
 use assay_core::{channel::Channel, job::ServedChannel};
 
-use crate::guests::Release;
+use crate::guests::release::Release;
 
 /// The channels in which a release was activated.
 #[derive(Default)]
 pub(super) struct Channels {
-    /// Without an active release where none was ever loaded: jobs of the channel wait for another worker then.
+    /// A channel without an active release waits for another worker: no release of it was ever loaded here.
     running: BTreeMap<String, Channel>,
     /// Published prompt versions that waiting jobs name, with the digest that serves them.
     pub(super) versions: Vec<(String, String)>,
-    /// Whether channels were looked at before: from then on a file of `GUEST_DIR` that serves a channel goes on doing so
-    /// until a release of the channel is loaded.
+    /// Whether a plan was followed before. From then on, a file of `GUEST_DIR` goes on serving a channel until a release of the
+    /// channel is loaded.
     followed: bool,
 }
 
 impl Channels {
-    /// Takes over what is wanted, as far as it is loaded, and tells what is different. A release that does not load
-    /// replaces none that does.
+    /// Takes over what is wanted, as far as it is loaded. Returns the channels that changed. A release that does not load
+    /// replaces no loaded one.
     pub(super) fn follow(
         &mut self,
         wanted: &[(String, Channel)],
@@ -38,9 +38,9 @@ impl Channels {
                 let shadow = wanted.shadow.clone().filter(|shadow| is_loaded(shadow));
                 next.insert(name.clone(), Channel { active: Some(active.clone()), canary, shadow });
             } else if let Some(before) = before {
-                // A canary that the operator ended ends, whatever loads.
+                // A canary that the operator ended ends in any case.
                 let canary = before.canary.clone().filter(|canary| wanted.canary.as_ref() == Some(canary));
-                // And a shadow is of the active release: of another one it would tell nothing.
+                // A shadow is compared with the wanted active release, which is not loaded.
                 next.insert(name.clone(), Channel { active: before.active.clone(), canary, shadow: None });
             } else if !self.followed {
                 next.insert(name.clone(), Channel::default());
@@ -55,19 +55,19 @@ impl Channels {
         changed
     }
 
-    /// Every digest that serves a channel or a published prompt version.
+    /// Returns every digest that serves a channel or a published prompt version.
     pub(super) fn digests(&self) -> impl Iterator<Item = &str> {
         let versions = self.versions.iter().map(|(_, digest)| digest.as_str());
         self.running.values().flat_map(Channel::digests).chain(versions)
     }
 
-    /// What runs in the shadow of a channel's active release.
+    /// Returns the candidate in the shadow of a channel's active release.
     pub(super) fn shadow_of(&self, channel: &str, active: &str) -> Option<&str> {
         let running = self.running.get(channel)?;
         running.shadow.as_deref().filter(|_| running.active.as_deref() == Some(active))
     }
 
-    /// The channels that run a release.
+    /// Returns the channels that run a release.
     pub(super) fn that_run(&self, digest: &str) -> Vec<String> {
         let run = self.running.iter().filter(|(_, channel)| channel.digests().any(|other| other == digest));
         run.map(|(name, _)| name.clone()).collect()
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_runs_what_is_wanted_and_tells_a_change_once() {
+    fn a_channel_runs_what_is_wanted_and_reports_a_change_once() {
         let mut channels = Channels::default();
         assert_eq!(channels.follow(&wanted("a", Some("b")), |_| true), wanted("a", Some("b")));
         assert_eq!(channels.follow(&wanted("a", Some("b")), |_| true), []);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shadow_is_of_the_active_release_alone() {
+    fn a_shadow_belongs_to_the_active_release_alone() {
         let mut channels = Channels::default();
         let mut wanted = wanted("a", Some("b"));
         wanted[0].1.shadow = Some("s".to_owned());
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_that_does_not_load_replaces_none_that_does() {
+    fn a_release_that_does_not_load_replaces_no_loaded_one() {
         let mut channels = Channels::default();
         channels.follow(&wanted("a", None), |_| true);
         assert_eq!(channels.follow(&wanted("b", None), |digest| digest == "a"), []);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_release_that_loads_a_channel_waits_unless_a_file_serves_it_already() {
+    fn a_channel_without_a_loaded_release_waits_unless_a_file_serves() {
         let mut fresh = Channels::default();
         assert_eq!(fresh.follow(&wanted("a", None), |_| false), [("default".to_owned(), Channel::default())]);
         assert_eq!(fresh.serving(&HashMap::new()), [ServedChannel { name: "default".into(), ..Default::default() }]);

@@ -1,4 +1,4 @@
-//! Where guests come from, and how far they may go.
+//! Where guests come from, and their limits.
 
 use std::path::PathBuf;
 
@@ -15,20 +15,19 @@ pub struct GuestsConfig {
     pub default_version: Option<String>,
     /// The private folder of compiled guests.
     pub cache: PathBuf,
-    /// Threads for guest calls; max(4, cores) where not set.
+    /// Threads for guest calls; max(4, cores) by default.
     pub threads: Option<usize>,
-    /// Whether guests that import WASI are let in.
+    /// Whether guests that import WASI are accepted.
     pub wasi: Wasi,
-    /// How far they may go.
     pub limits: GuestsLimits,
 }
 
-/// Limits of a job's guest. Source of the defaults: the table in docs/guests/reference.md.
+/// Limits of a job's guest. docs/guests/reference.md explains the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct GuestsLimits {
-    /// What the sandbox enforces on each call.
+    /// Enforced by the sandbox on each call.
     pub sandbox: Limits,
-    /// What the pipeline enforces on a job.
+    /// Enforced by the pipeline on a job.
     pub job: JobLimits,
 }
 
@@ -39,7 +38,7 @@ impl GuestsConfig {
         Self { directory, ..Self::load_sandbox(vars) }
     }
 
-    /// The same without the folder of guests: for whoever makes one.
+    /// Declares and reads the same variables without the folder of guests.
     pub fn load_sandbox(vars: &mut Variables) -> Self {
         let default_version = vars.optional(
             "REPORT_PROMPT_VERSION",
@@ -120,8 +119,7 @@ impl GuestsConfig {
     }
 }
 
-/// A folder that is not there is a fault like any other of the configuration. Whether it can be read, and what its files
-/// hold, shows when they are loaded.
+/// Checks only that the folder exists. Its files are read when guests are loaded.
 fn directory(vars: &mut Variables) -> PathBuf {
     let text = vars.required("GUEST_DIR", "the folder of guests, one .wasm file per release");
     let directory = PathBuf::from(&text);
@@ -131,7 +129,7 @@ fn directory(vars: &mut Variables) -> PathBuf {
     directory
 }
 
-/// What lets guests in that import WASI, where this binary has it.
+/// The mode that accepts guests with WASI imports, if this binary has it.
 #[cfg(feature = "wasi")]
 const DENY_ALL: Option<Wasi> = Some(Wasi::DenyAll);
 #[cfg(not(feature = "wasi"))]
@@ -153,7 +151,8 @@ fn wasi(vars: &mut Variables, deny_all: Option<Wasi>) -> Wasi {
     Wasi::Off
 }
 
-/// `assay/guests` in the user's cache folder, or beside the temporary files where there is no such folder.
+/// Returns `assay/guests` in the user's cache folder, or in the temporary folder if the user has no home.
+#[expect(clippy::disallowed_methods, reason = "the default of a variable is a folder that the system names")]
 fn default_cache() -> PathBuf {
     std::env::home_dir().map_or_else(std::env::temp_dir, |home| home.join(".cache")).join("assay/guests")
 }
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn wasi_is_off_unless_it_is_said_and_a_binary_without_it_tells_how_to_get_it() {
+    fn wasi_is_off_by_default_and_a_binary_without_it_names_the_fix() {
         let load = |value: &str, deny_all| {
             let mut vars = Variables::from_map([("GUEST_WASI".to_owned(), value.to_owned())].into());
             let wasi = wasi(&mut vars, deny_all);
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_guests_that_is_none_is_a_fault_of_the_configuration() {
+    fn a_missing_folder_of_guests_is_a_fault_of_the_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("guest.wasm");
         std::fs::write(&file, b"").unwrap();

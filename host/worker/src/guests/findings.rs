@@ -1,17 +1,17 @@
-//! What may be said of findings outside the run folder: codes, and pointers whose segments the schema names.
+//! Findings as they may leave the run folder: codes, and pointers whose segments the schema names.
 
 use std::collections::HashSet;
 
 use assay_runtime::Finding;
 
 /// Findings named in a message; the rest is counted.
-const SHOWN: usize = 5;
-/// Segments of a pointer that are shown; a guest's pointer may have millions.
-const SEGMENTS: usize = 16;
-/// Longer codes are not codes.
-const CODE_BYTES: usize = 64;
+const MAX_SHOWN_FINDINGS: usize = 5;
+/// Segments shown of one pointer; a guest's pointer may have millions.
+const MAX_SHOWN_SEGMENTS: usize = 16;
+/// Longest code; a longer text is not a code.
+const MAX_CODE_BYTES: usize = 64;
 
-/// Every property name of a schema, at any depth: words of the prompt's author, not of a document.
+/// Returns every property name of a schema, at any depth. The guest's author wrote these words, not a document.
 pub fn property_names(schema: &str) -> HashSet<String> {
     let mut names = HashSet::new();
     if let Ok(schema) = serde_json::from_str(schema) {
@@ -35,14 +35,14 @@ fn collect(schema: &serde_json::Value, names: &mut HashSet<String>) {
     }
 }
 
-/// `2 findings: required at /next_steps/*, format at /next_steps/*/due`.
+/// Returns a summary: `2 findings: required at /next_steps/*, format at /next_steps/*/due`.
 pub fn summary(found: &[Finding], names: &HashSet<String>) -> String {
     let shown: Vec<_> = found
         .iter()
-        .take(SHOWN)
+        .take(MAX_SHOWN_FINDINGS)
         .map(|finding| format!("{} at {}", code(&finding.code), pointer(&finding.pointer, names)))
         .collect();
-    let more = found.len().saturating_sub(SHOWN);
+    let more = found.len().saturating_sub(MAX_SHOWN_FINDINGS);
     let plural = if found.len() == 1 { "finding" } else { "findings" };
     let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
     if found.is_empty() {
@@ -56,11 +56,11 @@ fn code(code: &str) -> &str {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     // JSON Schema's own keywords are camel case: minLength, additionalProperties.
     let keyword = |byte: u8| byte.is_ascii_alphabetic();
-    let fits = !code.is_empty() && code.len() <= CODE_BYTES;
+    let fits = !code.is_empty() && code.len() <= MAX_CODE_BYTES;
     if fits && (code.bytes().all(legal) || code.bytes().all(keyword)) { code } else { "other" }
 }
 
-/// A pointer with `*` for every segment that the schema does not name.
+/// Returns a pointer with `*` for every segment that the schema does not name.
 pub fn pointer(pointer: &str, names: &HashSet<String>) -> String {
     if pointer.is_empty() {
         return "the whole document".to_owned();
@@ -68,7 +68,7 @@ pub fn pointer(pointer: &str, names: &HashSet<String>) -> String {
     let mut segments = pointer.split('/').skip(1);
     let mut shown: String = segments
         .by_ref()
-        .take(SEGMENTS)
+        .take(MAX_SHOWN_SEGMENTS)
         .map(|segment| {
             let name = segment.replace("~1", "/").replace("~0", "~");
             if names.contains(&name) { format!("/{segment}") } else { "/*".to_owned() }
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_pointer_without_end_is_cut() {
-        let told = summary(&[finding("type", &"/".repeat(1_000_000))], &HashSet::new());
-        assert_eq!(told, format!("1 finding: type at {}/…", "/*".repeat(SEGMENTS)));
+        let shown = summary(&[finding("type", &"/".repeat(1_000_000))], &HashSet::new());
+        assert_eq!(shown, format!("1 finding: type at {}/…", "/*".repeat(MAX_SHOWN_SEGMENTS)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which release serves what: the files of `GUEST_DIR`, what channels run, and digests that are kept for jobs in flight.
+//! Which release serves what: files of `GUEST_DIR`, releases of channels, and releases kept for jobs that pinned them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -16,46 +16,43 @@ use assay_core::{
 };
 use assay_runtime::{LoadError, Runtime};
 
-use crate::guests::{GuestsConfig, Release, channels::Channels};
+use crate::guests::{channels::Channels, config::GuestsConfig, release::Release};
 
-/// A release as operators see it.
+/// A loaded release, as operators see it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Loaded {
-    /// From its manifest.
+pub struct LoadedRelease {
     pub prompt_version: String,
-    /// From its manifest.
     pub schema_version: String,
-    /// sha256, lower hex.
+    /// sha256 of the component, lower hex.
     pub digest: String,
     /// Whether jobs that name no prompt version get it.
     pub is_default: bool,
-    /// Whether it serves only jobs that have pinned it.
+    /// Whether it serves only jobs that pinned it.
     pub kept: bool,
     /// The channels that run it, as active release or as canary.
     pub channels: Vec<String>,
 }
 
-/// A file that is not a guest that this worker can run.
+/// A file of `GUEST_DIR` that did not load.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct NotLoaded {
-    /// The file.
+pub struct UnloadedFile {
     pub file: PathBuf,
     /// As in docs/errors.md.
     pub code: &'static str,
-    /// The rule it breaks, with the cure.
+    /// The rule that it breaks, with the fix.
     pub reason: String,
 }
 
-/// Why a file gives no release.
+/// Why a file of `GUEST_DIR` does not load.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum FileError {
     #[error("read the guest: {0}; put a file there that this user can read")]
     Unreadable(io::Error),
     #[error(transparent)]
     Load(#[from] LoadError),
 }
 
-impl Refused {
+impl FileError {
     const fn code(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "file_unreadable",
@@ -72,13 +69,13 @@ pub(super) struct GuestRegistry {
     channels: Channels,
     /// Releases that serve no new jobs, although a file of the directory may have them.
     retired: HashSet<String>,
-    /// Releases that are wanted and do not load, with the reason.
+    /// Wanted releases that failed to load, with the reason.
     refused: BTreeMap<String, String>,
-    /// Since when a release neither serves nor is pinned.
+    /// Since when a release is neither serving nor pinned.
     idle: HashMap<String, Instant>,
-    /// Where the releases of the directory were read from.
+    /// Digest and file of each release of the directory.
     files: Vec<(String, PathBuf)>,
-    not_loaded: Vec<NotLoaded>,
+    not_loaded: Vec<UnloadedFile>,
 }
 
 impl GuestRegistry {
@@ -99,14 +96,7 @@ impl GuestRegistry {
             let release = match load(runtime, &file, config.limits.sandbox.component_bytes).await {
                 Ok(release) => release,
                 Err(error) => {
-                    let (code, reason) = (error.code(), format!("{:#}", anyhow::Error::from(error)));
-                    tracing::error!(
-                        guest.file = %file.display(),
-                        guest.code = code,
-                        guest.error = reason,
-                        "guest does not load; jobs for it wait"
-                    );
-                    registry.not_loaded.push(NotLoaded { file, code, reason });
+                    registry.add_unloaded(file, error);
                     continue;
                 }
             };
@@ -114,18 +104,33 @@ impl GuestRegistry {
             if let Some(other) = files.insert(version.clone(), file.clone()) {
                 bail!("{} and {} both claim prompt version {version:?}: remove one", other.display(), file.display());
             }
-            tracing::info!(
-                guest.version = version,
-                guest.digest = release.digest(),
-                guest.file = %file.display(),
-                "guest loaded"
-            );
-            registry.files.push((release.digest().to_owned(), file));
-            registry.versions.insert(version, release.digest().to_owned());
-            registry.releases.insert(release.digest().to_owned(), Arc::new(release));
+            registry.add_loaded(file, version, release);
         }
         registry.default = registry.default_for(config)?;
         Ok(registry)
+    }
+
+    fn add_unloaded(&mut self, file: PathBuf, error: FileError) {
+        let (code, reason) = (error.code(), format!("{:#}", anyhow::Error::from(error)));
+        tracing::error!(
+            guest.file = %file.display(),
+            guest.code = code,
+            guest.error = reason,
+            "guest does not load; jobs for it wait"
+        );
+        self.not_loaded.push(UnloadedFile { file, code, reason });
+    }
+
+    fn add_loaded(&mut self, file: PathBuf, version: String, release: Release) {
+        tracing::info!(
+            guest.version = version,
+            guest.digest = release.digest(),
+            guest.file = %file.display(),
+            "guest loaded"
+        );
+        self.files.push((release.digest().to_owned(), file));
+        self.versions.insert(version, release.digest().to_owned());
+        self.releases.insert(release.digest().to_owned(), Arc::new(release));
     }
 
     fn default_for(&self, config: &GuestsConfig) -> anyhow::Result<Option<String>> {
@@ -144,12 +149,12 @@ impl GuestRegistry {
                 if known.is_empty() { "no guest".to_owned() } else { known.join(", ") }
             );
         }
-        // It may be the one that did not load: jobs wait, as they do for any release that does not load.
+        // The default may be a file that did not load. Its jobs wait, as for any release that does not load.
         Ok(None)
     }
 
     pub(super) fn serving(&self) -> Serving {
-        // A file of the directory goes before what was published under its version, until that is activated.
+        // A file of the directory precedes a release published under its version, until that is activated.
         let in_service = || self.versions.iter().filter(|(_, digest)| !self.retired.contains(*digest));
         let versions: BTreeMap<_, _> =
             self.channels.versions.iter().map(|(version, digest)| (version, digest)).chain(in_service()).collect();
@@ -174,7 +179,7 @@ impl GuestRegistry {
         self.releases.entry(release.digest().to_owned()).or_insert_with(|| Arc::new(release));
     }
 
-    /// Exchanges what channels run, as far as it is loaded, and tells what is different.
+    /// Exchanges what channels run, as far as it is loaded. Returns the channels that changed.
     pub(super) fn follow(&mut self, plan: &Plan) -> Vec<(String, Channel)> {
         let releases = &self.releases;
         let versions = plan.versions.iter().filter(|(_, digest)| releases.contains_key(digest));
@@ -183,7 +188,7 @@ impl GuestRegistry {
         self.channels.follow(&plan.channels, |digest| releases.contains_key(digest))
     }
 
-    /// Remembers why a release that is wanted does not load; whether that is news.
+    /// Remembers why a wanted release failed to load. Returns whether the reason is new.
     pub(super) fn refuse(&mut self, digest: &str, reason: &str) -> bool {
         self.refused.insert(digest.to_owned(), reason.to_owned()).is_none_or(|before| before != reason)
     }
@@ -192,7 +197,7 @@ impl GuestRegistry {
         &self.refused
     }
 
-    /// Drops what has neither served nor been among `pinned` for `patience`, and what is said of releases that nobody wants any more.
+    /// Drops releases that were neither serving nor pinned for `patience`, and load errors of releases not in `wanted`.
     pub(super) fn keep_only(&mut self, pinned: &[String], wanted: &BTreeSet<String>, patience: Duration) {
         self.refused.retain(|digest, _| wanted.contains(digest));
         let served: HashSet<&str> =
@@ -206,11 +211,11 @@ impl GuestRegistry {
         self.idle.retain(|digest, _| self.releases.contains_key(digest));
     }
 
-    pub(super) fn loaded(&self) -> Vec<Loaded> {
+    pub(super) fn loaded(&self) -> Vec<LoadedRelease> {
         let mut loaded: Vec<_> = self
             .releases
             .values()
-            .map(|release| Loaded {
+            .map(|release| LoadedRelease {
                 prompt_version: release.manifest().prompt_version.clone(),
                 schema_version: release.manifest().schema_version.clone(),
                 digest: release.digest().to_owned(),
@@ -229,36 +234,36 @@ impl GuestRegistry {
         &self.files
     }
 
-    pub(super) fn not_loaded(&self) -> &[NotLoaded] {
+    pub(super) fn not_loaded(&self) -> &[UnloadedFile] {
         &self.not_loaded
     }
 }
 
-async fn load(runtime: &Runtime, file: &Path, limit: usize) -> Result<Release, Refused> {
+async fn load(runtime: &Runtime, file: &Path, limit: usize) -> Result<Release, FileError> {
     let bytes = read(file, limit)?;
     Ok(Release::load(runtime, &bytes).await?)
 }
 
-/// A file's bytes. One that is too large for a guest is told by its size, and not read: a file may be larger than memory.
-fn read(file: &Path, limit: usize) -> Result<Vec<u8>, Refused> {
-    // Before it is opened: opening a pipe waits for who writes into it.
-    let facts = file.metadata().map_err(Refused::Unreadable)?;
-    if !facts.is_file() {
-        return Err(Refused::Unreadable(io::Error::other("it is no regular file")));
+/// Reads a file, unless it is larger than a guest may be: it may be larger than memory.
+fn read(file: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+    // Checked before opening: opening a pipe waits for a writer.
+    let metadata = file.metadata().map_err(FileError::Unreadable)?;
+    if !metadata.is_file() {
+        return Err(FileError::Unreadable(io::Error::other("not a regular file")));
     }
-    let size = usize::try_from(facts.len()).unwrap_or(usize::MAX);
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
     if size > limit {
         return Err(LoadError::TooLarge { bytes: size, limit }.into());
     }
     let mut bytes = Vec::with_capacity(size);
-    // It may grow meanwhile; one byte over the limit is enough to refuse it.
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let file = File::open(file).map_err(Refused::Unreadable)?;
-    file.take(most).read_to_end(&mut bytes).map_err(Refused::Unreadable)?;
+    // The file may grow meanwhile; one byte over the limit is enough to refuse it.
+    let read_limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let file = File::open(file).map_err(FileError::Unreadable)?;
+    file.take(read_limit).read_to_end(&mut bytes).map_err(FileError::Unreadable)?;
     Ok(bytes)
 }
 
-/// What a folder has under the name of a guest, by name.
+/// Returns the `*.wasm` paths of a folder, sorted.
 fn wasm_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries =
         std::fs::read_dir(folder).with_context(|| format!("GUEST_DIR: read the folder {}", folder.display()))?;
@@ -278,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_as_far_as_a_guest_may_be_long() {
+    fn a_file_is_read_up_to_the_size_limit_of_a_guest() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("fits.wasm"), [7; 10]).unwrap();
@@ -286,16 +291,16 @@ mod tests {
         std::fs::create_dir(path("folder.wasm")).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(path("pipe.wasm")).status().unwrap().success());
         std::os::unix::fs::symlink("nowhere", path("link.wasm")).unwrap();
-        let told = |name: &str| read(&path(name), 10).map_err(|error| error.code());
-        assert_eq!(told("fits.wasm"), Ok(vec![7; 10]));
-        assert_eq!(told("large.wasm"), Err("component_too_large"));
+        let read_file = |name: &str| read(&path(name), 10).map_err(|error| error.code());
+        assert_eq!(read_file("fits.wasm"), Ok(vec![7; 10]));
+        assert_eq!(read_file("large.wasm"), Err("component_too_large"));
         for name in ["folder.wasm", "pipe.wasm", "link.wasm", "missing.wasm"] {
-            assert_eq!(told(name), Err("file_unreadable"), "{name}");
+            assert_eq!(read_file(name), Err("file_unreadable"), "{name}");
         }
     }
 
     #[test]
-    fn every_reason_not_to_load_has_one_row_in_the_error_documentation() {
+    fn every_load_error_has_one_row_in_the_documentation() {
         // The variants carry data, so nothing lists them; the source does.
         let source = include_str!("../../../runtime/src/load_error.rs");
         let arms = source.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> \""));

@@ -1,4 +1,4 @@
-//! One loaded release: its guest, its verifier, and what their faults mean for a job.
+//! One loaded release: its guest and the verifier of its schema.
 
 use std::{collections::HashSet, fmt};
 
@@ -12,7 +12,7 @@ pub struct Release {
     digest: String,
     guest: Guest,
     verifier: Verifier,
-    /// Property names of the schema: what may be said of a document outside its run folder.
+    /// Property names of the schema: the only segments of a pointer that may leave the run folder.
     names: HashSet<String>,
     shared: SharedTexts,
 }
@@ -27,12 +27,12 @@ impl Release {
     /// Loads a guest and specializes the verifier for its schema.
     ///
     /// # Errors
-    /// [`LoadError`], which names the rule of admission that it breaks.
+    /// [`LoadError`], which names the rule of admission that the guest breaks.
     pub async fn load(runtime: &Runtime, bytes: &[u8]) -> Result<Self, LoadError> {
         Self::of(runtime, runtime.load(bytes).await?).await
     }
 
-    /// Loads a guest whose image is in this machine's cache; none where it is not.
+    /// Loads a guest, if this machine's cache has its image.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -47,41 +47,39 @@ impl Release {
         Ok(Self { digest: guest.digest().to_string(), guest, verifier, names, shared: SharedTexts::default() })
     }
 
-    /// sha256 of the component, lower hex.
+    /// Returns the sha256 of the component, lower hex.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// What the guest says about itself.
     pub fn manifest(&self) -> &Manifest {
         self.guest.manifest()
     }
 
-    /// The guest in its sandbox.
     pub fn guest(&self) -> &Guest {
         &self.guest
     }
 
-    /// The guest's questions as they may wait for the model: in little memory, and none of a guest's thread.
+    /// Copies questions that wait for the model out of the memory of the guest's thread. Equal texts are held once.
     pub fn share(&self, asked: &[Prompt]) -> Vec<Prompt> {
         self.shared.share(asked)
     }
 
-    /// The second check: what the schema says of a document, in a sandbox that is not the guest's.
+    /// Validates a document against the schema, in a second sandbox. Returns what it finds.
     ///
     /// # Errors
-    /// The verifier's own fault, under the same codes as a guest's.
+    /// The fault of the verifier itself, with the same codes as a guest's.
     pub async fn verify(&self, document: &str) -> Result<Vec<Finding>, JobError> {
         let call: Call<_> = self.verifier.check(document).await;
         call.result.map_err(JobError::from)
     }
 
-    /// A pointer as it may leave the bucket: the words of the schema, and `*` for every other segment.
+    /// Returns a pointer as it may leave the bucket: words of the schema, and `*` for every other segment.
     pub fn shown(&self, pointer: &str) -> String {
         findings::pointer(pointer, &self.names)
     }
 
-    /// Findings as they may leave the run folder: codes and pointers, nothing that a document could have put there.
+    /// Returns findings as they may leave the run folder: codes and pointers, no content.
     pub fn summary(&self, found: &[Finding]) -> String {
         findings::summary(found, &self.names)
     }

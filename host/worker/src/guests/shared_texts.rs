@@ -1,29 +1,29 @@
-//! What the questions of a release have in common.
+//! The texts that questions of a release have in common.
 
 use std::{collections::HashSet, sync::Arc};
 
 use assay_runtime::{Message, Prompt};
 use parking_lot::Mutex;
 
-/// More texts than a release needs: instructions and a schema per kind of question.
-const KEPT: usize = 64;
+/// Texts held at most; a release needs fewer: instructions and a schema per kind of question.
+const MAX_SHARED_TEXTS: usize = 64;
 
 /// Instructions and schemas, held once for thousands of questions that wait for the model.
 #[derive(Default)]
 pub(super) struct SharedTexts(Mutex<HashSet<Arc<str>>>);
 
 impl SharedTexts {
-    /// The same questions, in memory of their own but for what other questions say word for word.
+    /// Copies questions; equal instructions and schemas share one allocation.
     ///
-    /// Copied, because what a guest's thread allocated only that thread's next allocations can reuse: thousands of prompts
-    /// that wait for the model would leave as much memory behind as they took.
+    /// Memory that a guest's thread allocated is reused only by that thread. Without the copy, thousands of waiting prompts
+    /// would leave as much memory behind as they took.
     pub(super) fn share(&self, prompts: &[Prompt]) -> Vec<Prompt> {
         prompts.iter().map(|prompt| self.share_one(prompt)).collect()
     }
 
     fn share_one(&self, prompt: &Prompt) -> Prompt {
         let messages = prompt.messages.iter().map(|message| {
-            // What the user says has the transcript in it.
+            // A user message holds the transcript.
             let common = message.role == "system";
             let content = if common { self.common(&message.content) } else { Arc::from(&*message.content) };
             Message { role: message.role.clone(), content }
@@ -42,12 +42,12 @@ impl SharedTexts {
         if let Some(text) = texts.get(text) {
             return text.clone();
         }
-        if texts.len() >= KEPT {
-            // Instructions that name the file are of one job each. Those that no question has any more make room.
+        if texts.len() >= MAX_SHARED_TEXTS {
+            // Instructions that name the file belong to one job. Texts that no question uses make room.
             texts.retain(|text| Arc::strong_count(text) > 1);
         }
         let text = Arc::<str>::from(text);
-        if texts.len() < KEPT {
+        if texts.len() < MAX_SHARED_TEXTS {
             texts.insert(text.clone());
         }
         text
@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn texts_of_one_job_do_not_pile_up() {
         let texts = SharedTexts::default();
-        let waiting: Vec<_> = (0..KEPT * 2).flat_map(|n| texts.share(&[prompt(&n.to_string())])).collect();
-        assert_eq!(texts.0.lock().len(), KEPT);
+        let waiting: Vec<_> = (0..MAX_SHARED_TEXTS * 2).flat_map(|n| texts.share(&[prompt(&n.to_string())])).collect();
+        assert_eq!(texts.0.lock().len(), MAX_SHARED_TEXTS);
         drop(waiting);
         texts.share(&[prompt("another")]);
         assert_eq!(texts.0.lock().len(), 2, "instructions and schema: those of the jobs that are done have made room");

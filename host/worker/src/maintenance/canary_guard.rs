@@ -1,4 +1,4 @@
-//! Watching canaries: whichever worker looks first halts one that does worse than the active release.
+//! Watching canaries: any worker halts a canary that does worse than the active release.
 
 use std::time::Duration;
 
@@ -12,53 +12,41 @@ use assay_db::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{maintenance::every::every, metrics::Metrics};
 
-/// A look at the canaries of every channel, again and again.
+/// Checks the canaries of every channel and halts the bad ones.
 #[derive(Clone, Debug)]
-pub struct Canaries {
-    /// Where the attempts are counted.
+pub struct CanaryGuard {
     pub database: Database,
-    /// What is counted here.
     pub metrics: Metrics,
-    /// Who the audit names: this worker.
+    /// The name of this worker, for the audit.
     pub actor: String,
-    /// Time between two looks, jittered by a fifth so that a fleet spreads out.
-    pub every: Duration,
+    pub period: Duration,
 }
 
-impl Canaries {
-    /// Watches until `stop`.
+impl CanaryGuard {
+    /// Checks canaries until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        loop {
-            let pause = self.every.mul_f64(rand::random_range(0.8..1.2));
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-            let look = async {
-                match self.database.channels().await {
-                    Ok(channels) => self.look(&channels).await,
-                    Err(error) => tracing::warn!(%error, "look at the canaries"),
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = look => {}
+        let mut rounds = every(self.period, &stop);
+        while rounds.next().await {
+            rounds.run(self.check_all()).await;
+        }
+    }
+
+    async fn check_all(&self) {
+        let channels = match self.database.channels().await {
+            Ok(channels) => channels,
+            Err(error) => return tracing::warn!(%error, "canary check failed"),
+        };
+        // An error in one channel does not keep the others from being checked.
+        for channel in &channels {
+            if let Err(error) = self.check(channel).await {
+                tracing::warn!(%error, channel = channel.name, "canary check failed");
             }
         }
     }
 
-    /// One channel after the other: what fails in one keeps no other from being looked at.
-    async fn look(&self, channels: &[ChannelRow]) {
-        for channel in channels {
-            if let Err(error) = self.judge(channel).await {
-                tracing::warn!(%error, channel = channel.name, "look at the canaries");
-            }
-        }
-    }
-
-    async fn judge(&self, channel: &ChannelRow) -> Result<(), DbError> {
+    async fn check(&self, channel: &ChannelRow) -> Result<(), DbError> {
         let (Some(active), Some(canary)) = (&channel.runs.active, &channel.runs.canary) else { return Ok(()) };
         let (name, since) = (Some(channel.name.as_str()), channel.canary_since);
         let of_canary = self.database.figures(&canary.digest, name, since).await?;
@@ -80,9 +68,9 @@ impl Canaries {
                     "canary halted: new jobs run on the active release alone"
                 );
             }
-            // Another worker was faster, or the operator.
+            // Another worker or the operator was faster.
             Err(Refusal::NoCanary) => {}
-            Err(refusal) => tracing::error!(channel = channel.name, %refusal, reason, "canary does not halt"),
+            Err(refusal) => tracing::error!(channel = channel.name, %refusal, reason, "canary halt failed"),
         }
         Ok(())
     }

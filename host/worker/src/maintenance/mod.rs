@@ -1,6 +1,7 @@
-//! What any worker does for all of them: taking back jobs of dead workers, deleting what is old, halting canaries, sweeping the bucket.
+//! What any worker does for the whole fleet: taking back jobs of dead workers, deleting what is old, halting canaries, sweeping.
 
 pub mod canary_guard;
+pub mod every;
 pub mod orphans;
 pub mod reaper;
 pub mod retention;

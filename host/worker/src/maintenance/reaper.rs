@@ -8,103 +8,79 @@ use assay_db::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{guests::Guests, metrics::Metrics};
+use crate::{guests::loaded_guests::Guests, maintenance::every::every, metrics::Metrics};
 
-/// How often the reaper looks, and its patience.
+/// Time between two deletions of workers that are gone.
+const FORGET_WORKERS_PERIOD: Duration = Duration::from_secs(3600);
+
+/// Takes back jobs of dead workers, and ends jobs that no worker can run.
 #[derive(Clone, Debug)]
 pub struct Reaper {
-    /// Time between rounds, jittered by a fifth so that a fleet spreads out; the first comes within this time.
-    pub every: Duration,
-    /// How long no worker may have known a prompt version before jobs for it fail.
+    pub database: Database,
+    pub guests: Guests,
+    pub metrics: Metrics,
+    pub period: Duration,
+    /// How long a prompt version may be unknown to every worker before its jobs fail.
     pub version_patience: Duration,
 }
 
-/// Workers that are gone are forgotten about once an hour.
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
-
 impl Reaper {
-    /// Waits before each round. The first is anywhere within the interval: a fleet that was started as one spreads out, and where
-    /// workers live short lives, somebody still comes to a round.
-    fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
-        let every = self.every;
-        let first = every.mul_f64(rand::random_range(0.0..1.0));
-        std::iter::once(first).chain(std::iter::repeat_with(move || every.mul_f64(rand::random_range(0.8..1.2))))
-    }
-
-    /// Reaps until `stop`.
-    pub async fn run(self, database: Database, guests: Guests, metrics: Metrics, stop: CancellationToken) {
+    /// Reaps until `stop`. A round that has begun is not cut short.
+    pub async fn run(self, stop: CancellationToken) {
         let started = Instant::now();
-        let mut forget_at = started;
-        for pause in self.pauses() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+        let mut forget_workers_at = started;
+        let mut rounds = every(self.period, &stop);
+        while rounds.next().await {
             // A worker may die with more jobs than one statement takes.
-            while settle(database.reap_expired().await, &metrics) >= BATCH {}
-            while settle(database.reap_cancelled().await, &metrics) >= BATCH {}
-            // A fleet that was just started does not know yet what it will serve.
-            // And a version whose file is there but does not load waits for the operator.
-            if started.elapsed() >= self.version_patience && guests.not_loaded().is_empty() {
-                settle(database.fail_unknown_versions(self.version_patience).await, &metrics);
+            while self.report(self.database.reap_expired().await) >= BATCH {}
+            while self.report(self.database.reap_cancelled().await) >= BATCH {}
+            // A fleet that just started does not know yet what it will serve.
+            // A version whose file does not load waits for the operator.
+            if started.elapsed() >= self.version_patience && self.guests.not_loaded().is_empty() {
+                self.report(self.database.fail_unknown_versions(self.version_patience).await);
             }
-            if Instant::now() >= forget_at {
-                forget_at = Instant::now() + FORGET_EVERY;
-                if let Err(error) = database.forget_old_workers().await {
-                    tracing::debug!(%error, "forget old workers");
+            if Instant::now() >= forget_workers_at {
+                forget_workers_at = Instant::now() + FORGET_WORKERS_PERIOD;
+                if let Err(error) = self.database.forget_old_workers().await {
+                    tracing::debug!(%error, "deletion of old workers failed");
                 }
             }
         }
     }
-}
 
-/// Counts and tells what was done; how many jobs it was.
-fn settle(reaped: Result<Vec<Reaped>, DbError>, metrics: &Metrics) -> usize {
-    let reaped = match reaped {
-        Ok(reaped) => reaped,
-        Err(error) => {
-            tracing::warn!(%error, "look for jobs of dead workers");
-            return 0;
-        }
-    };
-    let count = reaped.len();
-    for Reaped { job, file, rescue } in reaped {
-        metrics.reaped.inc();
-        let (job, file) = (job.to_string(), file.to_string());
-        match rescue {
-            Rescue::Requeued => tracing::warn!(job.id = job, file.id = file, "took back the job of a dead worker"),
-            Rescue::Failed => tracing::error!(
-                job.id = job,
-                file.id = file,
-                code = "worker_lost",
-                "ended a job that lost its worker at every attempt"
-            ),
-            Rescue::Cancelled => {
-                tracing::warn!(job.id = job, file.id = file, code = "cancelled", "ended a job that was to be cancelled")
+    /// Counts and logs reaped jobs. Returns how many there were.
+    fn report(&self, reaped: Result<Vec<Reaped>, DbError>) -> usize {
+        let reaped = match reaped {
+            Ok(reaped) => reaped,
+            Err(error) => {
+                tracing::warn!(%error, "search for jobs of dead workers failed");
+                return 0;
             }
-            Rescue::VersionUnknown => tracing::error!(
-                job.id = job,
-                file.id = file,
-                code = "version_not_available",
-                "ended a job whose prompt version no worker knows"
-            ),
-        }
+        };
+        self.metrics.reaped.inc_by(reaped.len() as u64);
+        reaped.iter().for_each(log_reaped);
+        reaped.len()
     }
-    count
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_round_is_anywhere_within_the_interval_and_the_others_an_interval_apart() {
-        let every = Duration::from_secs(5);
-        let reaper = Reaper { every, version_patience: Duration::ZERO };
-        let firsts: Vec<_> = (0..1000).filter_map(|_| reaper.pauses().next()).collect();
-        let (soon, late) = (firsts.iter().min(), firsts.iter().max());
-        assert!(soon < Some(&(every / 4)) && late > Some(&(every * 3 / 4)) && late < Some(&every), "{soon:?} {late:?}");
-        let others: Vec<_> = reaper.pauses().skip(1).take(1000).collect();
-        assert!(others.iter().all(|pause| (every * 4 / 5..every * 6 / 5).contains(pause)));
+fn log_reaped(Reaped { job, file, rescue }: &Reaped) {
+    let (job, file) = (job.to_string(), file.to_string());
+    match rescue {
+        Rescue::Requeued => tracing::warn!(job.id = job, file.id = file, "took back the job of a dead worker"),
+        Rescue::Failed => tracing::error!(
+            job.id = job,
+            file.id = file,
+            code = "worker_lost",
+            "ended a job that lost its worker at every attempt"
+        ),
+        Rescue::Cancelled => {
+            tracing::warn!(job.id = job, file.id = file, code = "cancelled", "ended a job that was to be cancelled")
+        }
+        Rescue::VersionUnknown => tracing::error!(
+            job.id = job,
+            file.id = file,
+            code = "version_not_available",
+            "ended a job whose prompt version no worker knows"
+        ),
     }
 }

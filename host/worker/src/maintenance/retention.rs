@@ -1,48 +1,41 @@
-//! Forgetting: answers that nobody may come back to are deleted from the bucket and then from the journal, old history from
-//! the database, in batches.
+//! Retention: deletes old answers from the bucket and then from the journal, and old history from the database, in batches.
 
 use std::time::{Duration, Instant};
 
 use assay_core::env::Variables;
-use assay_db::{
-    Database,
-    answers::OldAnswer,
-    history::{HistoryLook, HistoryPlace},
-};
+use assay_db::{Database, DbError, answers::OldAnswer, history::HistoryPlace};
 use assay_objects::Objects;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{maintenance::every::every, metrics::Metrics};
 
 /// Answers per statement.
-const BATCH: usize = 200;
-/// Answers that cannot be deleted, after which a look ends: the bucket does not take it.
-const PATIENCE: usize = 10 * BATCH;
-/// Objects that are deleted at once.
-const AT_ONCE: usize = 8;
+const ANSWER_BATCH: usize = 200;
+/// Failed deletions after which a round ends: the bucket refuses them all.
+const MAX_FAILED_DELETIONS: usize = 10 * ANSWER_BATCH;
+/// Objects deleted at the same time.
+const PARALLEL_DELETIONS: usize = 8;
 /// Rows of history per statement.
 const HISTORY_BATCH: usize = 1000;
-/// What stays of the history is not looked at again for so long: it was the last of its job, and seldom ceases to be.
-const HISTORY_ANEW: Duration = Duration::from_secs(24 * 3600);
-/// A day, in seconds.
-const DAY: u64 = 24 * 3600;
+/// Time between two scans of the whole history. A row that stays is the last of its job, and seldom ceases to be.
+const HISTORY_RESCAN_PERIOD: Duration = Duration::from_secs(24 * 3600);
+const SECONDS_PER_DAY: u64 = 24 * 3600;
 
 /// How long answers and history are kept.
 #[derive(Clone, Debug)]
 pub struct RetentionConfig {
-    /// Whether the answers of a success go as soon as it is final.
+    /// Whether the answers of a successful job are deleted as soon as it ends.
     pub on_failure_only: bool,
-    /// Age at which all others go.
+    /// Age at which all other answers are deleted.
     pub age: Duration,
-    /// Age at which attempts of ended lives and results of shadows go.
+    /// Age at which attempts before a requeue and results of shadows are deleted.
     pub history: Duration,
-    /// Time between two looks, jittered by a fifth.
-    pub every: Duration,
+    pub period: Duration,
 }
 
 impl RetentionConfig {
-    /// Declares and reads its variables.
+    /// Declares and reads the variables of retention.
     pub fn load(vars: &mut Variables) -> Self {
         let what =
             vars.text("RETAIN_ANSWERS", "always", "which jobs' answers are kept for replay: always or on_failure");
@@ -58,9 +51,9 @@ impl RetentionConfig {
         );
         Self {
             on_failure_only: what == "on_failure",
-            age: Duration::from_secs(u64::from(days) * DAY),
-            history: Duration::from_secs(u64::from(history) * DAY),
-            every: vars.millis(
+            age: Duration::from_secs(u64::from(days) * SECONDS_PER_DAY),
+            history: Duration::from_secs(u64::from(history) * SECONDS_PER_DAY),
+            period: vars.millis(
                 "RETENTION_EVERY_MS",
                 Duration::from_secs(60),
                 "time between looks for answers and history that are to be deleted, ms",
@@ -69,98 +62,97 @@ impl RetentionConfig {
     }
 }
 
-/// How far the history was looked through.
-struct History {
+/// How far the history was scanned.
+struct HistoryScan {
     place: HistoryPlace,
-    /// When the looking began, so that it begins anew some day.
-    began: Instant,
+    started: Instant,
 }
 
-/// What deletes them.
+impl HistoryScan {
+    fn start() -> Self {
+        Self { place: HistoryPlace::START, started: Instant::now() }
+    }
+}
+
+/// Deletes answers and history by age.
 #[derive(Clone, Debug)]
 pub struct Retention {
-    /// Where the rows are.
     pub database: Database,
-    /// Where the bytes are.
     pub objects: Objects,
-    /// What is counted.
     pub metrics: Metrics,
-    /// What stays.
     pub config: RetentionConfig,
 }
 
 impl Retention {
     /// Prunes until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut history = History { place: HistoryPlace::START, began: Instant::now() };
-        loop {
-            let pause = self.config.every.mul_f64(rand::random_range(0.8..1.2));
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.prune() => {}
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.forget(&mut history) => {}
-            }
+        let mut scan = HistoryScan::start();
+        let mut rounds = every(self.config.period, &stop);
+        while rounds.next().await {
+            rounds.run(self.prune_answers()).await;
+            rounds.run(self.prune_history(&mut scan)).await;
         }
     }
 
-    /// Deletes all history that is due and that it has not passed over.
-    async fn forget(&self, history: &mut History) {
-        if history.began.elapsed() >= HISTORY_ANEW {
-            *history = History { place: HistoryPlace::START, began: Instant::now() };
+    async fn prune_history(&self, scan: &mut HistoryScan) {
+        if scan.started.elapsed() >= HISTORY_RESCAN_PERIOD {
+            *scan = HistoryScan::start();
         }
-        let (mut attempts, mut shadows) = (0, 0);
-        loop {
-            match self.database.forget_attempts(self.config.history, &history.place, HISTORY_BATCH).await {
-                Ok(HistoryLook { forgotten, next }) => {
-                    attempts += forgotten;
-                    let Some(next) = next else { break };
-                    history.place = next;
-                }
-                Err(error) => return tracing::warn!(%error, "forget old attempts"),
-            }
-        }
-        loop {
-            match self.database.forget_shadows(self.config.history, HISTORY_BATCH).await {
-                Ok(forgotten) => {
-                    shadows += forgotten;
-                    if forgotten < HISTORY_BATCH as u64 {
-                        break;
-                    }
-                }
-                Err(error) => return tracing::warn!(%error, "forget old results of shadows"),
-            }
-        }
+        let attempts = match self.prune_attempts(scan).await {
+            Ok(attempts) => attempts,
+            Err(error) => return tracing::warn!(%error, "deletion of old attempts failed"),
+        };
+        let shadows = match self.prune_shadows().await {
+            Ok(shadows) => shadows,
+            Err(error) => return tracing::warn!(%error, "deletion of old shadow results failed"),
+        };
         self.metrics.history_pruned.inc_by(attempts + shadows);
         if attempts + shadows > 0 {
             tracing::info!(attempts, shadows, "history pruned");
         }
     }
 
-    /// Deletes everything that is due. An object that cannot be deleted keeps its row, and is tried again at the next look.
-    async fn prune(&self) {
-        let (mut pruned, mut stuck) = (0, 0);
+    /// Deletes old attempts behind the place of the scan. Returns how many.
+    async fn prune_attempts(&self, scan: &mut HistoryScan) -> Result<u64, DbError> {
+        let mut pruned = 0;
         loop {
-            let look = self.database.old_answers(self.config.age, self.config.on_failure_only, stuck, BATCH);
+            let look = self.database.forget_attempts(self.config.history, &scan.place, HISTORY_BATCH).await?;
+            pruned += look.forgotten;
+            let Some(next) = look.next else { return Ok(pruned) };
+            scan.place = next;
+        }
+    }
+
+    /// Deletes old results of shadows. Returns how many.
+    async fn prune_shadows(&self) -> Result<u64, DbError> {
+        let mut pruned = 0;
+        loop {
+            let forgotten = self.database.forget_shadows(self.config.history, HISTORY_BATCH).await?;
+            pruned += forgotten;
+            if forgotten < HISTORY_BATCH as u64 {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    /// Deletes old answers. An object that cannot be deleted keeps its row, and the next round tries again.
+    async fn prune_answers(&self) {
+        let (mut pruned, mut failed) = (0, 0);
+        loop {
+            let look = self.database.old_answers(self.config.age, self.config.on_failure_only, failed, ANSWER_BATCH);
             let old = match look.await {
                 Ok(old) => old,
-                Err(error) => return tracing::warn!(%error, "look for answers to delete"),
+                Err(error) => return tracing::warn!(%error, "search for old answers failed"),
             };
             let found = old.len();
             let gone = self.delete(old).await;
-            stuck += found - gone.len();
-            // The row last: as long as it is there, its object is found again.
+            failed += found - gone.len();
+            // The row last: a later round finds the object through it.
             match self.database.forget_answers(&gone).await {
                 Ok(forgotten) => pruned += forgotten,
-                Err(error) => return tracing::warn!(%error, "forget deleted answers"),
+                Err(error) => return tracing::warn!(%error, "deletion of journal rows failed"),
             }
-            if found < BATCH || stuck >= PATIENCE {
+            if found < ANSWER_BATCH || failed >= MAX_FAILED_DELETIONS {
                 break;
             }
         }
@@ -170,14 +162,16 @@ impl Retention {
         }
     }
 
-    /// Deletes objects, and gives back those that are gone.
+    /// Deletes objects. Returns the answers whose object is gone.
     async fn delete(&self, old: Vec<OldAnswer>) -> Vec<OldAnswer> {
         let deleted = futures::stream::iter(old).map(|answer| async move {
             let deleted = self.objects.delete(&answer.bucket, &answer.key).await;
-            deleted.map_err(|error| tracing::warn!(%error, object.key = answer.key, "delete an old answer")).ok()?;
+            deleted
+                .map_err(|error| tracing::warn!(%error, object.key = answer.key, "deletion of an old answer failed"))
+                .ok()?;
             Some(answer)
         });
-        let deleted: Vec<_> = deleted.buffer_unordered(AT_ONCE).collect().await;
+        let deleted: Vec<_> = deleted.buffer_unordered(PARALLEL_DELETIONS).collect().await;
         deleted.into_iter().flatten().collect()
     }
 }

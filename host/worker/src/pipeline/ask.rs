@@ -1,4 +1,4 @@
-//! Asking the model: from the journal where the answer was received before, else over the wire.
+//! Asks questions: answers come from the journal if they were received before, otherwise from the model.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -18,31 +18,38 @@ use assay_runtime::{Answer, Prompt};
 use futures::StreamExt;
 
 use crate::{
-    guests::Release,
+    guests::release::Release,
     pipeline::{
         bucket_calls::bucket_calls,
         chat_request::chat_request,
-        journal::{StoredAnswer, journal, read_answer},
-        run::{ResultExt, Run, RunError, RunResult, Stored},
+        journal::{read_answer, start_write},
+        run::{JournaledAnswer, ResultExt, Run, RunError, RunResult},
+        stored_answer::StoredAnswer,
     },
     services::Services,
 };
 
-/// An answer in hand.
 struct Received {
     answer: StoredAnswer,
-    stored: Stored,
-    /// For an answer that was bought just now: what it cost, where the provider says so.
-    bought: Option<Option<Tokens>>,
+    stored: JournaledAnswer,
+    origin: Origin,
+}
+
+/// Where an answer comes from.
+enum Origin {
+    /// An earlier attempt journaled it.
+    Journal,
+    /// The model gave it just now. The provider may not count tokens.
+    Model { tokens: Option<Tokens> },
 }
 
 /// Answers a round of questions, in the guest's order.
 ///
-/// After a failure no further question is asked, but those with the model are waited for: they are paid for, and
-/// their answers are in the journal when the job comes back.
+/// After a failure no further question is asked, but questions with the model are waited for. They are paid for, and their
+/// answers are in the journal when the job runs again.
 pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Release, asked: Vec<Prompt>) -> RunResult {
-    // A question may be built on the answers before it. Were one of those bought again, the question would change under
-    // its own journaled answer, so nothing new is bought until the journal holds everything before it.
+    // A question may build on earlier answers. If one of those were asked for again, the question would change and no longer
+    // match its journaled answer. So the journal must hold all earlier answers first.
     run.journaled().await?;
     let before = run.answers.len();
     services.breakers.record_dependencies(
@@ -58,12 +65,12 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
     let mut answers = futures::stream::iter(prompts.into_iter().enumerate())
         .map(|(index, prompt)| {
             let stopped = &stopped;
-            // In a box: the set of futures keeps an empty place of the same size.
+            // Boxed: the set of futures keeps slots of the size of a future.
             Box::pin(async move {
                 if stopped.load(Ordering::Relaxed) {
                     return None;
                 }
-                let answer = answer(services, claim, probes, before + index, &prompt).await;
+                let answer = answer_one(services, claim, probes, before + index, &prompt).await;
                 stopped.fetch_or(answer.is_err(), Ordering::Relaxed);
                 Some(answer)
             })
@@ -75,9 +82,11 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
     while let Some(answer) = answers.next().await {
         match answer {
             Some(Ok(answer)) => {
-                journal(services, run, &answer.stored, &answer.answer, answer.bought);
+                if let Origin::Model { tokens } = answer.origin {
+                    start_write(services, run, &answer.stored, &answer.answer, tokens);
+                }
                 received.push((answer.stored.ordinal, answer.answer));
-                // At once: a run that is cut short here keeps what it has.
+                // At once, so that a run that is interrupted here keeps the answer.
                 run.stored.push(answer.stored);
             }
             Some(Err(error)) => failed = failed.or(Some(error)),
@@ -85,22 +94,24 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
         }
     }
     drop(answers);
+    take_over(run, received)?;
+    failed.map_or(Ok(()), Err)
+}
 
+/// Hands received answers to the guest, in its order. Fails at the first answer that the guest may not see.
+fn take_over(run: &mut Run<'_>, mut received: Vec<(usize, StoredAnswer)>) -> RunResult {
     received.sort_by_key(|(ordinal, _)| *ordinal);
     run.stored.sort_by_key(|stored| stored.ordinal);
     let mut unusable = None;
     for (_, answer) in received {
-        // Truncated, refused and filtered answers end the job before a guest sees them, and are kept all the same.
+        // Truncated, refused and filtered answers end the job before the guest sees them. They are kept all the same.
         unusable = unusable.or(usable(&answer.finish_reason, answer.refusal.is_some()).err());
         run.answers.push(Answer { text: answer.text, model: answer.model });
     }
-    if let Some(error) = unusable {
-        return Err(RunError::at(Step::CallModel, error));
-    }
-    failed.map_or(Ok(()), Err)
+    unusable.map_or(Ok(()), |error| Err(RunError::at(Step::CallModel, error)))
 }
 
-async fn answer(
+async fn answer_one(
     services: &Services,
     claim: &Claim,
     probes: &[Dependency],
@@ -110,13 +121,13 @@ async fn answer(
     let question = question_sha256(prompt);
     let entry = claim.journal.iter().find(|entry| usize::try_from(entry.ordinal) == Ok(ordinal));
     match entry {
-        Some(entry) => replay(services, claim, ordinal, entry, question).await,
-        None => buy(services, probes, ordinal, prompt, question).await,
+        Some(entry) => read_journaled(services, claim, ordinal, entry, question).await,
+        None => ask_model(services, probes, ordinal, prompt, question).await,
     }
 }
 
-/// An answer that an earlier attempt received. A guest that asks something else this time is defective.
-async fn replay(
+/// Reads an answer that an earlier attempt received. A guest that asks another question this time is defective.
+async fn read_journaled(
     services: &Services,
     claim: &Claim,
     ordinal: usize,
@@ -129,11 +140,11 @@ async fn replay(
     }
     let read = async |objects: &Objects| read_answer(objects, &claim.file, entry).await;
     let (answer, stored) = bucket_calls(services).call(&claim.file.bucket, read).await.at_step(Step::Journal)?;
-    Ok(Received { answer, stored, bought: None })
+    Ok(Received { answer, stored, origin: Origin::Journal })
 }
 
-/// Asks the model, unless it is known to be away; a job that `probes` it asks all the same.
-async fn buy(
+/// Asks the model, unless its breaker is open. A job that probes the model asks all the same.
+async fn ask_model(
     services: &Services,
     probes: &[Dependency],
     ordinal: usize,
@@ -158,6 +169,6 @@ async fn buy(
         services.metrics.tokens(tokens.input, tokens.output);
     }
     let answer = StoredAnswer::from(completion);
-    let stored = Stored { ordinal, question, bytes: answer.encode() };
-    Ok(Received { answer, stored, bought: Some(tokens) })
+    let stored = JournaledAnswer { ordinal, question, bytes: answer.encode() };
+    Ok(Received { answer, stored, origin: Origin::Model { tokens } })
 }

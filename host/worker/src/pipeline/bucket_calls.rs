@@ -1,4 +1,4 @@
-//! Calls of the bucket, whose ends its breaker is told.
+//! Calls of the bucket, each recorded by its breaker.
 
 use std::time::Instant;
 
@@ -7,21 +7,21 @@ use assay_objects::Objects;
 
 use crate::{breakers::Breakers, services::Services};
 
-/// The store, and the breaker of its bucket. Cheap to clone.
+/// The store, with the breaker of its bucket. Cheap to clone.
 #[derive(Clone)]
 pub struct BucketCalls {
     objects: Objects,
     breakers: Breakers,
 }
 
-/// The bucket of a worker, as a job calls it.
 pub fn bucket_calls(services: &Services) -> BucketCalls {
     BucketCalls { objects: services.objects.clone(), breakers: services.breakers.clone() }
 }
 
 impl BucketCalls {
-    /// Calls the store. What a job in hand needs of it is called while the breaker is open too: an answer that was paid for
-    /// is kept if it can be. A file may lie in a bucket of its own, which says nothing of that of this deployment.
+    /// Calls the store, also while the breaker is open: an answer that was paid for should be kept if possible.
+    ///
+    /// A file may lie in another bucket; the breaker ignores calls of that one.
     pub async fn call<T>(
         &self,
         bucket: &str,

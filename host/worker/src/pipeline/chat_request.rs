@@ -1,4 +1,4 @@
-//! A guest's question as the model's adapter wants it.
+//! Converts a guest's question for the model's adapter.
 
 use assay_llm::{ChatMessage, ChatRequest};
 use assay_runtime::Prompt;

@@ -7,11 +7,11 @@ use assay_core::{env::Variables, retry::RetryPolicy};
 /// Limits and waits of every job.
 #[derive(Clone, Debug)]
 pub struct PipelineConfig {
-    /// Bytes of an original.
+    /// Largest original, in bytes.
     pub transcript_bytes: usize,
     /// Waits between attempts.
     pub retry: RetryPolicy,
-    /// How long an answer is tried to be journaled: no longer than its claim can last without a beat.
+    /// Longest time to retry a journal write: a claim lasts no longer without a heartbeat.
     pub journal_patience: Duration,
 }
 

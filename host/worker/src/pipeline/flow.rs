@@ -1,4 +1,4 @@
-//! The way from a claimed job to a report in the bucket.
+//! From a claimed job to a report in the bucket.
 
 use std::sync::{
     Arc,
@@ -10,30 +10,31 @@ use assay_core::{
     code::Code,
     job::{FileInfo, StopReason},
     job_error::{JobError, Step},
+    object_keys::{RunArtifact, run_key},
 };
 use assay_objects::Objects;
 use assay_runtime::{Answer, Call, Prompt, Report, Step as Next, Transcript};
 use bytes::Bytes;
 
 use crate::{
-    guests::Release,
+    guests::release::Release,
     pipeline::{
         ask::ask,
         bucket_calls::bucket_calls,
         guest_notes::write_notes,
         run::{ResultExt, Run, RunError, RunResult},
-        transcript::transcript,
+        transcript::decode_transcript,
     },
     services::Services,
 };
 
-/// Runs a claimed job until it can be settled, or until `stopped` completes.
+/// Runs a claimed job until it can be settled, or until `interrupted` completes.
 ///
-/// Whatever happens, an answer that was paid for is in the journal when this returns, unless the claim is lost.
-pub async fn run(services: &Services, run: &mut Run<'_>, stopped: impl Future<Output = StopReason>) -> RunResult {
+/// When this returns, the journal holds every answer that was paid for, unless the claim is lost.
+pub async fn run(services: &Services, run: &mut Run<'_>, interrupted: impl Future<Output = StopReason>) -> RunResult {
     let result = tokio::select! {
-        result = report(services, run) => result,
-        reason = stopped => Err(RunError::Stopped(reason)),
+        result = make_report(services, run) => result,
+        reason = interrupted => Err(RunError::Stopped(reason)),
     };
     match result {
         Err(RunError::Stopped(StopReason::Lost)) => result,
@@ -41,22 +42,22 @@ pub async fn run(services: &Services, run: &mut Run<'_>, stopped: impl Future<Ou
     }
 }
 
-/// Resolves the guest, reads the transcript, lets the guest and the model talk, and writes what the guest accepts.
-async fn report(services: &Services, run: &mut Run<'_>) -> RunResult {
-    let release = resolve(services, run).at_step(Step::ResolveGuest)?;
-    let transcript = read(services, &run.claim.file).await.at_step(Step::ReadTranscript)?;
+/// Resolves the guest, reads the transcript, runs the conversation of guest and model, and writes an accepted report.
+async fn make_report(services: &Services, run: &mut Run<'_>) -> RunResult {
+    let release = resolve_guest(services, run).at_step(Step::ResolveGuest)?;
+    let transcript = read_transcript(services, &run.claim.file).await.at_step(Step::ReadTranscript)?;
     if let Some(kept) = &mut run.kept {
         kept.transcript = Some(transcript.clone());
     }
     let limits = &services.guests.limits().job;
     let mut model = ModelAndJournal { services, run, release: &release };
-    match converse(release.guest(), &transcript, limits, &mut model).await.map_err(stopped)? {
-        Ending::Accepted(report) => accept(services, run, &release, report).await,
+    match converse(release.guest(), &transcript, limits, &mut model).await.map_err(run_error)? {
+        Ending::Accepted(report) => write_report(services, run, &release, report).await,
         Ending::Rejected(rejection) => Err(RunError::at(Step::Advance, run.rejected(&release, rejection))),
     }
 }
 
-/// The answers of a job: from its journal where they were received before, else from the model.
+/// Answers a guest from the journal of its job, otherwise from the model.
 struct ModelAndJournal<'r, 'c> {
     services: &'r Services,
     run: &'r mut Run<'c>,
@@ -81,8 +82,8 @@ impl Answers for ModelAndJournal<'_, '_> {
     }
 }
 
-/// Names the step at which a conversation stopped, and its code.
-fn stopped(stop: Stop<RunError>) -> RunError {
+/// Converts the stop of a conversation into step and code.
+fn run_error(stop: Stop<RunError>) -> RunError {
     match stop {
         Stop::Fault { fault, .. } => RunError::at(Step::Advance, fault.into()),
         Stop::OverLimit { breach, .. } => {
@@ -95,8 +96,8 @@ fn stopped(stop: Stop<RunError>) -> RunError {
     }
 }
 
-/// The release that the claim pinned.
-fn resolve(services: &Services, run: &mut Run<'_>) -> Result<Arc<Release>, JobError> {
+/// Returns the release that the claim pinned.
+fn resolve_guest(services: &Services, run: &mut Run<'_>) -> Result<Arc<Release>, JobError> {
     let digest = &run.claim.guest_digest;
     let release = services.guests.release(digest).ok_or_else(|| {
         JobError::new(Code::GuestLoadFailed, format!("resolve the guest: {digest} is not loaded on this worker"))
@@ -106,18 +107,18 @@ fn resolve(services: &Services, run: &mut Run<'_>) -> Result<Arc<Release>, JobEr
     Ok(release)
 }
 
-/// The original, as the guest sees it at every call.
-async fn read(services: &Services, file: &FileInfo) -> Result<Arc<Transcript>, JobError> {
+/// Reads the original, as the guest sees it at every call.
+async fn read_transcript(services: &Services, file: &FileInfo) -> Result<Arc<Transcript>, JobError> {
     let limit = services.config.transcript_bytes;
     let read = async |objects: &Objects| {
         objects.read(&file.bucket, &file.original_key, limit).await.map_err(|error| error.for_read())
     };
     let bytes = bucket_calls(services).call(&file.bucket, read).await?;
-    transcript(file, &bytes).map(Arc::new)
+    decode_transcript(file, &bytes).map(Arc::new)
 }
 
-/// Checks an accepted report once more and writes it; no report leaves on the word of the guest alone.
-async fn accept(services: &Services, run: &mut Run<'_>, release: &Release, report: Report) -> RunResult {
+/// Validates an accepted report again, in a second sandbox, and writes it.
+async fn write_report(services: &Services, run: &mut Run<'_>, release: &Release, report: Report) -> RunResult {
     let found = release.verify(&report.document).await.at_step(Step::Verify)?;
     if !found.is_empty() {
         let message = format!("check the report against its schema: {}", release.summary(&found));
@@ -125,8 +126,8 @@ async fn accept(services: &Services, run: &mut Run<'_>, release: &Release, repor
         return Err(RunError::at(Step::Verify, JobError::new(Code::ReportInvalid, message)));
     }
     let file = &run.claim.file;
-    let key = file.run_key(run.claim.lease, "report.json");
-    // Known before it is written: a write that is cut short may have landed, and is to be deleted then.
+    let key = run_key(file, run.claim.lease, RunArtifact::Report);
+    // Set before the write: a write that is interrupted may have landed, and must be deleted then.
     run.report_key = Some(key.clone());
     let document = Bytes::from(report.document);
     if let Some(kept) = &mut run.kept {
@@ -139,7 +140,7 @@ async fn accept(services: &Services, run: &mut Run<'_>, release: &Release, repor
             error.for_write()
         })
     };
-    // The journal's writes are under way; the report need not wait for them, only the settlement does.
+    // The report does not wait for the journal writes under way; the settlement does.
     if let Err(error) = bucket_calls(services).call(&file.bucket, write).await {
         if !may_have_written.into_inner() {
             run.report_key = None;

@@ -1,5 +1,6 @@
-//! A guest's words about a report that was accepted, for the run folder.
+//! Writes a guest's notes about an accepted report into the run folder.
 
+use assay_core::object_keys::{RunArtifact, run_key};
 use assay_runtime::{Finding, LogLine};
 use bytes::Bytes;
 use serde::Serialize;
@@ -13,7 +14,7 @@ struct GuestNotes<'a> {
     log: &'a [LogLine],
 }
 
-/// Writes the guest's notes and log lines, where there are any. Best effort: the report does not depend on them.
+/// Writes the guest's notes and log lines, if there are any. Best effort: the report does not depend on them.
 pub(super) async fn write_notes(services: &Services, run: &Run<'_>, notes: &[Finding]) {
     if notes.is_empty() && run.log.is_empty() {
         return;
@@ -21,8 +22,8 @@ pub(super) async fn write_notes(services: &Services, run: &Run<'_>, notes: &[Fin
     let notes = GuestNotes { notes, log: &run.log };
     let bytes = Bytes::from(serde_json::to_vec(&notes).expect("strings are always JSON"));
     let file = &run.claim.file;
-    let key = file.run_key(run.claim.lease, "notes.json");
+    let key = run_key(file, run.claim.lease, RunArtifact::Notes);
     if let Err(error) = services.objects.write_json(&file.bucket, &key, bytes).await {
-        tracing::warn!(%error, object.key = key, "keep the guest's notes");
+        tracing::warn!(%error, object.key = key, "guest notes were not written");
     }
 }

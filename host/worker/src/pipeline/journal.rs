@@ -1,96 +1,31 @@
-//! The journal: an answer's bytes go to the bucket, its row to the database; only then is it *received*.
+//! The journal: an answer's bytes go to the bucket, then its row to the database. Only then is it *received*.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use assay_core::{
     breaker::Dependency,
     code::Code,
     job::{FileInfo, JournalEntry, Lease, StopReason, Tokens},
     job_error::{JobError, Step},
+    object_keys::answer_key,
 };
 use assay_db::{Database, DbError, journal::NewEntry};
-use assay_llm::Completion;
 use assay_objects::{Kind, Objects};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
     breakers::Breakers,
     pipeline::{
         bucket_calls::{BucketCalls, bucket_calls},
-        run::{ResultExt, Run, RunError, RunResult, Stored},
+        run::{JournaledAnswer, ResultExt, Run, RunError, RunResult},
+        stored_answer::StoredAnswer,
     },
     services::Services,
 };
 
-/// An answer as it is stored: what a guest sees of it, and what an operator wants to know of it.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct StoredAnswer {
-    /// The answer; empty where the model refused or was filtered. Content.
-    pub text: String,
-    /// The model's words for refusing. Content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refusal: Option<String>,
-    /// The model as the provider names it.
-    pub model: String,
-    /// Why it stopped, in the provider's word.
-    pub finish_reason: String,
-    /// What it cost, where the provider told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<StoredUsage>,
-}
-
-/// The price of an answer, in tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredUsage {
-    /// Of the question.
-    pub input_tokens: u64,
-    /// Of the answer.
-    pub output_tokens: u64,
-}
-
-/// Sizes instead of texts.
-impl fmt::Debug for StoredAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredAnswer")
-            .field("text_bytes", &self.text.len())
-            .field("refused", &self.refusal.is_some())
-            .field("model", &self.model)
-            .field("finish_reason", &self.finish_reason)
-            .field("usage", &self.usage)
-            .finish()
-    }
-}
-
-impl From<Completion> for StoredAnswer {
-    fn from(completion: Completion) -> Self {
-        let usage = completion
-            .usage
-            .map(|usage| StoredUsage { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens });
-        Self {
-            text: completion.text,
-            refusal: completion.refusal,
-            model: completion.model,
-            finish_reason: completion.finish_reason,
-            usage,
-        }
-    }
-}
-
-impl StoredAnswer {
-    pub(super) fn encode(&self) -> Bytes {
-        let bytes = serde_json::to_vec(self).expect("strings and numbers are always JSON");
-        // Kept until the job is settled: without the room that was left for more.
-        bytes.into_boxed_slice().into()
-    }
-}
-
-/// Everything that one journal write needs, owned, so that it can go on beside the next guest call.
-struct Write {
+/// One journal write. Owns its data, so that it can go on during the next guest call.
+struct JournalWrite {
     store: BucketCalls,
     breakers: Breakers,
     database: Database,
@@ -109,31 +44,27 @@ struct Write {
 /// Short against a lease, long against a round trip.
 const ROW_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Starts to journal an answer that was bought just now. The write overlaps with the next guest call; the run waits
-/// for it before it is settled.
-pub(super) fn journal(
+/// Starts to journal a new answer of the model. The write overlaps with the next guest call, and ends before the settlement.
+pub(super) fn start_write(
     services: &Services,
     run: &mut Run<'_>,
-    stored: &Stored,
+    stored: &JournaledAnswer,
     answer: &StoredAnswer,
-    bought: Option<Option<Tokens>>,
+    tokens: Option<Tokens>,
 ) {
-    let Some(tokens) = bought else {
-        return;
-    };
     if let Some(tokens) = tokens {
         run.spent.tokens.input += tokens.input;
         run.spent.tokens.output += tokens.output;
     }
     let ordinal = i32::try_from(stored.ordinal).unwrap_or(i32::MAX);
-    let write = Write {
+    let write = JournalWrite {
         store: bucket_calls(services),
         breakers: services.breakers.clone(),
         database: services.database.clone(),
         bucket: run.claim.file.bucket.clone(),
         lease: run.claim.lease,
         ordinal,
-        key: run.claim.file.answer_key(run.claim.lease, ordinal),
+        key: answer_key(&run.claim.file, run.claim.lease, ordinal),
         question: stored.question,
         bytes: stored.bytes.clone(),
         model: answer.model.clone(),
@@ -141,37 +72,37 @@ pub(super) fn journal(
         tokens,
         patience: services.config.journal_patience,
     };
-    run.journaling.spawn(write.carry_out());
+    run.journal_writes.spawn(write.carry_out());
 }
 
-/// Reads an answer that was received before, and makes sure that it is the one.
+/// Reads an answer that was received before, and checks its hash.
 ///
 /// # Errors
-/// `journal_unreadable` where the object is gone or is not what was journaled; else the store's own failure.
+/// `journal_unreadable` when the object is gone or differs from what was journaled; otherwise the failure of the store.
 pub async fn read_answer(
     objects: &Objects,
     file: &FileInfo,
     entry: &JournalEntry,
-) -> Result<(StoredAnswer, Stored), JobError> {
+) -> Result<(StoredAnswer, JournaledAnswer), JobError> {
     let unreadable =
         |what: &str| JobError::new(Code::JournalUnreadable, format!("read answer {}: {what}", entry.ordinal));
-    // An answer is JSON text of the model's: escapes and the envelope may make it larger than the model's limit.
+    // No limit: escapes and the envelope may make the object larger than the limit of an answer.
     let bytes = match objects.read(&file.bucket, &entry.key, usize::MAX).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind == Kind::NotFound => return Err(unreadable("the object is gone")),
         Err(error) => return Err(error.for_read()),
     };
     if Sha256::digest(&bytes)[..] != entry.sha256[..] {
-        return Err(unreadable("its bytes are not those that were journaled"));
+        return Err(unreadable("its bytes differ from those that were journaled"));
     }
     let answer = serde_json::from_slice(&bytes).map_err(|_| unreadable("it is not a stored answer"))?;
     let ordinal = usize::try_from(entry.ordinal).unwrap_or(0);
     let question = entry.prompt_sha256.as_slice().try_into();
-    let question = question.map_err(|_| unreadable("the hash of its question is none"))?;
-    Ok((answer, Stored { ordinal, question, bytes }))
+    let question = question.map_err(|_| unreadable("the hash of its question has not 32 bytes"))?;
+    Ok((answer, JournaledAnswer { ordinal, question, bytes }))
 }
 
-impl Write {
+impl JournalWrite {
     async fn carry_out(self) -> RunResult {
         let put = self.store.call(&self.bucket, async |objects| {
             objects.write_json(&self.bucket, &self.key, self.bytes.clone()).await.map_err(|error| error.for_write())
@@ -195,9 +126,9 @@ impl Write {
             match recorded {
                 Ok(true) => return Ok(()),
                 Ok(false) => return Err(RunError::Stopped(StopReason::Lost)),
-                // Writing the row twice is harmless, losing it costs an answer.
+                // Writing the row twice is harmless; losing it costs an answer.
                 Err(error) if tokio::time::Instant::now() < deadline && !matches!(error, DbError::Refused(_)) => {
-                    tracing::warn!(%error, ordinal = self.ordinal, "journal an answer: trying again");
+                    tracing::warn!(%error, ordinal = self.ordinal, "journal write failed; trying again");
                     tokio::time::sleep(ROW_RETRY_DELAY).await;
                 }
                 Err(error) => {

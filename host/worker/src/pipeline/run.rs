@@ -1,4 +1,4 @@
-//! What one run of a job gathers on its way.
+//! The state of one run of a job.
 
 use std::sync::Arc;
 
@@ -13,35 +13,30 @@ use assay_runtime::{Answer, Finding, LogLine, Rejection, Transcript};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::guests::Release;
+use crate::guests::release::Release;
 
 /// Why a run did not end in a report.
 #[derive(Debug)]
 pub enum RunError {
-    /// Something went wrong with the job.
     Job {
-        /// Where.
         step: Step,
-        /// What.
         error: JobError,
     },
-    /// The run was cut short from outside.
+    /// The run was interrupted from outside.
     Stopped(StopReason),
 }
 
 impl RunError {
-    /// Something went wrong at `step`.
     pub fn at(step: Step, error: JobError) -> Self {
         Self::Job { step, error }
     }
 }
 
-/// How a run ends: with a report in the bucket, or without one.
+/// The end of a run: with a report in the bucket, or without one.
 pub type RunResult = Result<(), RunError>;
 
 /// Names the step that an error belongs to.
 pub trait ResultExt<T> {
-    /// Names the step.
     fn at_step(self, step: Step) -> Result<T, RunError>;
 }
 
@@ -51,57 +46,52 @@ impl<T> ResultExt<T> for Result<T, JobError> {
     }
 }
 
-/// An answer as the journal stores it.
+/// An answer as the journal holds it.
 #[derive(Debug)]
-pub struct Stored {
-    /// Its place.
+pub struct JournaledAnswer {
+    /// Position among the answers of the job, from 0.
     pub ordinal: usize,
-    /// What the journal knows its question by.
+    /// sha256 of the question.
     pub question: [u8; 32],
-    /// Its bytes: JSON.
+    /// A [`StoredAnswer`](super::stored_answer::StoredAnswer) as JSON.
     pub bytes: Bytes,
 }
 
-/// What a run keeps for a comparison after its end, where one is wanted.
+/// What a run keeps for a candidate in the shadow.
 #[derive(Debug, Default)]
-pub struct Kept {
-    /// What the guest saw.
+pub struct ShadowInput {
     pub transcript: Option<Arc<Transcript>>,
-    /// The report that was accepted.
+    /// The accepted report.
     pub report: Option<Bytes>,
 }
 
 /// One run of a job.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// The job.
     pub claim: &'a Claim,
-    /// What it is the probe of, where it is one.
+    /// The dependencies that this run probes.
     pub probes: Vec<Dependency>,
-    /// What runs it.
     pub release: Option<Arc<Release>>,
-    /// The answers in the guest's order; what the next call of `advance` sees.
+    /// The answers in the guest's order, as the next call of `advance` sees them.
     pub answers: Vec<Answer>,
-    /// Every answer that this run has in hand, also those that no guest may see.
-    pub stored: Vec<Stored>,
-    /// What this run used.
+    /// Every received answer, also those that the guest may not see.
+    pub stored: Vec<JournaledAnswer>,
     pub spent: Spent,
-    /// The guest's words.
+    /// The guest's log lines. Content.
     pub log: Vec<LogLine>,
-    /// Why the answers or the report were refused.
+    /// Why the guest rejected the answers. Content.
     pub findings: Vec<Finding>,
-    /// The kind of a rejection, and the guest's words for it.
+    /// The kind of the rejection, and the guest's words for it.
     pub rejection: Option<(&'static str, String)>,
-    /// Where the report is, once it is written.
+    /// The key of the report, from just before it is written.
     pub report_key: Option<String>,
-    /// What is kept for a comparison; none where nobody asks for it, because it takes memory for as long as the job runs.
-    pub kept: Option<Box<Kept>>,
-    /// Writes of answers under way.
-    pub journaling: JoinSet<Result<(), RunError>>,
+    /// Kept only for a candidate in the shadow, because it takes memory as long as the job runs.
+    pub kept: Option<Box<ShadowInput>>,
+    /// Journal writes under way.
+    pub journal_writes: JoinSet<Result<(), RunError>>,
 }
 
 impl<'a> Run<'a> {
-    /// A run that has not begun.
     pub fn new(claim: &'a Claim) -> Self {
         Self {
             claim,
@@ -115,16 +105,16 @@ impl<'a> Run<'a> {
             rejection: None,
             report_key: None,
             kept: None,
-            journaling: JoinSet::new(),
+            journal_writes: JoinSet::new(),
         }
     }
 
-    /// Waits until every answer is journaled.
+    /// Waits until every answer is journaled. Returns the first failure.
     pub async fn journaled(&mut self) -> Result<(), RunError> {
         let mut result = Ok(());
-        while let Some(written) = self.journaling.join_next().await {
+        while let Some(written) = self.journal_writes.join_next().await {
             let written = written.unwrap_or_else(|_panic| {
-                // Not as the cause: it quotes the panic's text, which may quote a document.
+                // Without the panic as cause: its text may quote a document.
                 let error = JobError::new(Code::DbUpdateFailed, "journal an answer: the write panicked");
                 Err(RunError::at(Step::Journal, error))
             });
@@ -133,12 +123,12 @@ impl<'a> Run<'a> {
         result
     }
 
-    /// What the file row takes over from a run that made a report.
+    /// Returns what the file row takes over from a run with a report.
     pub fn finished(&self) -> FileResult {
         FileResult { report_key: self.report_key.clone(), ..self.versions() }
     }
 
-    /// Which guest ran.
+    /// Returns the versions and digest of the guest that ran.
     pub fn versions(&self) -> FileResult {
         let Some(release) = &self.release else {
             return FileResult::default();
@@ -151,7 +141,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Keeps the guest's reasons for the run folder, and returns what may be said of them outside it.
+    /// Keeps the guest's reasons for the run folder. Returns an error without content.
     pub fn rejected(&mut self, release: &Release, rejection: Rejection) -> JobError {
         let RejectionReasons { kind, message, findings } = rejection.into();
         let shown = match kind {

@@ -1,13 +1,13 @@
-//! An original as a guest sees it.
+//! Reads an original into the transcript that a guest sees.
 
 use assay_core::{code::Code, job::FileInfo, job_error::JobError};
 use assay_runtime::Transcript;
 
-/// Reads an original: UTF-8, without its byte-order mark, and not without text.
+/// Decodes an original: UTF-8, without its byte-order mark, and not empty.
 ///
 /// # Errors
 /// `transcript_invalid_encoding` or `transcript_empty`.
-pub fn transcript(file: &FileInfo, bytes: &[u8]) -> Result<Transcript, JobError> {
+pub fn decode_transcript(file: &FileInfo, bytes: &[u8]) -> Result<Transcript, JobError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let message = format!("read the original: not UTF-8 from byte {}", error.valid_up_to());
         JobError::new(Code::TranscriptInvalidEncoding, message)

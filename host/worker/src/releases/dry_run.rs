@@ -1,4 +1,4 @@
-//! A guest on answers that another one got: what would it make of them? Nothing is asked and nothing is written.
+//! Runs a guest on the answers of another run. Asks nothing and writes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,32 +11,31 @@ use assay_core::{
 use assay_runtime::{Answer, Call, Prompt, Step, Transcript};
 use bytes::Bytes;
 
-use crate::guests::Release;
+use crate::guests::release::Release;
 
-/// An answer, and what the journal knows its question by.
+/// A stored answer and its question.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub struct RecordedAnswer {
     /// sha256 of the question.
     pub question: [u8; 32],
-    /// What the guest sees.
     pub answer: Answer,
 }
 
-/// What a guest made of recorded answers.
+/// What a guest makes of recorded answers.
 #[derive(Debug)]
 pub enum DryRunOutcome {
-    /// A report that its schema accepts.
+    /// A valid report.
     Accepted(Bytes),
-    /// No report, for these reasons. Content.
+    /// Content.
     Rejected(RejectionReasons),
-    /// It asks these, which are not among the recorded ones.
+    /// The questions without a recorded answer.
     Diverged(Vec<Prompt>),
-    /// It does what no guest may do.
+    /// The guest broke a rule.
     Fault(JobError),
 }
 
 impl DryRunOutcome {
-    /// What there is to compare.
+    /// Returns the outcome as the comparison needs it.
     pub fn compared(&self) -> report_diff::CandidateOutcome {
         match self {
             Self::Accepted(document) => report_diff::CandidateOutcome::Judged(GuestVerdict::Accepted(document.clone())),
@@ -47,23 +46,22 @@ impl DryRunOutcome {
     }
 }
 
-/// An outcome, and what it cost.
+/// The result of a dry run.
 #[derive(Debug)]
 pub struct DryRun {
-    /// What came out.
     pub outcome: DryRunOutcome,
     /// Time in the sandbox.
     pub guest_time: Duration,
 }
 
-/// Runs a guest on recorded answers, within the limits of a job. A question is known by its hash, wherever it is asked; what is
-/// asked twice takes the answers in their order.
+/// Runs a guest on recorded answers, within the limits of a job.
 ///
-/// A document equal to `verified` is one that the verifier of the same schema has accepted before.
+/// Answers are found by the hash of their question. A question that is asked twice takes its answers in order. A report equal to
+/// `verified` needs no check: the verifier of the same schema accepted it before.
 pub async fn dry_run(
     release: &Release,
     transcript: &Arc<Transcript>,
-    recorded: &[Recorded],
+    recorded: &[RecordedAnswer],
     limits: &JobLimits,
     verified: Option<&Bytes>,
 ) -> DryRun {
@@ -86,9 +84,9 @@ pub async fn dry_run(
     DryRun { outcome, guest_time: stored.guest_time }
 }
 
-/// Answers that another run got.
+/// Answers a guest from recorded answers.
 struct StoredAnswers<'a> {
-    recorded: &'a [Recorded],
+    recorded: &'a [RecordedAnswer],
     used: Vec<bool>,
     answers: Vec<Answer>,
     guest_time: Duration,
@@ -98,15 +96,15 @@ impl StoredAnswers<'_> {
     /// Takes the next unused answer to a question.
     fn take(&mut self, prompt: &Prompt) -> Option<Answer> {
         let question = question_sha256(prompt);
-        let unused = |place: &usize| !self.used[*place] && self.recorded[*place].question == question;
-        let place = (0..self.recorded.len()).find(unused)?;
-        self.used[place] = true;
-        Some(self.recorded[place].answer.clone())
+        let unused = |index: &usize| !self.used[*index] && self.recorded[*index].question == question;
+        let index = (0..self.recorded.len()).find(unused)?;
+        self.used[index] = true;
+        Some(self.recorded[index].answer.clone())
     }
 }
 
 impl Answers for StoredAnswers<'_> {
-    /// The questions that nobody has answered yet.
+    /// The questions without a recorded answer.
     type Error = Vec<Prompt>;
 
     fn answers(&self) -> &[Answer] {

@@ -1,7 +1,7 @@
-//! Following the channels: every worker loads what they run, and exchanges it between two jobs.
+//! Follows the channels: every worker loads the releases that they run, and exchanges them between two jobs.
 //!
-//! A job pins a digest at its first claim, and its retries run on the same one. So workers put the guests of `GUEST_DIR`
-//! into the bucket under their digest, as publishing does, and fetch from there what is wanted and they do not have.
+//! A job pins a digest at its first claim, and its retries run on the same one. So workers copy the guests of `GUEST_DIR` into
+//! the bucket, under their digest, as publishing does. They fetch missing releases from there.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use assay_core::channel::{Channel, Plan};
+use assay_core::{
+    channel::{Channel, Plan},
+    object_keys::guest_key,
+};
 use assay_db::{Database, Listener};
 use assay_objects::Objects;
 use assay_runtime::Digest;
@@ -19,46 +22,47 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{guests::Guests, metrics::Metrics};
+use crate::{
+    guests::loaded_guests::Guests,
+    maintenance::every::{Rounds, every},
+    metrics::Metrics,
+};
 
-/// How long a release stays that serves nothing any more: a claim that was under way at the exchange may have pinned it, which
-/// the look before did not see.
-const KEPT: Duration = Duration::from_secs(60);
+/// How long a release stays loaded after it stops serving: a claim during the exchange may have pinned it.
+const IDLE_RELEASE_TIME: Duration = Duration::from_secs(60);
 
-/// The guests that this worker shares and fetches.
+/// Loads and exchanges the releases that channels run.
 #[derive(Clone, Debug)]
-pub struct Releases {
-    /// What is loaded.
+pub struct ReleaseFollower {
     pub guests: Guests,
-    /// What is pinned.
     pub database: Database,
-    /// Where the bytes are.
     pub objects: Objects,
-    /// What is counted.
     pub metrics: Metrics,
-    /// Time between two looks, jittered by a fifth; notifications only speed them up.
-    pub every: Duration,
+    /// Time between two looks at the plan; notifications only speed them up.
+    pub period: Duration,
 }
 
-impl Releases {
-    /// Loads what the channels run before the first job is claimed. False where the database does not say what that is.
-    pub async fn begin(&self) -> bool {
+impl ReleaseFollower {
+    /// Loads what the channels run, before the first claim. Returns false when the database does not return the plan.
+    pub async fn load_initial(&self) -> bool {
         let Some(plan) = self.plan().await else { return false };
         let loads = self.missing(&plan).into_iter().map(|digest| async move { self.load(&digest).await });
         futures::future::join_all(loads).await;
-        // Loading takes its time, in which the operator may have taken the change back.
+        // The operator may have changed the plan while releases were loaded.
         let Some(plan) = self.plan().await else { return false };
         self.exchange(plan);
         true
     }
 
-    /// Shares this worker's guests and follows the channels, until `stop`. What is loaded is exchanged at once: neither a load nor a
-    /// bucket that hangs holds up another release, or a rollback.
+    /// Shares this worker's guests and follows the channels until `stop`.
+    ///
+    /// A loaded release is exchanged at once: a load or a bucket that hangs delays no other release and no rollback.
     pub async fn run(self, listener: Listener, stop: CancellationToken) {
         let mut loads = Loads::default();
-        let sharing = tokio::spawn(self.clone().share(stop.clone()));
+        let sharing = tokio::spawn(self.clone().share_guests(every(self.period, &stop), stop.clone()));
+        let mut rounds = every(self.period, &stop);
         loop {
-            // Interest first, look second: what is changed in between wakes us.
+            // Register first, query second: a change in between wakes the loop.
             let mut changed = std::pin::pin!(listener.releases_changed());
             changed.as_mut().enable();
             let plan = tokio::select! {
@@ -68,35 +72,33 @@ impl Releases {
             if let Some(plan) = plan {
                 let missing = self.missing(&plan);
                 if self.exchange(plan) {
-                    // Jobs may wait for what runs only now.
+                    // Jobs may wait for a release that is loaded now.
                     listener.wake();
                 }
                 loads.start(&self, missing);
             }
-            let pause = self.every.mul_f64(rand::random_range(0.8..1.2));
             tokio::select! {
-                () = stop.cancelled() => break,
+                more = rounds.next() => if !more { break },
                 () = changed => {}
-                () = tokio::time::sleep(pause) => {}
                 () = loads.next() => {}
             }
         }
         let _ended = sharing.await;
     }
 
-    /// What is wanted and not loaded.
+    /// Returns the wanted releases that are not loaded.
     fn missing(&self, plan: &Plan) -> BTreeSet<String> {
         wanted(plan).into_iter().filter(|digest| self.guests.release(digest).is_none()).collect()
     }
 
-    /// Exchanges what channels run, as far as it is loaded, and drops what serves nobody any more; whether anything is different.
+    /// Exchanges what channels run, as far as it is loaded, and drops idle releases. Returns whether a channel changed.
     fn exchange(&self, plan: Plan) -> bool {
         let wanted = wanted(&plan);
         let changed = self.guests.follow(&plan);
         for (name, channel) in &changed {
-            tell(name, channel);
+            log_exchange(name, channel);
         }
-        self.guests.keep_only(&plan.pinned, &wanted, KEPT);
+        self.guests.keep_only(&plan.pinned, &wanted, IDLE_RELEASE_TIME);
         self.metrics.releases_refused.set(i64::try_from(self.guests.refused().len()).unwrap_or(i64::MAX));
         !changed.is_empty()
     }
@@ -105,13 +107,13 @@ impl Releases {
         match self.database.release_plan().await {
             Ok(plan) => Some(plan),
             Err(error) => {
-                tracing::warn!(%error, "look for releases");
+                tracing::warn!(%error, "search for releases failed");
                 None
             }
         }
     }
 
-    /// Loads one; a release that does not load is told of once for each reason.
+    /// Loads one release. Logs a failure once for each reason.
     async fn load(&self, digest: &str) {
         let Err(error) = self.fetch(digest).await else {
             return tracing::info!(guest.digest = digest, "release loaded");
@@ -122,33 +124,31 @@ impl Releases {
         }
     }
 
-    /// Puts the guests of `GUEST_DIR` where every worker finds them. Without the right to do so everything works, until
-    /// a file is replaced while jobs that have pinned it wait.
-    async fn share(self, stop: CancellationToken) {
+    /// Copies the guests of `GUEST_DIR` into the bucket, for all workers.
+    ///
+    /// A worker without the right to do so works, until a file is replaced while jobs that pinned it wait.
+    async fn share_guests(self, mut rounds: Rounds, stop: CancellationToken) {
         let mut unshared = self.guests.files();
         while !unshared.is_empty() {
             let mut left = Vec::new();
-            for (digest, file) in unshared.drain(..) {
-                let shared = tokio::select! {
-                    () = stop.cancelled() => return,
-                    shared = self.share_one(&digest, &file) => shared,
-                };
+            for (digest, file) in unshared {
+                let shared = stop.run_until_cancelled(self.share_guest(&digest, &file)).await;
+                let Some(shared) = shared else { return };
                 if let Err(error) = shared {
                     let error = format!("{error:#}");
-                    tracing::warn!(guest.digest = digest, error, "keep a copy of the guest in the bucket");
+                    tracing::warn!(guest.digest = digest, error, "guest was not copied into the bucket");
                     left.push((digest, file));
                 }
             }
             unshared = left;
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(self.every) => {}
+            if !rounds.next().await {
+                return;
             }
         }
     }
 
-    async fn share_one(&self, digest: &str, file: &Path) -> anyhow::Result<()> {
-        let (bucket, key) = (self.objects.bucket(), key(digest));
+    async fn share_guest(&self, digest: &str, file: &Path) -> anyhow::Result<()> {
+        let (bucket, key) = (self.objects.bucket(), guest_key(digest));
         if self.objects.exists(bucket, &key).await? {
             return Ok(());
         }
@@ -159,21 +159,20 @@ impl Releases {
     }
 
     async fn fetch(&self, digest: &str) -> anyhow::Result<()> {
-        let expected = Digest::from_str(digest).context("the pinned digest is none")?;
-        // A worker that ran it before has its image, and needs neither its bytes nor the bucket. What is wrong with the cache the
-        // bytes mend.
+        let expected = Digest::from_str(digest).context("the pinned digest is not a sha256")?;
+        // With an image in the cache, the worker needs no bytes from the bucket. After an error of the cache, it fetches them.
         if self.guests.keep_cached(expected).await.unwrap_or(false) {
             return Ok(());
         }
         let limit = self.guests.limits().sandbox.component_bytes;
-        let bytes = self.objects.read(self.objects.bucket(), &key(digest), limit).await?;
-        ensure!(Digest::of(&bytes) == expected, "the bytes in the bucket are not those of the digest");
+        let bytes = self.objects.read(self.objects.bucket(), &guest_key(digest), limit).await?;
+        ensure!(Digest::of(&bytes) == expected, "the bytes in the bucket do not match the digest");
         self.guests.keep(&bytes).await?;
         Ok(())
     }
 }
 
-/// Loads under way, each release once, and those that failed just now.
+/// Loads under way, each release once, and recent failures.
 #[derive(Default)]
 struct Loads {
     tasks: JoinSet<String>,
@@ -182,22 +181,22 @@ struct Loads {
 }
 
 impl Loads {
-    /// Starts to load what is missing, but for what is being loaded and what failed a moment ago.
-    fn start(&mut self, releases: &Releases, missing: BTreeSet<String>) {
-        self.failed.retain(|_, at| at.elapsed() < releases.every / 2);
+    /// Starts to load missing releases, except those under way and those that just failed.
+    fn start(&mut self, follower: &ReleaseFollower, missing: BTreeSet<String>) {
+        self.failed.retain(|_, at| at.elapsed() < follower.period / 2);
         for digest in missing {
             if self.failed.contains_key(&digest) || !self.under_way.insert(digest.clone()) {
                 continue;
             }
-            let releases = releases.clone();
+            let follower = follower.clone();
             self.tasks.spawn(async move {
-                releases.load(&digest).await;
+                follower.load(&digest).await;
                 digest
             });
         }
     }
 
-    /// Completes when a load has ended, well or not; never where none is under way.
+    /// Completes when a load ends, with or without success. Never completes when none is under way.
     async fn next(&mut self) {
         match self.tasks.join_next().await {
             Some(Ok(digest)) => {
@@ -210,15 +209,14 @@ impl Loads {
     }
 }
 
-/// Every digest of a plan, once.
+/// Returns every digest of a plan, once.
 fn wanted(plan: &Plan) -> BTreeSet<String> {
     let channels = plan.channels.iter().flat_map(|(_, channel)| channel.digests()).map(str::to_owned);
     let versions = plan.versions.iter().map(|(_, digest)| digest.clone());
     channels.chain(versions).chain(plan.pinned.iter().cloned()).collect()
 }
 
-/// Says loudly that a channel runs something else from now on.
-fn tell(name: &str, channel: &Channel) {
+fn log_exchange(name: &str, channel: &Channel) {
     let canary = channel.canary.as_ref();
     match &channel.active {
         Some(active) => tracing::warn!(
@@ -230,9 +228,4 @@ fn tell(name: &str, channel: &Channel) {
         ),
         None => tracing::warn!(channel = name, "channel has no release here"),
     }
-}
-
-/// Where a guest lies in the bucket.
-pub fn key(digest: &str) -> String {
-    format!("guests/{digest}.wasm")
 }

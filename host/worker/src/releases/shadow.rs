@@ -1,5 +1,5 @@
-//! Candidates in the shadow: after a job of the active release has ended, the candidate runs on the same answers, and what it makes
-//! of them is compared. It touches neither file nor job; where there is no time for it, it is skipped.
+//! Candidates in the shadow: after a job of the active release ends, the candidate runs on the same answers, and the results are
+//! compared. The candidate changes neither file nor job. A busy worker skips it.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -17,52 +17,47 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    guests::{Guests, GuestsLimits, Release},
+    guests::{config::GuestsLimits, loaded_guests::Guests, release::Release},
     metrics::{Metrics, ResultLabels},
-    pipeline::{Kept, Run},
-    releases::dry_run::{Recorded, dry_run},
+    pipeline::run::{Run, ShadowInput},
+    releases::dry_run::{RecordedAnswer, dry_run},
 };
 
-/// Bytes of transcripts, answers and reports that may wait; what does not fit is skipped.
-const ROOM: usize = 32 << 20;
-/// Pointers that are kept of one file.
-const POINTERS: usize = 20;
-/// Places that are looked at for them: many lie in one list, and are one pointer when their places are not told.
-const PLACES: usize = 1000;
+/// Bytes of transcripts, answers and reports that may wait; further cases are skipped.
+const MAX_WAITING_BYTES: usize = 32 << 20;
+/// Pointers stored of one file.
+const MAX_STORED_POINTERS: usize = 20;
+/// Differences compared of one file: those in one list become one pointer, without their indices.
+const MAX_COMPARED_POINTERS: usize = 1000;
 
-/// A job that has ended, and who is to be tried on it.
+/// An ended job, and the candidate to run on its answers.
 #[derive(Debug)]
-pub struct Case {
-    /// Who.
+pub struct ShadowCase {
     pub candidate: Arc<Release>,
-    /// The release that the job ran on.
-    pub beside: Arc<Release>,
-    /// The job's channel.
+    /// The active release, which ran the job.
+    pub active: Arc<Release>,
     pub channel: String,
-    /// Its file.
     pub file: FileId,
-    /// What the guest saw.
     pub transcript: Arc<Transcript>,
-    /// The answers, with their questions.
-    pub recorded: Vec<Recorded>,
-    /// What the active release made of them.
+    pub recorded: Vec<RecordedAnswer>,
+    /// What the active release made of the answers.
     pub verdict: GuestVerdict,
 }
 
-impl Case {
-    /// Makes a case of a run that was settled; none where it kept nothing for one, or did not end in a verdict of its guest.
+impl ShadowCase {
+    /// Makes a case of a settled run. Returns `None` if the run kept no input, or did not end in a verdict of its guest.
     pub fn of(candidate: Arc<Release>, run: &mut Run<'_>, settled: &Settlement) -> Option<Self> {
-        let Kept { transcript, report } = *run.kept.take()?;
+        let ShadowInput { transcript, report } = *run.kept.take()?;
         let verdict = match (settled.outcome, report, settled.failure.as_ref().map(|failure| failure.code)) {
             (SettleOutcome::Succeeded, Some(report), _) => GuestVerdict::Accepted(report),
             (SettleOutcome::Failed, _, Some(Code::SchemaValidationFailed)) => GuestVerdict::Rejected,
             _ => return None,
         };
         let answers = std::mem::take(&mut run.answers).into_iter().zip(&run.stored);
-        let recorded = answers.map(|(answer, stored)| Recorded { question: stored.question, answer }).collect();
+        let recorded = answers.map(|(answer, stored)| RecordedAnswer { question: stored.question, answer }).collect();
         Some(Self {
             candidate,
-            beside: run.release.clone()?,
+            active: run.release.clone()?,
             channel: run.claim.channel.clone(),
             file: run.claim.file.id,
             transcript: transcript?,
@@ -78,31 +73,32 @@ impl Case {
     }
 }
 
-/// Where cases are left.
+/// Takes cases and runs their candidates in the background.
 #[derive(Debug)]
 pub struct Shadows {
-    cases: mpsc::UnboundedSender<(Case, OwnedSemaphorePermit)>,
-    room: Arc<Semaphore>,
+    cases: mpsc::UnboundedSender<(ShadowCase, OwnedSemaphorePermit)>,
+    capacity: Arc<Semaphore>,
     metrics: Metrics,
 }
 
 impl Shadows {
-    /// Runs candidates until `stop`, one at a time: of the threads for guests a candidate never has more than one.
+    /// Runs candidates until `stop`, one at a time, so that they take at most one of the threads for guests.
     pub fn start(
         database: Database,
         guests: Guests,
         metrics: Metrics,
         stop: CancellationToken,
     ) -> (Arc<Self>, JoinHandle<()>) {
-        let (sender, mut cases) = mpsc::unbounded_channel::<(Case, OwnedSemaphorePermit)>();
-        let shadows = Self { cases: sender, room: Arc::new(Semaphore::new(ROOM)), metrics: metrics.clone() };
+        let (sender, mut cases) = mpsc::unbounded_channel::<(ShadowCase, OwnedSemaphorePermit)>();
+        let shadows =
+            Self { cases: sender, capacity: Arc::new(Semaphore::new(MAX_WAITING_BYTES)), metrics: metrics.clone() };
         let running = tokio::spawn(async move {
             let work = async {
-                while let Some((case, _room)) = cases.recv().await {
-                    // The operator may have ended it meanwhile.
-                    let wanted = guests.shadow_of(&case.channel, case.beside.digest());
+                while let Some((case, _capacity)) = cases.recv().await {
+                    // The operator may have ended the shadow meanwhile.
+                    let wanted = guests.shadow_of(&case.channel, case.active.digest());
                     if wanted.is_some_and(|wanted| wanted.digest() == case.candidate.digest()) {
-                        run(&database, guests.limits(), &metrics, case).await;
+                        run_candidate(&database, guests.limits(), &metrics, case).await;
                     }
                 }
             };
@@ -111,47 +107,49 @@ impl Shadows {
                 () = work => {}
             }
         });
-        // Every job in hand holds on to it.
         (Arc::new(shadows), running)
     }
 
-    /// Leaves a case. It waits for nothing: a worker that has too much to do skips it.
-    pub fn offer(&self, case: Case) {
+    /// Takes a case, or skips it if too many wait. Never blocks.
+    pub fn offer(&self, case: ShadowCase) {
         let bytes = u32::try_from(case.bytes()).unwrap_or(u32::MAX);
-        let left =
-            self.room.clone().try_acquire_many_owned(bytes).is_ok_and(|room| self.cases.send((case, room)).is_ok());
-        if !left {
+        let taken = self
+            .capacity
+            .clone()
+            .try_acquire_many_owned(bytes)
+            .is_ok_and(|bytes| self.cases.send((case, bytes)).is_ok());
+        if !taken {
             self.metrics.shadows.get_or_create(&ResultLabels { result: "skipped" }).inc();
         }
     }
 }
 
-async fn run(database: &Database, limits: &GuestsLimits, metrics: &Metrics, case: Case) {
-    let same_schema = case.candidate.manifest().schema == case.beside.manifest().schema;
+async fn run_candidate(database: &Database, limits: &GuestsLimits, metrics: &Metrics, case: ShadowCase) {
+    let same_schema = case.candidate.manifest().schema == case.active.manifest().schema;
     let verified = if let GuestVerdict::Accepted(document) = &case.verdict { Some(document) } else { None };
     let verified = verified.filter(|_| same_schema);
     tracing::debug!(file.id = %case.file, guest.digest = case.candidate.digest(), "candidate runs in the shadow");
-    let rehearsal = dry_run(&case.candidate, &case.transcript, &case.recorded, &limits.job, verified).await;
-    let difference = compare(&case.verdict, &rehearsal.outcome.compared(), PLACES);
+    let dry_run = dry_run(&case.candidate, &case.transcript, &case.recorded, &limits.job, verified).await;
+    let difference = compare(&case.verdict, &dry_run.outcome.compared(), MAX_COMPARED_POINTERS);
     let result = ShadowResult {
         digest: case.candidate.digest(),
         file: case.file,
-        beside: case.beside.digest(),
+        beside: case.active.digest(),
         channel: &case.channel,
         result: difference.as_str(),
         pointers: shown(&difference, &case.candidate),
         code: if let Difference::Fault(code) = difference { Some(code.as_str()) } else { None },
-        guest_time: rehearsal.guest_time,
+        guest_time: dry_run.guest_time,
     };
     metrics.shadows.get_or_create(&ResultLabels { result: result.result }).inc();
     if let Err(error) = database.record_shadow(&result).await {
-        tracing::warn!(%error, file.id = %case.file, "keep what a shadow came to");
+        tracing::warn!(%error, file.id = %case.file, "shadow result was not stored");
     }
 }
 
-/// Pointers as they may leave the bucket: the schema's words, and no places in lists.
+/// Returns pointers as they may leave the bucket: words of the schema, without indices of lists.
 fn shown(difference: &Difference, candidate: &Release) -> Vec<String> {
     let Difference::Changed(pointers) = difference else { return Vec::new() };
     let distinct: BTreeSet<_> = pointers.iter().map(|pointer| candidate.shown(pointer)).collect();
-    distinct.into_iter().take(POINTERS).collect()
+    distinct.into_iter().take(MAX_STORED_POINTERS).collect()
 }

@@ -1,43 +1,43 @@
-//! Tokens that may be spent, and those that are spoken for.
+//! The budget of a replay: tokens used and reserved.
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// A bound for tokens.
+/// A limit of tokens.
 #[derive(Debug)]
 pub struct Budget {
     limit: u64,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
     settled: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BudgetState {
     used: u64,
     reserved: u64,
 }
 
 impl Budget {
-    /// Of `limit` tokens, of which `used` are spent.
+    /// Makes a budget of `limit` tokens, of which `used` are spent.
     pub fn new(limit: u64, used: u64) -> Self {
-        Self { limit, state: Mutex::new(State { used, reserved: 0 }), settled: Notify::new() }
+        Self { limit, state: Mutex::new(BudgetState { used, reserved: 0 }), settled: Notify::new() }
     }
 
-    /// Sets tokens aside for a question; false where they would be too many. Waits for questions under way, which may take
-    /// less than was set aside for them.
+    /// Reserves tokens for a question. Returns false if the budget is too small. Waits for questions under way, which may take
+    /// fewer tokens than reserved.
     pub async fn reserve(&self, expected: u64) -> bool {
         loop {
-            // Interest first, look second: what is settled in between wakes us.
+            // Register first, check second: a settlement in between wakes this task.
             let mut settled = std::pin::pin!(self.settled.notified());
             settled.as_mut().enable();
             {
                 let mut state = self.state.lock();
-                let wanted = state.used.saturating_add(expected);
-                if wanted.saturating_add(state.reserved) <= self.limit {
+                let needed = state.used.saturating_add(expected);
+                if needed.saturating_add(state.reserved) <= self.limit {
                     state.reserved += expected;
                     return true;
                 }
-                if wanted > self.limit || state.reserved == 0 {
+                if needed > self.limit || state.reserved == 0 {
                     return false;
                 }
             }
@@ -45,7 +45,7 @@ impl Budget {
         }
     }
 
-    /// Counts what a question took for which `expected` tokens were set aside.
+    /// Replaces a reservation by the tokens that the question used.
     pub fn settle(&self, expected: u64, used: u64) {
         let mut state = self.state.lock();
         state.reserved = state.reserved.saturating_sub(expected);
@@ -54,7 +54,6 @@ impl Budget {
         self.settled.notify_waiters();
     }
 
-    /// Tokens that are spent.
     pub fn used(&self) -> u64 {
         self.state.lock().used
     }
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_spent_and_the_next_question_stay_within_the_bound() {
+    async fn used_and_reserved_tokens_stay_within_the_limit() {
         let budget = Budget::new(100, 30);
         assert!(budget.reserve(40).await);
         budget.settle(40, 50);
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_waits_for_those_under_way_before_it_is_given_up() {
+    async fn a_question_waits_for_those_under_way() {
         let budget = Budget::new(100, 0);
         assert!(budget.reserve(60).await && budget.reserve(30).await);
         let mut third = std::pin::pin!(budget.reserve(50));
@@ -85,13 +84,13 @@ mod tests {
         let mut fourth = std::pin::pin!(budget.reserve(40));
         assert!(futures::poll!(&mut fourth).is_pending());
         budget.settle(30, 30);
-        assert!(futures::poll!(&mut fourth).is_pending(), "50 are set aside yet");
+        assert!(futures::poll!(&mut fourth).is_pending(), "50 are still reserved");
         budget.settle(50, 50);
         assert!(!fourth.await);
     }
 
     #[tokio::test]
-    async fn a_question_over_the_bound_waits_for_nobody() {
+    async fn a_question_over_the_limit_is_refused_at_once() {
         let budget = Budget::new(100, 90);
         assert!(budget.reserve(10).await);
         assert!(!budget.reserve(11).await);

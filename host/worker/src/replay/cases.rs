@@ -1,4 +1,4 @@
-//! Where cases come from: rows of finished jobs, and the objects that they name.
+//! Reads cases: rows of finished jobs, and the objects that they name.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,70 +15,60 @@ use futures::{Stream, TryStreamExt};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::engine::Case;
 use crate::{
-    guests::{Release, schema_of_cached},
-    pipeline::{read_answer, transcript},
-    releases::dry_run::Recorded,
+    guests::{release::Release, sandbox::schema_of_cached},
+    pipeline::{journal::read_answer, transcript::decode_transcript},
+    releases::dry_run::RecordedAnswer,
+    replay::engine::ReplayCase,
 };
 
 /// Jobs per statement.
-const PAGE: usize = 1000;
-/// Bytes of originals that may be in memory; others wait. What comes with them, answers and reports, is of their size as a rule; of a
-/// guest that asks a lot about little it may be more.
-const ROOM: usize = 48 << 20;
-/// What a case takes besides its original.
-const BESIDES: usize = 64 << 10;
-/// The longest report, in bytes; longer than any limit that a worker may be configured with.
-const REPORT: usize = 1 << 30;
+const JOBS_PER_PAGE: usize = 1000;
+/// Bytes of originals in memory; further cases wait. Answers and reports usually have the same size, and come on top.
+const MAX_ORIGINAL_BYTES: usize = 48 << 20;
+/// Bytes of a case besides its original.
+const CASE_OVERHEAD_BYTES: usize = 64 << 10;
+/// Largest report, in bytes: the largest limit that a worker can be configured with.
+const MAX_REPORT_BYTES: usize = 1 << 30;
 
 /// Reads cases. Cheap to clone.
 #[derive(Clone)]
-pub struct Cases {
+pub struct CaseReader {
     database: Database,
     objects: Objects,
     candidate: Arc<Release>,
     runtime: Runtime,
     transcript_bytes: usize,
-    room: Arc<Semaphore>,
-    /// Digests, and whether the schema of their guest is the candidate's.
+    memory: Arc<Semaphore>,
+    /// Whether the guest of a digest has the schema of the candidate.
     same_schema: Arc<Mutex<HashMap<String, bool>>>,
 }
 
-/// A job that was looked at.
-pub enum Read {
-    /// It can be replayed.
-    Case(Box<Ready>),
-    /// It cannot, for the reason of this code.
+/// The result of reading a job.
+pub enum CaseRead {
+    Ready(Box<ReadyCase>),
+    /// The job cannot be replayed; the code says why.
     Skipped(FileId, &'static str),
 }
 
 /// A case in memory.
-pub struct Ready {
-    /// What to run.
-    pub case: Case,
-    /// Tokens of a recorded answer, on the average; none where the provider counted none.
+pub struct ReadyCase {
+    pub case: ReplayCase,
+    /// Average tokens of a recorded answer, if the provider counted them.
     pub output_tokens: Option<u64>,
-    /// Its place in memory.
-    room: OwnedSemaphorePermit,
+    /// The share of the memory; keep it as long as the case.
+    pub memory: OwnedSemaphorePermit,
 }
 
-impl Ready {
-    /// The case, the tokens of a recorded answer, and the place in memory, to be kept until the case is gone.
-    pub fn into_parts(self) -> (Case, Option<u64>, OwnedSemaphorePermit) {
-        (self.case, self.output_tokens, self.room)
-    }
-}
-
-/// Why a job is not a case.
-enum Refusal {
-    /// Of this job.
+/// Why a job was not read.
+enum ReadError {
+    /// The job cannot be replayed.
     Skip(&'static str),
-    /// Of the place where it is read from.
+    /// The database or the bucket failed.
     Stop(anyhow::Error),
 }
 
-impl From<JobError> for Refusal {
+impl From<JobError> for ReadError {
     fn from(error: JobError) -> Self {
         match error.code {
             Code::JournalUnreadable
@@ -91,8 +81,8 @@ impl From<JobError> for Refusal {
     }
 }
 
-impl Cases {
-    /// Reads originals of at most `transcript_bytes` bytes.
+impl CaseReader {
+    /// Makes a reader of originals of at most `transcript_bytes` bytes.
     pub fn new(
         database: Database,
         objects: Objects,
@@ -100,16 +90,16 @@ impl Cases {
         runtime: Runtime,
         transcript_bytes: usize,
     ) -> Self {
-        let room = Arc::new(Semaphore::new(ROOM));
+        let memory = Arc::new(Semaphore::new(MAX_ORIGINAL_BYTES));
         let same_schema = Arc::default();
-        Self { database, objects, candidate, runtime, transcript_bytes, room, same_schema }
+        Self { database, objects, candidate, runtime, transcript_bytes, memory, same_schema }
     }
 
-    /// The jobs that are meant, the newest first.
+    /// Returns the selected jobs, the newest first.
     pub fn jobs<'a>(&'a self, selection: &'a ReplaySelection) -> impl Stream<Item = anyhow::Result<ReplayJob>> + 'a {
         let limit = selection.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let pages = futures::stream::try_unfold((ReplayPlace::START, limit), async move |(after, left)| {
-            let rows = left.min(PAGE);
+            let rows = left.min(JOBS_PER_PAGE);
             if rows == 0 {
                 return Ok(None);
             }
@@ -121,61 +111,65 @@ impl Cases {
         pages.try_flatten()
     }
 
-    /// Reads what a job names, on whichever core is free.
+    /// Reads a case in its own task.
     ///
     /// # Errors
-    /// The bucket does not say.
-    pub async fn spawned(&self, job: ReplayJob) -> anyhow::Result<Read> {
-        let cases = self.clone();
-        tokio::spawn(async move { cases.read(job).await }).await.context("read a case")?
+    /// When the bucket fails.
+    pub async fn spawn(&self, job: ReplayJob) -> anyhow::Result<CaseRead> {
+        let reader = self.clone();
+        tokio::spawn(async move { reader.read(job).await }).await.context("read a case")?
     }
 
-    async fn read(&self, job: ReplayJob) -> anyhow::Result<Read> {
+    async fn read(&self, job: ReplayJob) -> anyhow::Result<CaseRead> {
         let file = job.file.id;
         match self.ready(job).await {
-            Ok(ready) => Ok(Read::Case(Box::new(ready))),
-            Err(Refusal::Skip(code)) => Ok(Read::Skipped(file, code)),
-            Err(Refusal::Stop(error)) => Err(error.context(format!("read what is stored of file {file}"))),
+            Ok(ready) => Ok(CaseRead::Ready(Box::new(ready))),
+            Err(ReadError::Skip(code)) => Ok(CaseRead::Skipped(file, code)),
+            Err(ReadError::Stop(error)) => Err(error.context(format!("read what is stored of file {file}"))),
         }
     }
 
-    async fn ready(&self, job: ReplayJob) -> Result<Ready, Refusal> {
-        let bytes = usize::try_from(job.size_bytes).unwrap_or(0).saturating_add(BESIDES).min(ROOM);
-        let room = self.room.clone().acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)).await;
-        let room = room.map_err(|error| Refusal::Stop(error.into()))?;
+    async fn ready(&self, job: ReplayJob) -> Result<ReadyCase, ReadError> {
+        let bytes =
+            usize::try_from(job.size_bytes).unwrap_or(0).saturating_add(CASE_OVERHEAD_BYTES).min(MAX_ORIGINAL_BYTES);
+        let memory = self.memory.clone().acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)).await;
+        let memory = memory.map_err(|error| ReadError::Stop(error.into()))?;
         let file = &job.file;
         let original = async {
             let bytes = self.objects.read(&file.bucket, &file.original_key, self.transcript_bytes).await;
             let bytes = bytes.map_err(ObjectsError::for_read)?;
-            Ok(Arc::new(transcript(file, &bytes)?))
+            Ok(Arc::new(decode_transcript(file, &bytes)?))
         };
         let verdict = async {
             let Some(key) = &job.report_key else { return Ok(GuestVerdict::Rejected) };
-            match self.objects.read(&file.bucket, key, REPORT).await {
-                // Copied, where the store's reader left room for more.
+            match self.objects.read(&file.bucket, key, MAX_REPORT_BYTES).await {
+                // Copied, because the store's buffer has spare capacity.
                 Ok(bytes) => Ok(GuestVerdict::Accepted(Bytes::copy_from_slice(&bytes))),
-                Err(error) if error.kind == Kind::NotFound => Err(Refusal::Skip("report_not_found")),
-                Err(error) => Err(Refusal::Stop(error.into())),
+                Err(error) if error.kind == Kind::NotFound => Err(ReadError::Skip("report_not_found")),
+                Err(error) => Err(ReadError::Stop(error.into())),
             }
         };
         let answers = futures::future::try_join_all(
-            job.journal.iter().map(async |entry| read_answer(&self.objects, file, entry).await.map_err(Refusal::from)),
+            job.journal
+                .iter()
+                .map(async |entry| read_answer(&self.objects, file, entry).await.map_err(ReadError::from)),
         );
         let (transcript, verdict, answers) = futures::try_join!(original, verdict, answers)?;
         let counted: Vec<u64> =
             answers.iter().filter_map(|(answer, _)| answer.usage.map(|usage| usage.output_tokens)).collect();
         let output_tokens = counted.iter().sum::<u64>().checked_div(counted.len() as u64);
-        let recorded = answers.into_iter().map(|(answer, stored)| Recorded {
+        let recorded = answers.into_iter().map(|(answer, stored)| RecordedAnswer {
             question: stored.question,
             answer: Answer { text: answer.text, model: answer.model },
         });
         let recorded = recorded.collect();
         let verified = job.report_key.is_some() && self.has_same_schema(&job.guest_digest).await;
-        let case = Case { file: file.id, transcript, recorded, verdict, verified };
-        Ok(Ready { case, output_tokens, room })
+        let case = ReplayCase { file: file.id, transcript, recorded, verdict, verified };
+        Ok(ReadyCase { case, output_tokens, memory })
     }
 
-    /// Whether what this guest made keeps the candidate's schema. Where its schema cannot be told at once, reports are checked again.
+    /// Returns whether a guest has the candidate's schema. A guest that is not in the cache counts as different, so that reports are
+    /// checked again.
     async fn has_same_schema(&self, digest: &str) -> bool {
         if digest == self.candidate.digest() {
             return true;

@@ -1,70 +1,66 @@
-//! What is shown of a difference, cut to a length that a person reads. Content: for the folder of the replay only.
+//! The details of a difference, cut to a readable length. Content: only the folder of the replay may hold it.
 
 use assay_conversation::RejectionReasons;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::engine::Evidence;
+use crate::replay::engine::Evidence;
 
-/// Characters that are shown of one value.
-const VALUE: usize = 1500;
-/// Places, findings or questions that are shown of one file.
-const PARTS: usize = 20;
+/// Characters shown of one value.
+const MAX_SHOWN_CHARS: usize = 1500;
+/// Places, findings or questions shown of one file.
+const MAX_SHOWN_PARTS: usize = 20;
 
-/// What is shown of one file.
+/// The details of one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
-    /// Where the reports differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub places: Vec<Place>,
-    /// The report that is new.
+    pub places: Vec<ChangedValue>,
+    /// The report of a file that had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
-    /// Why there is no report any more: the kind of the rejection, and the guest's words.
+    /// Why there is no report now: the kind of the rejection, and the guest's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<Found>,
-    /// What nobody has answered.
+    pub findings: Vec<ShownFinding>,
+    /// Questions without a stored answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<String>,
 }
 
-/// A place at which two reports differ.
+/// A value that differs between two reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ChangedValue {
     /// RFC 6901.
     pub pointer: String,
-    /// JSON; none where there was nothing.
+    /// JSON; `None` if the value is new.
     pub before: Option<String>,
-    /// JSON; none where there is nothing.
+    /// JSON; `None` if the value is gone.
     pub after: Option<String>,
 }
 
-/// A finding.
+/// A finding of the guest, cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
-    /// Its code.
+pub struct ShownFinding {
     pub code: String,
-    /// Where.
+    /// RFC 6901.
     pub pointer: String,
     /// The guest's words.
     pub message: String,
 }
 
 impl Detail {
-    /// Of what a case has to show.
     pub fn of(evidence: &Evidence, pointers: &[String]) -> Self {
         match evidence {
             Evidence::None => Self::default(),
             Evidence::Reports(pair) => {
-                let place = |pointer: &String| Place {
+                let place = |pointer: &String| ChangedValue {
                     pointer: cut(pointer),
                     before: pair.before.pointer(pointer).map(pretty),
                     after: pair.after.pointer(pointer).map(pretty),
                 };
-                Self { places: pointers.iter().take(PARTS).map(place).collect(), ..Self::default() }
+                Self { places: pointers.iter().take(MAX_SHOWN_PARTS).map(place).collect(), ..Self::default() }
             }
             Evidence::Report(document) => {
                 let report = serde_json::from_slice(document).map_or_else(|_| String::new(), |value| pretty(&value));
@@ -72,7 +68,7 @@ impl Detail {
             }
             Evidence::Rejection(RejectionReasons { kind, message, findings }) => {
                 let reason = if message.is_empty() { (*kind).to_owned() } else { format!("{kind}: {message}") };
-                let found = findings.iter().take(PARTS).map(|finding| Found {
+                let found = findings.iter().take(MAX_SHOWN_PARTS).map(|finding| ShownFinding {
                     code: cut(&finding.code),
                     pointer: cut(&finding.pointer),
                     message: cut(&finding.message),
@@ -86,7 +82,7 @@ impl Detail {
                     let shares = messages.map(|message| (&message.role, cut(&message.content)));
                     shares.map(|(role, content)| format!("{role}: {content}")).collect::<Vec<_>>().join("\n\n")
                 };
-                Self { questions: prompts.iter().take(PARTS).map(question).collect(), ..Self::default() }
+                Self { questions: prompts.iter().take(MAX_SHOWN_PARTS).map(question).collect(), ..Self::default() }
             }
             Evidence::Fault(error) => Self { reason: Some(error.chain()), ..Self::default() },
         }
@@ -101,9 +97,9 @@ fn pretty(value: &Value) -> String {
     cut(&text)
 }
 
-/// The beginning of a text, and how much of it is left out.
+/// Returns the beginning of a text, and how many bytes are left out.
 fn cut(text: &str) -> String {
-    let Some((end, _)) = text.char_indices().nth(VALUE) else { return text.to_owned() };
+    let Some((end, _)) = text.char_indices().nth(MAX_SHOWN_CHARS) else { return text.to_owned() };
     format!("{}… ({} more bytes)", &text[..end], text.len() - end)
 }
 
@@ -115,11 +111,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_values_of_a_place_are_shown_and_what_is_missing_is_none() {
+    fn both_values_are_shown_and_a_missing_one_is_none() {
         let pair = Pair { before: json!({"a": [1], "gone": true}), after: json!({"a": [2], "new": {"x": 1}}) };
         let pointers = ["/a/0", "/gone", "/new"].map(str::to_owned);
         let detail = Detail::of(&Evidence::Reports(pair), &pointers);
-        let place = |pointer: &str, before: Option<&str>, after: Option<&str>| Place {
+        let place = |pointer: &str, before: Option<&str>, after: Option<&str>| ChangedValue {
             pointer: pointer.to_owned(),
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),
@@ -134,8 +130,8 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_between_two_characters() {
-        let shown = cut(&"ж".repeat(VALUE + 3));
-        assert_eq!(shown, format!("{}… (6 more bytes)", "ж".repeat(VALUE)));
+        let shown = cut(&"ж".repeat(MAX_SHOWN_CHARS + 3));
+        assert_eq!(shown, format!("{}… (6 more bytes)", "ж".repeat(MAX_SHOWN_CHARS)));
         assert_eq!(cut("short"), "short");
     }
 }

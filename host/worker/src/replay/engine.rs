@@ -1,4 +1,4 @@
-//! Runs guests over cases, on all cores, and compares. Knows neither where cases come from nor where results go.
+//! Runs guests over cases, on all cores, and compares.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,67 +13,59 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
 use crate::{
-    guests::{GuestsLimits, Release},
-    releases::dry_run::{DryRunOutcome, Recorded, dry_run},
+    guests::{config::GuestsLimits, release::Release},
+    releases::dry_run::{DryRunOutcome, RecordedAnswer, dry_run},
 };
 
-/// Pointers that are told of one file.
-pub const POINTERS: usize = 200;
+/// Differences kept of one file.
+pub const MAX_POINTERS: usize = 200;
 
-/// A file whose answers are stored.
+/// A file with stored answers.
 #[derive(Debug)]
-pub struct Case {
-    /// The file.
+pub struct ReplayCase {
     pub file: FileId,
-    /// What the guest sees.
     pub transcript: Arc<Transcript>,
-    /// The answers, with their questions.
-    pub recorded: Vec<Recorded>,
-    /// What was made of them.
+    pub recorded: Vec<RecordedAnswer>,
+    /// The stored result.
     pub verdict: GuestVerdict,
-    /// Whether the report of the verdict is known to keep the candidate's schema; else the candidate's is checked in any case.
+    /// Whether the stored report is known to match the candidate's schema. If not, the candidate's report is always checked.
     pub verified: bool,
 }
 
-/// What came of a case.
+/// A case after its run.
 #[derive(Debug)]
-pub struct Replayed {
-    /// The file.
+pub struct ReplayedCase {
     pub file: FileId,
-    /// The result.
-    pub ended: Ended,
-    /// What there is to show of it.
+    pub result: CaseResult,
     pub evidence: Evidence,
-    /// The candidate's time in the sandbox.
+    /// Time of the candidate in the sandbox.
     pub guest_time: Duration,
 }
 
-/// How a case ends.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// In a comparison.
+pub enum CaseResult {
     Compared(Difference),
-    /// There is nothing to compare with, for the reason of this code.
+    /// There is nothing to compare with; the code says why.
     Skipped(&'static str),
 }
 
-/// What a reader of a difference wants to see. Content.
+/// The details of a difference. Content.
 pub enum Evidence {
-    /// Nothing: the result says it all.
     None,
     /// Two reports that differ.
     Reports(Pair),
-    /// A report where there was none.
+    /// The report of a file that had none.
     Report(Bytes),
-    /// Why there is none where there was one.
+    /// Why a file with a report has none now.
     Rejection(RejectionReasons),
-    /// What nobody has answered.
+    /// Questions without a stored answer.
     Questions(Vec<Prompt>),
-    /// What a guest may not do. No content.
+    /// The rule that the guest broke. No content.
     Fault(JobError),
 }
 
-/// Kinds instead of content.
+/// Shows kinds instead of content.
 impl fmt::Debug for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -87,57 +79,55 @@ impl fmt::Debug for Evidence {
     }
 }
 
-/// Two guests, or one guest and what is stored. Cheap to clone.
+/// Compares a guest with another one, or with the stored results. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    /// The guest that is tried.
     pub candidate: Arc<Release>,
-    /// The guest that it is compared with, on the same answers; none compares with the verdict of the case.
+    /// The guest to compare with, on the same answers; `None` compares with the stored result.
     pub against: Option<Arc<Release>>,
-    /// The limits of a job.
     pub limits: Arc<GuestsLimits>,
-    /// Cases in hand at once: more than there are threads for guests, so that none of these waits.
+    /// Cases at the same time: more than threads for guests, so that no thread waits.
     pub at_once: usize,
 }
 
 impl Engine {
-    /// Runs every case, in no order.
-    pub fn run<'a>(&'a self, cases: impl Stream<Item = Case> + 'a) -> impl Stream<Item = Replayed> + 'a {
-        cases.map(|case| self.spawned(case)).buffer_unordered(self.at_once)
+    /// Runs every case, in any order.
+    pub fn run<'a>(&'a self, cases: impl Stream<Item = ReplayCase> + 'a) -> impl Stream<Item = ReplayedCase> + 'a {
+        cases.map(|case| self.spawn(case)).buffer_unordered(self.at_once)
     }
 
-    /// Runs one case on whichever core is free.
+    /// Runs one case in its own task.
     ///
     /// # Panics
-    /// Where the run does.
-    pub async fn spawned(&self, case: Case) -> Replayed {
+    /// When the run panics.
+    pub async fn spawn(&self, case: ReplayCase) -> ReplayedCase {
         let engine = self.clone();
         match tokio::spawn(async move { engine.replay(&case).await }).await {
             Ok(replayed) => replayed,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // Only when the whole process ends.
+                // Only while the process ends.
                 Err(_cancelled) => std::future::pending().await,
             },
         }
     }
 
     /// Runs one case.
-    pub async fn replay(&self, case: &Case) -> Replayed {
-        let before = match self.before(case).await {
+    pub async fn replay(&self, case: &ReplayCase) -> ReplayedCase {
+        let before = match self.baseline(case).await {
             Ok(before) => before,
             Err(code) => {
-                let ended = Ended::Skipped(code);
-                return Replayed { file: case.file, ended, evidence: Evidence::None, guest_time: Duration::ZERO };
+                let result = CaseResult::Skipped(code);
+                return ReplayedCase { file: case.file, result, evidence: Evidence::None, guest_time: Duration::ZERO };
             }
         };
         let verified = match &before {
             GuestVerdict::Accepted(document) if self.is_verified(case) => Some(document),
             _ => None,
         };
-        let rehearsal = dry_run(&self.candidate, &case.transcript, &case.recorded, &self.limits.job, verified).await;
-        let (difference, pair) = contrast(&before, &rehearsal.outcome.compared(), POINTERS);
-        let evidence = match (&difference, rehearsal.outcome) {
+        let dry_run = dry_run(&self.candidate, &case.transcript, &case.recorded, &self.limits.job, verified).await;
+        let (difference, pair) = contrast(&before, &dry_run.outcome.compared(), MAX_POINTERS);
+        let evidence = match (&difference, dry_run.outcome) {
             (Difference::Changed(_), _) => pair.map_or(Evidence::None, Evidence::Reports),
             (Difference::NewlyAccepted, DryRunOutcome::Accepted(document)) => Evidence::Report(document),
             (Difference::NewlyRejected, DryRunOutcome::Rejected(reasons)) => Evidence::Rejection(reasons),
@@ -145,19 +135,19 @@ impl Engine {
             (_, DryRunOutcome::Fault(error)) => Evidence::Fault(error),
             _ => Evidence::None,
         };
-        let ended = Ended::Compared(difference);
-        Replayed { file: case.file, ended, evidence, guest_time: rehearsal.guest_time }
+        let result = CaseResult::Compared(difference);
+        ReplayedCase { file: case.file, result, evidence, guest_time: dry_run.guest_time }
     }
 
-    /// What the candidate is compared with; the code of why there is nothing.
-    async fn before(&self, case: &Case) -> Result<GuestVerdict, &'static str> {
+    /// Returns what to compare the candidate with, or the code of why there is nothing.
+    async fn baseline(&self, case: &ReplayCase) -> Result<GuestVerdict, &'static str> {
         let Some(against) = &self.against else { return Ok(case.verdict.clone()) };
         let verified = match &case.verdict {
             GuestVerdict::Accepted(document) if case.verified && self.share_a_schema() => Some(document),
             _ => None,
         };
-        let rehearsal = dry_run(against, &case.transcript, &case.recorded, &self.limits.job, verified).await;
-        match rehearsal.outcome {
+        let dry_run = dry_run(against, &case.transcript, &case.recorded, &self.limits.job, verified).await;
+        match dry_run.outcome {
             DryRunOutcome::Accepted(document) => Ok(GuestVerdict::Accepted(document)),
             DryRunOutcome::Rejected(_) => Ok(GuestVerdict::Rejected),
             DryRunOutcome::Diverged(_) => Err("against_diverged"),
@@ -165,8 +155,8 @@ impl Engine {
         }
     }
 
-    /// Whether a report that the candidate makes again needs no second check.
-    fn is_verified(&self, case: &Case) -> bool {
+    /// Returns whether a report equal to the compared one needs no check.
+    fn is_verified(&self, case: &ReplayCase) -> bool {
         if self.against.is_some() { self.share_a_schema() } else { case.verified }
     }
 

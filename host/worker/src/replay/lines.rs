@@ -1,4 +1,4 @@
-//! A file of JSON lines that is written as things come, and read again by the next run. Nobody but its owner reads it.
+//! A file of JSON lines that the next run reads and extends. Only its owner can read it.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// An open file of lines, which no other process writes to.
+/// An open file of lines, locked against other processes.
 #[derive(Debug)]
 pub struct Lines {
     path: PathBuf,
@@ -18,7 +18,7 @@ pub struct Lines {
     end: u64,
 }
 
-/// Where a line lies.
+/// The place of a line in the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     at: u64,
@@ -26,11 +26,11 @@ pub struct Span {
 }
 
 impl Lines {
-    /// Opens the file or makes it (0600), and shows every whole line with its place. A last line without an end, as a killed
-    /// process leaves behind, is dropped.
+    /// Opens or makes the file (0600), and passes every complete line to `read`. Drops a last line without its end, which a killed
+    /// process leaves behind.
     ///
     /// # Errors
-    /// The file cannot be used, another process writes to it, or `read` refuses a line.
+    /// When the file cannot be used, another process writes to it, or `read` refuses a line.
     pub fn open(path: &Path, mut read: impl FnMut(&[u8], Span) -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let named = || path.display().to_string();
         let mut options = OpenOptions::new();
@@ -40,7 +40,7 @@ impl Lines {
             Err(TryLockError::WouldBlock) => bail!("{}: another replay writes to it; wait for its end", named()),
             Err(TryLockError::Error(error)) => return Err(error).with_context(named),
         }
-        // It may be older than this program.
+        // An existing file may have other permissions.
         file.set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(named)?;
         let mut reader = BufReader::new(&file);
         let (mut end, mut number, mut line) = (0, 0, Vec::new());
@@ -60,15 +60,14 @@ impl Lines {
         Ok(Self { path: path.to_owned(), file, end })
     }
 
-    /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.end == 0
     }
 
-    /// Adds a line, in one write.
+    /// Appends a line, in one write.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// When the file cannot be written.
     pub fn append(&mut self, value: &impl Serialize) -> anyhow::Result<Span> {
         let mut line = serde_json::to_vec(value).context("write a line")?;
         let span = Span { at: self.end, bytes: line.len() };
@@ -78,10 +77,10 @@ impl Lines {
         Ok(span)
     }
 
-    /// Waits until what was added is on the disk.
+    /// Waits until all lines are on the disk.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// When the file cannot be written.
     pub fn sync(&self) -> anyhow::Result<()> {
         self.file.sync_data().with_context(|| format!("write to {}", self.path.display()))
     }
@@ -89,7 +88,7 @@ impl Lines {
     /// Reads one line again.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// When the line cannot be read.
     pub fn read<T: DeserializeOwned>(&self, span: Span) -> anyhow::Result<T> {
         let mut line = vec![0; span.bytes];
         let mut file = &self.file;
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again_and_a_torn_last_line_is_dropped() {
+    fn lines_are_read_again_and_a_torn_last_line_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines");
         let (mut lines, seen) = all(&path).unwrap();
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_none_is_named_and_two_processes_do_not_write_to_one_file() {
+    fn a_bad_line_is_named_and_a_second_process_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines");
         std::fs::write(&path, "1\nx\n").unwrap();

@@ -1,17 +1,18 @@
-//! `index.html`: the differences as a person reads them. One file, without scripts, and every text of a document escaped.
+//! `index.html`: the differences for a person. One file without scripts; every text of a document is escaped.
 
 use std::{fmt::Write as _, io::Write as _};
 
 use anyhow::Context;
 
-use super::{
+use crate::replay::{
     detail::Detail,
-    results::{Header, Line, Results},
-    tally::RESULTS,
+    header::ReplayHeader,
+    result_line::{RESULTS, ResultLine},
+    results::Results,
 };
 
-/// Places that are told of each result in the table.
-const MOST: usize = 5;
+/// Places shown of each result in the table.
+const MAX_SHOWN_PLACES: usize = 5;
 
 const STYLE: &str = "
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1b1f24; background: #fff }
@@ -29,25 +30,24 @@ code { overflow-wrap: anywhere }
 /// Writes the page into the folder of the results, over the one of an earlier run.
 ///
 /// # Errors
-/// It cannot be written.
-pub fn write(header: &Header, results: &Results) -> anyhow::Result<()> {
+/// When the file cannot be written.
+pub fn write(header: &ReplayHeader, results: &Results) -> anyhow::Result<()> {
     let path = results.folder().join("index.html");
     let named = || format!("write {}", path.display());
-    // Whole or not at all, and for its owner only.
+    // Written to a temporary file first, readable for its owner only: the page is whole or absent.
     let mut file = tempfile::NamedTempFile::new_in(results.folder()).with_context(named)?;
     file.write_all(render(header, results).as_bytes()).with_context(named)?;
     file.persist(&path).with_context(named)?;
     Ok(())
 }
 
-fn render(header: &Header, results: &Results) -> String {
-    let of = |result: &str| (results.tally().of(result).files, results.in_full(result));
+fn render(header: &ReplayHeader, results: &Results) -> String {
+    let of = |result: &str| (results.counts().of(result).files, results.detailed(result));
     let mut sections = String::new();
-    // What is the same and what was skipped has nothing to show.
     for result in RESULTS {
-        let (files, in_full) = of(result);
-        if !in_full.is_empty() {
-            sections += &section(result, files, in_full);
+        let (files, detailed) = of(result);
+        if !detailed.is_empty() {
+            sections += &section(result, files, detailed);
         }
     }
     if sections.is_empty() {
@@ -55,10 +55,14 @@ fn render(header: &Header, results: &Results) -> String {
     }
     let (title, against) = (escape(&header.prompt_version), against(header));
     let mut rows = String::new();
-    for (result, count) in results.tally().told() {
-        let most = count.most(MOST).iter().map(|(place, files)| format!("{place} ({files})")).collect::<Vec<_>>();
-        let (name, most) = (escape(&result.replace('_', " ")), escape(&most.join(", ")));
-        rows += &format!("<tr><td>{name}</td><td>{}</td><td>{most}</td></tr>\n", count.files);
+    for (result, count) in results.counts().present() {
+        let places = count
+            .top_places(MAX_SHOWN_PLACES)
+            .iter()
+            .map(|(place, files)| format!("{place} ({files})"))
+            .collect::<Vec<_>>();
+        let (name, places) = (escape(&result.replace('_', " ")), escape(&places.join(", ")));
+        rows += &format!("<tr><td>{name}</td><td>{}</td><td>{places}</td></tr>\n", count.files);
     }
     format!(
         "<!doctype html>
@@ -83,24 +87,24 @@ fn render(header: &Header, results: &Results) -> String {
     )
 }
 
-fn against(header: &Header) -> String {
+fn against(header: &ReplayHeader) -> String {
     match &header.against {
         Some(digest) => format!("<code>sha256:{}</code> on the same answers", escape(digest)),
         None => "what is stored".to_owned(),
     }
 }
 
-fn section(result: &str, files: u64, in_full: &[Line]) -> String {
+fn section(result: &str, files: u64, detailed: &[ResultLine]) -> String {
     let mut text = format!("<h2>{}: {files}</h2>\n", escape(&result.replace('_', " ")));
-    let more = files.saturating_sub(in_full.len() as u64);
+    let more = files.saturating_sub(detailed.len() as u64);
     if more > 0 {
-        _ = writeln!(text, "<p>Of these, {} are shown; results.jsonl has {more} more.</p>", in_full.len());
+        _ = writeln!(text, "<p>Of these, {} are shown; results.jsonl has {more} more.</p>", detailed.len());
     }
-    in_full.iter().for_each(|line| text += &article(line));
+    detailed.iter().for_each(|line| text += &article(line));
     text
 }
 
-fn article(line: &Line) -> String {
+fn article(line: &ResultLine) -> String {
     let live = if line.live { ", on fresh answers" } else { "" };
     let code = line.code.as_deref().map(|code| format!(": {}", escape(code))).unwrap_or_default();
     let name = escape(&line.result.replace('_', " "));
@@ -151,7 +155,7 @@ fn block(title: &str, content: &str) -> String {
     format!("<table><tr><th>{title}</th></tr><tr><td><pre>{}</pre></td></tr></table>\n", escape(content))
 }
 
-/// Text as HTML shows it, also within an attribute.
+/// Escapes a text for HTML, also within an attribute.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -161,7 +165,7 @@ fn escape(text: &str) -> String {
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
             '\'' => escaped += "&#39;",
-            // What a browser would not show, or would show as something else.
+            // A browser would hide it, or show something else.
             control if control.is_control() && !matches!(control, '\n' | '\t') => escaped.push('\u{fffd}'),
             other => escaped.push(other),
         }
@@ -174,31 +178,32 @@ mod tests {
     use assay_core::job::FileId;
     use uuid::Uuid;
 
-    use super::{
-        super::detail::{Found, Place},
-        *,
-    };
+    use super::*;
+    use crate::replay::detail::{ChangedValue, ShownFinding};
 
     #[test]
-    fn what_a_document_holds_is_shown_as_text() {
+    fn content_is_shown_as_text() {
         let hostile = r#"<script>alert("x")</script><img src=x onerror='y'>&"#;
         let detail = Detail {
-            places: vec![Place {
+            places: vec![ChangedValue {
                 pointer: format!("/{hostile}"),
                 before: Some(hostile.to_owned()),
                 after: Some(hostile.to_owned()),
             }],
             report: Some(hostile.to_owned()),
             reason: Some(hostile.to_owned()),
-            findings: vec![Found {
+            findings: vec![ShownFinding {
                 code: hostile.to_owned(),
                 pointer: hostile.to_owned(),
                 message: hostile.to_owned(),
             }],
             questions: vec![hostile.to_owned()],
         };
-        let line =
-            Line { code: Some(hostile.to_owned()), detail: Some(detail), ..Line::new(FileId(Uuid::nil()), "changed") };
+        let line = ResultLine {
+            code: Some(hostile.to_owned()),
+            detail: Some(detail),
+            ..ResultLine::new(FileId(Uuid::nil()), "changed")
+        };
         let shown = section("changed", 3, &[line]);
         assert!(!shown.contains("<script") && !shown.contains("<img"), "{shown}");
         assert_eq!(shown.matches("&lt;script&gt;alert(&quot;x&quot;)").count(), 10, "{shown}");
@@ -209,14 +214,14 @@ mod tests {
     #[test]
     fn a_place_without_a_value_says_so() {
         let detail = Detail {
-            places: vec![Place { pointer: String::new(), before: None, after: Some("{}".to_owned()) }],
+            places: vec![ChangedValue { pointer: String::new(), before: None, after: Some("{}".to_owned()) }],
             ..Detail::default()
         };
-        let line = Line {
+        let line = ResultLine {
             pointers: vec![String::new(); 3],
             detail: Some(detail),
             live: true,
-            ..Line::new(FileId(Uuid::nil()), "changed")
+            ..ResultLine::new(FileId(Uuid::nil()), "changed")
         };
         let shown = article(&line);
         assert!(shown.contains("<td><code>the whole document</code></td><td class=\"none\">nothing</td>"), "{shown}");

@@ -1,4 +1,4 @@
-//! The claims that this worker holds: what the heartbeat renews, and how a run learns that it must stop.
+//! The claims of this worker: what the heartbeat renews, and how a run learns that it must stop.
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
@@ -6,24 +6,23 @@ use assay_core::job::{JobId, Lease, StopReason};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// The claims in hand. Cheap to clone; shared by slots and heartbeat.
+/// The claims of the jobs in slots. Cheap to clone; shared by slots and heartbeat.
 #[derive(Clone, Debug, Default)]
 pub struct ActiveClaims {
-    claims: Arc<Mutex<HashMap<JobId, Entry>>>,
-    /// When the last beat that the database answered was sent.
-    beat: Arc<Mutex<Option<Instant>>>,
+    claims: Arc<Mutex<HashMap<JobId, ActiveClaim>>>,
+    /// When the last heartbeat that the database answered was sent.
+    last_beat: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ActiveClaim {
     lease: Lease,
-    /// When the lease runs out as far as this machine can know: by the monotonic clock, counted from before the
-    /// statement that renewed it was sent.
+    /// When the lease ends, at the earliest. By the monotonic clock, counted from before the renewing statement was sent.
     trusted_until: Instant,
     interrupt: watch::Sender<Option<StopReason>>,
 }
 
-/// One claim in hand. Dropping it takes the job out of the heartbeat's set.
+/// Keeps a claim in the set. Dropping it takes the job out of the heartbeat.
 #[derive(Debug)]
 pub struct ClaimGuard {
     claims: ActiveClaims,
@@ -32,37 +31,37 @@ pub struct ClaimGuard {
 }
 
 impl ActiveClaims {
-    /// Takes a claim into the set.
+    /// Adds a claim to the set.
     pub fn hold(&self, lease: Lease, trusted_until: Instant) -> ClaimGuard {
         let (interrupt, interrupted) = watch::channel(None);
-        self.claims.lock().insert(lease.job, Entry { lease, trusted_until, interrupt });
+        self.claims.lock().insert(lease.job, ActiveClaim { lease, trusted_until, interrupt });
         ClaimGuard { claims: self.clone(), lease, interrupted }
     }
 
-    /// Takes a claim out of the set, and no later claim of the same job.
-    fn remove(&self, lease: Lease) -> Option<Entry> {
+    /// Removes a claim, but no later claim of the same job.
+    fn remove(&self, lease: Lease) -> Option<ActiveClaim> {
         let mut claims = self.claims.lock();
         claims.get(&lease.job).is_some_and(|entry| entry.lease == lease).then(|| claims.remove(&lease.job))?
     }
 
-    /// What the next beat renews.
+    /// Returns the leases that the next heartbeat renews.
     pub fn leases(&self) -> Vec<Lease> {
         self.claims.lock().values().map(|entry| entry.lease).collect()
     }
 
-    /// When the last beat that the database answered was sent; none before the first.
+    /// Returns when the last heartbeat that the database answered was sent.
     pub fn last_beat(&self) -> Option<Instant> {
-        *self.beat.lock()
+        *self.last_beat.lock()
     }
 
-    /// Notes a beat that was sent at `sent` and answered.
-    pub fn beat(&self, sent: Instant) {
-        *self.beat.lock() = Some(sent);
+    /// Records a heartbeat that was sent at `sent` and answered.
+    pub fn record_beat(&self, sent: Instant) {
+        *self.last_beat.lock() = Some(sent);
     }
 
-    /// Takes over the answer of a beat: `kept` are renewed, and where somebody has asked for it, cancelled; the rest of `asked` is
-    /// lost. Tells how many were lost.
-    pub fn renewed(&self, asked: &[Lease], kept: &HashMap<JobId, bool>, trusted_until: Instant) -> usize {
+    /// Applies the answer of a heartbeat. Renews the claims in `kept`, cancels those whose value is true, and interrupts the rest of
+    /// `asked` as lost. Returns how many were lost.
+    pub fn apply_renewal(&self, asked: &[Lease], kept: &HashMap<JobId, bool>, trusted_until: Instant) -> usize {
         let mut claims = self.claims.lock();
         let mut lost = 0;
         for lease in asked {
@@ -82,7 +81,7 @@ impl ActiveClaims {
         lost
     }
 
-    /// Gives up the claims whose lease may have run out without our knowing. Tells how many.
+    /// Interrupts the claims whose lease may have run out. Returns how many.
     pub fn fence(&self, now: Instant) -> usize {
         let claims = self.claims.lock();
         let mut lost = 0;
@@ -95,13 +94,13 @@ impl ActiveClaims {
         lost
     }
 
-    /// The next moment at which [`Self::fence`] would give up a claim.
+    /// Returns the next moment at which [`Self::fence`] would interrupt a claim.
     pub fn next_fence(&self) -> Option<Instant> {
         let claims = self.claims.lock();
         claims.values().filter(|entry| entry.interrupt.borrow().is_none()).map(|entry| entry.trusted_until).min()
     }
 
-    /// Tells every run to stop, because the worker does.
+    /// Interrupts every run, because the worker stops.
     pub fn interrupt_all(&self) {
         for entry in self.claims.lock().values() {
             entry.interrupt_first(StopReason::Stopping);
@@ -109,8 +108,8 @@ impl ActiveClaims {
     }
 }
 
-impl Entry {
-    /// Tells the run to stop, unless it was told so before.
+impl ActiveClaim {
+    /// Interrupts the run, unless it was interrupted before.
     fn interrupt_first(&self, why: StopReason) {
         self.interrupt.send_if_modified(|reason| {
             let first = reason.is_none();
@@ -125,12 +124,12 @@ impl ClaimGuard {
     pub async fn interrupted(&self) -> StopReason {
         let mut interrupted = self.interrupted.clone();
         let reason = interrupted.wait_for(Option::is_some).await.ok().and_then(|reason| *reason);
-        // The sender lives in the set as long as this claim does; without it, nobody renews the lease any more.
+        // The sender is in the set as long as this claim is. Without it, the lease is not renewed.
         reason.unwrap_or(StopReason::Lost)
     }
 
-    /// Takes the job out of the heartbeat's set, because its settlement starts: a beat would wait behind it. Tells until
-    /// when the claim can be trusted without a beat.
+    /// Takes the job out of the heartbeat, which would wait behind the settlement. Returns until when the claim can be trusted
+    /// without a heartbeat.
     pub fn begin_settlement(&self) -> Instant {
         let removed = self.claims.remove(self.lease);
         removed.map_or_else(Instant::now, |entry| entry.trusted_until)
@@ -157,50 +156,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_a_beat_does_not_bring_back_is_lost() {
+    async fn a_job_missing_from_the_renewal_is_lost() {
         let claims = ActiveClaims::default();
         let (mine, theirs) = (lease(), lease());
         let until = Instant::now() + Duration::from_secs(30);
         let (kept, gone) = (claims.hold(mine, until), claims.hold(theirs, until));
-        assert_eq!(claims.renewed(&[mine, theirs], &HashMap::from([(mine.job, false)]), until), 1);
+        assert_eq!(claims.apply_renewal(&[mine, theirs], &HashMap::from([(mine.job, false)]), until), 1);
         assert_eq!(gone.interrupted().await, StopReason::Lost);
         assert!(kept.interrupted.borrow().is_none());
     }
 
     #[tokio::test]
-    async fn a_job_that_a_beat_brings_back_with_a_request_to_cancel_is_cancelled_and_its_lease_renewed() {
+    async fn a_cancel_request_in_the_renewal_cancels_and_renews() {
         let claims = ActiveClaims::default();
         let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(30));
         let lease = lease();
-        let held = claims.hold(lease, now);
-        assert_eq!(claims.renewed(&[lease], &HashMap::from([(lease.job, true)]), later), 0);
-        assert_eq!(held.interrupted().await, StopReason::Cancelled);
+        let guard = claims.hold(lease, now);
+        assert_eq!(claims.apply_renewal(&[lease], &HashMap::from([(lease.job, true)]), later), 0);
+        assert_eq!(guard.interrupted().await, StopReason::Cancelled);
         claims.interrupt_all();
-        assert_eq!(held.interrupted().await, StopReason::Cancelled, "a stop changes nothing about it");
-        assert_eq!(held.begin_settlement(), later);
+        assert_eq!(guard.interrupted().await, StopReason::Cancelled, "a stop changes nothing about it");
+        assert_eq!(guard.begin_settlement(), later);
     }
 
     #[tokio::test]
-    async fn a_claim_that_nobody_renews_is_given_up_in_time() {
+    async fn a_claim_that_is_not_renewed_is_given_up_in_time() {
         let claims = ActiveClaims::default();
         let until = Instant::now();
-        let held = claims.hold(lease(), until);
+        let guard = claims.hold(lease(), until);
         assert_eq!(claims.next_fence(), Some(until));
         assert_eq!(claims.fence(until), 1);
         assert_eq!(claims.fence(until), 0, "once is enough");
-        assert_eq!(held.interrupted().await, StopReason::Lost);
+        assert_eq!(guard.interrupted().await, StopReason::Lost);
     }
 
     #[test]
-    fn a_settling_job_is_in_no_beat() {
+    fn a_settling_job_is_in_no_heartbeat() {
         let claims = ActiveClaims::default();
-        let held = claims.hold(lease(), Instant::now());
-        held.begin_settlement();
+        let guard = claims.hold(lease(), Instant::now());
+        guard.begin_settlement();
         assert!(claims.leases().is_empty());
     }
 
     #[test]
-    fn the_end_of_a_claim_leaves_a_later_claim_of_the_same_job_alone() {
+    fn the_end_of_a_claim_keeps_a_later_claim_of_the_job() {
         let claims = ActiveClaims::default();
         let first = lease();
         let second = Lease { token: LeaseToken(2), ..first };
@@ -212,11 +211,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lost_claim_is_not_given_back_by_a_stop() {
+    async fn a_stop_does_not_give_a_lost_claim_back() {
         let claims = ActiveClaims::default();
-        let held = claims.hold(lease(), Instant::now());
+        let guard = claims.hold(lease(), Instant::now());
         claims.fence(Instant::now());
         claims.interrupt_all();
-        assert_eq!(held.interrupted().await, StopReason::Lost);
+        assert_eq!(guard.interrupted().await, StopReason::Lost);
     }
 }

@@ -1,35 +1,37 @@
-//! Where the next look at the queue begins.
+//! Where the next claim begins to read the queue.
 
 use std::time::{Duration, Instant};
 
 use assay_core::job::QueuePosition;
 
-/// Where the queue was found to begin. Slots that become free look from there on; the whole of it is looked at whenever somebody says that
-/// there is something new, and once per poll: what is due before its front, because it came late or was locked, waits for no longer.
+/// The position at which the queue was found to begin. Freed slots claim from there on.
+///
+/// The whole queue is read after each notification and once per poll. So a job before the cursor, which came late or was locked, waits
+/// no longer than a poll.
 #[derive(Debug, Default)]
 pub(super) struct ClaimCursor {
-    place: Option<QueuePosition>,
-    /// When the whole was looked at; none where it is to be looked at.
-    whole: Option<Instant>,
+    position: Option<QueuePosition>,
+    /// When the whole queue was last read; `None` when the next claim must read it.
+    full_scan_at: Option<Instant>,
 }
 
 impl ClaimCursor {
-    /// Somebody says that there is something new.
-    pub(super) fn forget(&mut self) {
-        self.whole = None;
+    /// Makes the next claim read the whole queue.
+    pub(super) fn reset(&mut self) {
+        self.full_scan_at = None;
     }
 
-    /// Where to look from; none is the whole.
-    pub(super) fn from(&self, poll: Duration) -> Option<QueuePosition> {
-        self.place.filter(|_| self.whole.is_some_and(|whole| whole.elapsed() < poll))
+    /// Returns where to claim from; `None` is the whole queue.
+    pub(super) fn position(&self, poll: Duration) -> Option<QueuePosition> {
+        self.position.filter(|_| self.full_scan_at.is_some_and(|scan| scan.elapsed() < poll))
     }
 
-    /// What a look from there has found first.
-    pub(super) fn found(&mut self, from: Option<QueuePosition>, first: Option<QueuePosition>) {
+    /// Moves to the first job that a claim from `from` found.
+    pub(super) fn advance(&mut self, from: Option<QueuePosition>, first: Option<QueuePosition>) {
         if from.is_none() {
-            (self.place, self.whole) = (None, Some(Instant::now()));
+            (self.position, self.full_scan_at) = (None, Some(Instant::now()));
         }
-        self.place = first.or(self.place);
+        self.position = first.or(self.position);
     }
 }
 
@@ -43,30 +45,30 @@ mod tests {
 
     const POLL: Duration = Duration::from_secs(3600);
 
-    fn place(number: u128) -> QueuePosition {
+    fn position(number: u128) -> QueuePosition {
         QueuePosition { due: datetime!(2026-03-04 09:30:00 UTC), job: JobId(Uuid::from_u128(number)) }
     }
 
     #[test]
-    fn a_freed_slot_looks_from_where_the_queue_began() {
-        let mut front = ClaimCursor::default();
-        assert_eq!(front.from(POLL), None, "nobody has looked yet");
-        front.found(None, Some(place(5)));
-        assert_eq!(front.from(POLL), Some(place(5)));
-        front.found(Some(place(5)), Some(place(7)));
-        assert_eq!(front.from(POLL), Some(place(7)));
-        front.found(Some(place(7)), None);
-        assert_eq!(front.from(POLL), Some(place(7)), "an end says nothing about the beginning");
+    fn a_freed_slot_claims_from_where_the_queue_began() {
+        let mut cursor = ClaimCursor::default();
+        assert_eq!(cursor.position(POLL), None, "the queue was not read yet");
+        cursor.advance(None, Some(position(5)));
+        assert_eq!(cursor.position(POLL), Some(position(5)));
+        cursor.advance(Some(position(5)), Some(position(7)));
+        assert_eq!(cursor.position(POLL), Some(position(7)));
+        cursor.advance(Some(position(7)), None);
+        assert_eq!(cursor.position(POLL), Some(position(7)), "an empty claim says nothing about the beginning");
     }
 
     #[test]
-    fn the_whole_is_looked_at_once_per_poll_and_when_there_is_something_new() {
-        let mut front = ClaimCursor::default();
-        front.found(None, Some(place(5)));
-        assert_eq!(front.from(Duration::ZERO), None);
-        front.forget();
-        assert_eq!(front.from(POLL), None);
-        front.found(None, None);
-        assert_eq!(front.from(POLL), None, "an empty queue begins nowhere");
+    fn the_whole_queue_is_read_once_per_poll_and_after_a_reset() {
+        let mut cursor = ClaimCursor::default();
+        cursor.advance(None, Some(position(5)));
+        assert_eq!(cursor.position(Duration::ZERO), None);
+        cursor.reset();
+        assert_eq!(cursor.position(POLL), None);
+        cursor.advance(None, None);
+        assert_eq!(cursor.position(POLL), None, "an empty queue has no beginning");
     }
 }

@@ -1,4 +1,4 @@
-//! The claim loop: as many jobs as there are free slots, each run in a task of its own.
+//! The claim loop: claims as many jobs as there are free slots, and runs each in its own task.
 
 use std::{
     sync::Arc,
@@ -10,6 +10,7 @@ use assay_core::{
     job::{Claim, QueuePosition, Serving},
 };
 use assay_db::Listener;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -21,99 +22,108 @@ use crate::{
     worker::{
         active_claims::ActiveClaims,
         claim_cursor::ClaimCursor,
+        config::WorkerConfig,
         heartbeat::Heartbeat,
-        slot::{finished, reap_finished, run_job},
-        start::Worker,
+        slot::{collect_finished, log_panic, run_job},
+        state::WorkerState,
     },
 };
 
-/// While jobs are plenty, freed slots are filled together: one claim for several jobs saves commits.
-const GATHER: Duration = Duration::from_millis(5);
-/// What goes on beside the jobs.
-pub(super) struct Beside<'a> {
-    pub(super) heartbeat: &'a Heartbeat,
-    pub(super) held: &'a ActiveClaims,
-    pub(super) listener: &'a Listener,
-    pub(super) shadows: &'a Arc<Shadows>,
+/// Time in which freed slots are gathered: one claim for several jobs saves commits.
+const GATHER_SLOTS_TIME: Duration = Duration::from_millis(5);
+
+/// Claims jobs into slots.
+pub(super) struct ClaimLoop {
+    pub services: Arc<Services>,
+    pub config: WorkerConfig,
+    pub state: Arc<Mutex<WorkerState>>,
+    pub heartbeat: Heartbeat,
+    pub active_claims: ActiveClaims,
+    pub listener: Listener,
+    pub shadows: Arc<Shadows>,
 }
 
-impl Worker {
-    /// Claims and runs until `drain`, as long as the heartbeat is `alive`.
-    pub(super) async fn work(
-        &self,
-        Beside { heartbeat, held, listener, shadows }: &Beside<'_>,
-        drain: &CancellationToken,
-        alive: &impl Fn() -> bool,
-        jobs: &mut JoinSet<()>,
-    ) {
+/// A claimed job, and the probe that it is, if any.
+struct ClaimedJob {
+    claim: Claim,
+    probe: Option<Probe>,
+}
+
+impl ClaimLoop {
+    /// Claims and runs jobs until `drain`, while the heartbeat's thread is `alive`.
+    pub(super) async fn run(&self, drain: &CancellationToken, alive: impl Fn() -> bool, jobs: &mut JoinSet<()>) {
         let started = Instant::now();
-        let mut plenty = false;
-        let mut looked: Option<Instant> = None;
-        let mut front = ClaimCursor::default();
+        let mut cursor = ClaimCursor::default();
+        let mut last_claim: Option<Instant> = None;
+        let mut more_due = false;
         while alive() {
-            // Interest first, query second: what arrives in between wakes us.
-            let mut woken = std::pin::pin!(listener.woken());
+            // Register first, query second: a job that arrives in between wakes the loop.
+            let mut woken = std::pin::pin!(self.listener.woken());
             woken.as_mut().enable();
             let free = self.config.concurrency - jobs.len();
-            let beating = self.beats(heartbeat, held.last_beat().unwrap_or(started));
-            if free > 0 && beating && !drain.is_cancelled() {
-                // A burst of notifications is one look at the queue, not a hundred.
-                if let Some(rest) = looked.and_then(|looked| GATHER.checked_sub(looked.elapsed())) {
+            let heartbeat_ok = self.heartbeat_ok(self.active_claims.last_beat().unwrap_or(started));
+            if free > 0 && heartbeat_ok && !drain.is_cancelled() {
+                // A burst of notifications causes one claim, not a hundred.
+                if let Some(rest) = last_claim.and_then(|at| GATHER_SLOTS_TIME.checked_sub(at.elapsed())) {
                     tokio::time::sleep(rest).await;
                 }
-                let sent = Instant::now();
-                looked = Some(sent);
-                let taken = self.take(free, &mut front).await;
-                plenty = taken.len() == free;
-                for (claim, probe) in taken {
-                    let held = held.hold(claim.lease, heartbeat.trusted_until(sent));
-                    let span = tracing::info_span!(
-                        "job",
-                        job.id = %claim.lease.job,
-                        file.id = %claim.file.id,
-                        attempt = claim.attempts,
-                        prompt.version = tracing::field::Empty
-                    );
-                    jobs.spawn(
-                        run_job(self.services.clone(), claim, probe, held, Arc::clone(shadows)).instrument(span),
-                    );
-                }
-                self.show(jobs.len(), false);
+                last_claim = Some(Instant::now());
+                more_due = self.fill_slots(free, &mut cursor, jobs).await;
             }
-            // What the last look found says nothing once looking has stopped: only the poll brings the next one then.
-            plenty &= beating;
+            // Without heartbeats only the poll may cause the next claim.
+            more_due &= heartbeat_ok;
             let poll = self.config.poll.mul_f64(rand::random_range(0.9..1.1));
             tokio::select! {
-                // In this order: that there is something new must not be missed because a slot is free, too.
+                // In this order: a free slot must not hide a notification.
                 biased;
                 () = drain.cancelled() => return,
-                () = woken => front.forget(),
-                () = tokio::time::sleep(poll) => front.forget(),
-                // A freed slot is a reason to look only when the last look did not find the end of the queue.
-                () = self.slots_free(jobs), if plenty || jobs.len() == self.config.concurrency => {}
+                () = woken => cursor.reset(),
+                () = tokio::time::sleep(poll) => cursor.reset(),
+                // A freed slot causes a claim only if the last claim did not reach the end of the queue.
+                () = self.slots_free(jobs), if more_due || jobs.len() == self.config.concurrency => {}
             }
-            reap_finished(jobs);
+            collect_finished(jobs);
         }
     }
 
-    /// Completes when a slot has become free, and a few more where they come at once.
+    /// Claims at most `free` jobs and starts them. Returns whether more jobs may be due.
+    async fn fill_slots(&self, free: usize, cursor: &mut ClaimCursor, jobs: &mut JoinSet<()>) -> bool {
+        let sent = Instant::now();
+        let claimed = self.claim_jobs(free, cursor).await;
+        let more_due = claimed.len() == free;
+        for ClaimedJob { claim, probe } in claimed {
+            let guard = self.active_claims.hold(claim.lease, self.heartbeat.trusted_until(sent));
+            let span = tracing::info_span!(
+                "job",
+                job.id = %claim.lease.job,
+                file.id = %claim.file.id,
+                attempt = claim.attempts,
+                prompt.version = tracing::field::Empty
+            );
+            let job = run_job(self.services.clone(), claim, probe, guard, self.shadows.clone());
+            jobs.spawn(job.instrument(span));
+        }
+        self.publish_slots(jobs.len(), false);
+        more_due
+    }
+
+    /// Completes when a slot has become free, and a few more if they do so at once.
     async fn slots_free(&self, jobs: &mut JoinSet<()>) {
         if jobs.len() == self.config.concurrency {
-            finished(jobs.join_next().await);
+            log_panic(jobs.join_next().await);
         }
         let enough = self.config.concurrency.div_ceil(4);
         let gather = async {
             while self.config.concurrency - jobs.len() < enough && !jobs.is_empty() {
-                finished(jobs.join_next().await);
+                log_panic(jobs.join_next().await);
             }
         };
-        // Running out of time is as good a reason to claim as having enough slots.
-        let _timed_out = tokio::time::timeout(GATHER, gather).await;
+        let _timed_out = tokio::time::timeout(GATHER_SLOTS_TIME, gather).await;
     }
 
-    /// Whether leases are renewed; that they are not is told of once.
-    fn beats(&self, heartbeat: &Heartbeat, last_beat: Instant) -> bool {
-        let regular = heartbeat.is_regular(last_beat);
+    /// Returns whether heartbeats succeed; logs each change once.
+    fn heartbeat_ok(&self, last_beat: Instant) -> bool {
+        let regular = self.heartbeat.is_regular(last_beat);
         let mut state = self.state.lock();
         match (regular, state.beats_failing_since) {
             (true, Some(_)) => {
@@ -129,37 +139,40 @@ impl Worker {
         regular
     }
 
-    /// Claims at most `free` jobs; those that are probes come with what they try. `front` tells where the queue is looked at, and is
-    /// told what was found.
-    async fn take(&self, free: usize, front: &mut ClaimCursor) -> Vec<(Claim, Option<Probe>)> {
+    /// Claims at most `free` jobs whose dependencies are available, and probes that are due.
+    async fn claim_jobs(&self, free: usize, cursor: &mut ClaimCursor) -> Vec<ClaimedJob> {
         let breakers = &self.services.breakers;
         self.probe_bucket();
         let serving = self.services.guests.serving();
-        let offer = breakers.claimable(&serving.digests);
-        // While the database is away, the claim is its probe.
+        let claimable = breakers.claimable(&serving.digests);
+        // While the database is down, the claim itself is its probe.
         let free = if breakers.is_open(&Dependency::Database) { free.min(1) } else { free };
-        let mut taken = Vec::new();
-        // Probes first: what other releases have waiting would take every slot.
-        for (dependencies, digests) in offer.probes {
-            if taken.len() == free {
+        let mut claimed = Vec::new();
+        // Probes first: otherwise jobs of other releases could take every slot.
+        for offer in claimable.probes {
+            if claimed.len() == free {
                 break;
             }
-            let serving = Serving { digests, ..serving.clone() };
+            let serving = Serving { digests: offer.digests, ..serving.clone() };
             let claims = self.claim(&serving, 1, None).await;
-            taken.extend(claims.into_iter().map(|claim| (claim, Some(breakers.begin_probe(dependencies.clone())))));
+            claimed.extend(
+                claims
+                    .into_iter()
+                    .map(|claim| ClaimedJob { claim, probe: Some(breakers.begin_probe(offer.dependencies.clone())) }),
+            );
         }
-        let left = free - taken.len();
-        if left > 0 && !offer.digests.is_empty() {
-            let serving = Serving { digests: offer.digests, ..serving };
-            let from = front.from(self.config.poll);
+        let left = free - claimed.len();
+        if left > 0 && !claimable.digests.is_empty() {
+            let serving = Serving { digests: claimable.digests, ..serving };
+            let from = cursor.position(self.config.poll);
             let claims = self.claim(&serving, left, from).await;
-            front.found(from, claims.iter().map(|claim| claim.place).min());
-            taken.extend(claims.into_iter().map(|claim| (claim, None)));
+            cursor.advance(from, claims.iter().map(|claim| claim.place).min());
+            claimed.extend(claims.into_iter().map(|claim| ClaimedJob { claim, probe: None }));
         }
-        taken
+        claimed
     }
 
-    /// Finds out whether the bucket is back. It takes no job, so it needs no slot either.
+    /// Probes the bucket if that is due. Such a probe takes no job and no slot.
     fn probe_bucket(&self) {
         let breakers = &self.services.breakers;
         if !breakers.probe_is_due(&Dependency::Bucket) {
@@ -169,7 +182,7 @@ impl Worker {
         let (breakers, objects) = (breakers.clone(), self.services.objects.clone());
         tokio::spawn(async move {
             let begun = Instant::now();
-            let _until_told = probe;
+            let _until_recorded = probe;
             let result = objects.try_out().await.map_err(|error| error.for_write());
             if let Err(error) = breakers.record(&Dependency::Bucket, true, begun, result) {
                 let error = error.chain();
@@ -178,12 +191,12 @@ impl Worker {
         });
     }
 
-    /// One claim; a database that does not answer is told of once, and then asked again at the next poll.
+    /// Sends one claim. Returns no jobs when the database does not answer, and logs that once.
     async fn claim(&self, serving: &Serving, slots: usize, from: Option<QueuePosition>) -> Vec<Claim> {
         let begun = Instant::now();
         let Services { database, breakers, .. } = &*self.services;
         let claim = async {
-            // A probe tries both: a connection of the pool may be older than the password that keeps new ones out.
+            // A probe tries both: a pooled connection may be older than the password that keeps new ones out.
             if breakers.is_open(&Dependency::Database) {
                 database.check_login().await?;
             }
@@ -205,11 +218,19 @@ impl Worker {
             }
             Err(error) => {
                 if state.claims_failing_since.is_none() {
-                    tracing::error!(%error, "claim jobs");
+                    tracing::error!(%error, "claim failed");
                     state.claims_failing_since = Some(Instant::now());
                 }
                 Vec::new()
             }
         }
+    }
+
+    /// Publishes the number of busy slots, as metric and for `/readyz`.
+    pub(super) fn publish_slots(&self, busy: usize, draining: bool) {
+        self.services.metrics.set_slots(busy, self.config.concurrency);
+        let mut state = self.state.lock();
+        state.busy = busy;
+        state.draining |= draining;
     }
 }

@@ -7,32 +7,32 @@ use assay_core::env::Variables;
 /// Slots and times of a worker. Sources of the defaults: docs/adr/0001-custom-queue.md and 0003-retry-policy-and-hold.md.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// A name that no other process ever has: what was configured or the host, then process id and a UUID per start.
+    /// A name that no other process ever has: the configured name or the host, the process id, and a UUID per start.
     pub id: String,
     /// Jobs at once.
     pub concurrency: usize,
-    /// The poll that guarantees what notifications only speed up.
+    /// Time between polls of the queue; notifications only speed claims up.
     pub poll: Duration,
-    /// How long a claim lasts without a beat; whole seconds.
+    /// How long a claim lasts without a heartbeat; whole seconds.
     pub lease: Duration,
-    /// Time between beats.
+    /// Time between heartbeats.
     pub beat: Duration,
     /// Time between rounds of the reaper.
     pub reap: Duration,
-    /// Time between looks at what channels run; notifications only speed them up.
+    /// Time between checks of what channels run; notifications only speed them up.
     pub release_poll: Duration,
-    /// Time between looks at the canaries.
+    /// Time between checks of the canaries.
     pub canary_check: Duration,
-    /// Time between probes of what is away.
+    /// Time between probes of a dependency that is down.
     pub breaker_probe: Duration,
-    /// How long no worker may have known a prompt version before jobs for it fail.
+    /// How long a prompt version may be unknown to every worker before its jobs fail.
     pub version_patience: Duration,
-    /// How long jobs in hand may go on after the first signal.
+    /// How long jobs in slots may go on after the first signal.
     pub grace: Duration,
 }
 
 impl WorkerConfig {
-    /// Declares and reads the variables of the worker. `llm_total` is the longest that one call of the model may take.
+    /// Declares and reads the variables of the worker. `llm_total` is the longest time of one call of the model.
     pub fn load(vars: &mut Variables, llm_total: Duration) -> Self {
         let name = vars.optional("WORKER_ID", "name of this worker; the host's where not set");
         let concurrency = vars.number("WORKER_CONCURRENCY", 16, 1..=100_000, "jobs at once");
@@ -93,7 +93,7 @@ impl WorkerConfig {
     }
 }
 
-/// A pod that is replaced keeps its host name, so the name alone would hide orphans.
+/// Adds process id and UUID: a replaced pod keeps its host name.
 fn unique(name: Option<String>) -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
     let name = name.unwrap_or_else(host);

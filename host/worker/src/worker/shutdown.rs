@@ -3,12 +3,12 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What the signals have asked for so far. Cheap to clone.
+/// What the signals have requested so far. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Claim nothing more; finish what is in hand.
+    /// Claim nothing more; finish the jobs in slots.
     pub drain: CancellationToken,
-    /// Give back what is in hand.
+    /// Give back the jobs in slots.
     pub now: CancellationToken,
 }
 
@@ -16,7 +16,7 @@ impl Shutdown {
     /// Follows SIGTERM and SIGINT from now on.
     ///
     /// # Errors
-    /// When the operating system takes no handler.
+    /// When the operating system accepts no handler.
     pub fn on_signals() -> std::io::Result<Self> {
         let shutdown = Self::default();
         let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -7,25 +7,25 @@ use std::{
 
 use assay_core::{
     code::{Class, Code},
-    job::{Claim, SettleOutcome, Settlement},
+    job::{Claim, Failure, SettleOutcome, Settlement},
 };
 use tokio::task::{JoinError, JoinSet};
 
 use crate::{
     breakers::Probe,
     metrics::{Metrics, OutcomeLabels},
-    pipeline::{self, Run},
-    releases::shadow::{Case, Shadows},
+    pipeline::{flow, run::Run},
+    releases::shadow::{ShadowCase, Shadows},
     services::Services,
-    worker::{active_claims::ClaimGuard, finalize::finalize},
+    worker::{active_claims::ClaimGuard, finalize::settle::finalize},
 };
 
-/// Runs a claimed job and finalizes it; then, where a candidate stands in the shadow, leaves the job's answers to it.
-pub(super) async fn run_job(
+/// Runs a claimed job and finalizes it. If its channel has a candidate in the shadow, offers the job's answers to it.
+pub async fn run_job(
     services: Arc<Services>,
     claim: Claim,
     probe: Option<Probe>,
-    held: ClaimGuard,
+    guard: ClaimGuard,
     shadows: Arc<Shadows>,
 ) {
     let started = Instant::now();
@@ -34,35 +34,41 @@ pub(super) async fn run_job(
     let mut run = Run::new(&claim);
     run.probes = probe.as_ref().map(|probe| probe.dependencies.clone()).unwrap_or_default();
     run.kept = candidate.is_some().then(Box::default);
-    let result = pipeline::run(&services, &mut run, held.interrupted()).await;
-    // In a box, because it is not needed while the job runs.
-    let Some(settled) = Box::pin(finalize(&services, &mut run, result, probe, &held)).await else {
+
+    let result = flow::run(&services, &mut run, guard.interrupted()).await;
+
+    // Boxed, so that its state takes no memory while the job runs.
+    let Some(settlement) = Box::pin(finalize(&services, &mut run, result, probe, &guard)).await else {
         return;
     };
-    record(&services.metrics, &settled, started.elapsed());
-    if let Some(case) = candidate.and_then(|candidate| Case::of(candidate, &mut run, &settled)) {
+    count(&services.metrics, &settlement, started.elapsed());
+    log_settled(&settlement, started.elapsed());
+    if let Some(case) = candidate.and_then(|candidate| ShadowCase::of(candidate, &mut run, &settlement)) {
         shadows.offer(case);
     }
 }
 
-/// Counts an outcome and tells of it: once, here, where it is final.
-fn record(metrics: &Metrics, settled: &Settlement, elapsed: Duration) {
-    let code = settled.failure.as_ref().map_or("", |failure| failure.code.as_str());
-    let outcome = settled.outcome.as_str();
+fn count(metrics: &Metrics, settlement: &Settlement, elapsed: Duration) {
+    let code = settlement.failure.as_ref().map_or("", |failure| failure.code.as_str());
+    let outcome = settlement.outcome.as_str();
     metrics.outcomes.get_or_create(&OutcomeLabels { outcome, code }).inc();
     metrics.job_duration.observe(elapsed.as_secs_f64());
-    let duration_ms = elapsed.as_millis() as u64;
-    let Some(failure) = &settled.failure else {
+}
+
+/// Logs an outcome once, where it is final.
+fn log_settled(settlement: &Settlement, elapsed: Duration) {
+    let (outcome, duration_ms) = (settlement.outcome.as_str(), elapsed.as_millis() as u64);
+    let Some(Failure { code, step, message: error }) = &settlement.failure else {
         return tracing::info!(outcome, duration_ms, "job settled");
     };
-    let (step, error) = (failure.step.as_str(), failure.message.as_str());
-    let wait_ms = settled.wait.as_millis() as u64;
-    match settled.outcome {
-        // Told once, when its breaker opened.
-        SettleOutcome::Held if failure.code.class() != Class::Hold => {
+    let (class, is_cancelled) = (code.class(), *code == Code::Cancelled);
+    let (code, step) = (code.as_str(), step.as_str());
+    let wait_ms = settlement.wait.as_millis() as u64;
+    match settlement.outcome {
+        // The fault itself was logged when its breaker opened.
+        SettleOutcome::Held if class != Class::Hold => {
             tracing::warn!(outcome, code, step, error, wait_ms, duration_ms, "job held: what it needs is away");
         }
-        // The operator's fault: nothing else will mend it.
         SettleOutcome::Held => {
             tracing::error!(
                 outcome,
@@ -74,25 +80,23 @@ fn record(metrics: &Metrics, settled: &Settlement, elapsed: Duration) {
                 "job held: the operator has to act, see docs/errors.md"
             );
         }
-        // Somebody asked for it.
-        SettleOutcome::Failed if failure.code == Code::Cancelled => {
-            tracing::warn!(outcome, code, step, error, duration_ms, "job settled")
+        SettleOutcome::Failed if is_cancelled => {
+            tracing::warn!(outcome, code, step, error, duration_ms, "job settled");
         }
-        SettleOutcome::Failed => {
-            tracing::error!(outcome, code, step, error, duration_ms, "job settled")
-        }
+        SettleOutcome::Failed => tracing::error!(outcome, code, step, error, duration_ms, "job settled"),
         _ => tracing::warn!(outcome, code, step, error, wait_ms, duration_ms, "job settled"),
     }
 }
 
-pub(super) fn reap_finished(jobs: &mut JoinSet<()>) {
+/// Takes every finished job out of the set.
+pub fn collect_finished(jobs: &mut JoinSet<()>) {
     while let Some(job) = jobs.try_join_next() {
-        finished(Some(job));
+        log_panic(Some(job));
     }
 }
 
-/// A panic in a slot loses its job to the reaper, not the worker.
-pub(super) fn finished(job: Option<Result<(), JoinError>>) {
+/// Logs a panic of a job. The worker goes on, and the reaper takes the job back.
+pub fn log_panic(job: Option<Result<(), JoinError>>) {
     if let Some(Err(error)) = job
         && error.is_panic()
     {

@@ -7,10 +7,10 @@ use std::time::Instant;
 pub struct WorkerState {
     /// Since when the database has not answered a claim.
     pub claims_failing_since: Option<Instant>,
-    /// Since when no beat got through.
+    /// Since when no heartbeat has got through.
     pub beats_failing_since: Option<Instant>,
-    /// Whether the worker claims no more.
+    /// Whether the worker claims no more jobs.
     pub draining: bool,
-    /// Jobs in hand.
+    /// Jobs in slots.
     pub busy: usize,
 }

@@ -1,110 +1,66 @@
-//! What becomes of an object, as pure functions: of its key and age, and then of what rows say.
+//! What an object is: first by its key and age, then by the rows that point at it. Pure functions.
 
+use assay_core::object_keys::ParsedKey;
 use assay_db::sweep::{Asked, Pointing};
 use assay_objects::Listed;
-use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::Shape;
-
-/// An object that the database has to be asked about.
+/// An object that may be an orphan; the database decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub key: String,
-    pub shape: Shape,
+    pub parsed: ParsedKey,
 }
 
-/// What an object is by its key and age alone.
+/// The class of an object by its key and age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Classified {
-    /// Not of Assay's shape.
+    /// Assay makes no such key.
     Foreign,
-    /// Its row may be yet to come.
+    /// Its row may not be written yet.
     Young,
-    /// To be asked about.
     Candidate(Candidate),
 }
 
-/// What an object is by what rows say.
+/// What uses an object, by the rows of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// A live job may come to need it.
-    Live,
+pub(super) enum ObjectUse {
+    /// A live job may need it later.
+    LiveJob,
     /// A row points at it.
-    Pointed,
-    /// No row does.
+    Referenced,
     Orphan,
 }
 
-/// Sifts an object; one whose age nobody tells is young.
+/// Classifies an object; an object without an age counts as young.
 pub(super) fn classify(listed: Listed, cutoff: OffsetDateTime) -> Classified {
-    match Shape::of(&listed.key) {
+    match ParsedKey::parse(&listed.key) {
         None => Classified::Foreign,
-        Some(shape) if listed.written_at.is_some_and(|at| at < cutoff) => {
-            Classified::Candidate(Candidate { key: listed.key, shape })
+        Some(parsed) if listed.written_at.is_some_and(|at| at < cutoff) => {
+            Classified::Candidate(Candidate { key: listed.key, parsed })
         }
         Some(_) => Classified::Young,
     }
 }
 
 impl Candidate {
-    /// What the database is asked.
+    /// Returns the question for the database. Artifacts of one run are asked about as one folder.
     pub(super) fn asked(&self) -> Asked {
-        let folder = match self.shape {
-            Shape::Run(..) => self.key.rsplit_once('/').map(|(folder, _)| format!("{folder}/")),
-            Shape::Upload(_) | Shape::Answer(..) => None,
+        let folder = match self.parsed {
+            ParsedKey::Run(..) => self.key.rsplit_once('/').map(|(folder, _)| format!("{folder}/")),
+            ParsedKey::Upload(_) | ParsedKey::Answer(..) => None,
         };
-        Asked { key: self.key.clone(), file: self.shape.file(), job: self.shape.job(), folder }
+        Asked { key: self.key.clone(), file: self.parsed.file(), job: self.parsed.job(), folder }
     }
 }
 
-impl Verdict {
-    /// Only what neither a live job nor a row keeps is an orphan.
+impl ObjectUse {
     pub(super) const fn of(Pointing { live, pointed }: Pointing) -> Self {
         match (live, pointed) {
-            (true, _) => Self::Live,
-            (false, true) => Self::Pointed,
+            (true, _) => Self::LiveJob,
+            (false, true) => Self::Referenced,
             (false, false) => Self::Orphan,
         }
-    }
-}
-
-/// Objects, counted. It is `Copy`: whatever it counts, it holds none of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
-    /// All under `users/`.
-    pub listed: u64,
-    /// Not of Assay's shape.
-    pub foreign: u64,
-    /// Of Assay's shape, and too young to be judged.
-    pub young: u64,
-    /// Of a file whose job waits or runs.
-    pub live: u64,
-    /// Pointed at by a row.
-    pub pointed: u64,
-    /// Uploads that no row points at.
-    pub uploads: u64,
-    /// Answers that no row points at.
-    pub answers: u64,
-    /// Objects in folders of runs that no row points into.
-    pub runs: u64,
-}
-
-impl Tally {
-    /// Objects that no row points at.
-    pub const fn orphans(&self) -> u64 {
-        self.uploads + self.answers + self.runs
-    }
-
-    pub(super) fn add(&mut self, shape: &Shape, verdict: Verdict) {
-        let count = match (verdict, shape) {
-            (Verdict::Live, _) => &mut self.live,
-            (Verdict::Pointed, _) => &mut self.pointed,
-            (Verdict::Orphan, Shape::Upload(_)) => &mut self.uploads,
-            (Verdict::Orphan, Shape::Answer(..)) => &mut self.answers,
-            (Verdict::Orphan, Shape::Run(..)) => &mut self.runs,
-        };
-        *count += 1;
     }
 }
 
@@ -124,40 +80,40 @@ mod tests {
     }
 
     #[test]
-    fn what_points_into_the_folder_of_a_run_points_at_all_of_it() {
-        let Classified::Candidate(suspect) =
+    fn a_row_that_points_into_a_run_folder_keeps_all_of_it() {
+        let Classified::Candidate(candidate) =
             classify(Listed { key: run(), written_at: Some(OffsetDateTime::UNIX_EPOCH) }, CUTOFF)
         else {
-            panic!("an old object of a run is asked about")
+            panic!("an old object of a run is a candidate")
         };
-        let asked = suspect.asked();
-        // With its slash: the run of token 3 is not that of token 31.
+        let asked = candidate.asked();
+        // With the final slash: the run of token 3 is not the run of token 31.
         assert_eq!(asked.folder.as_deref(), Some(run().strip_suffix("notes.json").unwrap()));
         assert_eq!(asked.job.unwrap().0, Uuid::from_u128(7));
     }
 
     #[test]
-    fn an_object_whose_age_nobody_tells_is_young() {
+    fn an_object_without_an_age_is_young() {
         assert_eq!(classify(Listed { key: run(), written_at: None }, CUTOFF), Classified::Young);
     }
 
     proptest! {
         #[test]
-        fn only_what_is_older_than_the_cutoff_is_asked_about(seconds in -100_000_i64..100_000) {
+        fn only_objects_older_than_the_cutoff_are_candidates(seconds in -100_000_i64..100_000) {
             let at = CUTOFF + time::Duration::seconds(seconds);
             let asked = matches!(classify(Listed { key: run(), written_at: Some(at) }, CUTOFF), Classified::Candidate(_));
             prop_assert_eq!(asked, seconds < 0);
         }
 
         #[test]
-        fn what_is_not_of_our_shape_is_foreign_however_old(key in "users/[a-z0-9/.-]{0,80}") {
+        fn an_old_object_of_another_shape_is_foreign(key in "users/[a-z0-9/.-]{0,80}") {
             let at = Some(OffsetDateTime::UNIX_EPOCH);
             prop_assert_eq!(classify(Listed { key, written_at: at }, CUTOFF), Classified::Foreign);
         }
 
         #[test]
-        fn an_orphan_is_only_what_nothing_keeps(live: bool, pointed: bool) {
-            prop_assert_eq!(Verdict::of(Pointing { live, pointed }) == Verdict::Orphan, !live && !pointed);
+        fn only_an_object_that_nothing_keeps_is_an_orphan(live: bool, pointed: bool) {
+            prop_assert_eq!(ObjectUse::of(Pointing { live, pointed }) == ObjectUse::Orphan, !live && !pointed);
         }
     }
 }

@@ -1,42 +1,41 @@
-//! The marker object of a bucket: which database its objects belong to.
+//! The marker object of a bucket: it names the database that the objects belong to.
 
+use assay_core::object_keys::MARKER_KEY;
 use assay_db::Database;
 use assay_objects::{Kind, Objects};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::SweepError;
+use crate::maintenance::orphans::error::SweepError;
 
-/// Outside of `users/`, so that it is none of what it speaks of.
-pub const KEY: &str = "assay/database.json";
-/// A marker has some 60 bytes.
-const MAX_BYTES: usize = 4096;
+/// Largest object that is read as a marker; a marker has some 60 bytes.
+const MAX_MARKER_BYTES: usize = 4096;
 
-/// What the marker says.
+/// The content of the marker object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     /// As in `installation.id`.
     pub database: Uuid,
 }
 
-/// What became of marking a bucket.
+/// The result of marking a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Marked {
-    /// It is marked now.
-    Now(Marker),
-    /// It was marked as this database's before.
-    Before(Marker),
+pub enum MarkResult {
+    /// The marker was written.
+    New(Marker),
+    /// The bucket already had the marker of this database.
+    Existing(Marker),
 }
 
 impl Marker {
-    /// The marker of the configured bucket; none where there is none.
+    /// Reads the marker of the configured bucket, if it has one.
     ///
     /// # Errors
-    /// [`SweepError::NoMarker`] where the object is something else.
+    /// [`SweepError::NoMarker`] when the object is not a marker; [`SweepError::Objects`] when the store fails.
     pub async fn read(objects: &Objects) -> Result<Option<Self>, SweepError> {
         let no_marker = || SweepError::NoMarker { bucket: objects.bucket().to_owned() };
-        match objects.read(objects.bucket(), KEY, MAX_BYTES).await {
+        match objects.read(objects.bucket(), MARKER_KEY, MAX_MARKER_BYTES).await {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_content| no_marker()),
             Err(error) if error.kind == Kind::NotFound => Ok(None),
             Err(error) if matches!(error.kind, Kind::TooLarge { .. }) => Err(no_marker()),
@@ -44,25 +43,26 @@ impl Marker {
         }
     }
 
-    /// Says that the configured bucket is this database's, where nothing says so yet.
+    /// Marks the configured bucket as this database's, unless it has a marker.
     ///
     /// # Errors
-    /// [`SweepError::NotOurs`] where it is another's; that is never overwritten.
-    pub async fn write(objects: &Objects, database: &Database) -> Result<Marked, SweepError> {
+    /// [`SweepError::NotOurs`] when the bucket has the marker of another database, which is never overwritten; the errors of
+    /// [`Self::read`]; [`SweepError::Database`].
+    pub async fn write(objects: &Objects, database: &Database) -> Result<MarkResult, SweepError> {
         let ours = Self { database: database.installation().await? };
         let bucket = || objects.bucket().to_owned();
         let not_ours =
             |other: Self| SweepError::NotOurs { bucket: bucket(), other: other.database, database: ours.database };
         match Self::read(objects).await? {
-            Some(marker) if marker == ours => return Ok(Marked::Before(ours)),
+            Some(marker) if marker == ours => return Ok(MarkResult::Existing(ours)),
             Some(marker) => return Err(not_ours(marker)),
             None => {}
         }
         let bytes = Bytes::from(serde_json::to_vec(&ours).expect("a UUID is always JSON"));
-        objects.write_json(objects.bucket(), KEY, bytes).await?;
-        // Somebody else may have written at the same time; the last one counts.
+        objects.write_json(objects.bucket(), MARKER_KEY, bytes).await?;
+        // Another command may have written at the same time; the last write counts.
         match Self::read(objects).await? {
-            Some(marker) if marker == ours => Ok(Marked::Now(ours)),
+            Some(marker) if marker == ours => Ok(MarkResult::New(ours)),
             Some(marker) => Err(not_ours(marker)),
             None => Err(SweepError::NotMarked { bucket: bucket() }),
         }

@@ -1,20 +1,23 @@
-//! The sweep: objects of Assay's own shape that no row points at are found and, where that is wanted, deleted.
+//! The sweep: finds objects of Assay's own shape that no row points at and, with `delete`, deletes them.
 //!
-//! What must not happen is that an object goes which somebody needs. So a sweep asks the bucket's marker whose bucket it is; it
-//! takes only keys that are exactly as Assay makes them, that are old, and whose file has no live job; it counts before it
-//! deletes, and deletes nothing where it would be too much of the bucket; and it asks the database once more right before each
-//! deletion. It never holds more keys than a page of the listing.
+//! A sweep must never delete an object that something needs:
+//!
+//! - It reads the bucket's marker first, and sweeps only the bucket of this database.
+//! - It takes only keys that are exactly as Assay makes them, that are old, and whose file has no live job.
+//! - It counts first, and deletes nothing when orphans are too large a part of the bucket.
+//! - It asks the database again right before each deletion.
+//!
+//! It never holds more keys than one page of the listing.
 
-mod classify;
-pub mod daily;
-mod error;
-mod key_shape;
+pub mod classify;
+pub mod error;
+pub mod listing_walk;
 pub mod marker;
-mod sweep;
-mod walk;
+pub mod object_counts;
+pub mod schedule;
+pub mod sweep;
 
-pub use classify::Tally;
-pub use daily::{Daily, SweepConfig, SweepMode};
 pub use error::SweepError;
-pub use key_shape::Shape;
-pub use sweep::*;
+pub use object_counts::ObjectCounts;
+pub use schedule::{SweepConfig, SweepMode, SweepSchedule};
+pub use sweep::{MAX_ORPHAN_PERCENT, MIN_AGE, Sweep, SweepObserver, SweepOptions, SweepProgress, SweepSummary};

@@ -1,119 +1,114 @@
-//! One sweep: walk the listing, decide, ask the database once more, delete.
+//! One sweep: walk the listing, classify, ask the database again, delete.
 
 use std::time::Duration;
 
+use assay_core::object_keys::FILES_PREFIX;
 use assay_db::Database;
 use assay_objects::{Objects, PAGE};
 use futures::{StreamExt, TryStreamExt};
 use time::OffsetDateTime;
 
-use super::{
-    classify::{Candidate, Tally, Verdict},
-    error::SweepError,
-    marker::Marker,
-    walk::{Pages, Walk},
+use crate::{
+    maintenance::orphans::{
+        classify::{Candidate, ObjectUse},
+        error::SweepError,
+        listing_walk::{ListingWalk, Pages},
+        marker::Marker,
+        object_counts::ObjectCounts,
+    },
+    metrics::Metrics,
 };
-use crate::metrics::Metrics;
 
-/// Where Assay's objects lie; nothing else is listed.
-const PREFIX: &str = "users/";
-/// The age at which an object without a row is taken for one that will never have one.
-pub const OLDER_THAN: Duration = Duration::from_secs(24 * 3600);
-/// Of the objects under `users/`, in percent: more are not deleted.
-pub const MAX_PERCENT: u8 = 5;
-/// How far the clocks of the store and of the database may be apart.
-const SKEW: Duration = Duration::from_secs(600);
-/// Objects that are asked about right before they are deleted, together.
-const BATCH: usize = 100;
+/// Age at which an object without a row will never get one.
+pub const MIN_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Largest share of the objects under `users/` that one sweep deletes, in percent.
+pub const MAX_ORPHAN_PERCENT: u8 = 5;
+/// Largest difference between the clocks of the store and of the database.
+const CLOCK_SKEW: Duration = Duration::from_secs(600);
+/// Objects that the database checks together, right before their deletion.
+const DELETION_BATCH: usize = 100;
 /// Deletions at the same time.
-const AT_ONCE: usize = 8;
-/// Deletions that may fail before the sweep is given up.
-const MOST_FAILURES: u64 = 100;
+const PARALLEL_DELETIONS: usize = 8;
+/// Failed deletions that end a sweep.
+const MAX_FAILED_DELETIONS: u64 = 100;
 
 /// What a sweep may do.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// The age that objects must have by the database's clock, besides ten minutes for clocks that differ.
+pub struct SweepOptions {
+    /// Least age of an object by the database's clock; ten minutes are added for clocks that differ.
     pub older_than: Duration,
-    /// Of the objects under `users/`, in percent: where more are to be deleted, none is.
+    /// Largest share of the objects under `users/`, in percent. With more orphans, none is deleted.
     pub max_percent: u8,
-    /// Whether anything is deleted.
     pub delete: bool,
 }
 
-impl Default for Plan {
+impl Default for SweepOptions {
     fn default() -> Self {
-        Self { older_than: OLDER_THAN, max_percent: MAX_PERCENT, delete: false }
+        Self { older_than: MIN_AGE, max_percent: MAX_ORPHAN_PERCENT, delete: false }
     }
 }
 
-/// What is told while a sweep goes on.
+/// The progress of a sweep.
 #[derive(Debug)]
-pub enum Seen<'a> {
-    /// A part of the listing was counted.
-    Counted(&'a Tally),
-    /// An object that no row points at, while counting.
+pub enum SweepProgress<'a> {
+    /// A batch of the listing was counted.
+    Counted(&'a ObjectCounts),
+    /// The key of an orphan, found while counting.
     Orphan(&'a str),
-    /// So many were deleted, of so many that were counted.
+    /// Objects deleted so far, and orphans that were counted before.
     Deleted(u64, u64),
 }
 
-/// Who is told.
-pub type Watcher = dyn Fn(Seen<'_>) + Send + Sync;
+/// Receives the progress of a sweep.
+pub type SweepObserver = dyn Fn(SweepProgress<'_>) + Send + Sync;
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Swept {
-    /// What was counted.
-    pub found: Tally,
-    /// Objects that were deleted.
+pub struct SweepSummary {
+    pub found: ObjectCounts,
     pub deleted: u64,
-    /// Objects that could not be deleted; each was told of.
+    /// Objects that could not be deleted; each was logged.
     pub failed: u64,
-    /// Whether there are more without a row than may be deleted at once.
+    /// Whether there are more orphans than one sweep may delete.
     pub too_many: bool,
 }
 
-/// What sweeps the configured bucket.
+/// Sweeps the configured bucket.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// Where the rows are.
     pub database: Database,
-    /// Where the objects are.
     pub objects: Objects,
-    /// What is counted.
     pub metrics: Metrics,
-    /// What it may do.
-    pub plan: Plan,
+    pub options: SweepOptions,
 }
 
 impl Sweep {
-    /// Counts, and deletes where the plan says so.
+    /// Counts orphans, and deletes them if the options say so.
     ///
     /// # Errors
-    /// [`SweepError`]. All but [`SweepError::Grew`], [`SweepError::Objects`] and [`SweepError::Database`] say that nothing was deleted.
-    pub async fn run(&self, watcher: &Watcher) -> Result<Swept, SweepError> {
-        self.is_ours().await?;
+    /// [`SweepError`]. All variants but [`SweepError::Grew`], [`SweepError::Objects`] and [`SweepError::Database`] mean that nothing was deleted.
+    pub async fn run(&self, observer: &SweepObserver) -> Result<SweepSummary, SweepError> {
+        self.check_marker().await?;
         let now = self.database.clock().await?;
-        let cutoff = now - self.plan.older_than - SKEW;
-        let found = self.count(cutoff, watcher).await?;
+        let cutoff = now - self.options.older_than - CLOCK_SKEW;
+        let found = self.count(cutoff, observer).await?;
         let orphans = found.orphans();
         self.metrics.unpointed.set(i64::try_from(orphans).unwrap_or(i64::MAX));
-        let most = found.listed * u64::from(self.plan.max_percent) / 100;
-        let swept = Swept { found, too_many: orphans > most, ..Swept::default() };
-        if !self.plan.delete || orphans == 0 {
+        let max_deletions = found.listed * u64::from(self.options.max_percent) / 100;
+        let swept = SweepSummary { found, too_many: orphans > max_deletions, ..SweepSummary::default() };
+        if !self.options.delete || orphans == 0 {
             return Ok(swept);
         }
         if swept.too_many {
-            return Err(SweepError::TooMany { orphans, listed: found.listed, percent: self.plan.max_percent });
+            return Err(SweepError::TooMany { orphans, listed: found.listed, percent: self.options.max_percent });
         }
-        // Counting may have taken hours.
-        self.is_ours().await?;
-        self.delete(cutoff, most, swept, watcher).await
+        // Counting may have taken hours; the marker may have changed.
+        self.check_marker().await?;
+        self.delete(cutoff, max_deletions, swept, observer).await
     }
 
-    /// Whose bucket it is.
-    async fn is_ours(&self) -> Result<(), SweepError> {
+    /// Checks that the bucket belongs to this database.
+    async fn check_marker(&self) -> Result<(), SweepError> {
         let database = self.database.installation().await?;
         match Marker::read(&self.objects).await? {
             Some(marker) if marker.database == database => Ok(()),
@@ -126,54 +121,54 @@ impl Sweep {
         self.objects.bucket().to_owned()
     }
 
-    async fn count(&self, cutoff: OffsetDateTime, watcher: &Watcher) -> Result<Tally, SweepError> {
-        let mut walk = Walk::new(self.pages(), cutoff, PAGE);
-        while let Some(suspects) = walk.next().await? {
-            for (suspect, verdict) in self.judge(suspects).await? {
-                walk.tally.add(&suspect.shape, verdict);
-                if verdict == Verdict::Orphan {
-                    watcher(Seen::Orphan(&suspect.key));
+    async fn count(&self, cutoff: OffsetDateTime, observer: &SweepObserver) -> Result<ObjectCounts, SweepError> {
+        let mut walk = ListingWalk::new(self.pages(), cutoff, PAGE);
+        while let Some(candidates) = walk.next().await? {
+            for (candidate, object_use) in self.judge(candidates).await? {
+                walk.counts.add(&candidate.parsed, object_use);
+                if object_use == ObjectUse::Orphan {
+                    observer(SweepProgress::Orphan(&candidate.key));
                 }
             }
-            watcher(Seen::Counted(&walk.tally));
+            observer(SweepProgress::Counted(&walk.counts));
         }
-        Ok(walk.tally)
+        Ok(walk.counts)
     }
 
-    /// Goes through the bucket once more, and never deletes more than `most`.
+    /// Walks the bucket again, and never deletes more than `max_deletions`.
     async fn delete(
         &self,
         cutoff: OffsetDateTime,
-        most: u64,
-        mut swept: Swept,
-        watcher: &Watcher,
-    ) -> Result<Swept, SweepError> {
+        max_deletions: u64,
+        mut swept: SweepSummary,
+        observer: &SweepObserver,
+    ) -> Result<SweepSummary, SweepError> {
         let counted = swept.found.orphans();
-        let mut walk = Walk::new(self.pages(), cutoff, BATCH);
-        while let Some(suspects) = walk.next().await? {
-            let judged = self.judge(suspects).await?;
+        let mut walk = ListingWalk::new(self.pages(), cutoff, DELETION_BATCH);
+        while let Some(candidates) = walk.next().await? {
+            let judged = self.judge(candidates).await?;
             let orphans: Vec<_> = judged
                 .into_iter()
-                .filter_map(|(suspect, verdict)| (verdict == Verdict::Orphan).then_some(suspect))
+                .filter_map(|(candidate, object_use)| (object_use == ObjectUse::Orphan).then_some(candidate))
                 .collect();
-            if swept.deleted + swept.failed + orphans.len() as u64 > most {
-                return Err(SweepError::Grew { deleted: swept.deleted, percent: self.plan.max_percent });
+            if swept.deleted + swept.failed + orphans.len() as u64 > max_deletions {
+                return Err(SweepError::Grew { deleted: swept.deleted, percent: self.options.max_percent });
             }
             self.delete_all(orphans, &mut swept).await?;
-            watcher(Seen::Deleted(swept.deleted, counted));
+            observer(SweepProgress::Deleted(swept.deleted, counted));
         }
         Ok(swept)
     }
 
-    /// Deletes what was judged a moment ago, and tells of each.
-    async fn delete_all(&self, orphans: Vec<Candidate>, swept: &mut Swept) -> Result<(), SweepError> {
+    /// Deletes orphans that were judged a moment ago, and logs each.
+    async fn delete_all(&self, orphans: Vec<Candidate>, swept: &mut SweepSummary) -> Result<(), SweepError> {
         let deleting = futures::stream::iter(orphans).map(|orphan| async move {
             let done = self.objects.delete(self.objects.bucket(), &orphan.key).await;
             (orphan, done)
         });
-        let mut deleting = deleting.buffer_unordered(AT_ONCE);
+        let mut deleting = deleting.buffer_unordered(PARALLEL_DELETIONS);
         while let Some((orphan, done)) = deleting.next().await {
-            let (file, what) = (orphan.shape.file(), orphan.shape.as_str());
+            let (file, what) = (orphan.parsed.file(), orphan.parsed.as_str());
             match done {
                 Ok(()) => {
                     swept.deleted += 1;
@@ -188,8 +183,8 @@ impl Sweep {
                 }
                 Err(error) => {
                     swept.failed += 1;
-                    tracing::warn!(%error, object.key = orphan.key, file.id = %file, what, "delete an object that no row points at");
-                    if swept.failed >= MOST_FAILURES {
+                    tracing::warn!(%error, object.key = orphan.key, file.id = %file, what, "deletion of an orphan failed");
+                    if swept.failed >= MAX_FAILED_DELETIONS {
                         return Err(error.into());
                     }
                 }
@@ -198,17 +193,17 @@ impl Sweep {
         Ok(())
     }
 
-    /// Asks the database about objects, all at once.
-    async fn judge(&self, suspects: Vec<Candidate>) -> Result<Vec<(Candidate, Verdict)>, SweepError> {
-        if suspects.is_empty() {
+    /// Asks the database about candidates, in one query.
+    async fn judge(&self, candidates: Vec<Candidate>) -> Result<Vec<(Candidate, ObjectUse)>, SweepError> {
+        if candidates.is_empty() {
             return Ok(Vec::new());
         }
-        let asked: Vec<_> = suspects.iter().map(Candidate::asked).collect();
-        let told = self.database.pointing(&asked).await?;
-        Ok(suspects.into_iter().zip(told.into_iter().map(Verdict::of)).collect())
+        let asked: Vec<_> = candidates.iter().map(Candidate::asked).collect();
+        let answers = self.database.pointing(&asked).await?;
+        Ok(candidates.into_iter().zip(answers.into_iter().map(ObjectUse::of)).collect())
     }
 
-    /// The listing, page by page; the next one is asked for when it is wanted.
+    /// Returns the pages of the listing, each requested when it is polled.
     fn pages(&self) -> Pages<SweepError> {
         let objects = self.objects.clone();
         let pages = futures::stream::try_unfold((true, None), move |(more, next): (bool, Option<String>)| {
@@ -217,7 +212,7 @@ impl Sweep {
                 if !more {
                     return Ok(None);
                 }
-                let page = objects.list(objects.bucket(), PREFIX, next.as_deref()).await?;
+                let page = objects.list(objects.bucket(), FILES_PREFIX, next.as_deref()).await?;
                 Ok(Some((page.objects, (page.next.is_some(), page.next))))
             }
         });

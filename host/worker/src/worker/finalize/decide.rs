@@ -1,4 +1,4 @@
-//! Which settlement a result means.
+//! Decides which settlement a result means.
 
 use assay_core::{
     breaker::Dependency,
@@ -8,13 +8,13 @@ use assay_core::{
     retry::{RetryDecision, Tries},
 };
 
-use super::raw_output::keep_raw_output;
 use crate::{
-    pipeline::{Run, RunError, RunResult},
+    pipeline::run::{Run, RunError, RunResult},
     services::Services,
+    worker::finalize::raw_output::keep_raw_output,
 };
 
-/// Decides how a claim is settled; none where the claim is not ours any more, so that there is nothing to write.
+/// Decides how a claim is settled. Returns `None` when the claim is lost, so that nothing may be written.
 pub(super) async fn decide(services: &Services, run: &mut Run<'_>, result: RunResult) -> Option<Settlement> {
     Some(match result {
         Ok(()) => Settlement::succeeded(run.finished(), run.spent),
@@ -25,7 +25,7 @@ pub(super) async fn decide(services: &Services, run: &mut Run<'_>, result: RunRe
     })
 }
 
-/// Decides what becomes of a failed attempt; where the job ends, its answers are kept first.
+/// Decides how a failed attempt is settled. If the job ends, keeps its answers first.
 pub(super) async fn failed(services: &Services, run: &mut Run<'_>, step: Step, error: JobError) -> Settlement {
     let error = match step {
         Step::Settle => services.breakers.held_where_open(&Dependency::Database, error),
@@ -46,8 +46,8 @@ pub(super) async fn failed(services: &Services, run: &mut Run<'_>, step: Step, e
     }
 }
 
-/// The end of a job that somebody asked for; its answers are kept as at any other end.
+/// Decides the end of a job after a request to cancel it. Its answers are kept as at any other end.
 pub(super) async fn cancelled(services: &Services, run: &mut Run<'_>) -> Settlement {
-    let error = JobError::new(Code::Cancelled, "cancel the job: somebody asked for its end");
+    let error = JobError::new(Code::Cancelled, "cancel the job: its end was requested");
     failed(services, run, Step::Cancel, error).await
 }

@@ -1,10 +1,8 @@
-//! The end of a job: what its result means, written exactly once.
+//! The end of a job: decides its settlement and writes it exactly once.
 //!
-//! [`finalize`] decides the settlement, writes it under the claim's token, and undoes what a refused success leaves behind.
+//! [`settle`] decides, writes under the claim's token, and deletes the report of a run that was not settled as a success.
 
-mod decide;
-mod raw_output;
-mod settle;
-mod write;
-
-pub use settle::finalize;
+pub mod decide;
+pub mod raw_output;
+pub mod settle;
+pub mod write;

@@ -1,16 +1,22 @@
-//! What stays of a job that ends without a report: its answers, and the guest's words about them. Content; the bucket
-//! is the only place it goes to.
+//! Keeps the answers of a job that ends without a report, with the guest's words about them. Content: only the bucket may hold it.
 
 use std::fmt::Display;
 
-use assay_core::{code::Code, job_error::JobError};
+use assay_core::{
+    code::Code,
+    job_error::JobError,
+    object_keys::{RunArtifact, run_key},
+};
 use assay_runtime::{Finding, LogLine};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    pipeline::{Run, Stored, read_answer},
+    pipeline::{
+        journal::read_answer,
+        run::{JournaledAnswer, Run},
+    },
     services::Services,
 };
 
@@ -21,7 +27,7 @@ struct RawOutput<'a> {
     prompt_version: Option<String>,
     schema_version: Option<String>,
     guest_digest: Option<String>,
-    /// Every received answer of this life, verbatim, with model, finish reason and usage.
+    /// Every answer received since the last requeue, verbatim, with model, finish reason and usage.
     answers: Vec<RawAnswer<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection: Option<RawRejection<'a>>,
@@ -43,15 +49,16 @@ struct RawRejection<'a> {
     message: &'a str,
 }
 
-/// Writes `raw_llm_output.json` for a job that ends after a received answer, and tells its key. If that fails the
-/// job still ends with its code, and the journal keeps the answers.
+/// Writes `raw_llm_output.json` for a job that ends after a received answer. Returns its key.
+///
+/// If the write fails, the job still ends with its code, and the journal keeps the answers.
 pub(super) async fn keep_raw_output(services: &Services, run: &mut Run<'_>, code: Code) -> Option<String> {
     let unread = collect_journal(services, run).await;
     let file = run.claim.file.clone();
-    let key = file.run_key(run.claim.lease, "raw_llm_output.json");
+    let key = run_key(&file, run.claim.lease, RunArtifact::RawOutput);
     if run.stored.is_empty() {
         if let Some(error) = unread {
-            not_kept(&error, &key);
+            log_not_kept(&error, &key);
         }
         return None;
     }
@@ -74,24 +81,24 @@ pub(super) async fn keep_raw_output(services: &Services, run: &mut Run<'_>, code
     match services.objects.write_json(&file.bucket, &key, bytes).await {
         Ok(()) => Some(key),
         Err(error) => {
-            not_kept(&error, &key);
+            log_not_kept(&error, &key);
             None
         }
     }
 }
 
-/// Answers of earlier attempts that this run has not come to. Tells why the last one that cannot be read cannot be.
+/// Reads answers of earlier attempts that this run did not reach. Returns the last error of an answer that cannot be read.
 async fn collect_journal(services: &Services, run: &mut Run<'_>) -> Option<JobError> {
     let mut unread = None;
     for entry in &run.claim.journal {
-        let in_hand = |stored: &Stored| i32::try_from(stored.ordinal) == Ok(entry.ordinal);
-        if run.stored.iter().any(in_hand) {
+        let is_known = |stored: &JournaledAnswer| i32::try_from(stored.ordinal) == Ok(entry.ordinal);
+        if run.stored.iter().any(is_known) {
             continue;
         }
         match read_answer(&services.objects, &run.claim.file, entry).await {
             Ok((_, stored)) => run.stored.push(stored),
             Err(error) => {
-                tracing::warn!(%error, ordinal = entry.ordinal, "collect an answer for the raw output");
+                tracing::warn!(%error, ordinal = entry.ordinal, "answer for the raw output was not read");
                 unread = Some(error);
             }
         }
@@ -100,6 +107,6 @@ async fn collect_journal(services: &Services, run: &mut Run<'_>) -> Option<JobEr
     unread
 }
 
-fn not_kept(error: &dyn Display, key: &str) {
-    tracing::error!(event = "raw_output_write_failed", %error, object.key = key, "keep the raw output");
+fn log_not_kept(error: &dyn Display, key: &str) {
+    tracing::error!(event = "raw_output_write_failed", %error, object.key = key, "raw output was not written");
 }

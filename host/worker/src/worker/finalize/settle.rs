@@ -1,4 +1,4 @@
-//! From a result to a settled claim.
+//! Settles a claim: from the result of its run to the committed row.
 
 use std::time::Instant;
 
@@ -7,30 +7,33 @@ use assay_core::{
     job_error::Step,
 };
 
-use super::{
-    decide::{cancelled, decide, failed},
-    write::{Written, write},
-};
 use crate::{
     breakers::Probe,
-    pipeline::{Run, RunResult},
+    pipeline::run::{Run, RunResult},
     services::Services,
-    worker::active_claims::ClaimGuard,
+    worker::{
+        active_claims::ClaimGuard,
+        finalize::{
+            decide::{cancelled, decide, failed},
+            write::{WriteOutcome, write},
+        },
+    },
 };
 
-/// Decides how a claim ends and settles it. Returns what was written; none where the claim was lost or the answer never came.
+/// Decides how a claim ends and settles it. Returns the committed settlement, or `None` when the claim was lost or the database
+/// never answered.
 pub async fn finalize(
     services: &Services,
     run: &mut Run<'_>,
     result: RunResult,
     probe: Option<Probe>,
-    held: &ClaimGuard,
+    guard: &ClaimGuard,
 ) -> Option<Settlement> {
-    // Beats go on until the decision is made: keeping the answers of a failed job may take its time.
+    // Heartbeats go on during the decision: keeping the answers of a failed job may take long.
     let settlement = decide(services, run, result).await;
     // The probe has made all its calls.
     drop(probe);
-    let trusted_until = held.begin_settlement();
+    let trusted_until = guard.begin_settlement();
     let Some(settlement) = settlement else {
         tracing::warn!("job dropped: its claim is lost");
         return None;
@@ -38,11 +41,11 @@ pub async fn finalize(
     settle(services, run, settlement, trusted_until).await
 }
 
-/// Settles a claim and tells which outcome was written; nothing where the claim was lost or the answer never came.
+/// Writes a settlement. Returns what was committed, or `None` when the claim was lost or the database never answered.
 ///
-/// Ambiguous answers are resolved by reading back. Where a success is refused, the failure is settled under the same
-/// token; where somebody has asked for the job's end, it ends instead of waiting. Only when a settlement that is no success touched
-/// its row can a success not commit any more, and only then is the report deleted.
+/// Ambiguous answers are resolved by reading back. After a refused success, the failure is settled under the same token. After a
+/// request to cancel, the job ends instead of waiting. The report is deleted only after another settlement than a success
+/// committed: from then on no success can commit.
 async fn settle(
     services: &Services,
     run: &mut Run<'_>,
@@ -52,41 +55,42 @@ async fn settle(
     let lease = run.claim.lease;
     let outcome = settlement.outcome;
     let mut settled = match write(services, lease, &settlement, trusted_until).await {
-        Written::Refused(error) if outcome == SettleOutcome::Succeeded => {
-            tracing::error!(%error, outcome = outcome.as_str(), "settle the job");
+        WriteOutcome::Refused(error) if outcome == SettleOutcome::Succeeded => {
+            tracing::error!(%error, outcome = outcome.as_str(), "settlement refused");
             let failure = failed(services, run, Step::Settle, error.into()).await;
             (write(services, lease, &failure, trusted_until).await, failure)
         }
         written => (written, settlement),
     };
-    if matches!(settled.0, Written::CancelRequested) {
+    if matches!(settled.0, WriteOutcome::CancelRequested) {
         let cancelled = cancelled(services, run).await;
         settled = (write(services, lease, &cancelled, trusted_until).await, cancelled);
     }
     match settled {
-        (Written::Done, settlement) => {
+        (WriteOutcome::Committed, settlement) => {
             if settlement.outcome != SettleOutcome::Succeeded {
                 discard_report(services, run).await;
             }
             Some(settlement)
         }
-        // An end is written whoever asks for another one, so there is no second request.
-        (Written::Lost | Written::CancelRequested, settlement) => {
+        // A settlement that ends the job ignores requests to cancel, so there is no second one.
+        (WriteOutcome::Lost | WriteOutcome::CancelRequested, settlement) => {
             services.metrics.lost_leases.inc();
             let outcome = settlement.outcome.as_str();
             tracing::warn!(outcome, "the job was not settled: its claim is lost");
             None
         }
-        (Written::Unknown(error) | Written::Refused(error), settlement) => {
-            // Nothing is deleted: the row may come to point at what was written. The reaper takes the job back.
-            tracing::error!(%error, outcome = settlement.outcome.as_str(), "settle the job: given up");
+        (WriteOutcome::Unknown(error) | WriteOutcome::Refused(error), settlement) => {
+            // Nothing is deleted: the row may point at the report later. The reaper takes the job back.
+            tracing::error!(%error, outcome = settlement.outcome.as_str(), "settlement given up");
             None
         }
     }
 }
 
-/// Deletes the report of a run that was settled as anything but a success, so that no row can come to point at it.
-/// Best effort: what is left is told in one event and found by the sweeper.
+/// Deletes the report of a run that was not settled as a success. No row can point at it.
+///
+/// Best effort: a report that stays is logged in one event, and a sweep finds it.
 async fn discard_report(services: &Services, run: &mut Run<'_>) {
     let Some(key) = run.report_key.take() else { return };
     let file = &run.claim.file;

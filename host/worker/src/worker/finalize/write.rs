@@ -1,4 +1,4 @@
-//! Writing a settlement exactly once, through lost answers.
+//! Writes a settlement exactly once, also when answers of the database get lost.
 
 use std::time::{Duration, Instant};
 
@@ -13,28 +13,27 @@ use crate::services::Services;
 /// Short against a lease, long against a round trip.
 const FINALIZE_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What became of a settlement.
+/// The result of writing a settlement.
 #[derive(Debug)]
-pub(super) enum Written {
-    /// Committed.
-    Done,
-    /// The claim was lost before.
+pub(super) enum WriteOutcome {
+    Committed,
+    /// The claim was lost before the write.
     Lost,
-    /// The job must not wait for another run: somebody has asked for its end.
+    /// The job must end instead of waiting: its cancellation was requested.
     CancelRequested,
-    /// The database will not take it.
+    /// The database does not accept the settlement.
     Refused(DbError),
-    /// There was no answer until the claim could not be trusted any more.
+    /// No answer came while the claim could be trusted.
     Unknown(DbError),
 }
 
-/// Writes one settlement, through lost answers and passing faults, as long as the claim can be trusted.
+/// Writes one settlement, and repeats it after lost answers and passing faults while the claim can be trusted.
 pub(super) async fn write(
     services: &Services,
     lease: Lease,
     settlement: &Settlement,
     trusted_until: Instant,
-) -> Written {
+) -> WriteOutcome {
     let Services { database, breakers, .. } = services;
     let mut in_doubt = false;
     loop {
@@ -42,40 +41,40 @@ pub(super) async fn write(
         let settled = database.settle(lease, settlement).await;
         breakers.record_database(&settled, false, begun);
         let error = match settled {
-            Ok(Settled::Done) => return Written::Done,
-            // An earlier try may have come through after we looked, and left nothing to this one.
+            Ok(Settled::Done) => return WriteOutcome::Committed,
+            // An earlier try may have committed after the read-back.
             Ok(Settled::Lost) if in_doubt => {
                 return match read_back(database, lease, settlement.outcome, trusted_until).await {
-                    Ok(Presence::Committed) => Written::Done,
-                    Ok(Presence::Lost | Presence::StillOurs) => Written::Lost,
-                    Err(error) => Written::Unknown(error),
+                    Ok(Presence::Committed) => WriteOutcome::Committed,
+                    Ok(Presence::Lost | Presence::StillOurs) => WriteOutcome::Lost,
+                    Err(error) => WriteOutcome::Unknown(error),
                 };
             }
-            Ok(Settled::Lost) => return Written::Lost,
-            Ok(Settled::CancelRequested) => return Written::CancelRequested,
+            Ok(Settled::Lost) => return WriteOutcome::Lost,
+            Ok(Settled::CancelRequested) => return WriteOutcome::CancelRequested,
             Err(error @ (DbError::Refused(_) | DbError::Row(_) | DbError::Migration(_) | DbError::Unadoptable(_))) => {
-                return Written::Refused(error);
+                return WriteOutcome::Refused(error);
             }
             Err(error) => error,
         };
-        tracing::warn!(%error, "settle the job: trying again");
+        tracing::warn!(%error, "settlement failed; trying again");
         if error.is_ambiguous() {
             in_doubt = true;
             match read_back(database, lease, settlement.outcome, trusted_until).await {
-                Ok(Presence::Committed) => return Written::Done,
-                Ok(Presence::Lost) => return Written::Lost,
+                Ok(Presence::Committed) => return WriteOutcome::Committed,
+                Ok(Presence::Lost) => return WriteOutcome::Lost,
                 Ok(Presence::StillOurs) => {}
-                Err(error) => return Written::Unknown(error),
+                Err(error) => return WriteOutcome::Unknown(error),
             }
         }
         if Instant::now() + FINALIZE_RETRY_DELAY >= trusted_until {
-            return if error.is_ambiguous() { Written::Unknown(error) } else { Written::Refused(error) };
+            return if error.is_ambiguous() { WriteOutcome::Unknown(error) } else { WriteOutcome::Refused(error) };
         }
         tokio::time::sleep(FINALIZE_RETRY_DELAY).await;
     }
 }
 
-/// Asks what became of a settlement until there is an answer or the claim cannot be trusted any more.
+/// Reads back whether a settlement was committed, until the database answers or the claim cannot be trusted.
 async fn read_back(
     database: &Database,
     lease: Lease,
@@ -87,7 +86,7 @@ async fn read_back(
             Ok(presence) => return Ok(presence),
             Err(error) if Instant::now() + FINALIZE_RETRY_DELAY >= trusted_until => return Err(error),
             Err(error) => {
-                tracing::debug!(%error, "read back a settlement");
+                tracing::debug!(%error, "read-back of a settlement failed");
                 tokio::time::sleep(FINALIZE_RETRY_DELAY).await;
             }
         }

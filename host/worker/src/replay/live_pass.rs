@@ -1,4 +1,4 @@
-//! Asking the model afresh, where a guest asks what nobody has answered: within a budget, and each question once.
+//! The live pass of a replay: asks the model the questions without a stored answer, within a budget and each once.
 
 use std::{
     collections::HashSet,
@@ -20,97 +20,94 @@ use assay_runtime::Prompt;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 
-use super::{
-    Replay, Tally,
-    answers::{Answers, Bought},
-    budget::Budget,
-    cases::Read,
-    engine::{Case, Ended, Evidence, Replayed},
-    price::expected,
-    results::Results,
-};
 use crate::{
-    pipeline::{StoredAnswer, chat_request},
-    releases::dry_run::Recorded,
+    pipeline::{chat_request::chat_request, stored_answer::StoredAnswer},
+    releases::dry_run::RecordedAnswer,
+    replay::{
+        answer_log::{AnswerLog, NewAnswer},
+        budget::Budget,
+        cases::{CaseRead, ReadyCase},
+        engine::{CaseResult, Evidence, ReplayCase, ReplayedCase},
+        expected_tokens::expected_tokens,
+        result_counts::ResultCounts,
+        results::Results,
+        run::Replay,
+    },
 };
 
-/// Files whose questions are with the model at once.
-const FILES: usize = 8;
-/// Tries of a question that the model could not take just then.
-const TRIES: u32 = 4;
-/// The wait before the second try; it doubles.
-const WAIT: Duration = Duration::from_secs(2);
-/// No provider keeps a replay waiting longer than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// Files whose questions are with the model at the same time.
+const PARALLEL_FILES: usize = 8;
+/// Tries of a question that the model did not accept.
+const MAX_TRIES: u32 = 4;
+/// Delay before the second try; doubles with each try.
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(2);
+/// Longest delay before a try, whatever the provider demands.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(120);
+/// Files without an answer in a row that end the pass: the model is down.
+const MAX_UNANSWERED_IN_A_ROW: u64 = 3;
 
-/// Files without an answer, one after the other, after which the model is taken for away.
-const AWAY: u64 = 3;
-
-/// Who is asked, and how much that may cost.
-pub struct Live {
-    /// The model.
+/// The model to ask, and the budget.
+pub struct LiveOptions {
     pub model: Model,
-    /// Tokens, those of earlier runs into the same folder included.
+    /// Tokens, including those of earlier runs into the same folder.
     pub budget: u64,
 }
 
-/// What the answers of a folder came to.
+/// The result of a live pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Spent {
-    /// Answers that were bought in this run.
+pub struct LiveSummary {
+    /// New answers of this run.
     pub answers: u64,
-    /// Files that the model could not answer just then; the next run asks for them again.
+    /// Files without an answer; the next run asks for them again.
     pub unanswered: u64,
-    /// Tokens, those of earlier runs included.
+    /// Tokens, including those of earlier runs.
     pub tokens: u64,
-    /// The bound.
     pub budget: u64,
-    /// Whether it ended the run.
+    /// Whether the budget ended the pass.
     pub budget_exhausted: bool,
 }
 
-/// What is expected before it starts.
+/// The expected cost of a live pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
-    /// Files that ask other questions.
+pub struct CostEstimate {
+    /// Files whose guest asks questions without a stored answer.
     pub files: u64,
-    /// Tokens that their first questions and the answers take.
+    /// Tokens of their first questions and the answers.
     pub tokens: u64,
 }
 
-/// One pass over the files.
-struct Pass<'a> {
+/// The state of one pass over the files.
+struct LivePass<'a> {
     replay: &'a Replay,
     model: &'a Model,
     budget: Budget,
-    answers: Mutex<Answers>,
-    bought: AtomicU64,
+    answers: Mutex<AnswerLog>,
+    new_answers: AtomicU64,
     unanswered: AtomicU64,
     /// Files without an answer since the last answer.
-    in_a_row: AtomicU64,
+    unanswered_in_a_row: AtomicU64,
     exhausted: AtomicBool,
-    /// Whether nothing more is asked, for whatever reason.
+    /// Whether no further question is asked.
     stopping: AtomicBool,
 }
 
 /// Why a question has no answer.
 enum Unanswered {
-    /// There is no room for it in the budget.
     Budget,
-    /// The run ends.
+    /// The pass ends.
     Stopping,
-    /// The provider will never take it: the file's guest asks what it must not.
+    /// The provider rejects the question: a fault of the guest.
     Refused(JobError),
-    /// The model could not answer just then.
+    /// The model could not answer now.
     Later(JobError),
-    /// Nobody can be asked.
+    /// The model or the folder cannot be used.
     Stop(anyhow::Error),
 }
 
-impl Price {
-    /// Of those of `meant` that have no result but that.
-    pub fn of(results: &Results, meant: &HashSet<FileId>) -> Self {
-        let diverged = results.diverged().iter().filter(|(file, _)| meant.contains(file));
+impl CostEstimate {
+    /// Estimates the cost of the diverged files among `selected`.
+    pub fn of(results: &Results, selected: &HashSet<FileId>) -> Self {
+        let diverged = results.diverged().iter().filter(|(file, _)| selected.contains(file));
         let (files, tokens) = diverged.fold((0, 0_u64), |(files, tokens), (_, line)| {
             (files + 1, tokens.saturating_add(line.expected_tokens.unwrap_or(0)))
         });
@@ -122,42 +119,42 @@ impl Replay {
     /// Asks the model for every file that diverged, and compares again. Ends at the budget.
     ///
     /// # Errors
-    /// As [`Replay::run`], or the model cannot be asked; answers that were received are in the folder and are not bought again.
+    /// As [`Replay::run`], and when the model cannot be asked. Answers so far are in the folder and are not asked for again.
     pub async fn ask(
         &self,
-        live: &Live,
+        live: &LiveOptions,
         results: &mut Results,
-        mut progress: impl FnMut(&Tally),
-    ) -> anyhow::Result<Spent> {
-        let answers = Answers::open(results.folder())?;
-        let pass = Pass {
+        mut progress: impl FnMut(&ResultCounts),
+    ) -> anyhow::Result<LiveSummary> {
+        let answers = AnswerLog::open(results.folder())?;
+        let pass = LivePass {
             replay: self,
             model: &live.model,
             budget: Budget::new(live.budget, answers.tokens()),
             answers: Mutex::new(answers),
-            bought: AtomicU64::new(0),
+            new_answers: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
-            in_a_row: AtomicU64::new(0),
+            unanswered_in_a_row: AtomicU64::new(0),
             exhausted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         };
         let diverged: HashSet<FileId> = results.diverged().keys().copied().collect();
         let jobs = self.cases.jobs(&self.selection).try_filter(|job| {
-            let meant = diverged.contains(&job.file.id);
-            async move { meant }
+            let selected = diverged.contains(&job.file.id);
+            async move { selected }
         });
-        let files = jobs.map(async |job| pass.file(job?).await).buffer_unordered(FILES);
+        let files = jobs.map(async |job| pass.file(job?).await).buffer_unordered(PARALLEL_FILES);
         let mut files = std::pin::pin!(files);
         let mut failed = None;
         while let Some(replayed) = files.next().await {
             match replayed {
                 Ok(Some(replayed)) => {
                     results.record(&replayed, true, None).context("keep a result")?;
-                    progress(results.tally());
+                    progress(results.counts());
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    // Those with the model are waited for: they are paid for.
+                    // Questions with the model are waited for: they are paid for.
                     pass.stopping.store(true, Ordering::Relaxed);
                     failed = failed.or(Some(error));
                 }
@@ -166,8 +163,8 @@ impl Replay {
         if let Some(error) = failed {
             return Err(error);
         }
-        Ok(Spent {
-            answers: pass.bought.load(Ordering::Relaxed),
+        Ok(LiveSummary {
+            answers: pass.new_answers.load(Ordering::Relaxed),
             unanswered: pass.unanswered.load(Ordering::Relaxed),
             tokens: pass.budget.used(),
             budget: live.budget,
@@ -176,20 +173,20 @@ impl Replay {
     }
 }
 
-impl Pass<'_> {
-    /// Asks until the guest is done with a file; none where the budget does not reach so far.
-    async fn file(&self, job: ReplayJob) -> anyhow::Result<Option<Replayed>> {
+impl LivePass<'_> {
+    /// Asks until the guest is done with a file. Returns `None` if the file stays without a result.
+    async fn file(&self, job: ReplayJob) -> anyhow::Result<Option<ReplayedCase>> {
         if self.stopping.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let ready = match self.replay.cases.spawned(job).await? {
-            Read::Case(ready) => *ready,
-            Read::Skipped(file, code) => {
-                let (ended, evidence) = (Ended::Skipped(code), Evidence::None);
-                return Ok(Some(Replayed { file, ended, evidence, guest_time: Duration::ZERO }));
+        let ready = match self.replay.cases.spawn(job).await? {
+            CaseRead::Ready(ready) => *ready,
+            CaseRead::Skipped(file, code) => {
+                let (result, evidence) = (CaseResult::Skipped(code), Evidence::None);
+                return Ok(Some(ReplayedCase { file, result, evidence, guest_time: Duration::ZERO }));
             }
         };
-        let (mut case, output_tokens, _room) = ready.into_parts();
+        let ReadyCase { mut case, output_tokens, memory: _memory } = ready;
         let before = self.answers.lock().of(case.file)?;
         if let Err(error) = add(&mut case, before) {
             return Ok(Some(fault(case.file, error)));
@@ -197,8 +194,8 @@ impl Pass<'_> {
         loop {
             let replayed = self.replay.engine.replay(&case).await;
             let Evidence::Questions(prompts) = &replayed.evidence else { return Ok(Some(replayed)) };
-            let bought = match self.buy_all(case.file, prompts, output_tokens).await {
-                Ok(bought) => bought,
+            let answers = match self.ask_round(case.file, prompts, output_tokens).await {
+                Ok(answers) => answers,
                 Err(Unanswered::Budget) => {
                     self.exhausted.store(true, Ordering::Relaxed);
                     self.stopping.store(true, Ordering::Relaxed);
@@ -207,7 +204,7 @@ impl Pass<'_> {
                 Err(Unanswered::Stopping) => return Ok(None),
                 Err(Unanswered::Later(error)) => {
                     self.unanswered.fetch_add(1, Ordering::Relaxed);
-                    if self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= AWAY {
+                    if self.unanswered_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_UNANSWERED_IN_A_ROW {
                         return Err(anyhow::Error::from(error).context("ask the model"));
                     }
                     return Ok(None);
@@ -215,38 +212,38 @@ impl Pass<'_> {
                 Err(Unanswered::Refused(error)) => return Ok(Some(fault(case.file, error))),
                 Err(Unanswered::Stop(error)) => return Err(error),
             };
-            if let Err(error) = add(&mut case, bought) {
+            if let Err(error) = add(&mut case, answers) {
                 return Ok(Some(fault(case.file, error)));
             }
         }
     }
 
-    /// A round of questions. After a failure those with the model are waited for, because they are paid for.
-    async fn buy_all(
+    /// Asks a round of questions. After a failure, waits for the questions with the model, because they are paid for.
+    async fn ask_round(
         &self,
         file: FileId,
         prompts: &[Prompt],
         output_tokens: Option<u64>,
-    ) -> Result<Vec<Bought>, Unanswered> {
-        let at_once = self.replay.engine.limits.job.concurrent_prompts;
+    ) -> Result<Vec<NewAnswer>, Unanswered> {
+        let parallel = self.replay.engine.limits.job.concurrent_prompts;
         let failed = AtomicBool::new(false);
-        let answers: Vec<Option<Result<Bought, Unanswered>>> = futures::stream::iter(prompts)
+        let answers: Vec<Option<Result<NewAnswer, Unanswered>>> = futures::stream::iter(prompts)
             .map(async |prompt| {
                 if failed.load(Ordering::Relaxed) {
                     return None;
                 }
-                let answer = self.buy(file, prompt, expected(prompt, output_tokens)).await;
+                let answer = self.ask_one(file, prompt, expected_tokens(prompt, output_tokens)).await;
                 failed.fetch_or(answer.is_err(), Ordering::Relaxed);
                 Some(answer)
             })
-            .buffered(at_once)
+            .buffered(parallel)
             .collect()
             .await;
         answers.into_iter().flatten().collect()
     }
 
-    /// One question. Its answer is on the disk before anything is made of it.
-    async fn buy(&self, file: FileId, prompt: &Prompt, expected: u64) -> Result<Bought, Unanswered> {
+    /// Asks one question. Its answer is on the disk before it is used.
+    async fn ask_one(&self, file: FileId, prompt: &Prompt, expected: u64) -> Result<NewAnswer, Unanswered> {
         if self.stopping.load(Ordering::Relaxed) {
             return Err(Unanswered::Stopping);
         }
@@ -258,8 +255,8 @@ impl Pass<'_> {
             Err(error) => {
                 if may_cost(error.code) {
                     self.budget.settle(expected, expected);
-                    // The next run has to know of it.
-                    self.answers.lock().lose(expected).map_err(Unanswered::Stop)?;
+                    // The next run must count it.
+                    self.answers.lock().add_lost(expected).map_err(Unanswered::Stop)?;
                 } else {
                     self.budget.settle(expected, 0);
                 }
@@ -272,23 +269,23 @@ impl Pass<'_> {
         };
         let counted = answer.usage.map(|usage| usage.input_tokens.saturating_add(usage.output_tokens));
         let tokens = counted.unwrap_or(expected);
-        let bought = Bought { file_id: file, question: hex::encode(question_sha256(prompt)), tokens, answer };
-        let kept = self.answers.lock().add(&bought);
+        let answer = NewAnswer { file_id: file, question: hex::encode(question_sha256(prompt)), tokens, answer };
+        let kept = self.answers.lock().add(&answer);
         self.budget.settle(expected, tokens);
-        self.bought.fetch_add(1, Ordering::Relaxed);
-        self.in_a_row.store(0, Ordering::Relaxed);
+        self.new_answers.fetch_add(1, Ordering::Relaxed);
+        self.unanswered_in_a_row.store(0, Ordering::Relaxed);
         kept.map_err(Unanswered::Stop)?;
-        Ok(bought)
+        Ok(answer)
     }
 
-    /// Asks, and asks again where the model could not answer just then.
+    /// Asks the model, and retries while it cannot answer.
     async fn complete(&self, prompt: &Prompt) -> Result<Completion, JobError> {
-        let mut wait = WAIT;
-        for _ in 1..TRIES {
+        let mut delay = FIRST_RETRY_DELAY;
+        for _ in 1..MAX_TRIES {
             match self.model.complete(&chat_request(prompt)).await {
                 Err(error) if matches!(error.class(), Class::Retry | Class::Snooze) && !may_cost(error.code) => {
-                    tokio::time::sleep(error.retry_after.unwrap_or(wait).min(LONGEST_WAIT)).await;
-                    wait *= 2;
+                    tokio::time::sleep(error.retry_after.unwrap_or(delay).min(MAX_RETRY_DELAY)).await;
+                    delay *= 2;
                 }
                 done => return done,
             }
@@ -297,20 +294,19 @@ impl Pass<'_> {
     }
 }
 
-/// Whether a call that ended so may be billed all the same: it was with the model, and what came back was not understood or not
-/// waited for.
+/// Returns whether a failed call may be billed: the model had the question, and the answer was lost or unreadable.
 fn may_cost(code: Code) -> bool {
     matches!(code, Code::LlmTimeout | Code::LlmNetworkError | Code::LlmBadEnvelope | Code::LlmAnswerTooLarge)
 }
 
-/// Adds answers to those that are recorded.
-fn add(case: &mut Case, bought: Vec<Bought>) -> Result<(), JobError> {
-    let recorded: Result<Vec<Recorded>, _> = bought.into_iter().map(Bought::usable).collect();
+/// Adds new answers to a case.
+fn add(case: &mut ReplayCase, answers: Vec<NewAnswer>) -> Result<(), JobError> {
+    let recorded: Result<Vec<RecordedAnswer>, _> = answers.into_iter().map(NewAnswer::usable).collect();
     case.recorded.extend(recorded?);
     Ok(())
 }
 
-fn fault(file: FileId, error: JobError) -> Replayed {
-    let ended = Ended::Compared(Difference::Fault(error.code));
-    Replayed { file, ended, evidence: Evidence::Fault(error), guest_time: Duration::ZERO }
+fn fault(file: FileId, error: JobError) -> ReplayedCase {
+    let result = CaseResult::Compared(Difference::Fault(error.code));
+    ReplayedCase { file, result, evidence: Evidence::Fault(error), guest_time: Duration::ZERO }
 }

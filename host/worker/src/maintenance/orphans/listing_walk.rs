@@ -1,49 +1,52 @@
-//! Through a listing of any length with a page of it in hand.
+//! Walks a listing of any length with one page of it in memory.
 
 use assay_objects::Listed;
 use futures::{StreamExt, stream::BoxStream};
 use time::OffsetDateTime;
 
-use super::classify::{Candidate, Classified, Tally, classify};
+use crate::maintenance::orphans::{
+    classify::{Candidate, Classified, classify},
+    object_counts::ObjectCounts,
+};
 
-/// A listing, page by page: a bucket's, or in a test one that was made up.
+/// The pages of a listing: a bucket's, or made up by a test.
 pub(super) type Pages<E> = BoxStream<'static, Result<Vec<Listed>, E>>;
 
-/// A walk under way. Besides a page and what it counts it holds nothing.
-pub(super) struct Walk<E> {
+/// A walk through a listing. Holds one page and the counts.
+pub(super) struct ListingWalk<E> {
     pages: Pages<E>,
     page: std::vec::IntoIter<Listed>,
     cutoff: OffsetDateTime,
     batch: usize,
-    /// What was seen so far; verdicts are its owner's to add.
-    pub tally: Tally,
+    /// Counts so far. The owner adds the candidates, once it knows their use.
+    pub counts: ObjectCounts,
 }
 
-impl<E> Walk<E> {
-    /// Before the first page. Suspects come at most `batch` at a time.
+impl<E> ListingWalk<E> {
+    /// Starts before the first page. Returns at most `batch` candidates at a time.
     pub(super) fn new(pages: Pages<E>, cutoff: OffsetDateTime, batch: usize) -> Self {
-        Self { pages, page: Vec::new().into_iter(), cutoff, batch, tally: Tally::default() }
+        Self { pages, page: Vec::new().into_iter(), cutoff, batch, counts: ObjectCounts::default() }
     }
 
-    /// The next suspects, none where a page had no more; nothing at the end of the listing.
+    /// Returns the next candidates, possibly empty at the end of a page; `None` at the end of the listing.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Candidate>>, E> {
         if self.page.as_slice().is_empty() {
             let Some(page) = self.pages.next().await.transpose()? else { return Ok(None) };
             self.page = page.into_iter();
         }
-        let mut suspects = Vec::new();
+        let mut candidates = Vec::new();
         for listed in self.page.by_ref() {
-            self.tally.listed += 1;
+            self.counts.listed += 1;
             match classify(listed, self.cutoff) {
-                Classified::Foreign => self.tally.foreign += 1,
-                Classified::Young => self.tally.young += 1,
-                Classified::Candidate(suspect) => suspects.push(suspect),
+                Classified::Foreign => self.counts.foreign += 1,
+                Classified::Young => self.counts.young += 1,
+                Classified::Candidate(candidate) => candidates.push(candidate),
             }
-            if suspects.len() == self.batch {
+            if candidates.len() == self.batch {
                 break;
             }
         }
-        Ok(Some(suspects))
+        Ok(Some(candidates))
     }
 }
 
@@ -61,7 +64,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::maintenance::orphans::classify::Verdict;
+    use crate::maintenance::orphans::classify::ObjectUse;
 
     const PAGES: usize = 2000;
 
@@ -93,35 +96,35 @@ mod tests {
     async fn two_million_keys_go_through_a_page_of_memory() {
         let made = Arc::<AtomicUsize>::default();
         let cutoff = OffsetDateTime::UNIX_EPOCH + time::Duration::HOUR;
-        let mut walk = Walk::new(listing(made.clone()), cutoff, 100);
+        let mut walk = ListingWalk::new(listing(made.clone()), cutoff, 100);
         let (mut done, mut most) = (0, 0);
-        while let Some(suspects) = walk.next().await.unwrap() {
-            // What was made and is not behind the walk yet is what somebody holds: the page, the suspects at hand included.
+        while let Some(candidates) = walk.next().await.unwrap() {
+            // Keys made but not yet counted are in memory: the page, with the candidates.
             let held = made.load(Ordering::Relaxed) - done;
             most = most.max(held);
-            assert!(suspects.len() <= 100 && walk.page.as_slice().len() < PAGE);
-            for suspect in suspects {
-                walk.tally.add(&suspect.shape, Verdict::Orphan);
+            assert!(candidates.len() <= 100 && walk.page.as_slice().len() < PAGE);
+            for candidate in candidates {
+                walk.counts.add(&candidate.parsed, ObjectUse::Orphan);
             }
-            done = usize::try_from(walk.tally.listed).unwrap();
+            done = usize::try_from(walk.counts.listed).unwrap();
         }
         assert_eq!((done, most), (PAGES * PAGE, PAGE));
         let tenth = (PAGES * PAGE / 10) as u64;
-        let expected = Tally {
+        let expected = ObjectCounts {
             listed: 10 * tenth,
             foreign: tenth,
             young: tenth,
             answers: tenth,
             runs: 7 * tenth,
-            ..Tally::default()
+            ..ObjectCounts::default()
         };
-        assert_eq!(walk.tally, expected);
+        assert_eq!(walk.counts, expected);
     }
 
     #[tokio::test]
-    async fn a_page_that_fails_ends_the_walk_with_its_reason() {
+    async fn a_failed_page_ends_the_walk_with_its_reason() {
         let pages = futures::stream::iter([Ok(Vec::new()), Err("no more")]).boxed();
-        let mut walk = Walk::new(pages, OffsetDateTime::UNIX_EPOCH, 1);
+        let mut walk = ListingWalk::new(pages, OffsetDateTime::UNIX_EPOCH, 1);
         assert_eq!(walk.next().await, Ok(Some(Vec::new())));
         assert_eq!(walk.next().await, Err("no more"));
     }

@@ -1,0 +1,27 @@
+//! The sandbox of guests, set up from the configuration.
+
+use assay_runtime::{Compiler, Options, Runtime};
+use bytes::Bytes;
+
+use crate::guests::config::GuestsConfig;
+
+/// The core module of the generic guest. With a schema injected, it is the host's verifier.
+pub static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/dist/core/generic.wasm"));
+
+/// Makes the sandbox in which jobs run, without a guest in it.
+///
+/// # Errors
+/// When this machine cannot run guests, or the cache cannot be used.
+pub fn sandbox(config: &GuestsConfig, compiler: Compiler) -> anyhow::Result<Runtime> {
+    let mut options = Options::new(&config.cache, compiler, Bytes::from_static(GENERIC));
+    options.limits = config.limits.sandbox.clone();
+    options.threads = config.threads;
+    options.wasi = config.wasi;
+    Ok(Runtime::new(options)?)
+}
+
+/// Returns the schema of a guest, if this machine's cache has its image and the image loads.
+pub async fn schema_of_cached(runtime: &Runtime, digest: &str) -> Option<String> {
+    let guest = runtime.load_cached(digest.parse().ok()?).await.ok()??;
+    Some(guest.manifest().schema.clone())
+}
