@@ -2,15 +2,24 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attempt_usage;
 pub mod breaker;
 pub mod channel;
+pub mod claim;
 pub mod code;
 pub mod digest;
 pub mod env;
+pub mod file_info;
+pub mod ids;
 pub mod job;
 pub mod job_error;
+pub mod journal_entry;
+pub mod lease;
 pub mod loopback;
 pub mod manifest;
 pub mod release_stats;
 pub mod report_diff;
 pub mod retry;
+pub mod serving;
+pub mod settlement;
+pub mod stop_reason;

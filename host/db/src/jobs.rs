@@ -1,6 +1,10 @@
 //! Jobs as operators look at them: some in a list, or one with everything that happened to it.
 
-use assay_core::job::{FileId, JobId, Lease, LeaseToken, UserId, run_folder};
+use assay_core::{
+    ids::{FileId, JobId, UserId},
+    job::run_folder,
+    lease::{Lease, LeaseToken},
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;

@@ -2,7 +2,8 @@
 
 use assay_core::{
     code::Code,
-    job::{self, FileId, JobId, UserId},
+    ids::{FileId, JobId, UserId},
+    job::{self},
     job_error::JobError,
 };
 use assay_db::{Database, DbError, files::NewFile};

@@ -20,7 +20,7 @@ use std::{
 
 use assay_core::{
     channel::{Channel, Plan},
-    job::Serving,
+    serving::Serving,
 };
 use assay_runtime::{Compiler, Digest, LoadError, Options, Runtime};
 use bytes::Bytes;

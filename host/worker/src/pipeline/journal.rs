@@ -6,10 +6,14 @@ use std::{
 };
 
 use assay_core::{
+    attempt_usage::Tokens,
     breaker::Dependency,
     code::Code,
-    job::{FileInfo, JournalEntry, Lease, StopReason, Tokens},
+    file_info::FileInfo,
     job_error::{JobError, Step},
+    journal_entry::JournalEntry,
+    lease::Lease,
+    stop_reason::StopReason,
 };
 use assay_db::{Database, DbError, journal::NewEntry};
 use assay_llm::Completion;

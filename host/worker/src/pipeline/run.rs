@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use assay_conversation::RejectionReasons;
 use assay_core::{
+    attempt_usage::AttemptUsage,
     breaker::Dependency,
+    claim::Claim,
     code::Code,
-    job::{Claim, FileResult, Spent, StopReason},
     job_error::{JobError, Step},
+    settlement::FileResult,
+    stop_reason::StopReason,
 };
 use assay_runtime::{Answer, Finding, LogLine, Rejection, Transcript};
 use bytes::Bytes;
@@ -85,7 +88,7 @@ pub struct Run<'a> {
     /// Every answer that this run has in hand, also those that no guest may see.
     pub stored: Vec<Stored>,
     /// What this run used.
-    pub spent: Spent,
+    pub spent: AttemptUsage,
     /// The guest's words.
     pub log: Vec<LogLine>,
     /// Why the answers or the report were refused.
@@ -109,7 +112,7 @@ impl<'a> Run<'a> {
             release: None,
             answers: Vec::new(),
             stored: Vec::new(),
-            spent: Spent::default(),
+            spent: AttemptUsage::default(),
             log: Vec::new(),
             findings: Vec::new(),
             rejection: None,

@@ -1,6 +1,6 @@
 //! An original as a guest sees it.
 
-use assay_core::{code::Code, job::FileInfo, job_error::JobError};
+use assay_core::{code::Code, file_info::FileInfo, job_error::JobError};
 use assay_runtime::Transcript;
 
 /// Reads an original: UTF-8, without its byte-order mark, and not without text.

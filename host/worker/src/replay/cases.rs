@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Context;
-use assay_core::{code::Code, job::FileId, job_error::JobError, report_diff::GuestVerdict};
+use assay_core::{code::Code, ids::FileId, job_error::JobError, report_diff::GuestVerdict};
 use assay_db::{
     Database,
     replay::{ReplayJob, ReplayPlace, ReplaySelection},

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use assay_conversation::RejectionReasons;
 use assay_core::{
-    job::FileId,
+    ids::FileId,
     job_error::JobError,
     report_diff::{Difference, GuestVerdict, Pair, contrast},
 };

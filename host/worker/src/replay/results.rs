@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, ensure};
-use assay_core::{job::FileId, report_diff::Difference};
+use assay_core::{ids::FileId, report_diff::Difference};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use assay_core::job::QueuePosition;
+use assay_core::claim::QueuePosition;
 
 /// Where the queue was found to begin. Slots that become free look from there on; the whole of it is looked at whenever somebody says that
 /// there is something new, and once per poll: what is due before its front, because it came late or was locked, waits for no longer.
@@ -35,7 +35,7 @@ impl ClaimCursor {
 
 #[cfg(test)]
 mod tests {
-    use assay_core::job::JobId;
+    use assay_core::ids::JobId;
     use time::macros::datetime;
     use uuid::Uuid;
 

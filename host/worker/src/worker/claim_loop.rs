@@ -7,7 +7,8 @@ use std::{
 
 use assay_core::{
     breaker::Dependency,
-    job::{Claim, QueuePosition, Serving},
+    claim::{Claim, QueuePosition},
+    serving::Serving,
 };
 use assay_db::Listener;
 use tokio::task::JoinSet;
@@ -153,7 +154,7 @@ impl Worker {
             let serving = Serving { digests: offer.digests, ..serving };
             let from = front.from(self.config.poll);
             let claims = self.claim(&serving, left, from).await;
-            front.found(from, claims.iter().map(|claim| claim.place).min());
+            front.found(from, claims.iter().map(|claim| claim.position).min());
             taken.extend(claims.into_iter().map(|claim| (claim, None)));
         }
         taken

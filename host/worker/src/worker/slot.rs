@@ -6,8 +6,9 @@ use std::{
 };
 
 use assay_core::{
+    claim::Claim,
     code::{Class, Code},
-    job::{Claim, SettleOutcome, Settlement},
+    settlement::{SettleOutcome, Settlement},
 };
 use tokio::task::{JoinError, JoinSet};
 

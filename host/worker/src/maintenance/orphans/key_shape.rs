@@ -1,6 +1,6 @@
 //! The keys that Assay makes, read back. Whatever differs from them by a character is somebody else's.
 
-use assay_core::job::{FileId, JobId};
+use assay_core::ids::{FileId, JobId};
 use uuid::Uuid;
 
 /// What lies in the folder of a run.
@@ -95,7 +95,12 @@ fn number(text: &str, least: i64, most: i64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use assay_core::job::{FileInfo, Lease, LeaseToken, UserId, original_key};
+    use assay_core::{
+        file_info::FileInfo,
+        ids::UserId,
+        job::original_key,
+        lease::{Lease, LeaseToken},
+    };
     use proptest::prelude::*;
 
     use super::*;

@@ -3,9 +3,10 @@
 use assay_core::{
     breaker::Dependency,
     code::Code,
-    job::{Failure, FileResult, Settlement, StopReason},
     job_error::{JobError, Step},
     retry::{RetryDecision, Tries},
+    settlement::{Failure, FileResult, Settlement},
+    stop_reason::StopReason,
 };
 
 use super::raw_output::keep_raw_output;
