@@ -80,7 +80,7 @@ mod tests {
         let checks = [
             Check::failed(
                 "configuration",
-                "LLM_PROVIDER: is \"abacus\", but only `openai` is known",
+                "invalid LLM_PROVIDER `abacus`: expected openai",
                 "correct the variable",
             ),
             Check::ok("database", "reached, schema at version 3"),

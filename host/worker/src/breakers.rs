@@ -6,11 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assay_core::{
-    breaker::{Alias, Breaker, CallResult, Changes, Dependency, Fault, OpenBreaker, Reason},
-    code::Code,
-    job_error::JobError,
-};
+use assay_core::{breaker::{Alias, Breaker, BreakerChanges, BreakerFault, BreakerReason, CallResult, Dependency, OpenBreaker}, code::Code, job_error::JobError};
 use assay_db::DbError;
 use parking_lot::Mutex;
 
@@ -241,14 +237,14 @@ impl Breakers {
         self.tell(dependency, &changes);
     }
 
-    fn tell(&self, dependency: &Dependency, changes: &Changes) {
+    fn tell(&self, dependency: &Dependency, changes: &BreakerChanges) {
         let name = dependency.to_string();
-        for Fault { reason, since, .. } in &changes.closed {
+        for BreakerFault { reason, since, .. } in &changes.closed {
             self.show(&name, *reason, false);
             let open_ms = since.elapsed().as_millis() as u64;
             tracing::info!(dependency = name, reason = reason.as_str(), open_ms, "breaker closed");
         }
-        if let Some(Fault { reason, code, .. }) = changes.opened {
+        if let Some(BreakerFault { reason, code, .. }) = changes.opened {
             self.show(&name, reason, true);
             tracing::error!(
                 event = "breaker_opened",
@@ -261,7 +257,7 @@ impl Breakers {
         }
     }
 
-    fn show(&self, dependency: &str, reason: Reason, open: bool) {
+    fn show(&self, dependency: &str, reason: BreakerReason, open: bool) {
         let labels = BreakerLabels { dependency: dependency.to_owned(), reason: reason.as_str() };
         self.shared.metrics.breakers_open.get_or_create(&labels).set(i64::from(open));
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, thread::available_parall
 use anyhow::{Context, anyhow, ensure};
 use assay_core::env::Variables;
 use assay_db::releases::ReleaseRow;
-use assay_objects::Kind;
+use assay_objects::ObjectsErrorKind;
 use assay_runtime::{Digest, Runtime};
 use assay_worker::{
     guests::{GuestsConfig, Release, sandbox},
@@ -84,7 +84,7 @@ impl<'a> Shop<'a> {
                 let limit = self.desk.guests.limits.sandbox.component_bytes;
                 let bytes = objects.read(objects.bucket(), &key(&row.digest), limit).await;
                 let bytes = bytes.map_err(|error| match error.kind {
-                    Kind::NotFound => anyhow!("the bucket has no {}; publish it again", key(&row.digest)),
+                    ObjectsErrorKind::NotFound => anyhow!("the bucket has no {}; publish it again", key(&row.digest)),
                     _ => error.into(),
                 });
                 let bytes = bytes.with_context(|| format!("fetch {name}"))?;

@@ -17,7 +17,7 @@ use assay_core::{
 };
 use assay_db::{Database, DbError, journal::NewEntry};
 use assay_llm::Completion;
-use assay_objects::{Kind, Objects};
+use assay_objects::{Objects, ObjectsErrorKind};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -162,7 +162,7 @@ pub async fn read_answer(
     // An answer is JSON text of the model's: escapes and the envelope may make it larger than the model's limit.
     let bytes = match objects.read(&file.bucket, &entry.key, usize::MAX).await {
         Ok(bytes) => bytes,
-        Err(error) if error.kind == Kind::NotFound => return Err(unreadable("the object is gone")),
+        Err(error) if error.kind == ObjectsErrorKind::NotFound => return Err(unreadable("the object is gone")),
         Err(error) => return Err(error.for_read()),
     };
     if Sha256::digest(&bytes)[..] != entry.sha256[..] {

@@ -8,7 +8,7 @@ use assay_db::{
     Database,
     replay::{ReplayJob, ReplayPlace, ReplaySelection},
 };
-use assay_objects::{Kind, Objects, ObjectsError};
+use assay_objects::{Objects, ObjectsError, ObjectsErrorKind};
 use assay_runtime::{Answer, Runtime};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
@@ -154,7 +154,7 @@ impl Cases {
             match self.objects.read(&file.bucket, key, REPORT).await {
                 // Copied, where the store's reader left room for more.
                 Ok(bytes) => Ok(GuestVerdict::Accepted(Bytes::copy_from_slice(&bytes))),
-                Err(error) if error.kind == Kind::NotFound => Err(Refusal::Skip("report_not_found")),
+                Err(error) if error.kind == ObjectsErrorKind::NotFound => Err(Refusal::Skip("report_not_found")),
                 Err(error) => Err(Refusal::Stop(error.into())),
             }
         };

@@ -109,14 +109,14 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use assay_core::report_diff::Pair;
+    use assay_core::report_diff::ReportPair;
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn both_values_of_a_place_are_shown_and_what_is_missing_is_none() {
-        let pair = Pair { before: json!({"a": [1], "gone": true}), after: json!({"a": [2], "new": {"x": 1}}) };
+        let pair = ReportPair { before: json!({"a": [1], "gone": true}), after: json!({"a": [2], "new": {"x": 1}}) };
         let pointers = ["/a/0", "/gone", "/new"].map(str::to_owned);
         let detail = Detail::of(&Evidence::Reports(pair), &pointers);
         let place = |pointer: &str, before: Option<&str>, after: Option<&str>| Place {

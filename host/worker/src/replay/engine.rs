@@ -3,11 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use assay_conversation::RejectionReasons;
-use assay_core::{
-    ids::FileId,
-    job_error::JobError,
-    report_diff::{Difference, GuestVerdict, Pair, contrast},
-};
+use assay_core::{ids::FileId, job_error::JobError, report_diff::{compare_documents, Difference, GuestVerdict, ReportPair}};
 use assay_runtime::{Prompt, Transcript};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -62,7 +58,7 @@ pub enum Evidence {
     /// Nothing: the result says it all.
     None,
     /// Two reports that differ.
-    Reports(Pair),
+    Reports(ReportPair),
     /// A report where there was none.
     Report(Bytes),
     /// Why there is none where there was one.
@@ -136,7 +132,7 @@ impl Engine {
             _ => None,
         };
         let rehearsal = dry_run(&self.candidate, &case.transcript, &case.recorded, &self.limits.job, verified).await;
-        let (difference, pair) = contrast(&before, &rehearsal.outcome.compared(), POINTERS);
+        let (difference, pair) = compare_documents(&before, &rehearsal.outcome.compared(), POINTERS);
         let evidence = match (&difference, rehearsal.outcome) {
             (Difference::Changed(_), _) => pair.map_or(Evidence::None, Evidence::Reports),
             (Difference::NewlyAccepted, DryRunOutcome::Accepted(document)) => Evidence::Report(document),

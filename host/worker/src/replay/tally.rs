@@ -9,7 +9,7 @@ use super::results::Line;
 
 /// Every result, in the order in which they are told.
 pub const RESULTS: [&str; 7] = {
-    let [same, changed, accepted, rejected, diverged, fault] = Difference::WORDS;
+    let [same, changed, accepted, rejected, diverged, fault] = Difference::NAMES;
     [same, changed, accepted, rejected, diverged, fault, SKIPPED]
 };
 

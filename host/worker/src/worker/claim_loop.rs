@@ -171,7 +171,7 @@ impl Worker {
         tokio::spawn(async move {
             let begun = Instant::now();
             let _until_told = probe;
-            let result = objects.try_out().await.map_err(|error| error.for_write());
+            let result = objects.check_read_write().await.map_err(|error| error.for_write());
             if let Err(error) = breakers.record(&Dependency::Bucket, true, begun, result) {
                 let error = error.chain();
                 tracing::warn!(error, "the bucket is still away");

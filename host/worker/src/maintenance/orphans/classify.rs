@@ -1,7 +1,7 @@
 //! What becomes of an object, as pure functions: of its key and age, and then of what rows say.
 
 use assay_db::sweep::{Asked, Pointing};
-use assay_objects::Listed;
+use assay_objects::ListedObject;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -37,7 +37,7 @@ pub(super) enum Verdict {
 }
 
 /// Sifts an object; one whose age nobody tells is young.
-pub(super) fn classify(listed: Listed, cutoff: OffsetDateTime) -> Classified {
+pub(super) fn classify(listed: ListedObject, cutoff: OffsetDateTime) -> Classified {
     match Shape::of(&listed.key) {
         None => Classified::Foreign,
         Some(shape) if listed.written_at.is_some_and(|at| at < cutoff) => {
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn what_points_into_the_folder_of_a_run_points_at_all_of_it() {
         let Classified::Candidate(suspect) =
-            classify(Listed { key: run(), written_at: Some(OffsetDateTime::UNIX_EPOCH) }, CUTOFF)
+            classify(ListedObject { key: run(), written_at: Some(OffsetDateTime::UNIX_EPOCH) }, CUTOFF)
         else {
             panic!("an old object of a run is asked about")
         };
@@ -138,21 +138,21 @@ mod tests {
 
     #[test]
     fn an_object_whose_age_nobody_tells_is_young() {
-        assert_eq!(classify(Listed { key: run(), written_at: None }, CUTOFF), Classified::Young);
+        assert_eq!(classify(ListedObject { key: run(), written_at: None }, CUTOFF), Classified::Young);
     }
 
     proptest! {
         #[test]
         fn only_what_is_older_than_the_cutoff_is_asked_about(seconds in -100_000_i64..100_000) {
             let at = CUTOFF + time::Duration::seconds(seconds);
-            let asked = matches!(classify(Listed { key: run(), written_at: Some(at) }, CUTOFF), Classified::Candidate(_));
+            let asked = matches!(classify(ListedObject { key: run(), written_at: Some(at) }, CUTOFF), Classified::Candidate(_));
             prop_assert_eq!(asked, seconds < 0);
         }
 
         #[test]
         fn what_is_not_of_our_shape_is_foreign_however_old(key in "users/[a-z0-9/.-]{0,80}") {
             let at = Some(OffsetDateTime::UNIX_EPOCH);
-            prop_assert_eq!(classify(Listed { key, written_at: at }, CUTOFF), Classified::Foreign);
+            prop_assert_eq!(classify(ListedObject { key, written_at: at }, CUTOFF), Classified::Foreign);
         }
 
         #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay_db::Database;
-use assay_objects::{Objects, PAGE};
+use assay_objects::{MAX_PAGE_OBJECTS, Objects};
 use futures::{StreamExt, TryStreamExt};
 use time::OffsetDateTime;
 
@@ -127,7 +127,7 @@ impl Sweep {
     }
 
     async fn count(&self, cutoff: OffsetDateTime, watcher: &Watcher) -> Result<Tally, SweepError> {
-        let mut walk = Walk::new(self.pages(), cutoff, PAGE);
+        let mut walk = Walk::new(self.pages(), cutoff, MAX_PAGE_OBJECTS);
         while let Some(suspects) = walk.next().await? {
             for (suspect, verdict) in self.judge(suspects).await? {
                 walk.tally.add(&suspect.shape, verdict);

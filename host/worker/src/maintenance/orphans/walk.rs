@@ -1,18 +1,18 @@
 //! Through a listing of any length with a page of it in hand.
 
-use assay_objects::Listed;
+use assay_objects::ListedObject;
 use futures::{StreamExt, stream::BoxStream};
 use time::OffsetDateTime;
 
 use super::classify::{Candidate, Classified, Tally, classify};
 
 /// A listing, page by page: a bucket's, or in a test one that was made up.
-pub(super) type Pages<E> = BoxStream<'static, Result<Vec<Listed>, E>>;
+pub(super) type Pages<E> = BoxStream<'static, Result<Vec<ListedObject>, E>>;
 
 /// A walk under way. Besides a page and what it counts it holds nothing.
 pub(super) struct Walk<E> {
     pages: Pages<E>,
-    page: std::vec::IntoIter<Listed>,
+    page: std::vec::IntoIter<ListedObject>,
     cutoff: OffsetDateTime,
     batch: usize,
     /// What was seen so far; verdicts are its owner's to add.
@@ -57,7 +57,7 @@ mod tests {
         },
     };
 
-    use assay_objects::PAGE;
+    use assay_objects::MAX_PAGE_OBJECTS;
     use uuid::Uuid;
 
     use super::*;
@@ -68,9 +68,9 @@ mod tests {
     /// Two million keys, made when they are asked for: of ten objects seven are runs, one is an answer, one foreign, one young.
     fn listing(made: Arc<AtomicUsize>) -> Pages<Infallible> {
         let pages = (0..PAGES).map(move |page| {
-            made.fetch_add(PAGE, Ordering::Relaxed);
-            let listed = (0..PAGE).map(|place| {
-                let id = Uuid::from_u128((page * PAGE + place) as u128);
+            made.fetch_add(MAX_PAGE_OBJECTS, Ordering::Relaxed);
+            let listed = (0..MAX_PAGE_OBJECTS).map(|place| {
+                let id = Uuid::from_u128((page * MAX_PAGE_OBJECTS + place) as u128);
                 let folder = format!("users/{id}/files/{id}");
                 let key = match place % 10 {
                     0 => format!("{folder}/answers/{id}/0-1.json"),
@@ -82,7 +82,7 @@ mod tests {
                 } else {
                     OffsetDateTime::UNIX_EPOCH
                 };
-                Listed { key, written_at: Some(written_at) }
+                ListedObject { key, written_at: Some(written_at) }
             });
             Ok(listed.collect())
         });
@@ -99,14 +99,14 @@ mod tests {
             // What was made and is not behind the walk yet is what somebody holds: the page, the suspects at hand included.
             let held = made.load(Ordering::Relaxed) - done;
             most = most.max(held);
-            assert!(suspects.len() <= 100 && walk.page.as_slice().len() < PAGE);
+            assert!(suspects.len() <= 100 && walk.page.as_slice().len() < MAX_PAGE_OBJECTS);
             for suspect in suspects {
                 walk.tally.add(&suspect.shape, Verdict::Orphan);
             }
             done = usize::try_from(walk.tally.listed).unwrap();
         }
-        assert_eq!((done, most), (PAGES * PAGE, PAGE));
-        let tenth = (PAGES * PAGE / 10) as u64;
+        assert_eq!((done, most), (PAGES * MAX_PAGE_OBJECTS, MAX_PAGE_OBJECTS));
+        let tenth = (PAGES * MAX_PAGE_OBJECTS / 10) as u64;
         let expected = Tally {
             listed: 10 * tenth,
             foreign: tenth,
