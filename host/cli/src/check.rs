@@ -8,7 +8,10 @@ use std::{
     process::ExitCode,
 };
 
-use assay_core::{code::Code, env::{VariableFault, Variables}};
+use assay_core::{
+    code::Code,
+    env::{VariableFault, Variables},
+};
 use assay_db::{Database, DatabaseConfig, DbError};
 use assay_llm::{LlmConfig, Model, Probe};
 use assay_objects::{Objects, ObjectsConfig, ObjectsErrorKind};
@@ -168,10 +171,15 @@ async fn check_bucket(config: Option<ObjectsConfig>) -> Check {
     };
     let cure = match error.kind {
         ObjectsErrorKind::NoSuchBucket => "create the bucket, or correct S3_BUCKET",
-        ObjectsErrorKind::AccessDenied => "correct S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or let them read, write and delete",
+        ObjectsErrorKind::AccessDenied => {
+            "correct S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or let them read, write and delete"
+        }
         ObjectsErrorKind::Network | ObjectsErrorKind::Timeout => "start the store, or correct S3_ENDPOINT",
         ObjectsErrorKind::Throttled | ObjectsErrorKind::Unavailable => "try again in a moment: the store is busy",
-        ObjectsErrorKind::NotFound | ObjectsErrorKind::BrokenBody | ObjectsErrorKind::TooLarge { .. } | ObjectsErrorKind::Rejected => {
+        ObjectsErrorKind::NotFound
+        | ObjectsErrorKind::BrokenBody
+        | ObjectsErrorKind::TooLarge { .. }
+        | ObjectsErrorKind::Rejected => {
             "correct S3_ENDPOINT and S3_REGION: what answers there does not act as this bucket's store"
         }
     };

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use assay_core::{code::{Code, CodeRow}, env::{DeclaredVariable, Variables}};
+use assay_core::{
+    code::{Code, CodeRow},
+    env::{DeclaredVariable, Variables},
+};
 use assay_worker::{config::Config, worker::LAST_WRITES};
 
 use super::env_file;

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assay_core::{breaker::{Alias, Breaker, BreakerChanges, BreakerFault, BreakerReason, CallResult, Dependency, OpenBreaker}, code::Code, job_error::JobError};
+use assay_core::{
+    breaker::{Alias, Breaker, BreakerChanges, BreakerFault, BreakerReason, CallResult, Dependency, OpenBreaker},
+    code::Code,
+    job_error::JobError,
+};
 use assay_db::DbError;
 use parking_lot::Mutex;
 

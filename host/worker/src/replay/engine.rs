@@ -3,7 +3,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use assay_conversation::RejectionReasons;
-use assay_core::{ids::FileId, job_error::JobError, report_diff::{compare_documents, Difference, GuestVerdict, ReportPair}};
+use assay_core::{
+    ids::FileId,
+    job_error::JobError,
+    report_diff::{Difference, GuestVerdict, ReportPair, compare_documents},
+};
 use assay_runtime::{Prompt, Transcript};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};

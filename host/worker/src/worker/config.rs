@@ -48,7 +48,10 @@ impl WorkerConfig {
             "time between beats, ms; at most a third of the lease",
         );
         if lease.subsec_nanos() != 0 {
-            vars.fault("WORKER_LEASE_MS", "expected whole seconds, because the column lock_ttl_seconds has no fractions");
+            vars.fault(
+                "WORKER_LEASE_MS",
+                "expected whole seconds, because the column lock_ttl_seconds has no fractions",
+            );
         }
         if beat * 3 > lease {
             vars.invalid(
