@@ -163,7 +163,7 @@ impl Model {
                 llm.temperature_dropped = next.temperature_dropped,
                 llm.max_completion_tokens = next.max_completion_tokens,
                 http.status = refusal.status,
-                "the model rejected a part of the request; asking once more without it"
+                "the model rejected a part of the request; the next request leaves it out"
             );
             adapted = next;
         }
