@@ -109,7 +109,7 @@ impl Variables {
 
     /// Records that a value breaks a rule, and quotes the value. For values that may be secrets use [`Self::fault`].
     pub fn invalid(&mut self, name: &'static str, value: &str, rule: impl Display) {
-        self.push_fault(name, format!("invalid {name} `{value}`: {rule}"));
+        self.push_fault(name, format!("invalid {name} `{}`: {rule}", value.escape_debug()));
     }
 
     /// Records that a value breaks a rule, without quoting the value.
