@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use assay_core::job::{QueuePosition, Serving};
+use assay_core::{claim::QueuePosition, serving::Serving};
 use assay_db::{Database, DatabaseConfig};
 use assay_tests::{Proxy, Reply, World};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::fixtures::{TRANSCRIPT, answer, env, with, worker};
 async fn claimed(database: &Database, from: Option<QueuePosition>) -> (BTreeSet<Uuid>, Option<QueuePosition>) {
     let serving = Serving { default: Some("d".to_owned()), digests: vec!["d".to_owned()], ..Serving::default() };
     let claims = database.claim("w", &serving, 2, Duration::from_secs(30), from).await.expect("a claim");
-    let first = claims.iter().map(|claim| claim.place).min();
+    let first = claims.iter().map(|claim| claim.position).min();
     (claims.iter().map(|claim| claim.file.id.0).collect(), first)
 }
 

@@ -22,17 +22,17 @@ async fn all_faults_of_a_configuration_are_named_at_once() {
     let mut process = AssayProcess::spawn(&["worker"], &env);
     assert_eq!(process.wait().await.code(), Some(64));
     process.wait_for_line("8 faults").await;
-    for name in [
-        "DATABASE_URL",
-        "S3_BUCKET",
-        "S3_SECRET_ACCESS_KEY",
-        "GUEST_DIR",
-        "WORKER_CONCURRENCY",
-        "LLM_PROVIDER",
-        "ADMIN_ADDR",
-        "GUEST_MEMORY_BYTES",
+    for fault in [
+        "missing DATABASE_URL: ",
+        "missing S3_BUCKET: ",
+        "missing S3_SECRET_ACCESS_KEY: ",
+        "missing GUEST_DIR: ",
+        "invalid WORKER_CONCURRENCY `many`: ",
+        "invalid LLM_PROVIDER `abacus`: ",
+        "invalid ADMIN_ADDR `here`: ",
+        "invalid GUEST_MEMORY_BYTES `1`: ",
     ] {
-        process.wait_for_line(&format!("  {name}: ")).await;
+        process.wait_for_line(&format!("  {fault}")).await;
     }
 }
 
@@ -42,7 +42,7 @@ async fn a_secret_is_never_shown_even_where_it_is_at_fault() {
     let env = with(env(&world), &[("DATABASE_URL", "mysql://user:hunter2@host/db")]);
     let mut process = AssayProcess::spawn(&["worker"], &env);
     assert_eq!(process.wait().await.code(), Some(64));
-    process.wait_for_line("DATABASE_URL: is not a Postgres URL").await;
+    process.wait_for_line("invalid DATABASE_URL: expected a URL such as postgres://").await;
     assert!(!process.stderr().join("\n").contains("hunter2"));
 }
 

@@ -254,7 +254,7 @@ async fn what_makes_no_sense_is_refused_and_what_was_changed_is_in_the_audit() {
     publish(&world, &env, "two", &other).await;
     done(&env, &["activate", "one", "--by", "anna", "--reason", "the first"]).await;
     for (arguments, why) in [
-        (&["activate", "one"][..], "it is so already"),
+        (&["activate", "one"][..], "nothing would change"),
         (&["activate", "two"], "--allow-schema-change"),
         (&["activate", "three"], "is not published"),
         (&["canary", "one", "--percent", "5"], "a canary or a shadow is another one"),

@@ -4,9 +4,13 @@
 use std::time::Duration;
 
 use assay_core::{
+    attempt_usage::AttemptUsage,
     code::Code,
-    job::{Failure, FileId, FileResult, JobId, Lease, LeaseToken, Serving, Settlement, Spent},
+    ids::{FileId, JobId},
     job_error::Step,
+    lease::{Lease, LeaseToken},
+    serving::Serving,
+    settlement::{Failure, FileResult, Settlement},
 };
 use assay_db::{
     Database, DatabaseConfig,
@@ -397,7 +401,7 @@ impl Real {
 
 fn settlement(lease: Lease, end: End) -> Settlement {
     let failure = |code| Failure { code, step: Step::Advance, message: "as the test wants".to_owned() };
-    let spent = Spent::default();
+    let spent = AttemptUsage::default();
     match end {
         End::Succeed => {
             let report_key = Some(report(lease.token.0));

@@ -67,5 +67,5 @@ async fn an_unknown_value_for_wasi_is_a_configuration_error() {
     let world = World::start().await;
     let mut process = AssayProcess::spawn(&["worker"], &with(env(&world), &[("GUEST_WASI", "all")]));
     assert_eq!(process.wait().await.code(), Some(64));
-    process.wait_for_line("GUEST_WASI: is \"all\", but must be off or deny-all").await;
+    process.wait_for_line("invalid GUEST_WASI `all`: expected off or deny-all").await;
 }

@@ -10,11 +10,11 @@ use std::{
 
 use assay_core::{
     code::Code,
-    env::{Fault, Variables},
+    env::{VariableFault, Variables},
 };
 use assay_db::{Database, DatabaseConfig, DbError};
 use assay_llm::{LlmConfig, Model, Probe};
-use assay_objects::{Kind, Objects, ObjectsConfig};
+use assay_objects::{Objects, ObjectsConfig, ObjectsErrorKind};
 use assay_runtime::Digest;
 use assay_worker::{
     config::Config,
@@ -101,12 +101,12 @@ fn part<T>(values: &Values, load: impl FnOnce(&mut Variables) -> T) -> Option<T>
     vars.finish().is_ok().then_some(part)
 }
 
-fn check_configuration(faults: &[Fault]) -> Vec<Check> {
+fn check_configuration(faults: &[VariableFault]) -> Vec<Check> {
     let name = "configuration";
     if faults.is_empty() {
         return vec![Check::ok(name, "no variable is at fault")];
     }
-    let cure = |fault: &Fault| format!("correct {}; the README lists every variable", fault.name);
+    let cure = |fault: &VariableFault| format!("correct {}; the README lists every variable", fault.name);
     faults.iter().map(|fault| Check::failed(name, fault.to_string(), &cure(fault))).collect()
 }
 
@@ -170,11 +170,16 @@ async fn check_bucket(config: Option<ObjectsConfig>) -> Check {
         Err(error) => error,
     };
     let cure = match error.kind {
-        Kind::NoSuchBucket => "create the bucket, or correct S3_BUCKET",
-        Kind::AccessDenied => "correct S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or let them read, write and delete",
-        Kind::Network | Kind::Timeout => "start the store, or correct S3_ENDPOINT",
-        Kind::Throttled | Kind::Unavailable => "try again in a moment: the store is busy",
-        Kind::NotFound | Kind::BrokenBody | Kind::TooLarge { .. } | Kind::Rejected => {
+        ObjectsErrorKind::NoSuchBucket => "create the bucket, or correct S3_BUCKET",
+        ObjectsErrorKind::AccessDenied => {
+            "correct S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or let them read, write and delete"
+        }
+        ObjectsErrorKind::Network | ObjectsErrorKind::Timeout => "start the store, or correct S3_ENDPOINT",
+        ObjectsErrorKind::Throttled | ObjectsErrorKind::Unavailable => "try again in a moment: the store is busy",
+        ObjectsErrorKind::NotFound
+        | ObjectsErrorKind::BrokenBody
+        | ObjectsErrorKind::TooLarge { .. }
+        | ObjectsErrorKind::Rejected => {
             "correct S3_ENDPOINT and S3_REGION: what answers there does not act as this bucket's store"
         }
     };
@@ -217,7 +222,7 @@ async fn check_sweep(
             let detail = format!("nothing is swept, because {} is not marked", objects.bucket);
             Check::warning(name, detail, "where its objects are those of this database, run `assay sweep --mark`")
         }
-        Err(SweepError::Objects(error)) if error.kind == Kind::AccessDenied => Check::warning(
+        Err(SweepError::Objects(error)) if error.kind == ObjectsErrorKind::AccessDenied => Check::warning(
             name,
             error.to_string(),
             "let S3_ACCESS_KEY_ID read assay/database.json, if you want to sweep",

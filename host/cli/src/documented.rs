@@ -7,7 +7,7 @@ use std::{
 
 use assay_core::{
     code::{Code, CodeRow},
-    env::{Declared, Variables},
+    env::{DeclaredVariable, Variables},
 };
 use assay_worker::{config::Config, worker::FINAL_WRITES_TIMEOUT};
 
@@ -38,7 +38,7 @@ const COMMON: [&str; 20] = [
 ];
 
 /// Renders a table of variables.
-fn table<'a>(variables: impl Iterator<Item = &'a Declared>) -> String {
+fn table<'a>(variables: impl Iterator<Item = &'a DeclaredVariable>) -> String {
     let mut table = "| variable | default | meaning |\n|---|---|---|\n".to_owned();
     for variable in variables {
         let default = match (&variable.default, variable.required) {
@@ -93,7 +93,7 @@ fn is_writing() -> bool {
 }
 
 /// What stands in `.env.example`: what is required with an empty value, everything else as a comment with its default.
-fn example(variables: &[Declared]) -> String {
+fn example(variables: &[DeclaredVariable]) -> String {
     let mut text = "\
 # Every variable that Assay reads. Copy to .env, fill in the empty ones, and use it as `assay --env-file .env …` or in
 # a shell as `set -a; . ./.env`. What is commented out shows its default.
@@ -118,8 +118,8 @@ fn file(name: &str) -> String {
 #[test]
 fn the_configuration_page_lists_every_variable() {
     let variables = Config::variables();
-    let is_common = |variable: &&Declared| !variable.required && COMMON.contains(&variable.name);
-    let is_rare = |variable: &&Declared| !variable.required && !COMMON.contains(&variable.name);
+    let is_common = |variable: &&DeclaredVariable| !variable.required && COMMON.contains(&variable.name);
+    let is_rare = |variable: &&DeclaredVariable| !variable.required && !COMMON.contains(&variable.name);
     let page = "docs/configuration.md";
     compare(page, "configuration required", &table(variables.iter().filter(|variable| variable.required)));
     compare(page, "configuration common", &table(variables.iter().filter(is_common)));

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use assay_core::{env::Fault, job_error::JobError};
+use assay_core::{env::VariableFault, job_error::JobError};
 use assay_db::DbError;
 
 /// `EX_USAGE` of sysexits.h: the configuration is at fault, and starting again changes nothing.
@@ -12,7 +12,7 @@ pub(super) const USAGE: u8 = 64;
 #[derive(Debug)]
 pub enum Failure {
     /// The configuration: every fault of it.
-    Configuration(Vec<Fault>),
+    Configuration(Vec<VariableFault>),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -38,8 +38,8 @@ impl Failure {
     }
 }
 
-impl From<Vec<Fault>> for Failure {
-    fn from(faults: Vec<Fault>) -> Self {
+impl From<Vec<VariableFault>> for Failure {
+    fn from(faults: Vec<VariableFault>) -> Self {
         Self::Configuration(faults)
     }
 }

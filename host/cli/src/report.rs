@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::{Context, anyhow};
-use assay_core::{env::Variables, job::FileId};
+use assay_core::{env::Variables, ids::FileId};
 use assay_db::{DatabaseConfig, files::FileStatus};
 use assay_objects::{Objects, ObjectsConfig};
 

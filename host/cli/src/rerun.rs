@@ -6,7 +6,7 @@ mod told;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
-use assay_core::{env::Variables, job::FileId};
+use assay_core::{env::Variables, ids::FileId};
 use assay_db::{
     Database, DatabaseConfig, DbError,
     rerun::{Pace, Renewed, Selection},

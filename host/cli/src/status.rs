@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::{Context, anyhow};
-use assay_core::{env::Variables, job::FileId};
+use assay_core::{env::Variables, ids::FileId};
 use assay_db::{
     DatabaseConfig,
     files::{FileStatus, QueueDepth},

@@ -8,7 +8,7 @@ use std::{
 
 use assay_core::{
     env::Variables,
-    job::{FileId, UserId},
+    ids::{FileId, UserId},
 };
 use assay_db::{Database, DatabaseConfig, files::FileStatus};
 use assay_objects::{Objects, ObjectsConfig};

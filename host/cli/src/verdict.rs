@@ -78,11 +78,7 @@ mod tests {
     #[test]
     fn every_check_has_its_line_and_its_cure_below() {
         let checks = [
-            Check::failed(
-                "configuration",
-                "LLM_PROVIDER: is \"abacus\", but only `openai` is known",
-                "correct the variable",
-            ),
+            Check::failed("configuration", "invalid LLM_PROVIDER `abacus`: expected openai", "correct the variable"),
             Check::ok("database", "reached, schema at version 3"),
             Check::warning("notifications", "LISTEN is swallowed", "connect past the pooler"),
             Check::skipped("model"),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use assay_core::job::FileId;
+use assay_core::ids::FileId;
 use assay_db::{Database, files::FileStatus};
 use indicatif::{ProgressBar, ProgressStyle};
 

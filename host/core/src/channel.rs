@@ -1,59 +1,57 @@
-//! What a channel runs, and how that may change: plain data and pure rules. The database stores it under a lock.
+//! What a channel runs, and the rules of its changes. The database changes a channel under a lock.
 
 use serde::{Deserialize, Serialize};
 
 /// The releases of a channel, by digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// What new jobs run on; none as long as `GUEST_DIR` serves the channel.
+    /// The release for new jobs; `None` while `GUEST_DIR` serves the channel.
     pub active: Option<String>,
-    /// What a share of them runs on instead.
+    /// The release for a share of new jobs.
     pub canary: Option<Canary>,
-    /// What runs beside the active release, on the same answers, and writes nothing to the file.
+    /// A release that runs beside the active one, on the same answers, and writes nothing to the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<String>,
 }
 
-/// What a worker needs to have.
+/// The releases that a worker needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Every channel.
     pub channels: Vec<(String, Channel)>,
-    /// Prompt versions that waiting jobs name, with the oldest revision that is in service: publishing another changes
-    /// nothing for them.
+    /// Prompt versions that waiting jobs name, with the oldest revision in service. A newer revision changes nothing for them.
     pub versions: Vec<(String, String)>,
-    /// Releases that serve no new jobs any more, wherever they lie.
+    /// Releases that serve no new jobs any more, in any channel or folder.
     pub retired: Vec<String>,
-    /// What live jobs have pinned.
+    /// Digests that live jobs have pinned.
     pub pinned: Vec<String>,
 }
 
-/// A release on trial.
+/// A release that serves a share of new jobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Canary {
     /// sha256 of the component, lower hex.
     pub digest: String,
-    /// Of new jobs, 1 to 99, by a hash of the file's id: a file has the same side in every life.
+    /// Share of new jobs, 1 to 99, by a hash of the file's id: a requeued file stays on its side.
     pub percent: i32,
 }
 
-/// What an operator asks of a channel.
+/// A change of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// New jobs run on this release; a canary beside the one before ends.
+    /// Runs new jobs on this release; ends a canary.
     Activate(String),
-    /// A share of new jobs runs on this one; another canary ends, and a share of 0 ends this one.
+    /// Runs a share of new jobs on this release; ends another canary. A share of 0 ends this one.
     Canary(Canary),
-    /// The canary becomes the active release.
+    /// Makes the canary the active release.
     Promote,
-    /// The canary of this digest ends: it does worse than the active release.
+    /// Ends the canary of this digest, because it does worse than the active release.
     Halt(String),
-    /// This release runs in the shadow of the active one; none does without one.
+    /// Runs this release as the shadow of the active one; `None` ends the shadow.
     Shadow(Option<String>),
 }
 
 impl Change {
-    /// The change as the audit names it.
+    /// Returns the change as the audit names it.
     pub const fn action(&self) -> &'static str {
         match self {
             Self::Activate(_) => "activate",
@@ -65,50 +63,40 @@ impl Change {
     }
 }
 
-/// Why a channel stays as it is.
+/// Why a change of a channel is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Nothing would be different.
-    #[error("it is so already")]
+    #[error("nothing would change")]
     Already,
-    /// A canary needs a release beside it.
     #[error("the channel has no active release; activate one first")]
     NoActive,
-    /// A release cannot stand beside itself.
-    #[error("this release is active; a canary or a shadow is another one")]
+    #[error("this release is active: expected another release as canary or shadow")]
     SameAsActive,
-    /// What halted would be started again by one word.
+    /// Undoing the halt would start the halted canary again.
     #[error(
         "the last change halted the canary, and undoing that would start it again; activate the release that you want, or start \
          a canary"
     )]
     Halted,
-    /// There is no canary to promote or to end.
     #[error("the channel has no canary")]
     NoCanary,
-    /// Reports would have another schema from the next job on.
+    /// From the next job on, reports would have another schema.
     #[error(
-        "its schema version is {new}, and the active one has {active}; say --allow-schema-change if readers are ready for it"
+        "its schema version is {new}, the active release has {active}; if readers are ready, add --allow-schema-change"
     )]
-    SchemaChange {
-        /// Of the active release.
-        active: String,
-        /// Of the other.
-        new: String,
-    },
-    /// There is no change left that could be undone.
+    SchemaChange { active: String, new: String },
     #[error("there is no change to undo")]
     NothingToUndo,
-    /// A release that would come back serves nobody any more.
+    /// The change would activate a retired release.
     #[error("{0} was retired; activate another release")]
     Retired(String),
 }
 
 impl Channel {
-    /// The channel after a change.
+    /// Returns the channel after a change. The caller compares schema versions.
     ///
     /// # Errors
-    /// [`Refusal`] where the change makes no sense; schema versions are for the caller to compare, who knows them.
+    /// Returns a [`Refusal`] where the change is not possible.
     pub fn changed(&self, change: &Change) -> Result<Self, Refusal> {
         let next = match change {
             Change::Activate(digest) => Self { active: Some(digest.clone()), canary: None, ..self.clone() },
@@ -136,17 +124,17 @@ impl Channel {
                 Self { active: Some(canary.digest.clone()), canary: None, ..self.clone() }
             }
         };
-        // What runs for everybody has nobody to be the shadow of.
+        // An active release cannot be its own shadow.
         let next = Self { shadow: next.shadow.filter(|shadow| next.active.as_ref() != Some(shadow)), ..next };
         if next == *self { Err(Refusal::Already) } else { Ok(next) }
     }
 
-    /// The releases that make reports.
+    /// Returns the releases that make reports.
     pub fn serving(&self) -> impl Iterator<Item = &str> {
         self.active.iter().chain(self.canary.iter().map(|canary| &canary.digest)).map(String::as_str)
     }
 
-    /// Every release that it names.
+    /// Returns every release of the channel.
     pub fn digests(&self) -> impl Iterator<Item = &str> {
         self.serving().chain(self.shadow.as_deref())
     }
@@ -165,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_activated_runs_alone() {
+    fn an_activated_release_runs_alone() {
         let before = channel(Some("a"), Some(canary("b", 5)));
         for digest in ["b", "c"] {
             let after = before.changed(&Change::Activate(digest.to_owned())).unwrap();
@@ -177,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_runs_beside_another_release_and_ends_with_a_share_of_nothing() {
+    fn a_canary_runs_beside_another_release_and_ends_at_0_percent() {
         let alone = channel(Some("a"), None);
         let beside = alone.changed(&Change::Canary(canary("b", 5))).unwrap();
         assert_eq!(beside, channel(Some("a"), Some(canary("b", 5))));
@@ -191,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_halts_once_and_only_the_one_that_runs() {
+    fn only_the_running_canary_halts_and_only_once() {
         let beside = channel(Some("a"), Some(canary("b", 5)));
         let halted = beside.changed(&Change::Halt("b".to_owned())).unwrap();
         assert_eq!(halted, channel(Some("a"), None));

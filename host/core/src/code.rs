@@ -1,25 +1,26 @@
-//! Every way a job can go wrong: one table with a row per code.
+//! The codes of failures: one table with a row per code.
 //!
-//! A row says what becomes of the job, of its answers, of the release and of the dependency, and what the operator can do.
-//! docs/errors.md is generated from it. Adapters classify their own errors (`From<ItsError> for JobError`); nobody looks at texts.
+//! A row holds the consequences for the job, its answers, the release and the dependency, and the fix for the operator.
+//! docs/errors.md is generated from it. Each adapter maps its own errors to codes (`From<ItsError> for JobError`). No code
+//! is derived from an error's text.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::breaker::Reason;
+use crate::breaker::reason::BreakerReason;
 
-/// What the worker does with a job that failed.
+/// What the worker does with a job after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// This input can never work: the job ends.
+    /// The same input fails again: the job ends.
     Fail,
     /// Transient: the job waits for its backoff and uses an attempt.
     Retry,
     /// Rate-limited: the job waits, its attempt is given back, at most `JOB_MAX_SNOOZES` times.
     Snooze,
-    /// The operator has to act: the attempt is given back, the job waits a minute, and the log has an error.
+    /// The operator must act: the attempt is given back, the job waits a minute, and an error is logged.
     Hold,
 }
 
@@ -35,37 +36,35 @@ impl Class {
     }
 }
 
-/// What a requeued job does with the answers that it has.
+/// What a requeue does with the answers of a failed job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswersAfter {
-    /// They were paid for, and they are not at fault.
+pub enum AnswersOnRequeue {
+    /// The answers are paid for and did not cause the failure.
     Keep,
-    /// They, or what the guest makes of them, were refused: with the same answers on the same guest it would be refused again.
+    /// The same answers on the same guest would fail again.
     Discard,
 }
 
-/// What a code says of the release that the job ran on.
+/// Whether a code counts as a fault of the release that the job ran on.
 ///
-/// A question that the provider cannot take and an answer that ends too early speak against a release: the guest writes the
-/// question. What the store, the network and the operator do wrong does not: the active release meets it too.
+/// The guest writes the question. So a question that the provider refuses and an answer that is cut off count against the
+/// release. Failures of the store, the network and the configuration do not: they affect every release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseVerdict {
-    /// Nothing.
     Innocent,
-    /// It speaks against it.
     AtFault,
 }
 
-/// What the end of a call says of the dependency that was called.
+/// What a code shows about the dependency that was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DependencyVerdict {
-    /// It does its work, whatever became of the job.
+    /// The dependency works; the job failed for another reason.
     Healthy,
-    /// It did not do its work; one such call may be chance.
+    /// The dependency did not work; a single failure may be chance.
     Failure,
-    /// It will not work before the operator has acted.
-    Misconfigured(Reason),
-    /// Nothing: it was not called, or it asks us to come more slowly.
+    /// The dependency will not work until the operator acts.
+    Misconfigured(BreakerReason),
+    /// Nothing: the dependency was not called, or it limits the rate.
     Ignored,
 }
 
@@ -74,13 +73,9 @@ pub enum DependencyVerdict {
 pub struct CodeRow {
     /// The code as it is stored.
     pub text: &'static str,
-    /// What becomes of the job.
     pub class: Class,
-    /// What becomes of its answers.
-    pub answers: AnswersAfter,
-    /// What it says of the release.
+    pub answers: AnswersOnRequeue,
     pub release: ReleaseVerdict,
-    /// What it says of the dependency.
     pub dependency: DependencyVerdict,
     /// What happened, to what; Markdown.
     pub happened: &'static str,
@@ -90,7 +85,7 @@ pub struct CodeRow {
 
 macro_rules! codes {
     ($($section:literal => $($variant:ident { $text:literal, $class:ident, $answers:ident, $release:ident, $dependency:expr, happened: $happened:literal, fix: $fix:literal })+)+) => {
-        /// Stable machine code of a failure; what `files.error_code` and `job_attempts.code` hold.
+        /// Stable machine code of a failure, as `files.error_code` and `job_attempts.code` hold it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code { $($(#[doc = $happened] $variant),+),+ }
 
@@ -98,7 +93,7 @@ macro_rules! codes {
             /// Every code, in the order of a job's life.
             pub const ALL: &'static [Self] = &[$($(Self::$variant),+),+];
 
-            /// The codes by the part of a job's life in which they occur.
+            /// The codes, grouped by the part of a job's life in which they occur.
             pub const SECTIONS: &'static [(&'static str, &'static [Self])] = &[$(($section, &[$(Self::$variant),+])),+];
 
             /// Returns the code's row of the table.
@@ -108,7 +103,7 @@ macro_rules! codes {
                     $($(Self::$variant => CodeRow {
                         text: $text,
                         class: Class::$class,
-                        answers: AnswersAfter::$answers,
+                        answers: AnswersOnRequeue::$answers,
                         release: ReleaseVerdict::$release,
                         dependency: $dependency,
                         happened: $happened,
@@ -125,8 +120,8 @@ codes! {
     VersionNotAvailable { "version_not_available", Fail, Keep, Innocent, Ignored, happened: "The job names a prompt version that no live worker has known for 15 minutes (`VERSION_PATIENCE_MS`). A worker with a guest that does not load never decides this.", fix: "Deploy a worker with that guest, or enqueue the file without a prompt version. Then enqueue it again." }
     GuestLoadFailed { "guest_load_failed", Hold, Keep, Innocent, Ignored, happened: "The worker that claimed the job has not loaded its pinned digest, or the sandbox has no room.", fix: "Look at `guests_not_loaded` in `/readyz` and at `assay check`. Put the guest back into `GUEST_DIR`." }
     S3ReadFailed { "s3_read_failed", Retry, Keep, Innocent, Failure, happened: "The original could not be read: connection, timeout, 5xx, throttling, or a body that broke off.", fix: "Usually none. If it stays: the store's own health, and `S3_OPERATION_TIMEOUT_MS` for slow links." }
-    S3AccessDenied { "s3_access_denied", Hold, Keep, Innocent, Misconfigured(Reason::Authentication), happened: "The store refused the credentials, or their rights on this object.", fix: "Renew `S3_ACCESS_KEY_ID` and `S3_SECRET_ACCESS_KEY`, or grant get, put and delete on `users/*` and get and put on `guests/*`." }
-    S3ConfigError { "s3_config_error", Hold, Keep, Innocent, Misconfigured(Reason::Bucket), happened: "The bucket does not exist or is in another region, or the store does not understand the request.", fix: "`assay check` tells which; see `S3_BUCKET`, `S3_REGION`, `S3_ENDPOINT`." }
+    S3AccessDenied { "s3_access_denied", Hold, Keep, Innocent, Misconfigured(BreakerReason::Authentication), happened: "The store refused the credentials, or their rights on this object.", fix: "Renew `S3_ACCESS_KEY_ID` and `S3_SECRET_ACCESS_KEY`, or grant get, put and delete on `users/*` and get and put on `guests/*`." }
+    S3ConfigError { "s3_config_error", Hold, Keep, Innocent, Misconfigured(BreakerReason::Bucket), happened: "The bucket does not exist or is in another region, or the store does not understand the request.", fix: "`assay check` tells which; see `S3_BUCKET`, `S3_REGION`, `S3_ENDPOINT`." }
     TranscriptNotFound { "transcript_not_found", Fail, Keep, Innocent, Healthy, happened: "The object of `storage_key_original` does not exist.", fix: "Upload the original, then enqueue the file again." }
     TranscriptEmpty { "transcript_empty", Fail, Keep, Innocent, Ignored, happened: "The original is empty or has only white space.", fix: "Nothing to do for this file. Check the producer." }
     TranscriptInvalidEncoding { "transcript_invalid_encoding", Fail, Keep, Innocent, Ignored, happened: "The original is not UTF-8. The message names the first wrong byte.", fix: "Convert the original to UTF-8 and upload it again." }
@@ -143,10 +138,10 @@ codes! {
     LlmTimeout { "llm_timeout", Retry, Keep, Innocent, Failure, happened: "The model did not connect, continue or finish in time. The message says which.", fix: "If it stays: `LLM_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, or a faster model." }
     LlmConflict { "llm_conflict", Retry, Keep, Innocent, Ignored, happened: "The provider answered 409.", fix: "Usually none." }
     LlmRateLimited { "llm_rate_limited", Snooze, Keep, Innocent, Ignored, happened: "The provider limits the rate (429, 425). `Retry-After` is obeyed, up to an hour.", fix: "Use fewer slots, or get a higher limit from the provider." }
-    LlmQuotaExhausted { "llm_quota_exhausted", Hold, Keep, Innocent, Misconfigured(Reason::Quota), happened: "Quota or credit is used up. Waiting does not help.", fix: "Top up the account. Held jobs go on within two minutes." }
+    LlmQuotaExhausted { "llm_quota_exhausted", Hold, Keep, Innocent, Misconfigured(BreakerReason::Quota), happened: "Quota or credit is used up. Waiting does not help.", fix: "Top up the account. Held jobs go on within two minutes." }
     LlmProvider5xx { "llm_provider_5xx", Retry, Keep, Innocent, Failure, happened: "The provider failed or is overloaded.", fix: "Usually none; see the provider's status page." }
-    LlmAuthFailed { "llm_auth_failed", Hold, Keep, Innocent, Misconfigured(Reason::Authentication), happened: "The provider refused the key.", fix: "Renew `LLM_API_KEY` and restart the workers. No file fails meanwhile." }
-    LlmModelNotFound { "llm_model_not_found", Hold, Keep, AtFault, Misconfigured(Reason::Model), happened: "The provider does not know the model, or a guest uses an alias that `LLM_MODELS` lacks.", fix: "Correct `LLM_MODEL` or `LLM_MODELS`." }
+    LlmAuthFailed { "llm_auth_failed", Hold, Keep, Innocent, Misconfigured(BreakerReason::Authentication), happened: "The provider refused the key.", fix: "Renew `LLM_API_KEY` and restart the workers. No file fails meanwhile." }
+    LlmModelNotFound { "llm_model_not_found", Hold, Keep, AtFault, Misconfigured(BreakerReason::Model), happened: "The provider does not know the model, or a guest uses an alias that `LLM_MODELS` lacks.", fix: "Correct `LLM_MODEL` or `LLM_MODELS`." }
     LlmContextTooLong { "llm_context_too_long", Fail, Keep, AtFault, Healthy, happened: "The prompt does not fit into the model's window.", fix: "Use a guest that maps and reduces, or a model with a larger window." }
     LlmRequestRejected { "llm_request_rejected", Fail, Keep, AtFault, Healthy, happened: "The provider refused the request for another reason.", fix: "Look at the guest's schema and limits, and at the provider's documentation of the model. The worker leaves out by itself what an endpoint rejects by name, and logs it (`the model rejected a part of the request`)." }
     LlmBadEnvelope { "llm_bad_envelope", Retry, Keep, Innocent, Failure, happened: "A success status with a body that is not a completion, as gateways send it.", fix: "If it stays: `LLM_BASE_URL` points at something that is no Chat Completions API." }
@@ -159,7 +154,7 @@ codes! {
     SchemaValidationFailed { "schema_validation_failed", Fail, Discard, Innocent, Ignored, happened: "The guest rejected the answers: no JSON, against the schema, or against its own rules. The message has keywords and pointers.", fix: "Read `raw_llm_output.json` (`assay report FILE-ID --raw`). Fix the prompt or the schema." }
     ReportInvalid { "report_invalid", Fail, Discard, AtFault, Ignored, happened: "The guest accepted a document that the host's second check refuses: no JSON, a name twice in one object, size, depth or schema.", fix: "Fix the guest: its own check is weaker than its schema." }
     S3WriteFailed { "s3_write_failed", Retry, Keep, Innocent, Failure, happened: "An answer or the report could not be written. Received answers are not bought again.", fix: "Usually none. If it stays: the store's health." }
-    DbAccessDenied { "db_access_denied", Hold, Keep, Innocent, Misconfigured(Reason::Authentication), happened: "The database refuses the worker: its password has expired, its role is gone, or a right for the claim was withdrawn. Nothing is claimed. Only jobs that were running get this code.", fix: "Correct user, password and database in `DATABASE_URL`, or grant the user its rights; `assay check` tells which." }
+    DbAccessDenied { "db_access_denied", Hold, Keep, Innocent, Misconfigured(BreakerReason::Authentication), happened: "The database refuses the worker: its password has expired, its role is gone, or a right for the claim was withdrawn. Nothing is claimed. Only jobs that were running get this code.", fix: "Correct user, password and database in `DATABASE_URL`, or grant the user its rights; `assay check` tells which." }
     DbUpdateFailed { "db_update_failed", Retry, Keep, Innocent, Failure, happened: "The database failed while a job was settled or an answer was journaled. A report whose row could not be written is deleted.", fix: "If it stays: the worker's log has the SQLSTATE." }
     WorkerLost { "worker_lost", Fail, Keep, Innocent, Ignored, happened: "The worker died while it ran the job, at each attempt.", fix: "Find out what kills the worker. Memory is the most likely cause." }
     Cancelled { "cancelled", Fail, Keep, Innocent, Ignored, happened: "The job was cancelled (`assay jobs cancel`). Its received answers are kept.", fix: "Nothing to fix. If it was a mistake, use `assay requeue`." }
@@ -171,17 +166,17 @@ impl Code {
         self.row().text
     }
 
-    /// Returns what becomes of a job that ends an attempt with this code.
+    /// Returns what the worker does with a job whose attempt failed with this code.
     pub const fn class(self) -> Class {
         self.row().class
     }
 
-    /// Returns whether a job that failed with this code is requeued without its answers, on what its channel runs then.
+    /// Returns whether a requeue drops the answers and runs the job on the channel's current release.
     pub fn discards_answers(self) -> bool {
-        self.row().answers == AnswersAfter::Discard
+        self.row().answers == AnswersOnRequeue::Discard
     }
 
-    /// Returns whether the code speaks against the release that the job ran on.
+    /// Returns whether the code counts as a fault of the release that the job ran on.
     pub fn is_release_fault(self) -> bool {
         self.row().release == ReleaseVerdict::AtFault
     }
@@ -191,7 +186,7 @@ impl Code {
         self.row().fix.replace('`', "")
     }
 
-    /// Returns the codes that match, as they are stored.
+    /// Returns the matching codes as they are stored.
     pub fn texts(matches: impl Fn(Self) -> bool) -> Vec<String> {
         Self::ALL.iter().filter(|code| matches(**code)).map(|code| code.as_str().to_owned()).collect()
     }
@@ -222,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_speaks_against_a_release_and_a_rejection_does_not() {
+    fn a_guest_timeout_is_a_release_fault_and_a_rejection_is_not() {
         assert!(Code::GuestTimeout.is_release_fault(), "although it is tried again");
         assert!(!Code::SchemaValidationFailed.is_release_fault());
         assert!(!Code::texts(Code::is_release_fault).contains(&"s3_read_failed".to_owned()));
     }
 
     #[test]
-    fn what_misconfigures_a_dependency_is_held() {
+    fn the_held_codes_are_those_of_misconfigured_dependencies() {
         let held = |code: &&Code| code.class() == Class::Hold && **code != Code::GuestLoadFailed;
         let misconfigured = |code: &&Code| matches!(code.row().dependency, DependencyVerdict::Misconfigured(_));
         let (held, misconfigured): (Vec<_>, Vec<_>) =

@@ -1,4 +1,4 @@
-//! The address of a guest: the sha256 of its bytes.
+//! The sha256 digest that addresses a guest.
 
 use std::{fmt, str::FromStr};
 
@@ -25,12 +25,12 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
-    /// A digest whose 32 bytes are known already.
+    /// Wraps 32 known bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -48,7 +48,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The text is not 64 digits of lower hex.
+/// The error of a text that is not 64 digits of lower hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("read a digest: expected 64 digits of lower hex")]
 pub struct BadDigest;
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_told_apart() {
+    fn the_borders_of_parts_and_the_name_matter() {
         assert_ne!(Digest::of_parts("x", &[b"ab", b"c"]), Digest::of_parts("x", &[b"a", b"bc"]));
         assert_ne!(Digest::of_parts("x", &[b"ab"]), Digest::of_parts("y", &[b"ab"]));
     }

@@ -1,18 +1,20 @@
-//! Environment variables, read once. Every fault is remembered, none stops the reading, so that all are named at once.
+//! Environment variables, read once. A fault does not stop the reading, so that all faults are reported together.
 //!
 //! Each part of the host declares its variables in its own `Config::load(&mut Variables)`, next to the code that they
-//! configure. The table in the README and `.env.example` are checked against these declarations.
+//! configure. docs/configuration.md and `.env.example` are generated from these declarations.
 
 use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
 
-/// One variable as its part declared it.
+/// A day: a longer time is a typing error.
+const MAX_MILLIS: u64 = 24 * 3600 * 1000;
+
+/// A variable as its part of the host declared it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Declared {
-    /// The variable.
+pub struct DeclaredVariable {
     pub name: &'static str,
-    /// What applies when it is not set; empty where it is required or has no default.
+    /// The default; empty where the variable is required or has no default.
     pub default: String,
     /// One line for the operator, with the unit.
     pub help: &'static str,
@@ -20,62 +22,61 @@ pub struct Declared {
     pub required: bool,
 }
 
-/// One thing that is wrong with the configuration. Values are quoted only where they cannot be secrets.
+/// A fault of the configuration. Quotes a value only where it cannot be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}: {problem}")]
-pub struct Fault {
-    /// The variable at fault.
+#[error("{message}")]
+pub struct VariableFault {
     pub name: &'static str,
-    /// What is wrong with it, and the rule it breaks.
-    pub problem: String,
+    /// Names the variable and the rule that it breaks.
+    pub message: String,
 }
 
-/// A snapshot of the environment, what was asked of it, and what was wrong with it.
+/// A snapshot of the environment, with the variables that were declared and their faults.
 #[derive(Debug, Default)]
 pub struct Variables {
     values: BTreeMap<String, String>,
-    declared: Vec<Declared>,
-    faults: Vec<Fault>,
+    declared: Vec<DeclaredVariable>,
+    faults: Vec<VariableFault>,
 }
 
 impl Variables {
-    /// A given environment: the process's own, an `--env-file`'s, or a test's.
+    /// Takes an environment: the process's own, an `--env-file`'s, or a test's.
     pub fn from_map(values: BTreeMap<String, String>) -> Self {
         Self { values, ..Self::default() }
     }
 
-    /// Text with a default.
+    /// Reads text with a default.
     pub fn text(&mut self, name: &'static str, default: &str, help: &'static str) -> String {
         self.declare(name, default, help, false);
         self.value(name).unwrap_or_else(|| default.to_owned())
     }
 
-    /// Text that may be absent.
+    /// Reads text that may be absent.
     pub fn optional(&mut self, name: &'static str, help: &'static str) -> Option<String> {
         self.declare(name, "", help, false);
         self.value(name)
     }
 
-    /// Text without which nothing works; absent, it is a fault and reads as empty.
+    /// Reads required text. If it is absent, that is a fault, and the text is empty.
     pub fn required(&mut self, name: &'static str, help: &'static str) -> String {
         self.declare(name, "", help, true);
         self.value(name).unwrap_or_else(|| {
-            self.fault(name, format!("is not set; it is {help}"));
+            self.push_fault(name, format!("missing {name}: expected {help}"));
             String::new()
         })
     }
 
-    /// A required secret. Its value never appears in a fault.
+    /// Reads a required secret. Its value never appears in a fault.
     pub fn required_secret(&mut self, name: &'static str, help: &'static str) -> SecretString {
         self.required(name, help).into()
     }
 
-    /// A secret that may be absent.
+    /// Reads a secret that may be absent.
     pub fn secret(&mut self, name: &'static str, help: &'static str) -> Option<SecretString> {
         self.optional(name, help).map(SecretString::from)
     }
 
-    /// A number within bounds, or its default.
+    /// Reads a number within bounds, or its default.
     pub fn number<T>(
         &mut self,
         name: &'static str,
@@ -94,50 +95,56 @@ impl Variables {
             Ok(value) if bounds.contains(&value) => value,
             _ => {
                 let (low, high) = (bounds.start(), bounds.end());
-                self.fault(name, format!("is {text:?}, but must be a number from {low} to {high}"));
+                self.invalid(name, &text, format_args!("expected a number from {low} to {high}"));
                 default
             }
         }
     }
 
-    /// A time in milliseconds, or its default.
+    /// Reads a time in milliseconds, or its default.
     pub fn millis(&mut self, name: &'static str, default: Duration, help: &'static str) -> Duration {
         let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.number(name, default, 1..=MAX_MILLIS, help))
     }
 
-    /// Records that a value breaks a rule that its part knows.
-    pub fn fault(&mut self, name: &'static str, problem: impl Into<String>) {
-        self.faults.push(Fault { name, problem: problem.into() });
+    /// Records that a value breaks a rule, and quotes the value. For values that may be secrets use [`Self::fault`].
+    pub fn invalid(&mut self, name: &'static str, value: &str, rule: impl Display) {
+        self.push_fault(name, format!("invalid {name} `{}`: {rule}", value.escape_debug()));
     }
 
-    /// Every variable that was declared, in the order of reading.
-    pub fn declared(&self) -> &[Declared] {
+    /// Records that a value breaks a rule, without quoting the value.
+    pub fn fault(&mut self, name: &'static str, rule: impl Display) {
+        self.push_fault(name, format!("invalid {name}: {rule}"));
+    }
+
+    /// Returns every declared variable, in the order of reading.
+    pub fn declared(&self) -> &[DeclaredVariable] {
         &self.declared
     }
 
-    /// Ends the reading: every fault at once, or none.
+    /// Ends the reading.
     ///
     /// # Errors
     /// All faults, in the order of reading.
-    pub fn finish(self) -> Result<(), Vec<Fault>> {
+    pub fn finish(self) -> Result<(), Vec<VariableFault>> {
         if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
     }
 
-    /// An empty value counts as absent: that is how `.env` files and orchestrators unset a variable.
+    fn push_fault(&mut self, name: &'static str, message: String) {
+        self.faults.push(VariableFault { name, message });
+    }
+
+    /// Returns `None` for an empty value: `.env` files and orchestrators unset a variable this way.
     fn value(&self, name: &str) -> Option<String> {
         self.values.get(name).filter(|value| !value.trim().is_empty()).cloned()
     }
 
     fn declare(&mut self, name: &'static str, default: &str, help: &'static str, required: bool) {
         if !self.declared.iter().any(|known| known.name == name) {
-            self.declared.push(Declared { name, default: default.to_owned(), help, required });
+            self.declared.push(DeclaredVariable { name, default: default.to_owned(), help, required });
         }
     }
 }
-
-/// A day: longer waits are a typing error.
-const MAX_MILLIS: u64 = 24 * 3600 * 1000;
 
 #[cfg(test)]
 mod tests {
@@ -154,6 +161,6 @@ mod tests {
         let mut vars = Variables::from_map([("WORKER_CONCURRENCY".to_owned(), "many".to_owned())].into());
         assert_eq!(vars.number("WORKER_CONCURRENCY", 16, 1..=100, "slots"), 16);
         let faults = vars.finish().unwrap_err();
-        assert_eq!(faults[0].to_string(), "WORKER_CONCURRENCY: is \"many\", but must be a number from 1 to 100");
+        assert_eq!(faults[0].to_string(), "invalid WORKER_CONCURRENCY `many`: expected a number from 1 to 100");
     }
 }

@@ -1,34 +1,34 @@
-//! One failed attempt: a code, the step it happened in, and a chain of causes without content.
+//! The error of a failed attempt: a code, a message and its causes, all without content.
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use crate::code::{Class, Code};
 
-/// Where in its life a job failed; what `job_attempts.step` holds.
+/// The step in which a job failed, as `job_attempts.step` holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Finding the guest that runs the job.
+    /// Finds the guest that runs the job.
     ResolveGuest,
-    /// Reading the original from the object store.
+    /// Reads the original from the object store.
     ReadTranscript,
-    /// A call of the guest's `advance`.
+    /// Calls the guest's `advance`.
     Advance,
-    /// A call of the model.
+    /// Calls the model.
     CallModel,
-    /// Writing or reading a received answer.
+    /// Writes or reads a received answer.
     Journal,
-    /// The host's second check of an accepted report.
+    /// Validates an accepted report a second time, in the host.
     Verify,
-    /// Writing `report.json`.
+    /// Writes `report.json`.
     WriteReport,
-    /// The transaction that finalizes file and job.
+    /// Finalizes file and job in one transaction.
     Settle,
-    /// Cut short by a request to cancel, wherever the run was.
+    /// Stands for the step during which the job was cancelled.
     Cancel,
 }
 
 impl Step {
-    /// The step as it is stored.
+    /// Returns the step as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ResolveGuest => "resolve_guest",
@@ -44,55 +44,54 @@ impl Step {
     }
 }
 
-/// One failed attempt: what happened and to what, without a word of any document.
+/// The error of a failed attempt.
 ///
-/// The message and its sources are stored and logged, so they hold codes, sizes, statuses and pointers only.
+/// Message and sources are stored and logged, so they hold no content: only codes, sizes, statuses and pointers.
 #[derive(Debug)]
 pub struct JobError {
-    /// What happened.
     pub code: Code,
-    /// One line for a person, free of content.
+    /// One line for a person, without content.
     pub message: String,
-    /// How long the other side asked us to wait; a floor for the next attempt.
+    /// How long the dependency asked us to wait: the next attempt is not earlier.
     pub retry_after: Option<Duration>,
-    /// Whether what failed is known to be away, so that the job is held, whatever the class of the code.
+    /// Whether the breaker of the failed dependency is open: the job is then held, independent of the code's class.
     held: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl JobError {
-    /// An error with a one-line message that holds no content.
+    /// Builds an error. The message is one line without content.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after: None, held: false, source: None }
     }
 
-    /// Keeps the error that caused this one for the chain.
+    /// Adds the error that caused this one.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// Keeps the time the other side asked us to wait.
+    /// Sets how long the dependency asked us to wait.
     #[must_use]
     pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
         self
     }
 
-    /// Holds the job: what failed is known to be away, which is no fault of the file's.
+    /// Holds the job: while a dependency's breaker is open, its failures use no attempt.
     #[must_use]
     pub fn held(mut self) -> Self {
         self.held = true;
         self
     }
 
-    /// The class of the code, but for a job that is held because what it needs is known to be away.
+    /// Returns [`Class::Hold`] for a held error, else the class of the code.
     pub const fn class(&self) -> Class {
         if self.held { Class::Hold } else { self.code.class() }
     }
 
-    /// Message and sources in one line, outermost first; what the rows keep.
+    /// Returns message and sources in one line, outermost first, as the rows keep them.
     pub fn chain(&self) -> String {
         let mut text = self.message.clone();
         let mut next = self.source();

@@ -2,16 +2,25 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attempt_usage;
 pub mod breaker;
 pub mod channel;
+pub mod claim;
 pub mod code;
 pub mod digest;
 pub mod env;
-pub mod job;
+pub mod file_info;
+pub mod ids;
+
 pub mod job_error;
+pub mod journal_entry;
+pub mod lease;
 pub mod loopback;
 pub mod manifest;
 pub mod object_keys;
 pub mod release_stats;
 pub mod report_diff;
 pub mod retry;
+pub mod serving;
+pub mod settlement;
+pub mod stop_reason;

@@ -1,11 +1,11 @@
-//! Which addresses are this machine: requests to them never take a proxy, which would see keys and transcripts that were
-//! not meant to leave.
+//! Finds addresses of this machine. Requests to them bypass proxies: a proxy would see keys and transcripts that are not
+//! meant to leave the machine.
 
 use url::{Host, Url};
 
-/// Whether a URL leads to a loopback address.
+/// Returns whether a URL names a loopback address.
 ///
-/// By its text alone. No name is looked up, for what a name leads to may change between the look and the request.
+/// No name is resolved, because its address may change between the check and the request.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -1,4 +1,4 @@
-//! What a guest may say about itself: bounds that the builder of a folder and the worker's admission share.
+//! Limits of a guest's manifest, shared by the builder and by the worker's admission.
 
 /// Longest version name in a manifest, in bytes.
 const MAX_VERSION_BYTES: usize = 64;

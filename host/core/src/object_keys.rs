@@ -4,7 +4,11 @@
 
 use uuid::Uuid;
 
-use crate::job::{FileId, FileInfo, JobId, Lease, UserId};
+use crate::ids::{FileId, JobId, UserId};
+
+use crate::file_info::FileInfo;
+
+use crate::lease::Lease;
 
 /// Prefix of every object that belongs to a file.
 pub const FILES_PREFIX: &str = "users/";
@@ -148,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::job::LeaseToken;
+    use crate::lease::LeaseToken;
 
     fn file_info(user: u128, file: u128) -> FileInfo {
         FileInfo {

@@ -1,4 +1,4 @@
-//! What two guests made of the same answers: equal, or where they differ. Plain data and pure functions.
+//! Compares the results of two guests for the same answers.
 
 use std::collections::BTreeSet;
 
@@ -7,48 +7,48 @@ use serde_json::Value;
 
 use crate::code::Code;
 
-/// What a guest made of a file's answers.
+/// The result of a guest for the answers of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuestVerdict {
-    /// A report: JSON that its schema accepts. Content.
+    /// A report: JSON that the guest's schema accepts. Content.
     Accepted(Bytes),
     /// No report.
     Rejected,
 }
 
-/// What a candidate made of them.
+/// The result of a candidate for the same answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CandidateOutcome {
-    /// As a guest does.
+    /// The candidate accepted or rejected the answers.
     Judged(GuestVerdict),
-    /// It asks what nobody has answered yet.
+    /// The candidate asks a question without a stored answer.
     Diverged,
-    /// It does what no guest may do.
+    /// The candidate failed.
     Fault(Code),
 }
 
-/// How a candidate's outcome differs from a verdict.
+/// How the result of a candidate differs from an earlier verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// Not at all: the same document, in whatever spelling, or no report from either.
+    /// Equal JSON documents, or no report from either.
     Same,
-    /// Both make a report, and they differ at these RFC 6901 pointers. Content: keys of a document may be.
+    /// Two reports that differ at these RFC 6901 pointers. Content: a pointer may hold keys of the document.
     Changed(Vec<String>),
-    /// Only the candidate makes a report.
+    /// Only the candidate made a report.
     NewlyAccepted,
-    /// Only the candidate makes none.
+    /// Only the earlier guest made a report.
     NewlyRejected,
-    /// The candidate asks other questions.
+    /// The candidate asks a question without a stored answer.
     Diverged,
-    /// The candidate is at fault.
+    /// The candidate failed.
     Fault(Code),
 }
 
 impl Difference {
-    /// Every word for a difference, in the order in which they are told.
-    pub const WORDS: [&'static str; 6] = ["same", "changed", "newly_accepted", "newly_rejected", "diverged", "fault"];
+    /// The stored names of all differences, in the order of display.
+    pub const NAMES: [&'static str; 6] = ["same", "changed", "newly_accepted", "newly_rejected", "diverged", "fault"];
 
-    /// The difference as it is stored.
+    /// Returns the difference as it is stored.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Same => "same",
@@ -63,20 +63,22 @@ impl Difference {
 
 /// Two documents that differ. Content.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pair {
-    /// The one of the verdict.
+pub struct ReportPair {
     pub before: Value,
-    /// The candidate's.
     pub after: Value,
 }
 
-/// Compares a verdict with what a candidate came to. At most `limit` pointers are told.
+/// Compares a verdict with the result of a candidate. Returns at most `limit` pointers.
 pub fn compare(before: &GuestVerdict, after: &CandidateOutcome, limit: usize) -> Difference {
-    contrast(before, after, limit).0
+    compare_documents(before, after, limit).0
 }
 
-/// The same for whoever shows both documents: with them, where they were read for [`Difference::Changed`].
-pub fn contrast(before: &GuestVerdict, after: &CandidateOutcome, limit: usize) -> (Difference, Option<Pair>) {
+/// Compares as [`compare`] does, and returns both documents with [`Difference::Changed`].
+pub fn compare_documents(
+    before: &GuestVerdict,
+    after: &CandidateOutcome,
+    limit: usize,
+) -> (Difference, Option<ReportPair>) {
     let after = match after {
         CandidateOutcome::Diverged => return (Difference::Diverged, None),
         CandidateOutcome::Fault(code) => return (Difference::Fault(*code), None),
@@ -89,8 +91,8 @@ pub fn contrast(before: &GuestVerdict, after: &CandidateOutcome, limit: usize) -
         (GuestVerdict::Accepted(before), GuestVerdict::Accepted(after)) if before == after => Difference::Same,
         (GuestVerdict::Accepted(before), GuestVerdict::Accepted(after)) => {
             let parse = |bytes: &Bytes| serde_json::from_slice::<Value>(bytes).unwrap_or(Value::Null);
-            let pair = Pair { before: parse(before), after: parse(after) };
-            let pointers = differing(&pair.before, &pair.after, limit);
+            let pair = ReportPair { before: parse(before), after: parse(after) };
+            let pointers = differing_pointers(&pair.before, &pair.after, limit);
             if !pointers.is_empty() {
                 return (Difference::Changed(pointers), Some(pair));
             }
@@ -100,8 +102,8 @@ pub fn contrast(before: &GuestVerdict, after: &CandidateOutcome, limit: usize) -
     (difference, None)
 }
 
-/// The innermost places at which two documents differ, at most `limit`. A list is compared place by place.
-pub fn differing(before: &Value, after: &Value, limit: usize) -> Vec<String> {
+/// Returns pointers to the innermost values that differ, at most `limit`. Lists are compared index by index.
+pub fn differing_pointers(before: &Value, after: &Value, limit: usize) -> Vec<String> {
     let mut found = Vec::new();
     walk(before, after, &mut String::new(), limit, &mut found);
     found
@@ -155,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_the_same_in_whatever_spelling() {
+    fn formatting_and_key_order_do_not_matter() {
         assert_eq!(compared(accepted(r#"{"a":1,"b":[2]}"#), accepted("{ \"b\": [2],\n\"a\": 1 }")), Difference::Same);
         assert_eq!(compared(GuestVerdict::Rejected, GuestVerdict::Rejected), Difference::Same);
     }
 
     #[test]
-    fn every_other_pair_has_its_word() {
+    fn every_other_pair_has_its_name() {
         assert_eq!(compared(GuestVerdict::Rejected, accepted("{}")), Difference::NewlyAccepted);
         assert_eq!(compared(accepted("{}"), GuestVerdict::Rejected), Difference::NewlyRejected);
         assert_eq!(compare(&accepted("{}"), &CandidateOutcome::Diverged, 10), Difference::Diverged);
@@ -173,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_places_are_told() {
+    fn pointers_lead_to_the_innermost_values() {
         let before = json!({"steps": [{"what": "call", "due": null}, {"what": "send"}], "a/b~c": 1, "gone": 1});
         let after = json!({"steps": [{"what": "call", "due": "2026-03-04"}], "a/b~c": 2, "new": 1});
-        assert_eq!(differing(&before, &after, 10), ["/a~1b~0c", "/gone", "/new", "/steps/0/due", "/steps/1"]);
-        assert_eq!(differing(&before, &after, 2).len(), 2);
-        assert_eq!(differing(&json!({}), &json!([]), 10), [""], "the whole of it");
+        assert_eq!(differing_pointers(&before, &after, 10), ["/a~1b~0c", "/gone", "/new", "/steps/0/due", "/steps/1"]);
+        assert_eq!(differing_pointers(&before, &after, 2).len(), 2);
+        assert_eq!(differing_pointers(&json!({}), &json!([]), 10), [""], "the whole document");
     }
 
     fn document() -> impl Strategy<Value = Value> {
@@ -195,8 +197,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pointers_lead_to_what_differs(before in document(), after in document()) {
-            let pointers = differing(&before, &after, usize::MAX);
+        fn pointers_lead_to_values_that_differ(before in document(), after in document()) {
+            let pointers = differing_pointers(&before, &after, usize::MAX);
             prop_assert_eq!(pointers.is_empty(), before == after);
             for pointer in pointers {
                 prop_assert_ne!(before.pointer(&pointer), after.pointer(&pointer));

@@ -1,6 +1,6 @@
 //! What rows say of a file and of its journal, as the guest's side of a job knows it.
 
-use assay_core::job::JournalEntry;
+use assay_core::journal_entry::JournalEntry;
 use serde::Deserialize;
 
 use crate::DbError;

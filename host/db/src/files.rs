@@ -1,6 +1,6 @@
 //! Files: handing them in, and looking at them and their jobs.
 
-use assay_core::job::{FileId, JobId, UserId};
+use assay_core::ids::{FileId, JobId, UserId};
 use serde::Serialize;
 use sqlx::{Connection, PgConnection, types::Json};
 use time::OffsetDateTime;

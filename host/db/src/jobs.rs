@@ -1,9 +1,10 @@
 //! Jobs as operators look at them: some in a list, or one with everything that happened to it.
 
-use assay_core::{
-    job::{FileId, JobId, Lease, LeaseToken, UserId},
-    object_keys::run_folder,
-};
+use assay_core::ids::{FileId, JobId, UserId};
+
+use assay_core::lease::{Lease, LeaseToken};
+
+use assay_core::object_keys::run_folder;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! The answers received so far: keys, hashes and usage. The bytes are in the object store.
 
-use assay_core::job::{Lease, Tokens};
+use assay_core::{attempt_usage::Tokens, lease::Lease};
 
 use crate::{Database, DbError};
 

@@ -1,6 +1,10 @@
 //! Finished jobs whose answers can be run through a guest once more.
 
-use assay_core::job::{FileId, FileInfo, JournalEntry, UserId};
+use assay_core::{
+    file_info::FileInfo,
+    ids::{FileId, UserId},
+    journal_entry::JournalEntry,
+};
 use serde::Serialize;
 use sqlx::types::Json;
 use time::{OffsetDateTime, macros::datetime};

@@ -1,6 +1,6 @@
 //! Reruns: which files succeeded, and new lives for their jobs.
 
-use assay_core::job::FileId;
+use assay_core::ids::FileId;
 use time::OffsetDateTime;
 use uuid::Uuid;
 

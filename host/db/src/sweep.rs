@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::job::{FileId, JobId};
+use assay_core::ids::{FileId, JobId};
 use uuid::Uuid;
 
 use crate::{Database, DbError};

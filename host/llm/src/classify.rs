@@ -1,26 +1,26 @@
-//! What a provider's refusal means: the one table from statuses and error codes to ours.
+//! Maps statuses and error codes of providers to codes.
 //!
-//! Providers share OpenAI's envelope and little else, so a known code goes before the status. Codes are compared in
-//! lower case; the texts beside them are never looked at here.
+//! Providers share OpenAI's envelope and little else, so a known error code decides before the status. Codes are compared
+//! in lower case. Texts are not read.
 
 use assay_core::code::Code;
 
-/// The meaning of a response that holds no completion.
+/// Returns the code for a response without a completion.
 ///
-/// `tokens` are the provider's words for the error, most specific first: its `code`, then its `type`.
+/// `tokens` are the provider's words for the error, most specific first: `code`, then `type`.
 pub fn classify(status: u16, tokens: &[&str]) -> Code {
     tokens.iter().find_map(|token| by_token(token)).unwrap_or_else(|| by_status(status))
 }
 
-/// Applies the provider's `x-should-retry`, which goes before the status: it knows its own errors.
+/// Applies the provider's `x-should-retry`, which decides before the status.
 ///
-/// Only between "this can never work" and "try again": a rate limit already waits as long as asked, and what is held is
-/// the operator's to cure, whatever a client library should do.
-pub(super) fn obey(code: Code, should_retry: Option<bool>) -> Code {
+/// It only moves between "fail" and "retry". A rate limit already waits as long as asked, and a held job needs the
+/// operator.
+pub(crate) fn apply_should_retry(code: Code, should_retry: Option<bool>) -> Code {
     match (should_retry, code) {
-        // A 4xx without a meaning of its own that the provider calls temporary.
+        // A 4xx without a known code that the provider calls temporary.
         (Some(true), Code::LlmRequestRejected) => Code::LlmProvider5xx,
-        // A 409 or 5xx that the provider knows will come again for the same request.
+        // A 409 or 5xx that the provider calls permanent for this request.
         (Some(false), Code::LlmConflict | Code::LlmProvider5xx) => Code::LlmRequestRejected,
         _ => code,
     }
@@ -28,7 +28,7 @@ pub(super) fn obey(code: Code, should_retry: Option<bool>) -> Code {
 
 fn by_token(token: &str) -> Option<Code> {
     Some(match token {
-        // OpenAI sends these with 429, which is a rate limit otherwise: no waiting refills an account.
+        // OpenAI sends these with 429, otherwise a rate limit. Waiting does not refill an account.
         "insufficient_quota"
         | "credit_balance_exhausted"
         | "organization_spend_limit_exceeded"
@@ -54,10 +54,10 @@ fn by_token(token: &str) -> Option<Code> {
         | "account_deactivated"
         | "unsupported_country_region_territory" => Code::LlmAuthFailed,
 
-        // Also inside a 200, where there is no status to go by. RESOURCE_EXHAUSTED is Gemini's.
+        // Also inside a 200, without a useful status. RESOURCE_EXHAUSTED is Gemini's.
         "rate_limit_exceeded" | "rate_limit_error" | "slow_down" | "resource_exhausted" => Code::LlmRateLimited,
 
-        // Anthropic's, also inside a 200: lasts minutes and names no wait, so it is an outage and not a rate limit.
+        // Anthropic's, also inside a 200. It lasts minutes and names no wait, so it counts as an outage.
         "overloaded_error" | "overloaded" | "engine_overloaded" => Code::LlmProvider5xx,
         // Inside a 200, or beside a 5xx.
         "server_error"
@@ -71,7 +71,7 @@ fn by_token(token: &str) -> Option<Code> {
         // Azure refuses the prompt itself with a 400.
         "content_filter" | "content_policy_violation" => Code::LlmContentFiltered,
 
-        // Groq: a 400 that withholds a generation which is not JSON. Another generation may be.
+        // Groq: a 400 instead of a generation that is not JSON. The next generation may be JSON.
         "json_validate_failed" => Code::LlmBadEnvelope,
         _ => return None,
     })
@@ -79,20 +79,20 @@ fn by_token(token: &str) -> Option<Code> {
 
 fn by_status(status: u16) -> Code {
     match status {
-        // No final response has such a status; a success without a completion is an envelope that cannot be read.
+        // Below 200: no final response has such a status. 2xx: a success without a completion.
         0..=299 => Code::LlmBadEnvelope,
-        // Nothing is redirected, because the key would go along: LLM_BASE_URL points to the wrong place.
+        // Redirects are not followed, because they would take the key along: LLM_BASE_URL is wrong.
         300..=399 => Code::LlmModelNotFound,
         401 | 403 | 407 => Code::LlmAuthFailed,
         402 => Code::LlmQuotaExhausted,
-        // No such model, or no such path: LLM_MODEL or LLM_BASE_URL is wrong, and no file is to blame.
+        // No such model or path: LLM_MODEL or LLM_BASE_URL is wrong.
         404 | 405 | 410 => Code::LlmModelNotFound,
         408 => Code::LlmTimeout,
         409 => Code::LlmConflict,
         413 => Code::LlmContextTooLong,
         425 | 429 => Code::LlmRateLimited,
         400..=499 => Code::LlmRequestRejected,
-        // 504 and 529 too: the provider or something before it gave up or is overloaded.
+        // Also 504 and 529: the provider or a gateway is overloaded.
         _ => Code::LlmProvider5xx,
     }
 }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_code_goes_before_the_status() {
+    fn a_known_code_decides_before_the_status() {
         assert_eq!(classify(429, &["insufficient_quota"]), Code::LlmQuotaExhausted);
         assert_eq!(classify(429, &["rate_limit_exceeded", "tokens"]), Code::LlmRateLimited);
         assert_eq!(classify(400, &["context_length_exceeded", "invalid_request_error"]), Code::LlmContextTooLong);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quota_family_is_held_whatever_its_status() {
+    fn quota_codes_are_held_with_any_status() {
         for token in ["insufficient_quota", "project_spend_limit_exceeded", "billing_error"] {
             for status in [200, 400, 402, 403, 429] {
                 assert_eq!(classify(status, &["something_new", token]), Code::LlmQuotaExhausted);
@@ -135,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn should_retry_moves_only_between_never_and_again() {
-        assert_eq!(obey(Code::LlmRequestRejected, Some(true)), Code::LlmProvider5xx);
-        assert_eq!(obey(Code::LlmProvider5xx, Some(false)), Code::LlmRequestRejected);
+    fn should_retry_only_moves_between_fail_and_retry() {
+        assert_eq!(apply_should_retry(Code::LlmRequestRejected, Some(true)), Code::LlmProvider5xx);
+        assert_eq!(apply_should_retry(Code::LlmProvider5xx, Some(false)), Code::LlmRequestRejected);
         for code in [Code::LlmRateLimited, Code::LlmQuotaExhausted, Code::LlmAuthFailed, Code::LlmContextTooLong] {
-            assert_eq!(obey(code, Some(true)), code);
-            assert_eq!(obey(code, Some(false)), code);
+            assert_eq!(apply_should_retry(code, Some(true)), code);
+            assert_eq!(apply_should_retry(code, Some(false)), code);
         }
-        assert_eq!(obey(Code::LlmProvider5xx, None), Code::LlmProvider5xx);
+        assert_eq!(apply_should_retry(Code::LlmProvider5xx, None), Code::LlmProvider5xx);
     }
 }

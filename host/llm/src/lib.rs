@@ -1,31 +1,38 @@
 //! The model: OpenAI-compatible Chat Completions over HTTP. The only user of `reqwest`.
 //!
-//! [`Model::complete`] asks one question under three deadlines and never retries. What the provider does not take is left
-//! out and remembered (`adapt`), what it answers is read leniently (`wire`), what it refuses is classified by status and
-//! code (`classify`). No text of a prompt or an answer gets into an error or a log.
+//! [`Model::complete`] asks one question under three deadlines and never retries. It leaves out what the provider rejects
+//! (`fallback`), reads answers leniently (`envelope`) and classifies errors by status and code (`classify`). Errors and
+//! logs hold no text of a prompt or an answer.
 
 #![forbid(unsafe_code)]
 
-mod adapt;
-mod body;
+mod adapted;
+mod chat_request;
 mod classify;
-mod client;
 mod completion;
-mod config;
-mod connection;
-mod error;
-mod exchange;
-mod request;
+mod envelope;
+mod fallback;
+mod finish_reason;
+mod http_client;
+mod llm_config;
+mod llm_error;
+mod model;
+mod model_memory;
+mod plain_word;
+mod provider_error;
+mod reply;
+mod request_body;
+mod response_body;
 mod retry_after;
-mod wire;
 
 #[cfg(test)]
 mod tests;
 
-pub use adapt::Adapted;
+pub use adapted::Adapted;
+pub use chat_request::{ChatMessage, ChatRequest};
 pub use classify::classify;
-pub use client::{Model, Probe};
-pub use completion::{Completion, Usage, usable};
-pub use config::LlmConfig;
-pub use error::LlmError;
-pub use request::{ChatMessage, ChatRequest};
+pub use completion::{Completion, Usage};
+pub use finish_reason::usable;
+pub use llm_config::LlmConfig;
+pub use llm_error::LlmError;
+pub use model::{Model, Probe};

@@ -1,14 +1,12 @@
-//! How long a provider asks us to wait: three spellings of one header, first the most precise.
+//! Reads how long a provider asks us to wait.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-/// The wait that a response asks for: `retry-after-ms`, else `retry-after` in seconds (fractions are common), else as an
-/// HTTP date. None where it asks for nothing, for no time, or for something that is no time.
-///
-/// The cap is the retry policy's business: this is what was asked.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// Returns the requested wait: `retry-after-ms`, else `retry-after` in seconds (fractions are common), else as an HTTP date.
+/// Returns `None` for no wait, zero, or an unreadable value. The retry policy applies the cap.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(wait) = text("retry-after-ms").and_then(|value| positive(value, 1e-3)) {
         return Some(wait);
@@ -18,15 +16,15 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         return Some(wait);
     }
     let until = httpdate::parse_http_date(value).ok()?;
-    // A date is on the provider's clock, so the distance is taken from the provider's `Date`. Ours is the fall-back:
-    // two clocks that disagree by minutes would turn a wait of seconds into none, or into many minutes.
+    // The date is on the provider's clock, so the wait is measured from the provider's `Date`. Our clock is the fall-back:
+    // if the clocks differ by minutes, a wait of seconds becomes none or minutes.
     let now = text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
     until.duration_since(now).ok().filter(|wait| !wait.is_zero())
 }
 
 fn positive(value: &str, unit_in_seconds: f64) -> Option<Duration> {
     let number: f64 = value.parse().ok()?;
-    // Refuses what is negative, not finite, or beyond the range of a duration.
+    // Refuses negative numbers, NaN, infinity and numbers beyond the range of a duration.
     Duration::try_from_secs_f64(number * unit_in_seconds).ok().filter(|wait| !wait.is_zero())
 }
 
@@ -70,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_wait_is_none() {
+    fn an_unreadable_or_zero_wait_is_none() {
         for value in ["0", "-3", "NaN", "inf", "1e300", "soon", "", "Wed, 21 Oct 2015 07:28:00 GMT"] {
             assert_eq!(asked(&[("retry-after", value)]), None, "{value}");
         }

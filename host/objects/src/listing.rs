@@ -1,39 +1,40 @@
-//! Listing a bucket: one page after the other, never the whole of it.
+//! Lists a bucket page by page; a bucket may hold more objects than fit into memory.
 
 use time::OffsetDateTime;
 
-use super::{Kind, Objects, ObjectsError};
+use crate::{
+    objects::Objects,
+    objects_error::{ObjectsError, ObjectsErrorKind},
+};
 
-/// Objects per page: S3's own limit.
-pub const PAGE: usize = 1000;
+/// Objects per page: the limit of S3.
+pub const MAX_PAGE_OBJECTS: usize = 1000;
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its key.
+pub struct ListedObject {
     pub key: String,
-    /// When it was written, by the store's clock; none where the store does not say.
+    /// When it was written, by the store's clock; `None` if the store does not say.
     pub written_at: Option<OffsetDateTime>,
 }
 
-/// At most [`PAGE`] objects, sorted by key.
+/// At most [`MAX_PAGE_OBJECTS`] objects, sorted by key.
 #[derive(Clone, Debug)]
-pub struct Page {
-    /// The objects.
-    pub objects: Vec<Listed>,
-    /// What the next page is asked with; none after the last one.
+pub struct ListingPage {
+    pub objects: Vec<ListedObject>,
+    /// The token of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
 impl Objects {
-    /// The objects whose keys begin with `prefix`: the first page, or the one that an earlier page calls the next.
+    /// Returns objects whose keys begin with `prefix`: the first page, or the page of the token `next`.
     ///
     /// # Errors
-    /// [`Kind::Rejected`] also where the store tells of more and not how to go on: half a listing is none.
-    pub async fn list(&self, bucket: &str, prefix: &str, next: Option<&str>) -> Result<Page, ObjectsError> {
+    /// Returns [`ObjectsErrorKind::Rejected`] also if the store announces another page without a usable token.
+    pub async fn list(&self, bucket: &str, prefix: &str, next: Option<&str>) -> Result<ListingPage, ObjectsError> {
         let operation = "list the bucket";
         let listed = self
-            .within(operation, async || {
+            .with_deadline(operation, async || {
                 let request = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
                 let request = request.set_continuation_token(next.map(str::to_owned));
                 request.send().await.map_err(|error| ObjectsError::from_sdk(operation, error))
@@ -42,15 +43,15 @@ impl Objects {
         let following = match (listed.is_truncated, listed.next_continuation_token) {
             (Some(true), Some(following)) if Some(following.as_str()) != next => Some(following),
             (Some(true), _) => {
-                let error = ObjectsError::new(operation, Kind::Rejected);
-                return Err(error.caused_by("a page that is not the last one does not name the next one"));
+                let error = ObjectsError::new(operation, ObjectsErrorKind::Rejected);
+                return Err(error.caused_by("the store announced another page without a token for it"));
             }
             _ => None,
         };
         let objects = listed.contents.unwrap_or_default().into_iter().filter_map(|object| {
             let written_at = object.last_modified.and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok());
-            Some(Listed { key: object.key?, written_at })
+            Some(ListedObject { key: object.key?, written_at })
         });
-        Ok(Page { objects: objects.collect(), next: following })
+        Ok(ListingPage { objects: objects.collect(), next: following })
     }
 }

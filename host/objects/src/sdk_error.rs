@@ -1,4 +1,4 @@
-//! From the SDK's layered errors to ours. Keeps statuses, codes and I/O errors; drops every text that a store wrote.
+//! Converts errors of the SDK. Keeps statuses, codes and I/O errors; drops every text of the store.
 
 use std::time::Duration;
 
@@ -7,26 +7,28 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use super::error::{Kind, ObjectsError, classify};
+use crate::{
+    classify::classify,
+    objects_error::{ObjectsError, ObjectsErrorKind},
+};
 
 /// The longest code in S3's own list has 34 characters.
-const CODE_MAX_CHARS: usize = 64;
+const MAX_CODE_CHARS: usize = 64;
 
 impl ObjectsError {
-    pub(super) fn from_sdk<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    pub(crate) fn from_sdk<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         match error {
-            // The request could not even be built: an endpoint or a bucket name that the SDK refuses. Its text may quote
-            // both, and neither is a secret, but a bucket is a row's content: left out.
-            SdkError::ConstructionFailure(_) => Self::new(operation, Kind::Rejected),
-            SdkError::TimeoutError(_) => Self::new(operation, Kind::Timeout),
+            // The SDK refuses the endpoint or the bucket name. Its text is dropped: the bucket comes from a row.
+            SdkError::ConstructionFailure(_) => Self::new(operation, ObjectsErrorKind::Rejected),
+            SdkError::TimeoutError(_) => Self::new(operation, ObjectsErrorKind::Timeout),
             SdkError::DispatchFailure(failure) => {
                 let kind = match failure.as_connector_error() {
-                    Some(error) if error.is_timeout() => Kind::Timeout,
-                    Some(error) if error.is_user() => Kind::Rejected,
-                    _ => Kind::Network,
+                    Some(error) if error.is_timeout() => ObjectsErrorKind::Timeout,
+                    Some(error) if error.is_user() => ObjectsErrorKind::Rejected,
+                    _ => ObjectsErrorKind::Network,
                 };
                 match SdkError::<E, HttpResponse>::DispatchFailure(failure).into_source() {
                     Ok(source) => Self::new(operation, kind).caused_by(source),
@@ -35,8 +37,8 @@ impl ObjectsError {
             }
             SdkError::ResponseError(response) => Self::from_answer(operation, response.raw(), None),
             SdkError::ServiceError(failure) => Self::from_answer(operation, failure.raw(), failure.err().code()),
-            // The enum is open; a case of a later SDK is at least not the file's fault.
-            _ => Self::new(operation, Kind::Unavailable),
+            // The enum is non-exhaustive. A case of a later SDK must not fail a file.
+            _ => Self::new(operation, ObjectsErrorKind::Unavailable),
         }
     }
 
@@ -52,13 +54,13 @@ impl ObjectsError {
     }
 }
 
-/// Stores send whole seconds; a date would need their clock, and the SDK's own backoff is what counts within a call.
+/// Reads whole seconds, which stores send. A date would need the store's clock.
 fn seconds(value: &str) -> Option<Duration> {
     value.trim().parse().ok().filter(|wait| *wait > 0).map(Duration::from_secs)
 }
 
 fn is_plain_word(code: &str) -> bool {
-    (1..=CODE_MAX_CHARS).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    (1..=MAX_CODE_CHARS).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The adapter against a server that breaks off, stalls and refuses as told, and against a real S3 server.
+//! The adapter against a scripted server that breaks off, stalls and refuses, and against a real S3 server.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use assay_dev::scripted_server::{Act, Reply, ScriptedServer, beginning, response
 use bytes::Bytes;
 use url::Url;
 
-use super::{Kind, Objects, ObjectsConfig, ObjectsError, classify};
+use crate::{Objects, ObjectsConfig, ObjectsError, ObjectsErrorKind, classify};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -45,13 +45,13 @@ async fn read(objects: &Objects) -> Result<Bytes, ObjectsError> {
 /// The error of a read that the SDK does not repeat.
 async fn read_error(reply: Reply) -> ObjectsError {
     let (_server, objects) = scripted([reply]).await;
-    let error = read(&objects).await.expect_err("nothing was sent that could be read");
+    let error = read(&objects).await.expect_err("the reply is no object");
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains("SECRET") && !shown.contains("hush"), "{shown}");
     error
 }
 
-// What is sent, and what comes of it.
+// Requests and answers.
 
 #[tokio::test]
 async fn objects_are_read_and_written_by_path_on_one_connection() {
@@ -77,7 +77,7 @@ async fn an_empty_object_is_read_as_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_in_pieces_is_put_together() {
+async fn a_body_in_pieces_is_put_together() {
     let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n".to_vec();
     let rest = b"6\r\n world\r\n0\r\n\r\n".to_vec();
     let (_server, objects) = scripted([vec![Act::Send(head), Act::Send(rest)]]).await;
@@ -89,7 +89,7 @@ async fn a_body_that_comes_in_pieces_is_put_together() {
 #[tokio::test]
 async fn an_object_over_the_limit_is_refused_before_its_body_is_read() {
     let error = read_error(vec![beginning(200, 101, ""), Act::Hold]).await;
-    assert_eq!(error.kind, Kind::TooLarge { found: 101, limit: 100 });
+    assert_eq!(error.kind, ObjectsErrorKind::TooLarge { found: 101, limit: 100 });
     assert_eq!(error.to_string(), "read an object: 101 bytes, but at most 100 are allowed");
     assert_eq!(error.for_read().code, Code::TranscriptTooLarge);
 }
@@ -99,7 +99,7 @@ async fn an_object_of_unknown_size_is_counted_while_it_is_read() {
     let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
     let piece = format!("40\r\n{}\r\n", "x".repeat(0x40)).into_bytes();
     let error = read_error(vec![Act::Send(head), Act::Send(piece.clone()), Act::Send(piece), Act::Hold]).await;
-    assert_eq!(error.kind, Kind::TooLarge { found: 128, limit: 100 });
+    assert_eq!(error.kind, ObjectsErrorKind::TooLarge { found: 128, limit: 100 });
 }
 
 #[tokio::test]
@@ -108,10 +108,10 @@ async fn an_object_at_the_limit_is_read() {
     assert_eq!(read(&objects).await.unwrap().len(), 100);
 }
 
-// What breaks, and is tried again within the deadline.
+// Failures that are retried within the deadline.
 
 #[tokio::test]
-async fn a_throttled_request_and_a_broken_connection_are_tried_again() {
+async fn a_throttled_request_and_a_broken_connection_are_retried() {
     for fault in [refusal(503, "SlowDown"), refusal(500, "InternalError"), vec![Act::Reset], vec![Act::Close]] {
         let (server, objects) = scripted([fault.clone(), object("hello")]).await;
         assert_eq!(read(&objects).await.unwrap(), "hello", "{fault:?}");
@@ -123,14 +123,14 @@ async fn a_throttled_request_and_a_broken_connection_are_tried_again() {
 async fn a_store_that_stays_throttled_ends_after_three_tries() {
     let (server, objects) = scripted([refusal(503, "SlowDown")]).await;
     let error = read(&objects).await.unwrap_err();
-    assert_eq!((error.kind, server.received().len()), (Kind::Throttled, 3));
+    assert_eq!((error.kind, server.received().len()), (ObjectsErrorKind::Throttled, 3));
     assert_eq!(error.to_string(), "read an object: 503 SlowDown");
     let error = error.for_read();
     assert_eq!((error.code, error.class()), (Code::S3ReadFailed, Class::Retry));
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_read_anew() {
+async fn a_body_that_breaks_off_is_read_again() {
     for fault in [Act::Close, Act::Reset] {
         let broken = vec![beginning(200, 11, "hello"), fault];
         let (server, objects) = scripted([broken.clone(), broken, object("hello world")]).await;
@@ -143,12 +143,12 @@ async fn a_body_that_breaks_off_is_read_anew() {
 async fn a_body_that_always_breaks_off_ends_after_three_tries() {
     let (server, objects) = scripted([vec![beginning(200, 11, "hello"), Act::Close]]).await;
     let error = read(&objects).await.unwrap_err();
-    assert_eq!((error.kind, server.received().len()), (Kind::BrokenBody, 3));
+    assert_eq!((error.kind, server.received().len()), (ObjectsErrorKind::BrokenBody, 3));
     assert_eq!(error.for_read().code, Code::S3ReadFailed);
 }
 
 #[tokio::test]
-async fn a_body_that_stalls_is_read_anew() {
+async fn a_body_that_stalls_is_read_again() {
     let (server, mut objects) = scripted([vec![beginning(200, 11, "hello"), Act::Hold], object("hello world")]).await;
     objects.body_gap = Duration::from_millis(500);
     assert_eq!(read(&objects).await.unwrap(), "hello world");
@@ -164,13 +164,13 @@ async fn one_deadline_covers_every_try() {
     objects.body_gap = LONG;
     let started = Instant::now();
     let error = read(&objects).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Timeout);
+    assert_eq!(error.kind, ObjectsErrorKind::Timeout);
     assert!(started.elapsed() < LONG / 2);
     assert_eq!(error.to_string(), "read an object: no answer in time (S3_OPERATION_TIMEOUT_MS)");
 }
 
 #[tokio::test]
-async fn a_store_that_falls_silent_leaves_time_for_a_second_try() {
+async fn a_silent_store_leaves_time_for_a_second_attempt() {
     let server = ScriptedServer::start([vec![Act::Hold], object("")]).await;
     let endpoint = format!("http://127.0.0.1:{}", server.port);
     let objects = Objects::new(&ObjectsConfig { operation: Duration::from_secs(6), ..config(&endpoint) });
@@ -179,17 +179,17 @@ async fn a_store_that_falls_silent_leaves_time_for_a_second_try() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_there_is_a_network_error() {
+async fn an_unreachable_store_is_a_network_error() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = read(&Objects::new(&config(&format!("http://{closed}")))).await.unwrap_err();
-    assert_eq!((error.kind, error.status), (Kind::Network, None));
+    assert_eq!((error.kind, error.status), (ObjectsErrorKind::Network, None));
     assert_eq!(error.for_write().code, Code::S3WriteFailed);
 }
 
 // Refusals.
 
 #[tokio::test]
-async fn a_refusal_tells_status_and_code_and_nothing_else() {
+async fn a_refusal_shows_status_and_code_and_nothing_else() {
     let error = read_error(refusal(403, "AccessDenied")).await;
     assert_eq!(error.to_string(), "read an object: 403 AccessDenied");
     let error = error.for_read();
@@ -198,7 +198,7 @@ async fn a_refusal_tells_status_and_code_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_missing_object_is_not_a_missing_bucket_and_neither_is_a_wrong_address() {
+async fn missing_object_missing_bucket_and_wrong_address_differ() {
     for (reply, code) in [
         (refusal(404, "NoSuchKey"), Code::TranscriptNotFound),
         (refusal(404, "NoSuchBucket"), Code::S3ConfigError),
@@ -216,14 +216,14 @@ async fn the_stores_wait_is_passed_on() {
 }
 
 #[tokio::test]
-async fn an_object_without_a_key_is_not_there() {
+async fn an_object_without_a_key_is_not_found() {
     let (server, objects) = scripted([object("hello")]).await;
     let error = objects.read("files", "", 100).await.unwrap_err();
-    assert_eq!((error.kind, server.received().len()), (Kind::NotFound, 0));
+    assert_eq!((error.kind, server.received().len()), (ObjectsErrorKind::NotFound, 0));
 }
 
 #[tokio::test]
-async fn a_write_that_the_store_does_not_take_holds_the_job() {
+async fn a_write_that_the_store_refuses_holds_the_job() {
     for (status, code) in [(400, "BadDigest"), (501, "NotImplemented"), (400, "InvalidArgument"), (404, "NoSuchBucket")]
     {
         let (_server, objects) = scripted([refusal(status, code)]).await;
@@ -233,7 +233,7 @@ async fn a_write_that_the_store_does_not_take_holds_the_job() {
 }
 
 #[tokio::test]
-async fn deleting_what_is_not_there_is_success_and_a_missing_bucket_is_not() {
+async fn deleting_a_missing_object_is_success_and_a_missing_bucket_is_not() {
     let (_server, objects) = scripted([refusal(404, "NoSuchKey"), refusal(404, "NoSuchBucket")]).await;
     objects.delete("files", "a").await.unwrap();
     let error = objects.delete("files", "a").await.unwrap_err();
@@ -252,7 +252,7 @@ fn listing(keys: &[&str], rest: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_listing_goes_on_where_the_page_before_ended() {
+async fn a_listing_continues_where_the_last_page_ended() {
     let more = "<IsTruncated>true</IsTruncated><NextContinuationToken>t/1</NextContinuationToken>";
     let (server, objects) =
         scripted([listing(&["a", "b"], more), listing(&["c"], "<IsTruncated>false</IsTruncated>")]).await;
@@ -269,12 +269,12 @@ async fn a_listing_goes_on_where_the_page_before_ended() {
 }
 
 #[tokio::test]
-async fn half_a_listing_is_none() {
+async fn half_a_listing_is_an_error() {
     let endless = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
     for (rest, next) in [("<IsTruncated>true</IsTruncated>", None), (endless, Some("t"))] {
         let (_server, objects) = scripted([listing(&["a"], rest)]).await;
         let error = objects.list("files", "users/", next).await.unwrap_err();
-        assert_eq!(error.kind, Kind::Rejected, "{rest}");
+        assert_eq!(error.kind, ObjectsErrorKind::Rejected, "{rest}");
     }
 }
 
@@ -309,7 +309,8 @@ fn every_http_status_of_the_object_store_has_one_class() {
 mod real {
     use assay_dev::{Keys, ObjectStore};
 
-    use super::{super::PAGE, *};
+    use super::*;
+    use crate::MAX_PAGE_OBJECTS;
 
     async fn store(folder: &tempfile::TempDir) -> (ObjectStore, ObjectsConfig) {
         let store = ObjectStore::start(folder.path(), "files", Keys::random(), 0).await.unwrap();
@@ -323,7 +324,7 @@ mod real {
     }
 
     #[tokio::test]
-    async fn what_is_written_is_read_and_deleted() {
+    async fn a_written_object_is_read_and_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let (store, config) = store(&folder).await;
         let objects = Objects::new(&config);
@@ -331,11 +332,11 @@ mod real {
         objects.write("files", "users/1/a b.txt", "text/plain", written.clone()).await.unwrap();
         assert_eq!(objects.read("files", "users/1/a b.txt", 200_000).await.unwrap(), written);
         let error = objects.read("files", "users/1/a b.txt", 199_999).await.unwrap_err();
-        assert_eq!(error.kind, Kind::TooLarge { found: 200_000, limit: 199_999 });
+        assert_eq!(error.kind, ObjectsErrorKind::TooLarge { found: 200_000, limit: 199_999 });
 
         objects.delete("files", "users/1/a b.txt").await.unwrap();
         objects.delete("files", "users/1/a b.txt").await.unwrap();
-        assert_eq!(objects.read("files", "users/1/a b.txt", 1).await.unwrap_err().kind, Kind::NotFound);
+        assert_eq!(objects.read("files", "users/1/a b.txt", 1).await.unwrap_err().kind, ObjectsErrorKind::NotFound);
         store.stop().await;
     }
 
@@ -343,7 +344,7 @@ mod real {
     async fn a_listing_of_more_than_a_page_has_every_key_once() {
         let folder = tempfile::tempdir().unwrap();
         let (store, config) = store(&folder).await;
-        let written: Vec<_> = (0..PAGE + 2).map(|number| format!("users/{number:04}")).collect();
+        let written: Vec<_> = (0..MAX_PAGE_OBJECTS + 2).map(|number| format!("users/{number:04}")).collect();
         for key in &written {
             let path = store.bucket().path(key);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -352,7 +353,7 @@ mod real {
         store.bucket().put("guests/none-of-these", "x").await.unwrap();
         let objects = Objects::new(&config);
         let first = objects.list("files", "users/", None).await.unwrap();
-        assert_eq!(first.objects.len(), PAGE);
+        assert_eq!(first.objects.len(), MAX_PAGE_OBJECTS);
         let second = objects.list("files", "users/", first.next.as_deref()).await.unwrap();
         assert_eq!(second.next, None);
         let listed: Vec<_> = first.objects.into_iter().chain(second.objects).map(|object| object.key).collect();
@@ -361,21 +362,21 @@ mod real {
     }
 
     #[tokio::test]
-    async fn a_probe_leaves_nothing_behind_and_names_what_is_wrong() {
+    async fn a_probe_leaves_nothing_behind_and_names_the_fault() {
         let folder = tempfile::tempdir().unwrap();
         let (store, config) = store(&folder).await;
         Objects::new(&config).probe().await.unwrap();
-        Objects::new(&config).try_out().await.unwrap();
+        Objects::new(&config).check_read_write().await.unwrap();
         assert_eq!(store.bucket().keys("").unwrap(), Vec::<String>::new());
 
         let missing = Objects::new(&ObjectsConfig { bucket: "other".to_owned(), ..config.clone() });
         let error = missing.probe().await.unwrap_err();
-        assert_eq!((error.operation, error.kind), ("find the bucket", Kind::NoSuchBucket));
+        assert_eq!((error.operation, error.kind), ("find the bucket", ObjectsErrorKind::NoSuchBucket));
 
         let wrong = Objects::new(&ObjectsConfig { secret_key: "wrong".into(), ..config });
-        assert_eq!(wrong.probe().await.unwrap_err().kind, Kind::AccessDenied);
-        let error = wrong.try_out().await.unwrap_err();
-        assert_eq!((error.operation, error.kind), ("write an object", Kind::AccessDenied));
+        assert_eq!(wrong.probe().await.unwrap_err().kind, ObjectsErrorKind::AccessDenied);
+        let error = wrong.check_read_write().await.unwrap_err();
+        assert_eq!((error.operation, error.kind), ("write an object", ObjectsErrorKind::AccessDenied));
         store.stop().await;
     }
 }

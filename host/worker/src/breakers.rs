@@ -7,7 +7,7 @@ use std::{
 };
 
 use assay_core::{
-    breaker::{Alias, Breaker, CallResult, Changes, Dependency, Fault, OpenBreaker, Reason},
+    breaker::{Alias, Breaker, BreakerChanges, BreakerFault, BreakerReason, CallResult, Dependency, OpenBreaker},
     code::Code,
     job_error::JobError,
 };
@@ -229,14 +229,14 @@ impl Breakers {
         self.log_changes(dependency, &changes);
     }
 
-    fn log_changes(&self, dependency: &Dependency, changes: &Changes) {
+    fn log_changes(&self, dependency: &Dependency, changes: &BreakerChanges) {
         let name = dependency.to_string();
-        for Fault { reason, since, .. } in &changes.closed {
+        for BreakerFault { reason, since, .. } in &changes.closed {
             self.set_gauge(&name, *reason, false);
             let open_ms = since.elapsed().as_millis() as u64;
             tracing::info!(dependency = name, reason = reason.as_str(), open_ms, "breaker closed");
         }
-        if let Some(Fault { reason, code, .. }) = changes.opened {
+        if let Some(BreakerFault { reason, code, .. }) = changes.opened {
             self.set_gauge(&name, reason, true);
             tracing::error!(
                 event = "breaker_opened",
@@ -249,7 +249,7 @@ impl Breakers {
         }
     }
 
-    fn set_gauge(&self, dependency: &str, reason: Reason, open: bool) {
+    fn set_gauge(&self, dependency: &str, reason: BreakerReason, open: bool) {
         let labels = BreakerLabels { dependency: dependency.to_owned(), reason: reason.as_str() };
         self.shared.metrics.breakers_open.get_or_create(&labels).set(i64::from(open));
     }

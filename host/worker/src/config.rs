@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use assay_core::env::{Declared, Fault, Variables};
+use assay_core::env::{DeclaredVariable, VariableFault, Variables};
 use assay_db::DatabaseConfig;
 use assay_llm::LlmConfig;
 use assay_objects::ObjectsConfig;
@@ -38,13 +38,13 @@ impl Config {
     ///
     /// # Errors
     /// Every fault of the configuration, in the order of reading.
-    pub fn load(mut vars: Variables) -> Result<Self, Vec<Fault>> {
+    pub fn load(mut vars: Variables) -> Result<Self, Vec<VariableFault>> {
         let config = Self::read(&mut vars);
         vars.finish().map(|()| config)
     }
 
     /// Returns every variable, as the README and `.env.example` list them.
-    pub fn variables() -> Vec<Declared> {
+    pub fn variables() -> Vec<DeclaredVariable> {
         let mut vars = Variables::default();
         TelemetryConfig::load(&mut vars);
         Self::read(&mut vars);
@@ -71,7 +71,7 @@ fn admin_address(vars: &mut Variables) -> SocketAddr {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_ADMIN_PORT));
     let text = vars.text("ADMIN_ADDR", &default.to_string(), "address of /livez, /readyz and /metrics");
     text.parse().unwrap_or_else(|_| {
-        vars.fault("ADMIN_ADDR", format!("is {text:?}, but must be an address and a port, as in 127.0.0.1:9464"));
+        vars.invalid("ADMIN_ADDR", &text, "expected an address and a port such as 127.0.0.1:9464");
         default
     })
 }

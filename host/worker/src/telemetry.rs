@@ -24,11 +24,11 @@ impl TelemetryConfig {
     pub fn load(vars: &mut Variables) -> Self {
         let level = vars.text("LOG_LEVEL", "info", "error, warn, info, debug or trace").to_lowercase();
         if !LEVELS.contains(&level.as_str()) {
-            vars.fault("LOG_LEVEL", format!("is {level:?}, but must be one of {}", LEVELS.join(", ")));
+            vars.invalid("LOG_LEVEL", &level, format_args!("expected one of {}", LEVELS.join(", ")));
         }
         let format = vars.text("LOG_FORMAT", "text", "text or json");
         if !["text", "json"].contains(&format.as_str()) {
-            vars.fault("LOG_FORMAT", format!("is {format:?}, but must be text or json"));
+            vars.invalid("LOG_FORMAT", &format, "expected text or json");
         }
         Self { level, json: format == "json" }
     }

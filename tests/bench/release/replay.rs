@@ -5,7 +5,7 @@ use std::{process::Command, sync::Arc, time::Instant};
 
 use anyhow::{Context, bail, ensure};
 use assay_conversation::question_sha256;
-use assay_core::{env::Variables, job::FileId, report_diff::GuestVerdict};
+use assay_core::{env::Variables, ids::FileId, report_diff::GuestVerdict};
 use assay_runtime::{Answer, Compiler, Step, Transcript};
 use assay_worker::{
     guests::{Guests, GuestsConfig, Release},

@@ -226,7 +226,7 @@ fn figures(counted: &[Counted], releases: &[ReleaseRow]) -> String {
 fn tally(shadow: &[ShadowTally]) -> String {
     let of = |word: &&str| shadow.iter().find(|tally| tally.result == *word);
     let files: i64 = shadow.iter().map(|tally| tally.files).sum();
-    let rows = Difference::WORDS.iter().filter_map(of).map(|tally| {
+    let rows = Difference::NAMES.iter().filter_map(of).map(|tally| {
         let most: Vec<_> =
             tally.most.iter().map(|(place, files)| format!("{} ({files})", output::plain(place))).collect();
         let percent = 100.0 * tally.files as f64 / files.max(1) as f64;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, thread::available_parall
 use anyhow::{Context, anyhow, ensure};
 use assay_core::{env::Variables, object_keys::guest_key};
 use assay_db::releases::ReleaseRow;
-use assay_objects::Kind;
+use assay_objects::ObjectsErrorKind;
 use assay_runtime::{Digest, Runtime};
 use assay_worker::guests::{GuestsConfig, Release, sandbox};
 

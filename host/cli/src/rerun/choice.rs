@@ -1,7 +1,7 @@
 //! The files that a rerun is for: named one by one, or selected; a bounded number of them at a time.
 
 use anyhow::Context;
-use assay_core::job::FileId;
+use assay_core::ids::FileId;
 use assay_db::{
     Database,
     rerun::{Candidate, Selection},

@@ -2,21 +2,20 @@
 
 use std::fmt;
 
-/// A model as a prompt names it, in the operator's words only.
+/// A model as a prompt names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Alias {
     /// The model of prompts that name none.
     Default,
-    /// One that the operator has named.
+    /// A model that `LLM_MODELS` names.
     Named(String),
-    /// A guest's word that the operator has not named. The word itself is content, so all of them are one.
+    /// A name that `LLM_MODELS` does not have. The name comes from a guest, so it is content and not kept.
     Unlisted,
 }
 
-/// What has a breaker.
+/// A dependency with a breaker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dependency {
-    /// A model.
     Model(Alias),
     /// The bucket of this deployment.
     Bucket,

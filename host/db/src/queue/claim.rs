@@ -2,8 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use assay_core::job::{
-    Claim, FileId, FileInfo, JobId, Lease, LeaseToken, QueuePosition, ServedChannel, Serving, UserId,
+use assay_core::{
+    claim::{Claim, QueuePosition},
+    file_info::FileInfo,
+    ids::{FileId, JobId, UserId},
+    lease::{Lease, LeaseToken},
+    serving::{ServedChannel, Serving},
 };
 use sqlx::types::Json;
 
@@ -149,7 +153,7 @@ impl Database {
                     channel: row.channel,
                     prompt_version: row.prompt_version,
                     guest_digest: row.guest_digest,
-                    place: QueuePosition { due: row.next_run_at, job: JobId(row.id) },
+                    position: QueuePosition { due: row.next_run_at, job: JobId(row.id) },
                     lag: Duration::try_from_secs_f64(row.lag).unwrap_or_default(),
                     file: Arc::new(FileInfo {
                         id: FileId(row.file_id),

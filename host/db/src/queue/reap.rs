@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_core::{
     code::Code,
-    job::{FileId, JobId},
+    ids::{FileId, JobId},
 };
 
 use crate::{Database, DbError};

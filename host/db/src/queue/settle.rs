@@ -1,6 +1,9 @@
 //! Ending a claim: job, file and history in one autocommitted statement.
 
-use assay_core::job::{Lease, SettleOutcome, Settlement};
+use assay_core::{
+    lease::Lease,
+    settlement::{SettleOutcome, Settlement},
+};
 use sqlx::{Connection, Executor};
 
 use crate::{Database, DbError, within};
@@ -107,9 +110,9 @@ impl Database {
                     settlement.result.schema_version,
                     settlement.result.guest_digest,
                     settlement.outcome.as_str(),
-                    settlement.spent.tokens.input,
-                    settlement.spent.tokens.output,
-                    i64::try_from(settlement.spent.guest_time.as_micros()).unwrap_or(i64::MAX),
+                    settlement.usage.tokens.input,
+                    settlement.usage.tokens.output,
+                    i64::try_from(settlement.usage.guest_time.as_micros()).unwrap_or(i64::MAX),
                 )
                 .fetch_one(db)
                 .await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assay_core::job::FileId;
+use assay_core::ids::FileId;
 use serde::Serialize;
 
 use crate::{Database, DbError};

@@ -1,4 +1,4 @@
-//! Adapting to what a model does not take.
+//! Adapts requests to what a model rejects.
 
 use super::*;
 
@@ -23,7 +23,7 @@ async fn a_rejected_schema_falls_back_to_json_mode_once_and_is_remembered() {
 }
 
 #[tokio::test]
-async fn a_schema_is_shown_in_a_system_message_of_its_own_where_there_is_none() {
+async fn a_schema_gets_its_own_system_message_if_there_is_none() {
     let (result, requests) = ask([param("response_format"), answer("{}")], &with_schema()).await;
     assert!(result.is_ok());
     assert_eq!(requests[1]["messages"][0]["role"], "system");
@@ -32,7 +32,7 @@ async fn a_schema_is_shown_in_a_system_message_of_its_own_where_there_is_none() 
 }
 
 #[tokio::test]
-async fn a_server_that_takes_neither_is_asked_twice_and_not_remembered() {
+async fn a_server_that_rejects_both_is_asked_twice_and_not_remembered() {
     let server = ScriptedServer::start([param("response_format")]).await;
     let model = Model::new(config(&server)).unwrap();
     for calls in [2, 4] {
@@ -55,7 +55,7 @@ async fn a_rejected_temperature_is_dropped_and_remembered() {
 }
 
 #[tokio::test]
-async fn everything_that_can_be_rejected_can_be_rejected_in_one_call() {
+async fn every_part_can_be_rejected_in_one_call() {
     let renamed = rejection(400, &json!({ "param": "max_tokens", "code": "unsupported_parameter" }));
     let replies = [param("temperature"), renamed, param("response_format"), answer("{}")];
     let question = ChatRequest { temperature: Some(0.7), max_output_tokens: Some(5), ..with_schema() };
@@ -74,7 +74,7 @@ async fn a_fall_back_shares_the_one_total_deadline() {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_no_json_is_the_guests_fault_and_never_sent() {
+async fn a_schema_that_is_not_json_is_the_guests_fault_and_not_sent() {
     let (result, requests) = ask([answer("{}")], &ChatRequest { answer_schema: Some("{SECRET"), ..question() }).await;
     let error = result.unwrap_err();
     assert_eq!((error.code, requests.len()), (Code::GuestBadOutput, 0));

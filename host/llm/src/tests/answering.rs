@@ -1,4 +1,4 @@
-//! What is sent, what comes of an answer however it is spelled, how large it may be; and the probe.
+//! Requests, the shapes and sizes of answers, and the probe.
 
 use super::*;
 
@@ -32,7 +32,7 @@ async fn connections_are_reused() {
 }
 
 #[tokio::test]
-async fn an_alias_leads_to_the_operators_model_and_an_unknown_one_holds_the_job() {
+async fn an_alias_selects_a_model_and_an_unknown_alias_holds_the_job() {
     let named = |alias: &'static str| ChatRequest { model: Some(alias), ..question() };
     let (result, requests) = ask([answer("hello")], &named("small")).await;
     assert!(result.is_ok());
@@ -54,7 +54,7 @@ async fn a_base_url_keeps_its_path_and_query() {
 }
 
 #[tokio::test]
-async fn answers_that_ended_badly_are_received_and_not_usable() {
+async fn truncated_and_refused_answers_are_received_and_not_usable() {
     for (choice, code) in [
         (json!({ "message": { "content": "{\"a\":" }, "finish_reason": "length" }), Code::LlmOutputTruncated),
         (json!({ "message": { "content": null }, "finish_reason": "length" }), Code::LlmOutputTruncated),
@@ -87,7 +87,7 @@ async fn answers_of_compatible_servers_are_read_leniently() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_not_needed_makes_a_paid_answer_unreadable() {
+async fn a_field_that_is_not_needed_cannot_make_an_answer_unreadable() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let answered = |odd: &str| format!(r#"{{"choices":[{{"message":{{"content":"hi"}}}}],"usage":{odd}}}"#);
     for body in [
@@ -108,7 +108,7 @@ async fn nothing_that_is_not_needed_makes_a_paid_answer_unreadable() {
 }
 
 #[tokio::test]
-async fn a_finish_reason_that_is_no_word_is_not_kept() {
+async fn a_finish_reason_that_is_not_a_word_is_not_kept() {
     let choice = json!({ "message": { "content": "hi" }, "finish_reason": "SECRET words of a document" });
     let (result, _) = ask([completion(&choice)], &question()).await;
     assert_eq!(result.unwrap().finish_reason, "other");
@@ -137,7 +137,7 @@ async fn a_success_that_holds_no_answer_is_a_bad_envelope() {
 }
 
 #[tokio::test]
-async fn a_generation_that_failed_on_the_providers_side_is_tried_again() {
+async fn a_generation_that_failed_at_the_provider_is_retried() {
     let broken = completion(&json!({ "message": { "content": "half an ans" }, "finish_reason": "error" }));
     assert_eq!(fail(broken).await.code, Code::LlmProvider5xx);
     let upstream = json!({ "message": { "content": "" }, "error": { "code": 502, "message": "SECRET" } });
@@ -145,7 +145,7 @@ async fn a_generation_that_failed_on_the_providers_side_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_answer_over_the_limit_is_refused_however_it_comes() {
+async fn an_answer_over_the_limit_is_refused_in_every_form() {
     let long = "x".repeat(1001);
     assert_eq!(fail(answer(&long)).await.code, Code::LlmAnswerTooLarge);
 
@@ -167,7 +167,7 @@ async fn an_answer_at_the_limit_fits_even_if_every_letter_is_escaped() {
 }
 
 #[tokio::test]
-async fn a_probe_tells_whether_the_model_is_listed() {
+async fn a_probe_shows_whether_the_model_is_listed() {
     for (reply, expected) in [
         (ok(&json!({ "data": [{ "id": "small" }, { "id": "big" }] })), Probe::Listed),
         (ok(&json!({ "data": [] })), Probe::NotListed),

@@ -10,8 +10,8 @@ async fn timed(reply: Reply, change: impl FnOnce(&mut LlmConfig)) -> JobError {
 }
 
 #[tokio::test]
-async fn each_deadline_has_its_own_words() {
-    // A TLS handshake that nobody answers: the connection is there, but it is not ready.
+async fn each_deadline_has_its_own_message() {
+    // A TLS handshake without an answer: the TCP connection exists, but is not ready.
     let error = timed(vec![Act::Hold], |config| {
         config.base_url.set_scheme("https").unwrap();
         config.connect = SHORT;
@@ -32,13 +32,13 @@ async fn each_deadline_has_its_own_words() {
 
 #[tokio::test]
 async fn the_idle_deadline_begins_with_the_first_byte_of_the_response() {
-    // Silent before its first byte for longer than the idle deadline: a model that thinks. Only the total deadline counts.
+    // A model may be silent before its first byte for longer than the idle deadline. Only the total deadline counts.
     let error = timed(vec![Act::Hold], |config| (config.idle, config.total) = (SHORT / 5, SHORT)).await;
     assert!(error.message.contains("(LLM_TIMEOUT_MS)"), "{}", error.message);
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_a_network_error_wherever_it_breaks() {
+async fn a_connection_that_breaks_at_any_point_is_a_network_error() {
     for reply in [
         vec![Act::Reset],
         vec![Act::Close],
@@ -52,7 +52,7 @@ async fn a_connection_that_breaks_is_a_network_error_wherever_it_breaks() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_a_network_error() {
+async fn an_unreachable_server_is_a_network_error() {
     let mut config = config(&ScriptedServer::start([]).await);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     config.base_url.set_port(Some(closed)).unwrap();
@@ -62,7 +62,7 @@ async fn a_server_that_is_not_there_is_a_network_error() {
 }
 
 #[tokio::test]
-async fn a_refusal_tells_status_and_codes_and_nothing_else() {
+async fn a_refusal_shows_status_and_codes_and_nothing_else() {
     let error = json!({ "message": "SECRET", "type": "requests", "code": "rate_limit_exceeded", "param": "SECRET" });
     let headers = [("retry-after", "20"), ("x-request-id", "req_1"), ("x-debug", "SECRET")];
     let error = fail(response(429, &headers, &json!({ "error": error }).to_string())).await;

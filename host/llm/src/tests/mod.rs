@@ -1,4 +1,4 @@
-//! The adapter against a server that says exactly what the test wants: every deadline, every broken body, every refusal.
+//! The adapter against a scripted server: deadlines, broken bodies and refusals.
 
 mod adapting;
 mod answering;
@@ -14,7 +14,7 @@ use assay_dev::scripted_server::{Act, Reply, ScriptedServer, beginning, response
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Adapted, ChatMessage, ChatRequest, Completion, LlmConfig, Model, Probe, Usage};
+use crate::{Adapted, ChatMessage, ChatRequest, Completion, LlmConfig, Model, Probe, Usage};
 
 const SCHEMA: &str = r#"{"type":"object"}"#;
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use assay_core::{channel::Channel, job::ServedChannel};
+use assay_core::{channel::Channel, serving::ServedChannel};
 
 use crate::guests::release::Release;
 

@@ -124,7 +124,7 @@ fn directory(vars: &mut Variables) -> PathBuf {
     let text = vars.required("GUEST_DIR", "the folder of guests, one .wasm file per release");
     let directory = PathBuf::from(&text);
     if !text.is_empty() && !directory.is_dir() {
-        vars.fault("GUEST_DIR", format!("is {text:?}, but must be a folder; guests are its .wasm files"));
+        vars.invalid("GUEST_DIR", &text, "expected a folder of .wasm files");
     }
     directory
 }
@@ -139,15 +139,17 @@ fn wasi(vars: &mut Variables, deny_all: Option<Wasi>) -> Wasi {
     let help = "guests that import WASI: `off` refuses them, `deny-all` lets them in and gives them nothing (needs a \
                 binary built with the feature `wasi`)";
     let text = vars.text("GUEST_WASI", "off", help);
-    let problem = match (text.trim(), deny_all) {
+    match (text.trim(), deny_all) {
         ("off", _) => return Wasi::Off,
         ("deny-all", Some(deny_all)) => return deny_all,
-        ("deny-all", None) => "is deny-all, which this binary does not have; build it with \
-                               `cargo build --release --package assay --features wasi`, or set off"
-            .to_owned(),
-        (other, _) => format!("is {other:?}, but must be off or deny-all"),
-    };
-    vars.fault("GUEST_WASI", problem);
+        ("deny-all", None) => vars.invalid(
+            "GUEST_WASI",
+            "deny-all",
+            "this binary does not support it; set off, or build with \
+             `cargo build --release --package assay --features wasi`",
+        ),
+        (other, _) => vars.invalid("GUEST_WASI", other, "expected off or deny-all"),
+    }
     Wasi::Off
 }
 
@@ -180,7 +182,7 @@ mod tests {
             let (wasi, faults) = load("deny", deny_all);
             assert_eq!(
                 (wasi, faults),
-                (Wasi::Off, vec!["GUEST_WASI: is \"deny\", but must be off or deny-all".to_owned()])
+                (Wasi::Off, vec!["invalid GUEST_WASI `deny`: expected off or deny-all".to_owned()])
             );
         }
         let (wasi, faults) = load("deny-all", None);
@@ -197,7 +199,7 @@ mod tests {
         let file = folder.path().join("guest.wasm");
         std::fs::write(&file, b"").unwrap();
         assert_eq!(faults(&folder.path().display().to_string()), [""; 0]);
-        let expected = |path: &str| format!("GUEST_DIR: is {path:?}, but must be a folder; guests are its .wasm files");
+        let expected = |path: &str| format!("invalid GUEST_DIR `{path}`: expected a folder of .wasm files");
         let file = file.display().to_string();
         assert_eq!(faults(&file), [expected(&file)]);
         assert_eq!(faults("/nowhere"), [expected("/nowhere")]);

@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use assay_core::{
-    channel::{Channel, Plan},
-    job::Serving,
-};
+use assay_core::channel::{Channel, Plan};
+
+use assay_core::serving::Serving;
 use assay_runtime::{Compiler, Digest, LoadError, Runtime};
 use parking_lot::RwLock;
 

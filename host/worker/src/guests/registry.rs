@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use assay_core::{
     channel::{Channel, Plan},
-    job::Serving,
+    serving::Serving,
 };
 use assay_runtime::{LoadError, Runtime};
 

@@ -54,7 +54,7 @@ impl CanaryGuard {
             return Ok(());
         }
         let of_active = self.database.figures(active, name, since).await?;
-        let Some(halt) = release_stats::judge(&of_canary, &of_active) else { return Ok(()) };
+        let Some(halt) = release_stats::halt_reason(&of_canary, &of_active) else { return Ok(()) };
         let reason = halt.to_string();
         let (change, by) = (Change::Halt(canary.digest.clone()), By { actor: &self.actor, reason: &reason });
         match self.database.change_channel(&channel.name, &change, true, by).await? {

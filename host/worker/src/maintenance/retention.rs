@@ -40,7 +40,7 @@ impl RetentionConfig {
         let what =
             vars.text("RETAIN_ANSWERS", "always", "which jobs' answers are kept for replay: always or on_failure");
         if !["always", "on_failure"].contains(&what.as_str()) {
-            vars.fault("RETAIN_ANSWERS", format!("is {what:?}, but must be always or on_failure"));
+            vars.invalid("RETAIN_ANSWERS", &what, "expected always or on_failure");
         }
         let days: u32 = vars.number("RETAIN_ANSWERS_DAYS", 30, 1..=36_500, "days after which an answer is deleted");
         let history: u32 = vars.number(

@@ -7,10 +7,12 @@ use std::{
 
 use assay_conversation::question_sha256;
 use assay_core::{
+    attempt_usage::Tokens,
     breaker::Dependency,
+    claim::Claim,
     code::Code,
-    job::{Claim, JournalEntry, Tokens},
     job_error::{JobError, Step},
+    journal_entry::JournalEntry,
 };
 use assay_llm::usable;
 use assay_objects::Objects;

@@ -24,7 +24,7 @@ impl PipelineConfig {
         let backoff: Option<Vec<_>> =
             text.split(',').map(|wait| wait.trim().parse().ok().map(Duration::from_millis)).collect();
         if backoff.is_none() {
-            vars.fault("JOB_BACKOFF_MS", format!("is {text:?}, but must be milliseconds, separated by commas"));
+            vars.invalid("JOB_BACKOFF_MS", &text, "expected milliseconds, separated by commas");
         }
         Self {
             transcript_bytes: vars.number("TRANSCRIPT_MAX_BYTES", 10 << 20, 1..=1 << 30, "size of an original"),

@@ -8,9 +8,10 @@ use std::sync::{
 use assay_conversation::{Answers, Ending, Stop, run as converse};
 use assay_core::{
     code::Code,
-    job::{FileInfo, StopReason},
+    file_info::FileInfo,
     job_error::{JobError, Step},
     object_keys::{RunArtifact, run_key},
+    stop_reason::StopReason,
 };
 use assay_objects::Objects;
 use assay_runtime::{Answer, Call, Prompt, Report, Step as Next, Transcript};

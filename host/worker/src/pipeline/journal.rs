@@ -3,14 +3,18 @@
 use std::time::{Duration, Instant};
 
 use assay_core::{
+    attempt_usage::Tokens,
     breaker::Dependency,
     code::Code,
-    job::{FileInfo, JournalEntry, Lease, StopReason, Tokens},
+    file_info::FileInfo,
     job_error::{JobError, Step},
+    journal_entry::JournalEntry,
+    lease::Lease,
     object_keys::answer_key,
+    stop_reason::StopReason,
 };
 use assay_db::{Database, DbError, journal::NewEntry};
-use assay_objects::{Kind, Objects};
+use assay_objects::{Objects, ObjectsErrorKind};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -89,7 +93,7 @@ pub async fn read_answer(
     // No limit: escapes and the envelope may make the object larger than the limit of an answer.
     let bytes = match objects.read(&file.bucket, &entry.key, usize::MAX).await {
         Ok(bytes) => bytes,
-        Err(error) if error.kind == Kind::NotFound => return Err(unreadable("the object is gone")),
+        Err(error) if error.kind == ObjectsErrorKind::NotFound => return Err(unreadable("the object is gone")),
         Err(error) => return Err(error.for_read()),
     };
     if Sha256::digest(&bytes)[..] != entry.sha256[..] {

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use assay_conversation::RejectionReasons;
 use assay_core::{
+    attempt_usage::AttemptUsage,
     breaker::Dependency,
+    claim::Claim,
     code::Code,
-    job::{Claim, FileResult, Spent, StopReason},
     job_error::{JobError, Step},
+    settlement::FileResult,
+    stop_reason::StopReason,
 };
 use assay_runtime::{Answer, Finding, LogLine, Rejection, Transcript};
 use bytes::Bytes;
@@ -76,7 +79,7 @@ pub struct Run<'a> {
     pub answers: Vec<Answer>,
     /// Every received answer, also those that the guest may not see.
     pub stored: Vec<JournaledAnswer>,
-    pub spent: Spent,
+    pub spent: AttemptUsage,
     /// The guest's log lines. Content.
     pub log: Vec<LogLine>,
     /// Why the guest rejected the answers. Content.
@@ -99,7 +102,7 @@ impl<'a> Run<'a> {
             release: None,
             answers: Vec::new(),
             stored: Vec::new(),
-            spent: Spent::default(),
+            spent: AttemptUsage::default(),
             log: Vec::new(),
             findings: Vec::new(),
             rejection: None,

@@ -1,6 +1,6 @@
 //! Reads an original into the transcript that a guest sees.
 
-use assay_core::{code::Code, job::FileInfo, job_error::JobError};
+use assay_core::{code::Code, file_info::FileInfo, job_error::JobError};
 use assay_runtime::Transcript;
 
 /// Decodes an original: UTF-8, without its byte-order mark, and not empty.

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use assay_core::{
     code::Code,
-    job::{FileId, SettleOutcome, Settlement},
+    ids::FileId,
     report_diff::{Difference, GuestVerdict, compare},
+    settlement::{SettleOutcome, Settlement},
 };
 use assay_db::{Database, releases::ShadowResult};
 use assay_runtime::Transcript;

@@ -3,12 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Context;
-use assay_core::{code::Code, job::FileId, job_error::JobError, report_diff::GuestVerdict};
+use assay_core::{code::Code, ids::FileId, job_error::JobError, report_diff::GuestVerdict};
 use assay_db::{
     Database,
     replay::{ReplayJob, ReplayPlace, ReplaySelection},
 };
-use assay_objects::{Kind, Objects, ObjectsError};
+use assay_objects::{Objects, ObjectsError, ObjectsErrorKind};
 use assay_runtime::{Answer, Runtime};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
@@ -145,7 +145,7 @@ impl CaseReader {
             match self.objects.read(&file.bucket, key, MAX_REPORT_BYTES).await {
                 // Copied, because the store's buffer has spare capacity.
                 Ok(bytes) => Ok(GuestVerdict::Accepted(Bytes::copy_from_slice(&bytes))),
-                Err(error) if error.kind == Kind::NotFound => Err(ReadError::Skip("report_not_found")),
+                Err(error) if error.kind == ObjectsErrorKind::NotFound => Err(ReadError::Skip("report_not_found")),
                 Err(error) => Err(ReadError::Stop(error.into())),
             }
         };

@@ -105,7 +105,7 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use assay_core::report_diff::Pair;
+    use assay_core::report_diff::ReportPair;
     use serde_json::json;
 
     use super::*;

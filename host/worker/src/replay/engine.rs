@@ -4,9 +4,9 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use assay_conversation::RejectionReasons;
 use assay_core::{
-    job::FileId,
+    ids::FileId,
     job_error::JobError,
-    report_diff::{Difference, GuestVerdict, Pair, contrast},
+    report_diff::{Difference, GuestVerdict, ReportPair, compare_documents},
 };
 use assay_runtime::{Prompt, Transcript};
 use bytes::Bytes;
@@ -54,7 +54,7 @@ pub enum CaseResult {
 pub enum Evidence {
     None,
     /// Two reports that differ.
-    Reports(Pair),
+    Reports(ReportPair),
     /// The report of a file that had none.
     Report(Bytes),
     /// Why a file with a report has none now.
@@ -126,7 +126,7 @@ impl Engine {
             _ => None,
         };
         let dry_run = dry_run(&self.candidate, &case.transcript, &case.recorded, &self.limits.job, verified).await;
-        let (difference, pair) = contrast(&before, &dry_run.outcome.compared(), MAX_POINTERS);
+        let (difference, pair) = compare_documents(&before, &dry_run.outcome.compared(), MAX_POINTERS);
         let evidence = match (&difference, dry_run.outcome) {
             (Difference::Changed(_), _) => pair.map_or(Evidence::None, Evidence::Reports),
             (Difference::NewlyAccepted, DryRunOutcome::Accepted(document)) => Evidence::Report(document),

@@ -10,7 +10,7 @@ use anyhow::Context;
 use assay_conversation::question_sha256;
 use assay_core::{
     code::{Class, Code},
-    job::FileId,
+    ids::FileId,
     job_error::JobError,
     report_diff::Difference,
 };

@@ -175,7 +175,7 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use assay_core::job::FileId;
+    use assay_core::ids::FileId;
     use uuid::Uuid;
 
     use super::*;

@@ -87,7 +87,7 @@ fn places(line: &ResultLine, shown: impl Fn(&str) -> String) -> BTreeSet<String>
 
 #[cfg(test)]
 mod tests {
-    use assay_core::job::FileId;
+    use assay_core::ids::FileId;
     use uuid::Uuid;
 
     use super::*;

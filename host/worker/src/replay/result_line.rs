@@ -1,6 +1,8 @@
 //! One line of `results.jsonl`: the result of one file.
 
-use assay_core::{job::FileId, report_diff::Difference};
+use assay_core::ids::FileId;
+
+use assay_core::report_diff::Difference;
 use serde::{Deserialize, Serialize};
 
 use crate::replay::detail::Detail;
@@ -10,7 +12,7 @@ pub const SKIPPED: &str = "skipped";
 
 /// Every result, in the order of the tables.
 pub const RESULTS: [&str; 7] = {
-    let [same, changed, accepted, rejected, diverged, fault] = Difference::WORDS;
+    let [same, changed, accepted, rejected, diverged, fault] = Difference::NAMES;
     [same, changed, accepted, rejected, diverged, fault, SKIPPED]
 };
 

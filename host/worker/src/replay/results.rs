@@ -10,7 +10,8 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use assay_core::{job::FileId, report_diff::Difference};
+use assay_core::ids::FileId;
+use assay_core::report_diff::Difference;
 
 use crate::{
     guests::release::Release,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::Context;
-use assay_core::job::FileId;
+use assay_core::ids::FileId;
 use assay_db::replay::ReplaySelection;
 use futures::{StreamExt, TryStreamExt};
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use assay_core::job::{JobId, Lease, StopReason};
+use assay_core::{ids::JobId, lease::Lease, stop_reason::StopReason};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -146,7 +146,7 @@ impl Drop for ClaimGuard {
 mod tests {
     use std::time::Duration;
 
-    use assay_core::job::LeaseToken;
+    use assay_core::lease::LeaseToken;
     use uuid::Uuid;
 
     use super::*;

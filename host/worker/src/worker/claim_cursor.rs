@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use assay_core::job::QueuePosition;
+use assay_core::claim::QueuePosition;
 
 /// The position at which the queue was found to begin. Freed slots claim from there on.
 ///
@@ -37,7 +37,7 @@ impl ClaimCursor {
 
 #[cfg(test)]
 mod tests {
-    use assay_core::job::JobId;
+    use assay_core::ids::JobId;
     use time::macros::datetime;
     use uuid::Uuid;
 

@@ -7,7 +7,8 @@ use std::{
 
 use assay_core::{
     breaker::Dependency,
-    job::{Claim, QueuePosition, Serving},
+    claim::{Claim, QueuePosition},
+    serving::Serving,
 };
 use assay_db::Listener;
 use parking_lot::Mutex;
@@ -166,7 +167,7 @@ impl ClaimLoop {
             let serving = Serving { digests: claimable.digests, ..serving };
             let from = cursor.position(self.config.poll);
             let claims = self.claim(&serving, left, from).await;
-            cursor.advance(from, claims.iter().map(|claim| claim.place).min());
+            cursor.advance(from, claims.iter().map(|claim| claim.position).min());
             claimed.extend(claims.into_iter().map(|claim| ClaimedJob { claim, probe: None }));
         }
         claimed
@@ -183,7 +184,7 @@ impl ClaimLoop {
         tokio::spawn(async move {
             let begun = Instant::now();
             let _until_recorded = probe;
-            let result = objects.try_out().await.map_err(|error| error.for_write());
+            let result = objects.check_read_write().await.map_err(|error| error.for_write());
             if let Err(error) = breakers.record(&Dependency::Bucket, true, begun, result) {
                 let error = error.chain();
                 tracing::warn!(error, "the bucket is still away");

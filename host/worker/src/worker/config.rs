@@ -48,12 +48,16 @@ impl WorkerConfig {
             "time between beats, ms; at most a third of the lease",
         );
         if lease.subsec_nanos() != 0 {
-            vars.fault("WORKER_LEASE_MS", "must be whole seconds, as the column lock_ttl_seconds is");
+            vars.fault(
+                "WORKER_LEASE_MS",
+                "expected whole seconds, because the column lock_ttl_seconds has no fractions",
+            );
         }
         if beat * 3 > lease {
-            vars.fault(
+            vars.invalid(
                 "WORKER_BEAT_MS",
-                format!("is {} ms, but a lease of {} ms needs three beats", beat.as_millis(), lease.as_millis()),
+                &beat.as_millis().to_string(),
+                format_args!("expected at most a third of WORKER_LEASE_MS, {}", lease.as_millis()),
             );
         }
         let reap =

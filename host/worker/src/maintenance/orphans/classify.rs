@@ -2,7 +2,7 @@
 
 use assay_core::object_keys::ParsedKey;
 use assay_db::sweep::{Asked, Pointing};
-use assay_objects::Listed;
+use assay_objects::ListedObject;
 use time::OffsetDateTime;
 
 /// An object that may be an orphan; the database decides.
@@ -33,7 +33,7 @@ pub(super) enum ObjectUse {
 }
 
 /// Classifies an object; an object without an age counts as young.
-pub(super) fn classify(listed: Listed, cutoff: OffsetDateTime) -> Classified {
+pub(super) fn classify(listed: ListedObject, cutoff: OffsetDateTime) -> Classified {
     match ParsedKey::parse(&listed.key) {
         None => Classified::Foreign,
         Some(parsed) if listed.written_at.is_some_and(|at| at < cutoff) => {
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_row_that_points_into_a_run_folder_keeps_all_of_it() {
         let Classified::Candidate(candidate) =
-            classify(Listed { key: run(), written_at: Some(OffsetDateTime::UNIX_EPOCH) }, CUTOFF)
+            classify(ListedObject { key: run(), written_at: Some(OffsetDateTime::UNIX_EPOCH) }, CUTOFF)
         else {
             panic!("an old object of a run is a candidate")
         };
@@ -94,21 +94,21 @@ mod tests {
 
     #[test]
     fn an_object_without_an_age_is_young() {
-        assert_eq!(classify(Listed { key: run(), written_at: None }, CUTOFF), Classified::Young);
+        assert_eq!(classify(ListedObject { key: run(), written_at: None }, CUTOFF), Classified::Young);
     }
 
     proptest! {
         #[test]
         fn only_objects_older_than_the_cutoff_are_candidates(seconds in -100_000_i64..100_000) {
             let at = CUTOFF + time::Duration::seconds(seconds);
-            let asked = matches!(classify(Listed { key: run(), written_at: Some(at) }, CUTOFF), Classified::Candidate(_));
+            let asked = matches!(classify(ListedObject { key: run(), written_at: Some(at) }, CUTOFF), Classified::Candidate(_));
             prop_assert_eq!(asked, seconds < 0);
         }
 
         #[test]
         fn an_old_object_of_another_shape_is_foreign(key in "users/[a-z0-9/.-]{0,80}") {
             let at = Some(OffsetDateTime::UNIX_EPOCH);
-            prop_assert_eq!(classify(Listed { key, written_at: at }, CUTOFF), Classified::Foreign);
+            prop_assert_eq!(classify(ListedObject { key, written_at: at }, CUTOFF), Classified::Foreign);
         }
 
         #[test]

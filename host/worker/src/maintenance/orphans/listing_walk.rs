@@ -1,6 +1,6 @@
 //! Walks a listing of any length with one page of it in memory.
 
-use assay_objects::Listed;
+use assay_objects::ListedObject;
 use futures::{StreamExt, stream::BoxStream};
 use time::OffsetDateTime;
 
@@ -10,12 +10,12 @@ use crate::maintenance::orphans::{
 };
 
 /// The pages of a listing: a bucket's, or made up by a test.
-pub(super) type Pages<E> = BoxStream<'static, Result<Vec<Listed>, E>>;
+pub(super) type Pages<E> = BoxStream<'static, Result<Vec<ListedObject>, E>>;
 
 /// A walk through a listing. Holds one page and the counts.
 pub(super) struct ListingWalk<E> {
     pages: Pages<E>,
-    page: std::vec::IntoIter<Listed>,
+    page: std::vec::IntoIter<ListedObject>,
     cutoff: OffsetDateTime,
     batch: usize,
     /// Counts so far. The owner adds the candidates, once it knows their use.
@@ -60,7 +60,7 @@ mod tests {
         },
     };
 
-    use assay_objects::PAGE;
+    use assay_objects::MAX_PAGE_OBJECTS;
     use uuid::Uuid;
 
     use super::*;
@@ -71,9 +71,9 @@ mod tests {
     /// Two million keys, made when they are asked for: of ten objects seven are runs, one is an answer, one foreign, one young.
     fn listing(made: Arc<AtomicUsize>) -> Pages<Infallible> {
         let pages = (0..PAGES).map(move |page| {
-            made.fetch_add(PAGE, Ordering::Relaxed);
-            let listed = (0..PAGE).map(|place| {
-                let id = Uuid::from_u128((page * PAGE + place) as u128);
+            made.fetch_add(MAX_PAGE_OBJECTS, Ordering::Relaxed);
+            let listed = (0..MAX_PAGE_OBJECTS).map(|place| {
+                let id = Uuid::from_u128((page * MAX_PAGE_OBJECTS + place) as u128);
                 let folder = format!("users/{id}/files/{id}");
                 let key = match place % 10 {
                     0 => format!("{folder}/answers/{id}/0-1.json"),
@@ -85,7 +85,7 @@ mod tests {
                 } else {
                     OffsetDateTime::UNIX_EPOCH
                 };
-                Listed { key, written_at: Some(written_at) }
+                ListedObject { key, written_at: Some(written_at) }
             });
             Ok(listed.collect())
         });

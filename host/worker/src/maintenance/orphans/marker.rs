@@ -2,7 +2,7 @@
 
 use assay_core::object_keys::MARKER_KEY;
 use assay_db::Database;
-use assay_objects::{Kind, Objects};
+use assay_objects::{Objects, ObjectsErrorKind};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -37,8 +37,8 @@ impl Marker {
         let no_marker = || SweepError::NoMarker { bucket: objects.bucket().to_owned() };
         match objects.read(objects.bucket(), MARKER_KEY, MAX_MARKER_BYTES).await {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_content| no_marker()),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
-            Err(error) if matches!(error.kind, Kind::TooLarge { .. }) => Err(no_marker()),
+            Err(error) if error.kind == ObjectsErrorKind::NotFound => Ok(None),
+            Err(error) if matches!(error.kind, ObjectsErrorKind::TooLarge { .. }) => Err(no_marker()),
             Err(error) => Err(error.into()),
         }
     }

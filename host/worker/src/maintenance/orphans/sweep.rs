@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use assay_core::object_keys::FILES_PREFIX;
 use assay_db::Database;
-use assay_objects::{Objects, PAGE};
+use assay_objects::{MAX_PAGE_OBJECTS, Objects};
 use futures::{StreamExt, TryStreamExt};
 use time::OffsetDateTime;
 
@@ -122,7 +122,7 @@ impl Sweep {
     }
 
     async fn count(&self, cutoff: OffsetDateTime, observer: &SweepObserver) -> Result<ObjectCounts, SweepError> {
-        let mut walk = ListingWalk::new(self.pages(), cutoff, PAGE);
+        let mut walk = ListingWalk::new(self.pages(), cutoff, MAX_PAGE_OBJECTS);
         while let Some(candidates) = walk.next().await? {
             for (candidate, object_use) in self.judge(candidates).await? {
                 walk.counts.add(&candidate.parsed, object_use);

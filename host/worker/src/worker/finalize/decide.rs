@@ -3,9 +3,10 @@
 use assay_core::{
     breaker::Dependency,
     code::Code,
-    job::{Failure, FileResult, Settlement, StopReason},
     job_error::{JobError, Step},
-    retry::{RetryDecision, Tries},
+    retry::{AttemptCounts, RetryDecision},
+    settlement::{Failure, FileResult, Settlement},
+    stop_reason::StopReason,
 };
 
 use crate::{
@@ -31,8 +32,11 @@ pub(super) async fn failed(services: &Services, run: &mut Run<'_>, step: Step, e
         Step::Settle => services.breakers.held_where_open(&Dependency::Database, error),
         _ => error,
     };
-    let tries =
-        Tries { attempts: run.claim.attempts, max_attempts: run.claim.max_attempts, snoozes: run.claim.snoozes };
+    let tries = AttemptCounts {
+        attempts: run.claim.attempts,
+        max_attempts: run.claim.max_attempts,
+        snoozes: run.claim.snoozes,
+    };
     let failure = Failure { code: error.code, step, message: error.chain() };
     match services.config.retry.decide(error.class(), tries, error.retry_after, rand::random()) {
         RetryDecision::Retry(wait) => Settlement::retried(failure, wait, run.spent),

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use assay_core::{
-    job::{SettleOutcome, Settlement},
     job_error::Step,
+    settlement::{SettleOutcome, Settlement},
 };
 
 use crate::{

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use assay_core::job::{Lease, SettleOutcome, Settlement};
+use assay_core::{
+    lease::Lease,
+    settlement::{SettleOutcome, Settlement},
+};
 use assay_db::{
     Database, DbError,
     queue::{Presence, Settled},

@@ -1,34 +1,33 @@
-//! One failed call of the model, free of content.
+//! The error of a failed call of the model, without content.
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
 use assay_core::{code::Code, job_error::JobError};
 
-/// What went wrong, and how long the provider asks us to wait.
+/// A failed call of the model.
 ///
-/// The message holds statuses, known codes and times. A provider's text is never in it: it may quote the prompt.
+/// The message holds statuses, known codes and times. It never holds the text of a provider, which may quote the prompt.
 #[derive(Debug)]
 pub struct LlmError {
-    /// What it means for the job.
     pub code: Code,
     /// One line for a person.
     pub message: String,
-    /// What the provider asked for.
+    /// How long the provider asked us to wait.
     pub retry_after: Option<Duration>,
-    pub(super) source: Option<Box<dyn StdError + Send + Sync>>,
+    pub(crate) source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl LlmError {
-    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after: None, source: None }
     }
 
-    /// The URL is dropped from the source: what it may carry in its query is no text for a log.
-    pub(super) fn network(message: impl Into<String>, source: reqwest::Error) -> Self {
+    /// Drops the URL from the source: its query may hold a secret.
+    pub(crate) fn network(message: impl Into<String>, source: reqwest::Error) -> Self {
         Self { source: Some(source.without_url().into()), ..Self::new(Code::LlmNetworkError, message) }
     }
 
-    pub(super) fn timeout(what: &str, limit: Duration, variable: &str) -> Self {
+    pub(crate) fn timeout(what: &str, limit: Duration, variable: &str) -> Self {
         Self::new(Code::LlmTimeout, format!("call the model: {what} within {limit:?} ({variable})"))
     }
 }

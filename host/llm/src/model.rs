@@ -1,4 +1,4 @@
-//! The adapter: one question, one answer, under three deadlines, without a retry. The job is the one that retries.
+//! Asks the model: one question, one answer, under three deadlines. It never retries; the job does.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,19 +10,25 @@ use reqwest::{Body, Client, header::CONTENT_TYPE};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::{
-    adapt::{self, Adapted, Carries, Memory},
-    body,
-    completion::{Completion, Ending, Usage},
-    config::LlmConfig,
-    connection,
-    error::LlmError,
-    exchange::{Answer, exchange, not_sent, rejected},
-    request::ChatRequest,
-    wire::{self, ProviderError},
+use crate::{
+    adapted::Adapted,
+    chat_request::ChatRequest,
+    completion::{Completion, Usage},
+    envelope::lists_model,
+    fallback::{OptionalParts, next_fallback},
+    finish_reason::FinishReason,
+    http_client,
+    llm_config::LlmConfig,
+    llm_error::LlmError,
+    model_memory::ModelMemory,
+    plain_word::{model_name, plain_word},
+    provider_error::ProviderError,
+    reply::{self, Answer, Reply, not_sent, rejected},
+    request_body::request_body,
+    response_body,
 };
 
-/// The model, ready for use. Cheap to clone: clones share connections and what was learnt about the model.
+/// The model. Cheap to clone: clones share connections and the memory of rejections.
 #[derive(Clone)]
 pub struct Model(Arc<Inner>);
 
@@ -31,36 +37,36 @@ struct Inner {
     client: Client,
     completions: Url,
     models: Url,
-    memory: Memory,
+    memory: ModelMemory,
 }
 
-/// What the provider's list of models says about the configured one.
+/// The configured model in the provider's list of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// It is in the list.
+    /// The list has the model.
     Listed,
-    /// It is not; some servers answer under any name all the same.
+    /// The list lacks the model; some servers answer under any name.
     NotListed,
-    /// The server is there and accepts the key, but keeps no list.
+    /// The server accepts the key, but has no list.
     NoList,
 }
 
 impl Model {
-    /// Connects to nothing yet.
+    /// Opens no connection yet.
     ///
     /// # Errors
-    /// The TLS roots of this machine cannot be read.
+    /// Fails if the TLS roots of this machine cannot be read.
     pub fn new(config: LlmConfig) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Inner {
-            client: connection::client(&config).context("prepare the model's HTTP client")?,
-            completions: connection::endpoint(&config.base_url, &["chat", "completions"]),
-            models: connection::endpoint(&config.base_url, &["models"]),
-            memory: Memory::default(),
+            client: http_client::client(&config).context("prepare the model's HTTP client")?,
+            completions: http_client::endpoint(&config.base_url, &["chat", "completions"]),
+            models: http_client::endpoint(&config.base_url, &["models"]),
+            memory: ModelMemory::default(),
             config,
         })))
     }
 
-    /// Names the model that a question asks for, in the operator's words.
+    /// Returns the breaker's name for the model of a question.
     pub fn alias(&self, model: Option<&str>) -> Alias {
         match model {
             None => Alias::Default,
@@ -69,17 +75,17 @@ impl Model {
         }
     }
 
-    /// Asks one question. Dropping the future hangs up.
+    /// Asks one question. Dropping the future closes the connection.
     ///
-    /// An answer that was received is `Ok` even where it is truncated, refused or filtered, because it was paid for: keep
-    /// it, then see [`Completion::usable`].
+    /// A received answer is `Ok` even if it is truncated, refused or filtered, because it is paid for: keep it, then check
+    /// [`Completion::usable`].
     ///
     /// # Errors
-    /// No answer was received; the code says why, and `retry_after` how long the provider asks us to wait.
+    /// Fails if no answer was received. `retry_after` holds the wait that the provider asks for.
     pub async fn complete(&self, question: &ChatRequest<'_>) -> Result<Completion, JobError> {
         let total = self.0.config.total;
         let started = Instant::now();
-        // In a box, because a job's future would have this room for all of the job's life.
+        // Boxed, so that the job's future holds this memory only during the call.
         let mut completion = timeout(total, Box::pin(self.ask(question)))
             .await
             .unwrap_or_else(|_| Err(LlmError::timeout("no complete answer", total, "LLM_TIMEOUT_MS")))?;
@@ -87,10 +93,10 @@ impl Model {
         Ok(completion)
     }
 
-    /// Finds out whether the endpoint is there, takes the key and lists the model. Buys nothing.
+    /// Checks whether the endpoint answers, accepts the key and lists the model. Costs nothing.
     ///
     /// # Errors
-    /// As for a call, in so far as a list of models can show it.
+    /// Fails as a call would, as far as the list of models shows it.
     pub async fn probe(&self) -> Result<Probe, LlmError> {
         let Inner { config, client, models, .. } = &*self.0;
         let work = async {
@@ -100,21 +106,21 @@ impl Model {
                 return Ok(Probe::NoList);
             }
             if !response.status().is_success() {
-                let error = ProviderError::parse(&body::read_error(&mut response, config.idle).await);
+                let error = ProviderError::parse(&response_body::read_error(&mut response, config.idle).await);
                 return Err(rejected("list the models", status, &error, response.headers()));
             }
-            let list = body::read(&mut response, config.idle, config.answer_max_bytes).await?;
-            Ok(wire::lists(&list, &config.model)
+            let list = response_body::read(&mut response, config.idle, config.answer_max_bytes).await?;
+            Ok(lists_model(&list, &config.model)
                 .map_or(Probe::NoList, |listed| if listed { Probe::Listed } else { Probe::NotListed }))
         };
-        // A list needs no thinking: what does not come within the connect and idle deadlines does not come.
+        // A list needs no generation, so the connect and idle deadlines are enough.
         let limit = config.total.min(config.connect + config.idle);
         timeout(limit, work).await.unwrap_or_else(|_| {
             Err(LlmError::timeout("no list of models", limit, "LLM_CONNECT_TIMEOUT_MS + LLM_IDLE_TIMEOUT_MS"))
         })
     }
 
-    /// Asks, and asks once more without each part that the server rejects.
+    /// Asks, and asks again without each part that the server rejects.
     async fn ask(&self, question: &ChatRequest<'_>) -> Result<Completion, LlmError> {
         let Inner { config, client, completions, memory, .. } = &*self.0;
         let model = config.resolve(question.model).ok_or_else(|| {
@@ -124,7 +130,7 @@ impl Model {
             )
         })?;
         let limit = question.max_output_tokens.or(config.max_output_tokens);
-        let carries = Carries {
+        let parts = OptionalParts {
             schema: question.answer_schema.is_some(),
             temperature: question.temperature.is_some(),
             token_limit: limit.is_some(),
@@ -132,32 +138,32 @@ impl Model {
         let known = memory.recall(model, question.answer_schema);
         let mut adapted = known;
         loop {
-            let request = wire::request(question, model, limit, adapted).map_err(|_| {
+            let request = request_body(question, model, limit, adapted).map_err(|_| {
                 LlmError::new(Code::GuestBadOutput, "write the request: the prompt's answer schema is not JSON")
             })?;
-            // As a body that cannot be cloned: of one that can, reqwest keeps a copy for redirects until the answer comes,
-            // and takes as much memory for thousands of waiting jobs as their prompts.
+            // A body that cannot be cloned: reqwest keeps a copy of any other body until the answer arrives, and thousands
+            // of waiting jobs would need twice the memory of their prompts.
             let request = Body::wrap(Full::new(Bytes::from(request)));
             let request = client.post(completions.clone()).header(CONTENT_TYPE, "application/json").body(request);
-            let failure = match exchange(request, config).await? {
-                Ok(choice) => {
+            let refusal = match reply::send(request, config).await? {
+                Reply::Answer(answer) => {
                     if adapted != known {
                         memory.remember(model, question.answer_schema, adapted);
                     }
-                    return self.completion(choice, model, carries.narrow(adapted));
+                    return self.completion(*answer, model, parts.narrow(adapted));
                 }
-                Err(failure) => failure,
+                Reply::Refusal(refusal) => refusal,
             };
-            let Some(next) = adapt::after(adapted, carries, failure.status, &failure.error) else {
-                return Err(rejected("call the model", failure.status, &failure.error, &failure.headers));
+            let Some(next) = next_fallback(adapted, parts, refusal.status, &refusal.error) else {
+                return Err(rejected("call the model", refusal.status, &refusal.error, &refusal.headers));
             };
             tracing::info!(
                 llm.model = model,
                 llm.json_object = next.json_object,
                 llm.temperature_dropped = next.temperature_dropped,
                 llm.max_completion_tokens = next.max_completion_tokens,
-                http.status = failure.status,
-                "the model rejected a part of the request; asking once more without it"
+                http.status = refusal.status,
+                "the model rejected a part of the request; the next request leaves it out"
             );
             adapted = next;
         }
@@ -165,32 +171,32 @@ impl Model {
 
     fn completion(&self, answer: Answer, asked: &str, adapted: Adapted) -> Result<Completion, LlmError> {
         let finish_reason = answer.choice.finish_reason.as_str().unwrap_or_default();
-        let ending = Ending::of(finish_reason);
-        if ending == Ending::Broken {
+        let reason = FinishReason::of(finish_reason);
+        if reason == FinishReason::Broken {
             return Err(LlmError::new(
                 Code::LlmProvider5xx,
                 "call the model: the generation failed on the provider's side",
             ));
         }
-        // Kept in rows and shown to operators, so a word, or nothing that a provider could have put content into.
+        // Rows keep it and operators see it, so only a plain word: other text may be content.
         let finish_reason = if finish_reason.is_empty() {
             String::new()
         } else {
-            wire::token(finish_reason).unwrap_or_else(|| "other".to_owned())
+            plain_word(finish_reason).unwrap_or_else(|| "other".to_owned())
         };
         let (text, refusal) = answer.choice.message.unwrap_or_default().into_text();
         let limit = self.0.config.answer_max_bytes;
         if text.len().max(refusal.as_ref().map_or(0, String::len)) > limit {
-            return Err(body::too_large(limit));
+            return Err(response_body::too_large(limit));
         }
-        // Nothing was received that a journal could keep, and another try may bring an answer.
-        if text.trim().is_empty() && refusal.is_none() && ending == Ending::Whole {
+        // There is no answer to journal, and a retry may bring one.
+        if text.trim().is_empty() && refusal.is_none() && reason == FinishReason::Whole {
             return Err(LlmError::new(Code::LlmBadEnvelope, "read the answer: it is empty"));
         }
         Ok(Completion {
             text,
             refusal,
-            model: answer.model.as_str().and_then(wire::model_name).unwrap_or(asked).to_owned(),
+            model: answer.model.as_str().and_then(model_name).unwrap_or(asked).to_owned(),
             finish_reason,
             usage: usage(&answer.usage),
             adapted,

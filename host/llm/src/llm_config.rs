@@ -1,4 +1,4 @@
-//! What the operator says about the model.
+//! The configuration of the model.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,26 +7,26 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-/// Which model answers, where it is, and how long it may take.
+/// The model, its address and its limits.
 #[derive(Clone, Debug)]
 pub struct LlmConfig {
-    /// Where the API starts; `chat/completions` is appended to its path.
+    /// The base URL of the API; `chat/completions` is appended to its path.
     pub base_url: Url,
-    /// The model of prompts that name none.
+    /// The model for prompts that name none.
     pub model: String,
-    /// The key; local servers need none.
+    /// The key of the API; local servers need none.
     pub key: Option<SecretString>,
-    /// The operator's names for models; what a prompt may name.
+    /// The names that prompts may use, with the provider's names.
     pub models: BTreeMap<String, String>,
-    /// From nothing to a connection that is ready to be written to, TLS included.
+    /// Deadline for a connection, TLS included.
     pub connect: Duration,
     /// The longest gap within a response, counted from its first byte.
     pub idle: Duration,
-    /// The whole call, fall-backs included.
+    /// Deadline for the whole call, fall-backs included.
     pub total: Duration,
     /// The longest answer, in bytes of its text.
     pub answer_max_bytes: usize,
-    /// The token limit of prompts that name none.
+    /// The token limit for prompts that set none.
     pub max_output_tokens: Option<u32>,
 }
 
@@ -36,38 +36,42 @@ impl LlmConfig {
         let provider = vars.text(
             "LLM_PROVIDER",
             "openai",
-            "the model's API; `openai` is Chat Completions, compatible servers included",
+            "API of the model: `openai` is Chat Completions, also of compatible servers",
         );
         if provider.trim() != "openai" {
-            vars.fault("LLM_PROVIDER", format!("is {provider:?}, but only `openai` is known"));
+            vars.invalid("LLM_PROVIDER", &provider, "expected openai");
         }
         Self {
             base_url: base_url(vars),
-            model: vars.required("LLM_MODEL", "the model that answers prompts which name none"),
+            model: vars.required("LLM_MODEL", "the model for prompts that name none"),
             key: key(vars),
             models: aliases(vars),
             connect: vars.millis(
                 "LLM_CONNECT_TIMEOUT_MS",
                 Duration::from_secs(10),
-                "deadline for a connection to the model, TLS included",
+                "deadline for a connection to the model, with TLS, ms",
             ),
             idle: vars.millis(
                 "LLM_IDLE_TIMEOUT_MS",
                 Duration::from_secs(60),
-                "longest gap within a response of the model, counted from its first byte",
+                "longest gap in a response of the model after its first byte, ms",
             ),
-            total: vars.millis("LLM_TIMEOUT_MS", Duration::from_secs(180), "deadline for a whole call of the model"),
+            total: vars.millis(
+                "LLM_TIMEOUT_MS",
+                Duration::from_secs(180),
+                "deadline for a whole call of the model, ms",
+            ),
             answer_max_bytes: vars.number(
                 "ANSWER_MAX_BYTES",
                 4 << 20,
                 1..=1 << 30,
-                "longest answer of the model, in bytes",
+                "longest answer of the model, bytes",
             ),
             max_output_tokens: max_output_tokens(vars),
         }
     }
 
-    /// The provider's name of the model that a prompt asks for, or none where no operator named it.
+    /// Returns the provider's name of the model that a prompt asks for; `None` if `LLM_MODELS` lacks the alias.
     pub fn resolve(&self, alias: Option<&str>) -> Option<&str> {
         match alias {
             None => Some(&self.model),
@@ -76,16 +80,16 @@ impl LlmConfig {
     }
 }
 
-/// Required, although OpenAI's own would be an obvious default: no document leaves for a place that nobody named.
+/// Required, without OpenAI as the default: no document is sent to an address that the operator did not set.
 fn base_url(vars: &mut Variables) -> Url {
-    let text = vars.required("LLM_BASE_URL", "where the model's API starts, such as https://api.openai.com/v1");
+    let text = vars.required("LLM_BASE_URL", "base URL of the model's API, such as https://api.openai.com/v1");
     let fault = match Url::parse(text.trim()) {
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "carries a user name or a password; use LLM_API_KEY".to_owned()
+            "the URL must not contain a user name or a password; use LLM_API_KEY"
         }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return url,
-        // Not quoted: what is almost a URL may hold a password.
-        _ => "is not a URL such as https://api.openai.com/v1".to_owned(),
+        // The value is not quoted: a malformed URL may hold a password.
+        _ => "expected a URL such as https://api.openai.com/v1",
     };
     if !text.is_empty() {
         vars.fault("LLM_BASE_URL", fault);
@@ -94,9 +98,9 @@ fn base_url(vars: &mut Variables) -> Url {
 }
 
 fn key(vars: &mut Variables) -> Option<SecretString> {
-    let key = vars.secret("LLM_API_KEY", "the key of the model's API; empty for servers that ask for none")?;
+    let key = vars.secret("LLM_API_KEY", "key of the model's API; empty for servers without keys")?;
     if HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).is_err() {
-        vars.fault("LLM_API_KEY", "contains a character that no HTTP header can carry, such as a line break");
+        vars.fault("LLM_API_KEY", "the key must not contain line breaks or other characters that HTTP headers forbid");
         return None;
     }
     Some(key)
@@ -104,13 +108,13 @@ fn key(vars: &mut Variables) -> Option<SecretString> {
 
 fn aliases(vars: &mut Variables) -> BTreeMap<String, String> {
     let mut models = BTreeMap::new();
-    let text = vars.text("LLM_MODELS", "", "names that prompts may use for models: small=gpt-x,large=gpt-y");
+    let text = vars.text("LLM_MODELS", "", "names of models for prompts, such as small=gpt-x,large=gpt-y");
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (alias, model) = pair.split_once('=').map_or((pair, ""), |(alias, model)| (alias.trim(), model.trim()));
         if alias.is_empty() || model.is_empty() {
-            vars.fault("LLM_MODELS", format!("contains {pair:?}, but must be a list such as small=gpt-x,large=gpt-y"));
+            vars.invalid("LLM_MODELS", pair, "expected a list such as small=gpt-x,large=gpt-y");
         } else if models.insert(alias.to_owned(), model.to_owned()).is_some() {
-            vars.fault("LLM_MODELS", format!("names {alias:?} twice"));
+            vars.invalid("LLM_MODELS", alias, "expected each name once");
         }
     }
     models
@@ -118,12 +122,11 @@ fn aliases(vars: &mut Variables) -> BTreeMap<String, String> {
 
 fn max_output_tokens(vars: &mut Variables) -> Option<u32> {
     let name = "LLM_MAX_OUTPUT_TOKENS";
-    let text =
-        vars.optional(name, "token limit of answers to prompts that set none; empty leaves it to the provider")?;
+    let text = vars.optional(name, "token limit for prompts that set none; empty uses the provider's limit")?;
     match text.trim().parse() {
         Ok(tokens) if tokens > 0 => Some(tokens),
         _ => {
-            vars.fault(name, format!("is {text:?}, but must be a number from 1 to {}", u32::MAX));
+            vars.invalid(name, &text, format_args!("expected a number from 1 to {}", u32::MAX));
             None
         }
     }
@@ -166,13 +169,13 @@ mod tests {
         assert_eq!(
             named,
             [
-                "LLM_PROVIDER",
-                "LLM_BASE_URL",
-                "LLM_MODEL",
-                "LLM_API_KEY",
-                "LLM_MODELS",
-                "LLM_MODELS",
-                "LLM_MAX_OUTPUT_TOKENS"
+                "invalid LLM_PROVIDER `other`",
+                "invalid LLM_BASE_URL",
+                "missing LLM_MODEL",
+                "invalid LLM_API_KEY",
+                "invalid LLM_MODELS `large`",
+                "invalid LLM_MODELS `small`",
+                "invalid LLM_MAX_OUTPUT_TOKENS `0`"
             ]
         );
         assert!(!faults.concat().contains("hush"), "{faults:?}");
@@ -182,7 +185,7 @@ mod tests {
     fn an_absent_address_is_one_fault() {
         let (_, faults) = load(&[("LLM_MODEL", "tiny")]);
         assert_eq!(faults.len(), 1, "{faults:?}");
-        assert!(faults[0].starts_with("LLM_BASE_URL: is not set"));
+        assert!(faults[0].starts_with("missing LLM_BASE_URL: "));
     }
 
     #[test]

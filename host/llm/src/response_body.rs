@@ -1,4 +1,4 @@
-//! Reads a response's body: piece by piece, never more than allowed, never waiting for ever.
+//! Reads the body of a response within a size limit and an idle deadline.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use bytes::Bytes;
 use reqwest::Response;
 use tokio::time::timeout;
 
-use super::error::LlmError;
+use crate::llm_error::LlmError;
 
-/// Error bodies are looked at, not kept: what a code or a parameter name needs fits many times.
-const ERROR_BODY_BYTES: usize = 64 << 10;
+/// Enough for codes and parameter names; the rest of an error body is not read.
+const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
 
-/// Beside the answer: ids, usage, logs of a gateway.
+/// Space for ids, usage and logs of a gateway, beside the answer.
 const ENVELOPE_BYTES: usize = 64 << 10;
 
-/// JSON spells a two-byte letter with six (`\u0436`), and most servers that escape do so for every letter beyond ASCII.
+/// JSON may write a two-byte letter with six bytes (`\u0436`). Servers that escape do so for every letter beyond ASCII.
 const ESCAPE_FACTOR: usize = 3;
 
 /// Reads the body of a success.
-pub(super) async fn read(
+pub(crate) async fn read(
     response: &mut Response,
     idle: Duration,
     answer_max_bytes: usize,
@@ -39,11 +39,11 @@ pub(super) async fn read(
     Ok(body)
 }
 
-/// Reads the start of an error's body. The status is what counts, so a body that breaks off ends here, without an error.
-pub(super) async fn read_error(response: &mut Response, idle: Duration) -> Vec<u8> {
+/// Reads the start of an error's body. A body that breaks off is no error here: the status counts.
+pub(crate) async fn read_error(response: &mut Response, idle: Duration) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = chunk(response, idle).await {
-        let room = ERROR_BODY_BYTES - body.len();
+        let room = MAX_ERROR_BODY_BYTES - body.len();
         if chunk.len() >= room {
             body.extend_from_slice(&chunk[..room]);
             break;
@@ -53,7 +53,7 @@ pub(super) async fn read_error(response: &mut Response, idle: Duration) -> Vec<u
     body
 }
 
-pub(super) fn too_large(limit: usize) -> LlmError {
+pub(crate) fn too_large(limit: usize) -> LlmError {
     LlmError::new(Code::LlmAnswerTooLarge, format!("read the answer: more than {limit} bytes (ANSWER_MAX_BYTES)"))
 }
 

@@ -1,25 +1,25 @@
-//! One question as the caller hands it over: borrowed, because thousands of them may wait for their answers.
+//! A question for the model. It borrows its texts, because thousands of questions may wait for answers.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One question for the model.
+/// A question for the model.
 #[derive(Clone)]
 pub struct ChatRequest<'a> {
     /// The chat, oldest message first. Content.
     pub messages: Vec<ChatMessage<'a>>,
-    /// JSON Schema that the provider is asked to hold its answer to; none for free text.
+    /// JSON Schema for the answer; `None` asks for free text.
     pub answer_schema: Option<&'a str>,
-    /// A model by the operator's alias; none is the default.
+    /// A name of `LLM_MODELS`; `None` is the default model.
     pub model: Option<&'a str>,
-    /// Upper bound for the answer, in tokens; none leaves it to the configuration.
+    /// Longest answer, in tokens; `None` uses `LLM_MAX_OUTPUT_TOKENS`.
     pub max_output_tokens: Option<u32>,
-    /// Sampling temperature, 0 to 2; none leaves it to the provider.
+    /// Sampling temperature, 0 to 2; `None` uses the default of the provider.
     pub temperature: Option<f32>,
 }
 
-/// One chat message.
+/// A chat message.
 #[derive(Clone, Copy, Serialize)]
 pub struct ChatMessage<'a> {
     /// "system", "user" or "assistant".

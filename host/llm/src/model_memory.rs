@@ -1,0 +1,89 @@
+//! Remembers what each model rejects, for the life of the process.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use parking_lot::RwLock;
+
+use crate::adapted::Adapted;
+
+/// The parts that each model of the endpoint has rejected.
+///
+/// A rejection of a schema is remembered for that schema only: the other guests keep their strict answers. The price is
+/// one rejected request for each schema and process.
+#[derive(Debug, Default)]
+pub(crate) struct ModelMemory {
+    models: RwLock<HashMap<String, Rejections>>,
+}
+
+#[derive(Debug, Default)]
+struct Rejections {
+    rejects_temperature: bool,
+    wants_max_completion_tokens: bool,
+    rejected_schemas: HashSet<u64>,
+}
+
+/// Schemas come from guests, so their number is bounded. After the bound, all are forgotten: one rejected request each.
+const MAX_REMEMBERED_SCHEMAS: usize = 1024;
+
+impl ModelMemory {
+    pub(crate) fn recall(&self, model: &str, schema: Option<&str>) -> Adapted {
+        let models = self.models.read();
+        let Some(known) = models.get(model) else {
+            return Adapted::default();
+        };
+        Adapted {
+            json_object: schema.is_some_and(|schema| known.rejected_schemas.contains(&fingerprint(schema))),
+            temperature_dropped: known.rejects_temperature,
+            max_completion_tokens: known.wants_max_completion_tokens,
+        }
+    }
+
+    pub(crate) fn remember(&self, model: &str, schema: Option<&str>, adapted: Adapted) {
+        let mut models = self.models.write();
+        let known = models.entry(model.to_owned()).or_default();
+        known.rejects_temperature |= adapted.temperature_dropped;
+        known.wants_max_completion_tokens |= adapted.max_completion_tokens;
+        if let Some(schema) = schema.filter(|_| adapted.json_object) {
+            if known.rejected_schemas.len() >= MAX_REMEMBERED_SCHEMAS {
+                known.rejected_schemas.clear();
+            }
+            known.rejected_schemas.insert(fingerprint(schema));
+        }
+    }
+}
+
+fn fingerprint(schema: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    schema.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JSON_OBJECT: Adapted =
+        Adapted { json_object: true, temperature_dropped: false, max_completion_tokens: false };
+
+    #[test]
+    fn one_rejected_schema_leaves_the_others_strict() {
+        let memory = ModelMemory::default();
+        memory.remember("m", Some("{}"), JSON_OBJECT);
+        assert!(memory.recall("m", Some("{}")).json_object);
+        assert!(!memory.recall("m", Some(r#"{"type":"object"}"#)).json_object);
+        assert!(!memory.recall("other", Some("{}")).json_object);
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let memory = ModelMemory::default();
+        for schema in 0..=MAX_REMEMBERED_SCHEMAS {
+            memory.remember("m", Some(&schema.to_string()), JSON_OBJECT);
+        }
+        assert!(memory.models.read()["m"].rejected_schemas.len() <= MAX_REMEMBERED_SCHEMAS);
+        assert!(memory.recall("m", Some(&MAX_REMEMBERED_SCHEMAS.to_string())).json_object);
+    }
+}

@@ -1,0 +1,89 @@
+//! Maps the error codes and statuses of S3 to kinds of errors.
+
+use crate::objects_error::ObjectsErrorKind;
+
+/// Returns the kind of a store's error: by its error code if that is known, else by its status.
+///
+/// Sources: the S3 API's list of error codes, and the SDK's own lists of throttling and transient codes.
+pub fn classify(status: u16, code: Option<&str>) -> ObjectsErrorKind {
+    code.and_then(by_code).unwrap_or_else(|| by_status(status))
+}
+
+fn by_code(code: &str) -> Option<ObjectsErrorKind> {
+    Some(match code {
+        "NoSuchKey" | "NoSuchVersion" => ObjectsErrorKind::NotFound,
+        // No object can have such a key.
+        "KeyTooLongError" => ObjectsErrorKind::NotFound,
+        "NoSuchBucket" => ObjectsErrorKind::NoSuchBucket,
+
+        // The worker's clock, or keys that are about to be renewed: the same request works soon, and no right is missing.
+        "RequestTimeTooSkewed" | "RequestExpired" | "ExpiredToken" | "TokenRefreshRequired" => {
+            ObjectsErrorKind::Unavailable
+        }
+        "AccessDenied"
+        | "AllAccessDisabled"
+        | "AccountProblem"
+        | "SignatureDoesNotMatch"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "NotSignedUp"
+        | "UnauthorizedAccess" => ObjectsErrorKind::AccessDenied,
+
+        "SlowDown"
+        | "SlowDownRead"
+        | "SlowDownWrite"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestThrottled"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "TooManyRequests"
+        | "TooManyRequestsException" => ObjectsErrorKind::Throttled,
+        // 400s about the connection, not the request: the upload stalled or broke off.
+        "RequestTimeout" | "RequestTimeoutException" | "IncompleteBody" => ObjectsErrorKind::Unavailable,
+        "InternalError" | "ServiceUnavailable" | "Busy" => ObjectsErrorKind::Unavailable,
+        // Another write to the same key was under way.
+        "OperationAborted" | "ConditionalRequestConflict" => ObjectsErrorKind::Unavailable,
+
+        // A 403 about the object's state, not about rights: it is archived and can be read only after a restore.
+        "InvalidObjectState" => ObjectsErrorKind::Rejected,
+        // The bucket is in another region, or the request is signed for the wrong region.
+        "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "Redirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException"
+        | "InvalidBucketName" => ObjectsErrorKind::Rejected,
+        // A checksum or a feature that this store does not support.
+        "BadDigest"
+        | "InvalidDigest"
+        | "XAmzContentSHA256Mismatch"
+        | "NotImplemented"
+        | "MethodNotAllowed"
+        | "EntityTooLarge"
+        | "MissingContentLength" => ObjectsErrorKind::Rejected,
+        _ => return None,
+    })
+}
+
+fn by_status(status: u16) -> ObjectsErrorKind {
+    match status {
+        // The SDK reports a success that it cannot parse as an error: a gateway answered instead of the store.
+        100..=299 => ObjectsErrorKind::Unavailable,
+        // Redirects are not followed: the bucket is in another region, or the address is not a store.
+        300..=399 => ObjectsErrorKind::Rejected,
+        401 | 403 | 407 => ObjectsErrorKind::AccessDenied,
+        408 => ObjectsErrorKind::Timeout,
+        // 409 a conflicting write, 425 too early.
+        409 | 425 => ObjectsErrorKind::Unavailable,
+        429 => ObjectsErrorKind::Throttled,
+        // A 404 without an S3 code comes from a server that is not an S3 store. "Not found" here would fail files because
+        // of a wrong S3_ENDPOINT.
+        400..=499 => ObjectsErrorKind::Rejected,
+        // A missing feature stays missing.
+        501 => ObjectsErrorKind::Rejected,
+        // Without a code, a 503 is more often an outage than a rate limit.
+        500..=599 => ObjectsErrorKind::Unavailable,
+        _ => ObjectsErrorKind::Unavailable,
+    }
+}
