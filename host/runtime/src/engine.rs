@@ -85,7 +85,8 @@ pub(crate) fn for_running(
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(GuestRoom::of(limits), threads)));
         Engine::new(&config).map(|engine| RunningEngine { engine, settings: full, pooling: true })
     };
-    let on_demand = || Engine::new(&config(&small)).map(|engine| RunningEngine { engine, settings: small, pooling: false });
+    let on_demand =
+        || Engine::new(&config(&small)).map(|engine| RunningEngine { engine, settings: small, pooling: false });
     match allocation {
         Allocation::Pooling => pooled(),
         Allocation::OnDemand => on_demand(),

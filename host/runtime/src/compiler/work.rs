@@ -75,7 +75,9 @@ pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
                     &specialized
                 }
                 // The generic guest is our own, so a failure in its initializer is the schema's.
-                Err(error) if matches!(error.step(), BuildStep::Inject | BuildStep::Initialize) => return Reply::SchemaRefused,
+                Err(error) if matches!(error.step(), BuildStep::Inject | BuildStep::Initialize) => {
+                    return Reply::SchemaRefused;
+                }
                 Err(_) => return Reply::Refused,
             }
         }

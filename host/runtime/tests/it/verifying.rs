@@ -118,7 +118,7 @@ async fn a_verifier_reads_as_deep_as_a_report_may_be() {
     });
     let verifier = bench.runtime.verifier(r#"{"type":"array"}"#).await.unwrap();
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-    // REPORT_MAX_DEPTH; the host's side of it: host/src/pipeline/limits.rs.
+    // REPORT_MAX_DEPTH; the host's side of it: host/conversation/src/report.rs.
     assert_eq!(verifier.check(&nested(128)).await.result, Ok(vec![]));
     assert_eq!(verifier.check(&nested(129)).await.result.unwrap()[0].code, "not-json");
 }

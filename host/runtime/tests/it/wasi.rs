@@ -16,7 +16,7 @@ fn bench() -> Bench {
 /// What a guest found.
 fn told(call: Call<Step>) -> Vec<u64> {
     match call.result {
-        Ok(Step::Accept(report)) => wasi::told(&report.document),
+        Ok(Step::Accept(report)) => wasi::numbers_in(&report.document),
         other => panic!("{other:?}"),
     }
 }
