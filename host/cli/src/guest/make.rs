@@ -126,7 +126,7 @@ fn told(error: &BuildError) -> anyhow::Error {
     anyhow!("{error}{said}\n  cure: {}", cure(error.step(), error.reason()))
 }
 
-fn cure(step: Step, reason: &Reason) -> &'static str {
+fn cure(step: BuildStep, reason: &BuildReason) -> &'static str {
     match (step, reason) {
         (_, BuildReason::TooLarge { .. }) => SMALLER,
         (_, BuildReason::TimedOut(_)) => "let the initializer do less: it parses schema and prompt, and no more",
