@@ -181,7 +181,10 @@ fn text_of(name: Option<&OsStr>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{answers::MAX_ANSWER_BYTES, example::{answer, transcript}};
+    use crate::{
+        answers::MAX_ANSWER_BYTES,
+        example::{answer, transcript},
+    };
 
     fn write_all(folder: &Path, files: &[(&str, &str)]) {
         for (name, text) in files {

@@ -125,7 +125,16 @@ mod tests {
         assert_eq!(fuel.judge("rustc 1", "a", 5), FuelComparison::Unknown);
         fuel.accept("rustc 1", "a", 1000);
         let judged = [899, 900, 1000, 1100, 1101].map(|used| fuel.judge("rustc 1", "a", used));
-        assert_eq!(judged, [FuelComparison::Below, FuelComparison::Within, FuelComparison::Within, FuelComparison::Within, FuelComparison::Above]);
+        assert_eq!(
+            judged,
+            [
+                FuelComparison::Below,
+                FuelComparison::Within,
+                FuelComparison::Within,
+                FuelComparison::Within,
+                FuelComparison::Above
+            ]
+        );
         assert_eq!(fuel.judge("rustc 2", "a", 1000), FuelComparison::Unknown);
     }
 

@@ -122,7 +122,8 @@ impl SharedRuntime {
             .enable_all()
             .build()
             .map_err(RuntimeError::Threads)?;
-        let runtime = threads.block_on(async { Runtime::new(harness(cache_folder(), Compiler::InProcess, Bytes::new())) })?;
+        let runtime =
+            threads.block_on(async { Runtime::new(harness(cache_folder(), Compiler::InProcess, Bytes::new())) })?;
         Ok(Self { runtime, threads })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use assay_conversation::{self as conversation, Answers, ConversationEnd, JobLimits, ConversationError};
+use assay_conversation::{self as conversation, Answers, ConversationEnd, ConversationError, JobLimits};
 use assay_runtime::{Answer, Call, Fault, Guest, LogLine, Prompt, Step};
 
 use crate::fixture::Fixture;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use assay_conversation::JobLimits;
 use assay_guest_build::with_section;
 use assay_guest_test::{
-    Fault, Fixture, Guest, LoadError, Rule, RuleStatus, Step, TrialError, answer, examine, harness, step_json, transcript,
+    Fault, Fixture, Guest, LoadError, Rule, RuleStatus, Step, TrialError, answer, examine, harness, step_json,
+    transcript,
 };
 use assay_runtime::{
     Compiler, Runtime,
@@ -135,7 +136,8 @@ async fn a_guest_that_keeps_every_rule_passes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_fixtures_their_rules_are_warnings() {
     let rules = rules(&WatGuest::new("good").build(), &[]).await;
-    let warned: Vec<_> = rules.iter().filter(|rule| rule.verdict == RuleStatus::Warning).map(|rule| rule.name).collect();
+    let warned: Vec<_> =
+        rules.iter().filter(|rule| rule.verdict == RuleStatus::Warning).map(|rule| rule.name).collect();
     assert_eq!(warned, ["fixtures", "second check"]);
 }
 
@@ -171,7 +173,10 @@ async fn a_check_that_disagrees_with_the_schema_breaks_a_rule() {
     };
     let broken_rules = broken(&strict.build(), &[ends_with(json!({"a": 1}))]).await;
     let [broken_rules] = &broken_rules[..] else { panic!("{broken_rules:?}") };
-    assert!(broken_rules.starts_with("second check: the guest takes and the verifier refuses mutation "), "{broken_rules}");
+    assert!(
+        broken_rules.starts_with("second check: the guest takes and the verifier refuses mutation "),
+        "{broken_rules}"
+    );
     let broken_report = hostile::breaks_its_own_schema().build();
     let broken_rules = broken(&broken_report, &[ends_with(json!({"summary": "no overview"}))]).await;
     assert_eq!(broken_rules, ["second check: a report that the guest accepts breaks its schema"]);
