@@ -66,13 +66,13 @@ impl Fixture {
     pub fn read(folder: &Path) -> Result<Self, FixtureError> {
         let name = text_of(folder.file_name());
         let (path, media_type) = find_document(folder)?;
-        let toml = folder.join(FIXTURE_TOML);
-        let toml: FixtureToml = match fs::read_to_string(&toml) {
-            Ok(text) => toml::from_str(&text).map_err(|error| malformed(&facts, error))?,
+        let toml_path = folder.join(FIXTURE_TOML);
+        let toml: FixtureToml = match fs::read_to_string(&toml_path) {
+            Ok(text) => toml::from_str(&text).map_err(|error| malformed(&toml_path, error))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => FixtureToml::default(),
-            Err(error) => return Err(io_at(&path_of_toml)(error)),
+            Err(error) => return Err(io_at(&toml_path)(error)),
         };
-        toml.check().map_err(|reason| malformed(&path_of_toml, reason))?;
+        toml.check().map_err(|reason| malformed(&toml_path, reason))?;
         let transcript = Transcript {
             id: toml.id.unwrap_or_else(|| "fixture".to_owned()),
             text: read_document(&path)?,
