@@ -301,13 +301,13 @@ mod tests {
         let unknown = error(&[("guest.toml", &unknown)]);
         assert!(unknown.contains("line 3") && unknown.contains("max-tokens"), "{unknown}");
         assert!(error(&[("guest.toml", "prompt-version = 'x'")]).contains("schema-version"));
-        for (value, told) in [
+        for (value, rule) in [
             ("temperature = nan", "temperature must be 0 to 2"),
             ("temperature = 2.5", "temperature must be 0 to 2"),
             ("max-output-tokens = 0", "at least 1"),
         ] {
             let toml = format!("{TOML}{value}");
-            assert!(error(&[("guest.toml", &toml)]).contains(told), "{value}");
+            assert!(error(&[("guest.toml", &toml)]).contains(rule), "{value}");
         }
         for name in ["../x", "/x", "a b", "", "é", "a/"] {
             let toml = format!("prompt-version = '{name}'\nschema-version = 's'");

@@ -31,7 +31,7 @@ const WASI_IMPORTS: &str = r#"
 
 /// Writes a number as letters.
 const WRITE_NUMBER: &str = "
-  (func $tell (param $at i32) (param $value i64) (local $letter i32)
+  (func $write_number (param $at i32) (param $value i64) (local $letter i32)
     (loop $next
       (i32.store8
         (i32.add (local.get $at) (local.get $letter))
@@ -52,7 +52,7 @@ fn reports(name: &str, first: &str, values: &[&str]) -> WatGuest {
     let mut at = document.0 + 1;
     let mut body = first.to_owned();
     for value in values {
-        body.push_str(&format!("(call $tell (i32.const {at}) {value})"));
+        body.push_str(&format!("(call $write_number (i32.const {at}) {value})"));
         at += 16;
     }
     guest.fields(&format!("(global $ret i32 (i32.const {room}))")).advance(format!("{body} (i32.const {accept})"))
@@ -90,19 +90,19 @@ pub fn opens_a_connection() -> WatGuest {
 }
 
 /// Reports both clocks, works for a while, and reports them again.
-pub fn tells_the_time() -> WatGuest {
+pub fn reports_the_time() -> WatGuest {
     let time = format!("(block (result i64) (call $time (global.get $ret)) {})", "(i64.load (global.get $ret))");
     let work = "(block (result i64) (call $work) (call $instant))";
     let worker = "(func $work (local $left i32) (local.set $left (i32.const 10000000))
       (loop $more (local.set $left (i32.sub (local.get $left) (i32.const 1))) (br_if $more (local.get $left))))";
-    reports("tells-the-time", "", &["(call $instant)", &time, work, &time]).fields(worker)
+    reports("reports-the-time", "", &["(call $instant)", &time, work, &time]).fields(worker)
 }
 
 /// Reports random numbers: two at once, eight bytes, and the seed for hash maps.
-pub fn tells_random_numbers() -> WatGuest {
+pub fn reports_random_numbers() -> WatGuest {
     let bytes = "(block (result i64) (call $random_bytes (i64.const 8) (global.get $ret)) (i64.load (i32.load (global.get $ret))))";
     let seed = "(block (result i64) (call $seed (global.get $ret)) (i64.load (global.get $ret)))";
-    reports("tells-random-numbers", "", &["(call $random)", "(call $random)", bytes, seed])
+    reports("reports-random-numbers", "", &["(call $random)", "(call $random)", bytes, seed])
 }
 
 /// Asks for a gigabyte of random bytes.

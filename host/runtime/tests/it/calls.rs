@@ -1,4 +1,4 @@
-//! What a guest that behaves gets and gives, and what one call leaves behind: nothing.
+//! Calls of guests that keep the contract. A call leaves nothing behind.
 
 use assay_runtime::{
     Allocation, LogLevel, Message, Metering, Prompt, Rejection, Step,
@@ -96,7 +96,7 @@ async fn fuel_is_the_same_for_the_same_input() {
 }
 
 #[tokio::test]
-async fn a_call_says_what_it_took() {
+async fn a_call_reports_its_cost() {
     let bench = Bench::new();
     let call = bench.first_step(WatGuest::new("measured").pages(5)).await;
     assert_eq!(call.peak_memory, 5 << 16);
