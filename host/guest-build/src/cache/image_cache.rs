@@ -139,6 +139,7 @@ impl ImageCache {
         let _ = fs::remove_file(path);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "compared with the times of files, which this machine's clock sets")]
     fn is_sealed(&self, key: ImageKey, path: &Path, name: &str) -> io::Result<bool> {
         // A link, a pipe or another user's file is refused. The open file is checked, not the path: the path may change meanwhile.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -183,6 +184,7 @@ impl ImageCache {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "compared with the times of files, which this machine's clock sets")]
     fn sweep_unfinished(&self) {
         let suffix = format!(".{UNFINISHED_EXTENSION}");
         for entry in self.entries().unwrap_or_default() {

@@ -1,5 +1,7 @@
 //! The cache on disk: shared, bounded, and checked.
 
+#![expect(clippy::disallowed_methods, reason = "sets the times of files")]
+
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
