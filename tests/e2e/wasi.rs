@@ -28,7 +28,7 @@ async fn under_deny_all_a_guest_cannot_sleep_and_finds_nothing() {
         wasi::sleeps(),
         wasi::opens_a_connection(),
         wasi::reads_the_environment(),
-        wasi::tells_random_numbers(),
+        wasi::reports_random_numbers(),
     ];
     let env =
         with(env_with_guests(&world, &guests), &[("GUEST_WASI", "deny-all"), ("GUEST_CALL_TIMEOUT_MS", "86400000")]);

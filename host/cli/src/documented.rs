@@ -66,6 +66,31 @@ fn codes() -> String {
     text + "\n"
 }
 
+/// Renders the rows of a table of errors without a class.
+fn rows<'a>(rows: impl Iterator<Item = [&'a str; 3]>) -> String {
+    let mut text = "| code | what happened | fix |\n|---|---|---|\n".to_owned();
+    for [code, happened, fix] in rows {
+        writeln!(text, "| `{code}` | {happened} | {fix} |").expect("as above");
+    }
+    text
+}
+
+/// Renders why a guest does not load. The registry reads the file first, and has the first code.
+fn load_errors() -> String {
+    let unreadable = [
+        "file_unreadable",
+        "The file cannot be read, or is a folder, a pipe or a broken link.",
+        "Put a file there that the worker's user can read.",
+    ];
+    let others = LoadError::ROWS.iter().map(|row| [row.code, row.happened, row.fix]);
+    rows(std::iter::once(unreadable).chain(others))
+}
+
+/// Renders why a guest is not built.
+fn build_errors() -> String {
+    rows(BuildReason::ROWS.iter().map(|row| [row.code, row.happened, row.fix]))
+}
+
 /// Compares what stands between two markers of a page with `expected`; `cargo xtask docs` writes it there instead.
 fn compare(page: &str, marker: &str, expected: &str) {
     let (start, end) = (format!("<!-- {marker} -->\n"), format!("<!-- /{marker} -->"));
@@ -130,6 +155,8 @@ fn the_configuration_page_lists_every_variable() {
 #[test]
 fn the_page_of_errors_is_the_table_of_codes() {
     compare("docs/errors.md", "codes", &codes());
+    compare("docs/errors.md", "load errors", &load_errors());
+    compare("docs/errors.md", "build errors", &build_errors());
 }
 
 #[test]

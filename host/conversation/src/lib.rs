@@ -1,7 +1,7 @@
 //! One conversation of a guest with a model: it asks, gets answers, asks again, and accepts or rejects.
 //!
-//! A worker, a dry run, `assay guest try` and the fixtures of a guest run the same loop under the same limits; only the source of
-//! the answers differs ([`Answers`]).
+//! A worker, a dry run, `assay guest try` and a guest's fixtures share the loop and the limits. They differ in the source of the
+//! answers ([`Answers`]).
 
 #![forbid(unsafe_code)]
 
@@ -10,9 +10,10 @@ mod question;
 mod rejection;
 mod report;
 mod run;
+mod strict_json;
 
 pub use limits::{JobLimits, LimitBreach};
 pub use question::question_sha256;
 pub use rejection::RejectionReasons;
 pub use report::{ReportFault, nesting};
-pub use run::{Answers, Ending, Stop, run};
+pub use run::{Answers, ConversationEnd, ConversationError, run};

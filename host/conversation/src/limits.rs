@@ -1,23 +1,23 @@
-//! What a guest may ask for over a whole job, and the one check that holds it to that.
+//! Limits of a guest over a whole job, and the one check of them.
 
 use assay_runtime::Prompt;
 
 const MIB: usize = 1 << 20;
 
-/// What a guest may ask for over a whole job, and what its report may be.
+/// Limits of questions and report over a whole job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobLimits {
     /// Rounds of questions.
     pub rounds: usize,
-    /// Questions in all rounds.
+    /// Questions over all rounds.
     pub prompts: usize,
-    /// Questions that are with the model at the same time.
+    /// Questions at the model at the same time. The source of the answers keeps this limit.
     pub concurrent_prompts: usize,
     /// Bytes of one question: messages and schema.
     pub prompt_bytes: usize,
     /// Bytes of an accepted report.
     pub report_bytes: usize,
-    /// Nesting of an accepted report.
+    /// Levels of nesting of an accepted report.
     pub report_depth: usize,
 }
 
@@ -34,39 +34,28 @@ impl Default for JobLimits {
     }
 }
 
-/// A limit of a job that a round of questions breaks. The words are the same in a worker, in `guest try` and in `guest test`.
+/// A limit that a round of questions breaks. A worker, `guest try` and `guest test` show the same text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitBreach {
-    /// The guest asks, and asks nothing.
+    /// The round has no question.
     #[error("ask the model: a round without a question")]
     NoQuestion,
     /// Over [`JobLimits::rounds`].
     #[error("ask the model: more than {limit} rounds of questions (GUEST_MAX_ROUNDS)")]
-    Rounds {
-        /// The limit.
-        limit: usize,
-    },
+    Rounds { limit: usize },
     /// Over [`JobLimits::prompts`].
     #[error("ask the model: more than {limit} questions (GUEST_MAX_PROMPTS)")]
-    Questions {
-        /// The limit.
-        limit: usize,
-    },
-    /// Over [`JobLimits::prompt_bytes`].
+    Questions { limit: usize },
+    /// Over [`JobLimits::prompt_bytes`]; `bytes` is the size of the largest question.
     #[error("ask the model: a question of {bytes} bytes, over {limit} (PROMPT_MAX_BYTES)")]
-    QuestionBytes {
-        /// Of the largest question.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
+    QuestionBytes { bytes: usize, limit: usize },
 }
 
 impl JobLimits {
-    /// Checks a round of questions that comes after `rounds` rounds and `answers` answers.
+    /// Checks a round of questions after `rounds` rounds and `answers` answers.
     ///
     /// # Errors
-    /// The first limit that the round breaks.
+    /// The first [`LimitBreach`].
     pub fn check_round(&self, prompts: &[Prompt], rounds: usize, answers: usize) -> Result<(), LimitBreach> {
         let bytes = prompts.iter().map(Prompt::bytes).max().unwrap_or(0);
         if rounds >= self.rounds {
@@ -100,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_of_questions_is_held_to_each_limit() {
+    fn a_round_of_questions_is_checked_against_each_limit() {
         let limits = JobLimits { rounds: 2, prompts: 2, prompt_bytes: 6, ..JobLimits::default() };
         assert_eq!(limits.check_round(&[prompt("hi")], 1, 1), Ok(()));
         assert_eq!(limits.check_round(&[prompt("hi")], 2, 1), Err(LimitBreach::Rounds { limit: 2 }));

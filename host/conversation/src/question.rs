@@ -1,4 +1,4 @@
-//! What a question is known by, in the journal and wherever stored answers are used again.
+//! The key of a question in the journal and among stored answers.
 
 use assay_runtime::Prompt;
 use sha2::{Digest, Sha256};

@@ -1,13 +1,15 @@
-//! A rejection taken apart: its kind, the guest's words, and the findings.
+//! A guest's rejection as kind, message and findings.
+
+use std::fmt;
 
 use assay_runtime::{Finding, Rejection};
 
-/// Why a guest made no report. Content but for the kind.
-#[derive(Clone, Debug)]
+/// Why a guest made no report. `Debug` shows the kind alone: the rest is content.
+#[derive(Clone)]
 pub struct RejectionReasons {
     /// `not_json`, `invalid`, `unsupported` or `other`.
     pub kind: &'static str,
-    /// The guest's words. Content.
+    /// The guest's message. Content.
     pub message: String,
     /// The findings of `invalid`. Content.
     pub findings: Vec<Finding>,
@@ -22,5 +24,22 @@ impl From<Rejection> for RejectionReasons {
             Rejection::Other((code, message)) => ("other", format!("{code}: {message}"), Vec::new()),
         };
         Self { kind, message, findings }
+    }
+}
+
+impl fmt::Debug for RejectionReasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RejectionReasons").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debug_view_shows_no_content() {
+        let reasons = RejectionReasons::from(Rejection::Unsupported("a secret".to_owned()));
+        assert_eq!(format!("{reasons:?}"), "RejectionReasons { kind: \"unsupported\", .. }");
     }
 }

@@ -1,43 +1,25 @@
-//! What the text of an accepted report must be, before anybody looks at its schema.
+//! Checks of an accepted report's text, before any check of its schema.
 
-mod strict;
+use crate::{
+    limits::JobLimits,
+    strict_json::{self, StrictJsonError},
+};
 
-use crate::limits::JobLimits;
-use strict::Loose;
-
-/// Why a text is no report.
+/// Why a text is not a report. Has no word of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReportFault {
     /// Over [`JobLimits::report_bytes`].
     #[error("{bytes} bytes, over {limit} (REPORT_MAX_BYTES)")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
+    TooLarge { bytes: usize, limit: usize },
     /// Over [`JobLimits::report_depth`].
     #[error("nested deeper than {limit} (REPORT_MAX_DEPTH)")]
-    TooDeep {
-        /// The limit.
-        limit: usize,
-    },
-    /// No JSON, or a number or text that not every reader takes.
+    TooDeep { limit: usize },
+    /// Not JSON, or a number or text that some readers refuse. Line and column count from 1.
     #[error("no JSON at line {line}, column {column}")]
-    NotJson {
-        /// From 1.
-        line: usize,
-        /// From 1.
-        column: usize,
-    },
-    /// A name comes twice in one object, and readers differ on which of them counts.
+    NotJson { line: usize, column: usize },
+    /// A name twice in one object: readers differ on which value counts. Line and column count from 1.
     #[error("a name for the second time in one object at line {line}, column {column}")]
-    NamedTwice {
-        /// From 1.
-        line: usize,
-        /// From 1.
-        column: usize,
-    },
+    NamedTwice { line: usize, column: usize },
 }
 
 impl JobLimits {
@@ -53,14 +35,14 @@ impl JobLimits {
         if nesting(document) > self.report_depth {
             return Err(ReportFault::TooDeep { limit: self.report_depth });
         }
-        strict::read(document).map_err(|loose| match loose {
-            Loose::NotJson { line, column } => ReportFault::NotJson { line, column },
-            Loose::NamedTwice { line, column } => ReportFault::NamedTwice { line, column },
+        strict_json::check(document).map_err(|error| match error {
+            StrictJsonError::NotJson { line, column } => ReportFault::NotJson { line, column },
+            StrictJsonError::NamedTwice { line, column } => ReportFault::NamedTwice { line, column },
         })
     }
 }
 
-/// The deepest nesting of a JSON text, without building anything. For a text that is no JSON the number means nothing.
+/// Returns the deepest nesting of a JSON text without parsing it. For other texts the number means nothing.
 pub fn nesting(document: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
     for byte in document.bytes() {
@@ -90,8 +72,8 @@ mod tests {
     }
 
     #[test]
-    fn a_report_may_be_nested_128_deep_and_a_million_is_refused_without_parsing_it() {
-        // As deep as a verifier reads: host/runtime/tests/it/verifying.rs.
+    fn a_report_may_be_nested_128_deep() {
+        // A verifier reads as deep: host/runtime/tests/it/verifying.rs.
         let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
         let limits = JobLimits::default();
         for (levels, passes) in [(127, true), (128, true), (129, false), (1_000_000, false)] {
@@ -101,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_over_its_size_and_one_that_is_no_json_are_refused() {
+    fn a_report_that_is_too_large_or_not_json_is_refused() {
         let limits = JobLimits { report_bytes: 4, ..JobLimits::default() };
         assert_eq!(limits.check_report("[1,2]"), Err(ReportFault::TooLarge { bytes: 5, limit: 4 }));
         assert!(limits.check_report("{").is_err());

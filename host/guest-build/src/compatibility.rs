@@ -6,7 +6,7 @@ use assay_core::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
-/// Names the engine's compiled code: two engines with the same one can run each other's images.
+/// Returns a digest of the engine's settings: engines with the same one can run each other's images.
 pub fn compatibility(engine: &Engine) -> Digest {
     struct Sha(Sha256);
     impl Hasher for Sha {
@@ -14,7 +14,7 @@ pub fn compatibility(engine: &Engine) -> Digest {
             self.0.update(bytes);
         }
         fn finish(&self) -> u64 {
-            0 // never asked for: the whole digest is taken below
+            0 // never called: the whole digest is used below
         }
     }
     let mut hasher = Sha(Sha256::new());

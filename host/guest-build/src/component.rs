@@ -1,53 +1,53 @@
-//! From a core module to a component, and what the component may ask for.
+//! From a core module to a component, and what the component may import.
 
 use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, WitPrinter};
 
-use super::error::{BuildError, Reason, Step};
+use crate::error::{BuildError, BuildReason, BuildStep};
 
-/// The interfaces that a guest may import, without their versions.
+/// Without versions.
 const ALLOWED_IMPORTS: [&str; 2] = ["assay:report/log", "assay:report/types"];
-const EXPORT: &str = "assay:report/guest";
+const GUEST_EXPORT: &str = "assay:report/guest";
 
-/// Makes a core module a validated component. No adapter is at hand, so an import of WASI is an error here.
+/// Turns a core module into a validated component. Without an adapter, an import of WASI is an error.
 ///
 /// # Errors
 ///
-/// [`Step::Componentize`] for a module without the world's exports, [`Step::Imports`] for one that asks for more than
+/// [`BuildStep::Componentize`] for a module without the world's exports, [`BuildStep::Imports`] for one that imports more than
 /// `assay:report/log` and the function-free `assay:report/types`.
 pub fn componentize(core: &[u8]) -> Result<Vec<u8>, BuildError> {
-    let step = Step::Componentize;
+    let step = BuildStep::Componentize;
     let component = ComponentEncoder::default()
         .validate(true)
         .module(core)
         .and_then(|mut encoder| encoder.encode())
         .map_err(|error| BuildError::invalid(step, error.root_cause()))?;
-    let names = Names::of(&component)?;
+    let names = InterfaceNames::of(&component)?;
     if let Some(foreign) = names.imports.iter().find(|name| !ALLOWED_IMPORTS.contains(&unversioned(name))) {
-        return Err(BuildError::new(Step::Imports, Reason::ForeignImport(foreign.clone())));
+        return Err(BuildError::new(BuildStep::Imports, BuildReason::ForeignImport(foreign.clone())));
     }
-    if !names.exports.iter().any(|name| unversioned(name) == EXPORT) {
-        return Err(BuildError::new(step, Reason::MissingExport(EXPORT)));
+    if !names.exports.iter().any(|name| unversioned(name) == GUEST_EXPORT) {
+        return Err(BuildError::new(step, BuildReason::MissingExport(GUEST_EXPORT)));
     }
     Ok(component)
 }
 
-/// The names of a component's imports, as they are written in it, versions included.
+/// Returns the names of a component's imports, with versions.
 ///
 /// # Errors
 ///
-/// [`Step::Componentize`] where the bytes are no component.
+/// [`BuildStep::Componentize`] if the bytes are not a component.
 pub fn imports(component: &[u8]) -> Result<Vec<String>, BuildError> {
-    Names::of(component).map(|names| names.imports)
+    InterfaceNames::of(component).map(|names| names.imports)
 }
 
-/// What a component imports and exports, with its types, as WIT.
+/// Returns a component's imports, exports and types as WIT.
 ///
 /// # Errors
 ///
-/// [`Step::Componentize`] where the bytes are no component.
+/// [`BuildStep::Componentize`] if the bytes are not a component.
 pub fn world(component: &[u8]) -> Result<String, BuildError> {
-    let step = Step::Componentize;
+    let step = BuildStep::Componentize;
     let decoded = wit_component::decode(component).map_err(|error| BuildError::invalid(step, error.root_cause()))?;
     let (resolve, main) = (decoded.resolve(), decoded.package());
     let others: Vec<_> = resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != main).collect();
@@ -56,14 +56,14 @@ pub fn world(component: &[u8]) -> Result<String, BuildError> {
     Ok(printer.output.to_string())
 }
 
-struct Names {
+struct InterfaceNames {
     imports: Vec<String>,
     exports: Vec<String>,
 }
 
-impl Names {
+impl InterfaceNames {
     fn of(component: &[u8]) -> Result<Self, BuildError> {
-        let invalid = |error| BuildError::invalid(Step::Componentize, error);
+        let invalid = |error| BuildError::invalid(BuildStep::Componentize, error);
         let mut names = Self { imports: Vec::new(), exports: Vec::new() };
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(component) {

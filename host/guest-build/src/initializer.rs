@@ -17,43 +17,41 @@ use wasmtime::{
 };
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
-use super::{
-    BuildLimits,
-    error::{BuildError, Reason, Step},
-};
 use crate::{
-    cache::{Cache, Key},
+    build_limits::BuildLimits,
+    cache::{ImageCache, ImageKey},
     compatibility::compatibility,
+    error::{BuildError, BuildReason, BuildStep},
 };
 
-const INIT: &str = "wizer-initialize";
-const RESERVE: &str = "reserve";
-const LOG: &str = "assay:report/log@";
-/// How often a running initializer is held against its deadline.
-const TICK: Duration = Duration::from_millis(5);
-/// How much of one line of the guest's own words is kept, in bytes.
-const SAID_BYTES: usize = 4 << 10;
-/// How many lines are kept.
-const SAID_LINES: usize = 64;
-/// `warn` and `error` of the contract's log levels.
-const LOUD: [i32; 2] = [2, 3];
-const ERROR: i32 = 3;
+const INITIALIZE_EXPORT: &str = "wizer-initialize";
+const RESERVE_EXPORT: &str = "reserve";
+const LOG_INTERFACE_PREFIX: &str = "assay:report/log@";
+/// Between two looks at the deadline of a running initializer.
+const DEADLINE_TICK: Duration = Duration::from_millis(5);
+/// Bytes that are kept of one log line.
+const MAX_LINE_BYTES: usize = 4 << 10;
+/// Log lines that are kept.
+const MAX_LINES: usize = 64;
+/// The contract's log levels that are kept: `warn` and `error`.
+const KEPT_LEVELS: [i32; 2] = [2, 3];
+const ERROR_LEVEL: i32 = 3;
 const STACK_BYTES: usize = 512 << 10;
 
-pub(super) struct Initializer {
+pub(crate) struct Initializer {
     engine: Engine,
     limits: BuildLimits,
     /// Compiled instrumented modules by the digest of their bytes.
     compiled: Mutex<HashMap<Digest, Module>>,
-    /// The same on disk, for later processes.
-    cache: Option<Cache>,
+    /// Keeps them on disk, for later processes.
+    cache: Option<ImageCache>,
 }
 
 impl Initializer {
-    pub(super) fn new(limits: BuildLimits) -> Result<Self, BuildError> {
+    pub(crate) fn new(limits: BuildLimits) -> Result<Self, BuildError> {
         let mut config = Config::new();
         config
-            // The code runs once, for milliseconds; compiling it is what takes the time.
+            // The code runs once, for milliseconds; compiling takes most of the time.
             .cranelift_opt_level(OptLevel::None)
             .cranelift_nan_canonicalization(true)
             .concurrency_support(false)
@@ -62,34 +60,34 @@ impl Initializer {
             .wasm_relaxed_simd(false)
             .wasm_memory64(false)
             .wasm_multi_memory(false);
-        let engine = Engine::new(&config).map_err(|error| BuildError::invalid(Step::Engine, error))?;
+        let engine = Engine::new(&config).map_err(|error| BuildError::invalid(BuildStep::Engine, error))?;
         Ok(Self { engine, limits, compiled: Mutex::default(), cache: None })
     }
 
-    pub(super) fn with_cache(self, cache: Cache) -> Self {
+    pub(crate) fn with_cache(self, cache: ImageCache) -> Self {
         Self { cache: Some(cache), ..self }
     }
 
-    pub(super) fn check_size(&self, bytes: &[u8]) -> Result<(), BuildError> {
+    pub(crate) fn check_size(&self, bytes: &[u8]) -> Result<(), BuildError> {
         let (actual, limit) = (bytes.len(), self.limits.module_bytes);
         if actual > limit {
-            return Err(BuildError::new(Step::Read, Reason::TooLarge { actual, limit }));
+            return Err(BuildError::new(BuildStep::Read, BuildReason::TooLarge { actual, limit }));
         }
         Ok(())
     }
 
-    /// The snapshot, and the warnings that the guest gave on the way.
-    pub(super) fn run(&self, core: &[u8], inject: Option<&[u8]>) -> Result<(Vec<u8>, Vec<String>), BuildError> {
+    /// Returns the snapshot and the guest's warnings.
+    pub(crate) fn run(&self, core: &[u8], inject: Option<&[u8]>) -> Result<(Vec<u8>, Vec<String>), BuildError> {
         self.check_size(core)?;
         let wizer = Wizer::new();
         let (cx, instrumented) =
-            wizer.instrument(core).map_err(|error| BuildError::invalid(Step::Read, error.root_cause()))?;
+            wizer.instrument(core).map_err(|error| BuildError::invalid(BuildStep::Read, error.root_cause()))?;
         let module = self.compile(&instrumented)?;
         check_imports(&module)?;
         check_init(&module)?;
 
-        let mut store = Store::new(&self.engine, Build::new(&self.limits));
-        store.limiter(|build| build);
+        let mut store = Store::new(&self.engine, RunState::new(&self.limits));
+        store.limiter(|state| state);
         let deadline = Instant::now() + self.limits.time;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(move |_| match Instant::now() < deadline {
@@ -100,11 +98,11 @@ impl Initializer {
         let instance = self.initialize(&mut store, &module, inject)?;
         drop(ticker);
 
-        let mut state = Live { store: &mut store, instance };
+        let mut state = LiveInstance { store: &mut store, instance };
         let snapshot = ready(wizer.snapshot(&cx, &mut state))
-            .map_err(|error| BuildError::invalid(Step::Snapshot, error.root_cause()))?;
-        let said = std::mem::take(&mut store.data_mut().said);
-        Ok((snapshot, said.into_iter().map(|said| said.text).collect()))
+            .map_err(|error| BuildError::invalid(BuildStep::Snapshot, error.root_cause()))?;
+        let lines = std::mem::take(&mut store.data_mut().lines);
+        Ok((snapshot, lines.into_iter().map(|line| line.text).collect()))
     }
 
     fn compile(&self, instrumented: &[u8]) -> Result<Module, BuildError> {
@@ -112,13 +110,13 @@ impl Initializer {
         if let Some(module) = self.compiled.lock().get(&digest) {
             return Ok(module.clone());
         }
-        let key = Key::new(digest, compatibility(&self.engine));
-        let module = match self.recall(key) {
+        let key = ImageKey::new(digest, compatibility(&self.engine));
+        let module = match self.load_image(key) {
             Some(module) => module,
             None => {
                 let module = Module::new(&self.engine, instrumented)
-                    .map_err(|error| BuildError::invalid(Step::Compile, error.root_cause()))?;
-                self.remember(key, &module);
+                    .map_err(|error| BuildError::invalid(BuildStep::Compile, error.root_cause()))?;
+                self.store_image(key, &module);
                 module
             }
         };
@@ -126,21 +124,21 @@ impl Initializer {
         Ok(module)
     }
 
-    fn recall(&self, key: Key) -> Option<Module> {
+    fn load_image(&self, key: ImageKey) -> Option<Module> {
         let cache = self.cache.as_ref()?;
-        // What cannot be read now is compiled; it stays for the next time.
+        // An image that cannot be read now is compiled; the file stays.
         let path = cache.find(key).ok().flatten()?;
         // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and the file must not change while it is
-        // mapped. `remember` alone puts images under keys of this engine, by way of `Cache`, whose `find` gives only files of our
-        // own user in a folder that no one else can enter, with the sha256 of their content in their name; they are renamed into
+        // mapped. `store_image` alone puts images under keys of this engine, by way of `ImageCache`, whose `find` gives only files of our
+        // own user in a folder that no other user can enter, with the sha256 of their content in their name; they are renamed into
         // place when they are complete, and never written again. Wasmtime compares version and settings in the header once more.
-        #[expect(unsafe_code, reason = "a guest without code is built in a moment because of it; the proof is above")]
+        #[expect(unsafe_code, reason = "it makes the first build of a guest without code fast; the proof is above")]
         let module = unsafe { Module::deserialize_file(&self.engine, &path) };
         module.ok()
     }
 
-    /// Without a cache that takes it the next build takes a second longer, and that is all.
-    fn remember(&self, key: Key, module: &Module) {
+    /// Writes the image; a failure costs the next build a second.
+    fn store_image(&self, key: ImageKey, module: &Module) {
         let Some(cache) = &self.cache else { return };
         let kept = cache.unfinished().and_then(|image| {
             std::fs::write(&image, module.serialize().map_err(std::io::Error::other)?)?;
@@ -153,28 +151,30 @@ impl Initializer {
 
     fn initialize(
         &self,
-        store: &mut Store<Build>,
+        store: &mut Store<RunState>,
         module: &Module,
         inject: Option<&[u8]>,
     ) -> Result<Instance, BuildError> {
         let linker = linker(&self.engine, module)?;
-        let instance =
-            linker.instantiate(&mut *store, module).map_err(|error| self.fault(Step::Instantiate, &error, store))?;
+        let instance = linker
+            .instantiate(&mut *store, module)
+            .map_err(|error| self.fault(BuildStep::Instantiate, &error, store))?;
         if let Some(parts) = inject {
             self.inject(store, &instance, parts)?;
         }
         let init = instance
-            .get_typed_func::<(), ()>(&mut *store, INIT)
-            .map_err(|_| BuildError::new(Step::Initialize, Reason::MissingExport(INIT)))?;
-        init.call(&mut *store, ()).map_err(|error| self.fault(Step::Initialize, &error, store))?;
+            .get_typed_func::<(), ()>(&mut *store, INITIALIZE_EXPORT)
+            .map_err(|_| BuildError::new(BuildStep::Initialize, BuildReason::MissingExport(INITIALIZE_EXPORT)))?;
+        init.call(&mut *store, ()).map_err(|error| self.fault(BuildStep::Initialize, &error, store))?;
         Ok(instance)
     }
 
-    fn inject(&self, store: &mut Store<Build>, instance: &Instance, parts: &[u8]) -> Result<(), BuildError> {
-        let step = Step::Inject;
-        let missing = |name| BuildError::new(step, Reason::MissingExport(name));
-        let reserve = instance.get_typed_func::<u32, u32>(&mut *store, RESERVE).map_err(|_| missing(RESERVE))?;
-        let refused = || BuildError::new(step, Reason::Refused(parts.len()));
+    fn inject(&self, store: &mut Store<RunState>, instance: &Instance, parts: &[u8]) -> Result<(), BuildError> {
+        let step = BuildStep::Inject;
+        let missing = |name| BuildError::new(step, BuildReason::MissingExport(name));
+        let reserve =
+            instance.get_typed_func::<u32, u32>(&mut *store, RESERVE_EXPORT).map_err(|_| missing(RESERVE_EXPORT))?;
+        let refused = || BuildError::new(step, BuildReason::Refused(parts.len()));
         let len = u32::try_from(parts.len()).map_err(|_| refused())?;
         let at = reserve.call(&mut *store, len).map_err(|error| self.fault(step, &error, store))?;
         if at == 0 {
@@ -184,101 +184,102 @@ impl Initializer {
         memory.write(&mut *store, at as usize, parts).map_err(|_| refused())
     }
 
-    /// Sorts out why guest code stopped.
-    fn fault(&self, step: Step, error: &wasmtime::Error, store: &mut Store<Build>) -> BuildError {
-        let build = store.data_mut();
+    /// Classifies why guest code stopped.
+    fn fault(&self, step: BuildStep, error: &wasmtime::Error, store: &mut Store<RunState>) -> BuildError {
+        let state = store.data_mut();
         let reason = match error.downcast_ref::<Trap>() {
-            _ if build.over_limit => Reason::OutOfMemory(self.limits.memory_bytes),
-            Some(Trap::Interrupt) => Reason::TimedOut(self.limits.time),
-            Some(trap) => Reason::Trapped(trap.to_string()),
-            None => Reason::Invalid(error.root_cause().to_string()),
+            _ if state.over_limit => BuildReason::OutOfMemory(self.limits.memory_bytes),
+            Some(Trap::Interrupt) => BuildReason::TimedOut(self.limits.time),
+            Some(trap) => BuildReason::Trapped(trap.to_string()),
+            None => BuildReason::Invalid(error.root_cause().to_string()),
         };
-        BuildError::new(step, reason).with_said(build.reason())
+        BuildError::new(step, reason).with_said(state.take_reason())
     }
 }
 
-/// Refuses every import but the log's, by name, before anything runs.
+/// Refuses every import but the log's by name, before anything runs.
 fn check_imports(module: &Module) -> Result<(), BuildError> {
-    let foreign = module.imports().find(|import| !(import.module().starts_with(LOG) && import.name() == "emit"));
+    let foreign =
+        module.imports().find(|import| !(import.module().starts_with(LOG_INTERFACE_PREFIX) && import.name() == "emit"));
     match foreign {
         None => Ok(()),
         Some(import) => {
             let name = format!("{}#{}", import.module(), import.name());
-            Err(BuildError::new(Step::Imports, Reason::ForeignImport(name)))
+            Err(BuildError::new(BuildStep::Imports, BuildReason::ForeignImport(name)))
         }
     }
 }
 
 fn check_init(module: &Module) -> Result<(), BuildError> {
-    match module.get_export(INIT) {
+    match module.get_export(INITIALIZE_EXPORT) {
         Some(ExternType::Func(ty)) if ty.params().len() == 0 && ty.results().len() == 0 => Ok(()),
-        _ => Err(BuildError::new(Step::Initialize, Reason::MissingExport(INIT))),
+        _ => Err(BuildError::new(BuildStep::Initialize, BuildReason::MissingExport(INITIALIZE_EXPORT))),
     }
 }
 
-fn linker(engine: &Engine, module: &Module) -> Result<Linker<Build>, BuildError> {
+fn linker(engine: &Engine, module: &Module) -> Result<Linker<RunState>, BuildError> {
     let mut linker = Linker::new(engine);
     for import in module.imports() {
         linker
-            .func_wrap(import.module(), import.name(), listen)
-            .map_err(|error| BuildError::invalid(Step::Imports, error))?;
+            .func_wrap(import.module(), import.name(), keep_loud_line)
+            .map_err(|error| BuildError::invalid(BuildStep::Imports, error))?;
     }
     Ok(linker)
 }
 
-/// `log.emit` in its canonical form: level, pointer, length. What is only worth knowing is nothing for a build.
-fn listen(mut caller: Caller<'_, Build>, level: i32, at: i32, len: i32) {
-    if !LOUD.contains(&level) || caller.data().said.len() == SAID_LINES {
+/// Keeps a loud log line: `log.emit` in its canonical form of level, pointer and length.
+fn keep_loud_line(mut caller: Caller<'_, RunState>, level: i32, at: i32, len: i32) {
+    if !KEPT_LEVELS.contains(&level) || caller.data().lines.len() == MAX_LINES {
         return;
     }
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else { return };
     if let Some(text) = read(&memory, &caller, at, len) {
-        caller.data_mut().said.push(Said { level, text });
+        caller.data_mut().lines.push(LoudLine { level, text });
     }
 }
 
-fn read(memory: &Memory, caller: &Caller<'_, Build>, at: i32, len: i32) -> Option<String> {
+fn read(memory: &Memory, caller: &Caller<'_, RunState>, at: i32, len: i32) -> Option<String> {
     // The canonical ABI's pointers are unsigned.
     let start = at.cast_unsigned() as usize;
-    let end = start.checked_add((len.cast_unsigned() as usize).min(SAID_BYTES))?;
+    let end = start.checked_add((len.cast_unsigned() as usize).min(MAX_LINE_BYTES))?;
     let text = String::from_utf8_lossy(memory.data(caller).get(start..end)?);
     Some(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 
-/// State of one run: the limits and what was said.
-struct Build {
+/// State of one run.
+struct RunState {
     memory_bytes: usize,
     table_elements: usize,
     over_limit: bool,
-    said: Vec<Said>,
+    lines: Vec<LoudLine>,
 }
 
-/// One loud line of the guest's.
-struct Said {
+/// A log line of the guest, of level `warn` or `error`.
+struct LoudLine {
     level: i32,
     text: String,
 }
 
-impl Build {
+impl RunState {
     fn new(limits: &BuildLimits) -> Self {
         Self {
             memory_bytes: limits.memory_bytes,
             table_elements: limits.table_elements,
             over_limit: false,
-            said: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
-    /// Why the guest stopped, in its own words: its first error, else the first thing it said.
-    fn reason(&mut self) -> Option<String> {
-        let error = self.said.iter().position(|said| said.level == ERROR).unwrap_or(0);
-        (error < self.said.len()).then(|| self.said.swap_remove(error).text)
+    /// Takes the guest's reason to stop: its first error, else its first warning.
+    fn take_reason(&mut self) -> Option<String> {
+        let error = self.lines.iter().position(|line| line.level == ERROR_LEVEL).unwrap_or(0);
+        (error < self.lines.len()).then(|| self.lines.swap_remove(error).text)
     }
 }
 
-impl ResourceLimiter for Build {
+impl ResourceLimiter for RunState {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // Refused growth is only a failed allocation to the guest; the flag tells the trap that follows from any other.
+        // To the guest, refused growth is a failed allocation. The flag marks the trap that follows.
         let fits = desired <= self.memory_bytes;
         self.over_limit |= !fits;
         Ok(fits)
@@ -299,8 +300,7 @@ impl ResourceLimiter for Build {
     }
 }
 
-/// Advances the epoch while guest code runs; ends when dropped. Further ticks by a build beside this one do no harm: each store
-/// compares clocks at a tick instead of counting.
+/// Advances the epoch until dropped. Ticks of a second build do no harm: each store compares clocks at a tick and does not count.
 struct Ticker {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -311,7 +311,7 @@ impl Ticker {
         let (stop, stopped) = channel();
         let engine = engine.weak();
         let thread = std::thread::spawn(move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(DEADLINE_TICK) == Err(RecvTimeoutError::Timeout) {
                 let Some(engine) = engine.upgrade() else { return };
                 engine.increment_epoch();
             }
@@ -324,19 +324,19 @@ impl Drop for Ticker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // It cannot panic; if it did, the run it watched is over anyway.
+            // The thread cannot panic, and the run is over.
             let _ = thread.join();
         }
     }
 }
 
-/// What the snapshot reads. The crate's own implementation sits behind a feature that turns Wasmtime's async, threads and GC on.
-struct Live<'a> {
-    store: &'a mut Store<Build>,
+/// The instance that the snapshot reads. The crate's own implementation needs Wasmtime's async, threads and GC.
+struct LiveInstance<'a> {
+    store: &'a mut Store<RunState>,
     instance: Instance,
 }
 
-impl InstanceState for Live<'_> {
+impl InstanceState for LiveInstance<'_> {
     async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
         let global = self.instance.get_global(&mut *self.store, name).expect("instrumentation exports every global");
         match global.get(&mut *self.store) {
@@ -355,7 +355,7 @@ impl InstanceState for Live<'_> {
     }
 }
 
-/// The result of a future that never waits; the snapshot's is one because [`Live`] answers at once.
+/// Returns the result of a future that never waits, as the snapshot's never does: [`LiveInstance`] answers at once.
 fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

@@ -1,4 +1,4 @@
-//! What the generic guest is made of, as it is injected. The guest's own reader is `guest/generic/src/parts.rs`.
+//! The parts that are injected into the generic guest. Its own reader is `guest/generic/src/parts.rs`.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,22 +6,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parts {
-    /// Name of the prompt.
     pub prompt_version: String,
-    /// Name of the schema.
     pub schema_version: String,
-    /// One line for people.
     #[serde(default)]
     pub description: String,
-    /// The JSON Schema's text; `describe` returns it word for word.
+    /// Text of the JSON Schema; `describe` returns the same bytes.
     pub schema: String,
-    /// The prompt; empty makes a verifier.
+    /// The prompt. Empty for a verifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,
-    /// A model by the operator's alias.
+    /// The operator's alias of a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Upper bound for the answer, in tokens.
+    /// Upper bound of the answer, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
     /// Sampling temperature, 0 to 2.
@@ -35,18 +32,17 @@ pub struct Parts {
 pub struct Message {
     /// "system", "user" or "assistant".
     pub role: String,
-    /// The template.
     pub content: String,
 }
 
 impl Parts {
-    /// The bytes to inject; the same parts give the same bytes.
+    /// Returns the bytes to inject; the same parts give the same bytes.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings and numbers have a JSON form")
     }
 }
 
-/// The parts that make the generic guest the verifier of a schema: its `check` says whether a document satisfies it.
+/// Returns the parts for a verifier of a schema: a guest whose `check` validates a document against it.
 pub fn verifier_parts(schema: &str) -> Vec<u8> {
     let verifier = Parts {
         prompt_version: "verifier".to_owned(),

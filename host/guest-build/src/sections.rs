@@ -1,23 +1,23 @@
-//! Strips a core module: names and debug sections say where it was built, and every worker would carry them. Which compiler made
-//! it (`producers`) stays: a fuel budget belongs to one.
+//! Strips a core module: names and debug sections have paths of the build machine, and every worker would load them. The section
+//! `producers` stays: a fuel budget belongs to a compiler.
 
 use wasmparser::{Parser, Payload};
 
-use super::error::{BuildError, Step};
+use crate::error::{BuildError, BuildStep};
 
-/// The header of a core module: magic and version.
-const HEADER: &[u8] = b"\0asm\x01\0\0\0";
+/// Magic and version.
+const MODULE_HEADER: &[u8] = b"\0asm\x01\0\0\0";
 
-/// The module without custom sections, except those that describe the component to be, and its producers.
+/// Returns the module without custom sections, except its component type and its producers.
 ///
 /// # Errors
 ///
-/// [`Step::Snapshot`] where the bytes are no WebAssembly.
+/// [`BuildStep::Snapshot`] if the bytes are not WebAssembly.
 pub fn strip(core: &[u8]) -> Result<Vec<u8>, BuildError> {
     let mut stripped = Vec::with_capacity(core.len());
-    stripped.extend_from_slice(HEADER);
+    stripped.extend_from_slice(MODULE_HEADER);
     for payload in Parser::new(0).parse_all(core) {
-        let payload = payload.map_err(|error| BuildError::invalid(Step::Snapshot, error))?;
+        let payload = payload.map_err(|error| BuildError::invalid(BuildStep::Snapshot, error))?;
         if let Payload::CustomSection(custom) = &payload
             && !custom.name().starts_with("component-type")
             && custom.name() != "producers"
@@ -33,19 +33,18 @@ pub fn strip(core: &[u8]) -> Result<Vec<u8>, BuildError> {
     Ok(stripped)
 }
 
-/// A component with one custom section of this name, at its end.
-pub(super) fn with_custom(component: &[u8], name: &str, content: &[u8]) -> Result<Vec<u8>, BuildError> {
+/// Returns the component with one custom section of this name, at its end.
+pub(crate) fn with_custom(component: &[u8], name: &str, content: &[u8]) -> Result<Vec<u8>, BuildError> {
     let mut out = Vec::with_capacity(component.len() + name.len() + content.len() + 16);
     let mut depth = 0_usize;
-    // What of the component is copied already.
     let mut copied = 0;
     for payload in Parser::new(0).parse_all(component) {
-        match payload.map_err(|error| BuildError::invalid(Step::Stamp, error))? {
+        match payload.map_err(|error| BuildError::invalid(BuildStep::Stamp, error))? {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::CustomSection(custom) if depth == 0 && custom.name() == name => {
                 let section = custom.range();
-                // Before a section's content stand its id and its length.
+                // Id and length stand before a section's content.
                 let mut length = Vec::new();
                 write_leb128(&mut length, section.len());
                 out.extend_from_slice(&component[copied..section.start - length.len() - 1]);
@@ -65,8 +64,8 @@ pub(super) fn with_custom(component: &[u8], name: &str, content: &[u8]) -> Resul
     Ok(out)
 }
 
-/// The content of a component's own custom section.
-pub(super) fn custom(component: &[u8], name: &str) -> Option<Vec<u8>> {
+/// Returns the content of a component's own custom section.
+pub(crate) fn custom(component: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(component) {
         match payload.ok()? {

@@ -1,34 +1,33 @@
-//! What a component says about where it comes from, for people and for `assay release show`; nothing that decides anything.
+//! A component's name, version and origin, for people and for `assay release show`. No decision depends on it.
 
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use wasm_metadata::{AddMetadata, AddMetadataField, Description, Payload, Producers, Revision, Version};
 
-use super::{
-    error::{BuildError, Step},
+use crate::{
+    error::{BuildError, BuildStep},
     sections,
 };
 
-/// Name, version and origin, in the custom sections that the field's tools read (`wasm-tools metadata show`).
+/// Name, version and origin, in the custom sections that `wasm-tools metadata show` reads.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stamp {
-    /// The prompt version, or the crate's name.
+    /// Prompt version, or the crate's name.
     pub name: String,
-    /// The schema version, or the crate's version.
+    /// Schema version, or the crate's version.
     pub version: String,
-    /// One line for people.
     pub description: String,
-    /// [`SourceHash`] of the tree that it was built from.
+    /// [`SourceHash`] of its sources.
     pub revision: String,
 }
 
-/// A sha256 over a tree of sources: names and contents, in the order of the names.
+/// Hashes a tree of sources, names and contents in the order of the names, with sha256.
 #[derive(Default)]
 pub struct SourceHash(Sha256);
 
 impl SourceHash {
-    /// Adds a file under its name relative to the tree. The caller sorts.
+    /// Adds a file under its name relative to the tree. The caller sorts by name.
     pub fn add(&mut self, name: &Path, content: &[u8]) {
         for part in [name.as_os_str().as_encoded_bytes(), content] {
             self.0.update((part.len() as u64).to_le_bytes());
@@ -36,18 +35,18 @@ impl SourceHash {
         }
     }
 
-    /// `sha256:…`.
+    /// Returns `sha256:` and the digest in hex.
     pub fn finish(self) -> String {
         format!("sha256:{}", hex::encode(self.0.finalize()))
     }
 }
 
 impl Stamp {
-    /// The component with this stamp.
+    /// Returns the component with this stamp.
     ///
     /// # Errors
     ///
-    /// [`Step::Stamp`] where the bytes are no component.
+    /// [`BuildStep::Stamp`] if the bytes are not a component.
     pub fn put_on(&self, component: &[u8]) -> Result<Vec<u8>, BuildError> {
         let mut metadata = AddMetadata::default();
         metadata.name = AddMetadataField::Set(self.name.clone());
@@ -60,10 +59,10 @@ impl Stamp {
         if !self.revision.is_empty() {
             metadata.revision = AddMetadataField::Set(Revision::new(self.revision.clone()));
         }
-        metadata.to_wasm(component).map_err(|error| BuildError::invalid(Step::Stamp, error.root_cause()))
+        metadata.to_wasm(component).map_err(|error| BuildError::invalid(BuildStep::Stamp, error.root_cause()))
     }
 
-    /// The stamp that a component has; fields that it lacks are empty.
+    /// Reads a component's stamp. Missing fields are empty.
     pub fn of(component: &[u8]) -> Self {
         let Ok(payload) = Payload::from_binary(component) else { return Self::default() };
         let metadata = payload.metadata();
@@ -77,7 +76,7 @@ impl Stamp {
     }
 }
 
-/// The compiler that made a component's code, such as "rustc 1.95.0"; none where it does not say.
+/// Returns the compiler of a component's code, such as "rustc 1.95.0", if the component names it.
 pub fn toolchain(component: &[u8]) -> Option<String> {
     fn find(payload: &Payload) -> Option<String> {
         let of = |producers: &Producers| {
@@ -95,16 +94,16 @@ pub fn toolchain(component: &[u8]) -> Option<String> {
     find(&Payload::from_binary(component).ok()?)
 }
 
-/// The component with one more custom section at its end, or with that section's content exchanged.
+/// Returns the component with a custom section at its end, in place of an earlier one of that name.
 ///
 /// # Errors
 ///
-/// [`Step::Stamp`] where the bytes are no component.
+/// [`BuildStep::Stamp`] if the bytes are not a component.
 pub fn with_section(component: &[u8], name: &str, content: &[u8]) -> Result<Vec<u8>, BuildError> {
     sections::with_custom(component, name, content)
 }
 
-/// The content of a component's own custom section.
+/// Returns the content of a component's own custom section.
 pub fn section(component: &[u8], name: &str) -> Option<Vec<u8>> {
     sections::custom(component, name)
 }

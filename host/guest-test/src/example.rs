@@ -1,13 +1,12 @@
-//! Values for tests that are about something else.
+//! Default values for tests.
 
 use assay_runtime::{Answer, Transcript};
 
-/// The day on which every transcript of a test was received, unless it says otherwise: a Monday.
+/// A Monday.
 pub(crate) const RECEIVED_AT: &str = "2026-01-05T09:00:00Z";
-/// The model that answered.
 pub(crate) const MODEL: &str = "fixture";
 
-/// A plain-text transcript; its other fields are usual ones.
+/// Makes a transcript of type `text/plain` with default fields.
 pub fn transcript(text: impl Into<String>) -> Transcript {
     Transcript {
         id: "fixture".to_owned(),
@@ -19,7 +18,7 @@ pub fn transcript(text: impl Into<String>) -> Transcript {
     }
 }
 
-/// A complete answer of the model.
+/// Makes an answer of the model `fixture`.
 pub fn answer(text: impl Into<String>) -> Answer {
     Answer { text: text.into(), model: MODEL.to_owned() }
 }

@@ -1,198 +1,38 @@
-//! Fixtures: what a guest is given and what must come of it, in a folder that people can read and edit.
-//!
-//! ```text
-//! fixtures/good/
-//!   transcript.txt      the document; or transcript.vtt
-//!   fixture.toml        its facts, where they matter: filename, received-at, media-type, id, models, [attributes]
-//!   answers/1.json      the model's answers, in the order of the questions; .json, .txt or .md, taken as they are
-//!   expected.json       the step that follows; `assay guest test --accept` writes it
-//! ```
+//! Fixtures in memory and in components.
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsStr,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
-use assay_guest_build::{BuildError, is_name, section, with_section};
+use assay_guest_build::{BuildError, section, with_section};
 use assay_runtime::{Answer, Transcript};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    example::RECEIVED_AT,
-    facts::{FixtureFacts, MEDIA_TYPES, answered, models},
-    fuel::{FUEL_TOML, Fuel},
-};
+use crate::fixture_error::{FixtureError, malformed};
 
-/// The folder of fixtures beside a guest's sources.
-pub const FIXTURES: &str = "fixtures";
 /// The custom section of a component that holds its fixtures.
-const SECTION: &str = "assay:fixtures";
-const EXPECTED: &str = "expected.json";
-const FACTS: &str = "fixture.toml";
-const ANSWERS: &str = "answers";
-/// Bytes of a transcript, and of an answer, that a worker takes unless it is told otherwise.
-const TRANSCRIPT_BYTES: u64 = 10 << 20;
-const ANSWER_BYTES: u64 = 4 << 20;
+const FIXTURES_SECTION: &str = "assay:fixtures";
 
-/// One fixture.
+/// One fixture: a transcript, the model's answers, and the step that must follow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fixture {
-    /// The folder's name.
+    /// Name of its folder.
     pub name: String,
-    /// The document.
+    /// The document. Content.
     pub transcript: Transcript,
     /// The model's answers, in the order of the questions.
     pub answers: Vec<Answer>,
-    /// The step that must follow, as [`crate::shown`] writes it; none where nobody has accepted one.
+    /// The step that must follow, as [`crate::step_json`] writes it. `None`: no step is accepted yet.
     pub expected: Option<Value>,
-    /// What it may take a tenth more than, by compiler.
+    /// Fuel budgets by compiler. A run may take a tenth more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fuel: BTreeMap<String, u64>,
 }
 
-/// Why a fixture cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum FixtureError {
-    /// A file or folder.
-    #[error("{path}: {error}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// What the system says; part of the message, so no source beside it.
-        error: io::Error,
-    },
-    /// A file that is not what it should be.
-    #[error("{path}: {reason}")]
-    Malformed {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-}
-
-fn io_at(path: &Path) -> impl FnOnce(io::Error) -> FixtureError {
-    let path = path.to_owned();
-    |error| FixtureError::Io { path, error }
-}
-
-fn malformed(path: &Path, reason: impl ToString) -> FixtureError {
-    FixtureError::Malformed { path: path.to_owned(), reason: reason.to_string() }
-}
-
 impl Fixture {
-    /// Reads every fixture of a guest's folder, by name, with the fuel budgets. A guest without the folder `fixtures` has none.
+    /// Returns the component with these fixtures in a custom section.
     ///
     /// # Errors
-    /// [`FixtureError`] of the first that is faulty.
-    pub fn of(guest: &Path) -> Result<Vec<Self>, FixtureError> {
-        let root = guest.join(FIXTURES);
-        if !root.exists() {
-            return Ok(Vec::new());
-        }
-        let mut folders: Vec<PathBuf> =
-            list(&root)?.into_iter().filter(|path| path.is_dir() && !is_stray(path)).collect();
-        folders.sort();
-        let fuel = Fuel::read(&root).map_err(|error| malformed(&root, error))?;
-        let read = folders.iter().map(|folder| {
-            let fixture = Self::read(folder)?;
-            Ok(Self { fuel: fuel.budgets(&fixture.name), ..fixture })
-        });
-        read.collect()
-    }
-
-    /// Reads one, without its fuel budgets.
-    ///
-    /// # Errors
-    /// [`FixtureError`].
-    pub fn read(folder: &Path) -> Result<Self, FixtureError> {
-        let name = text_of(folder.file_name());
-        let (path, media_type) = document(folder)?;
-        let facts = folder.join(FACTS);
-        let facts: FixtureFacts = match fs::read_to_string(&facts) {
-            Ok(text) => toml::from_str(&text).map_err(|error| malformed(&facts, error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => FixtureFacts::default(),
-            Err(error) => return Err(io_at(&facts)(error)),
-        };
-        facts.check().map_err(|reason| malformed(&folder.join(FACTS), reason))?;
-        let transcript = Transcript {
-            id: facts.id.unwrap_or_else(|| "fixture".to_owned()),
-            text: document_text(&path)?,
-            media_type: facts.media_type.unwrap_or_else(|| media_type.to_owned()),
-            filename: facts.filename.unwrap_or_else(|| text_of(path.file_name())),
-            received_at: facts.received_at.unwrap_or_else(|| RECEIVED_AT.to_owned()),
-            attributes: facts.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        };
-        let expected = folder.join(EXPECTED);
-        let expected = match fs::read_to_string(&expected) {
-            Ok(text) => Some(serde_json::from_str(&text).map_err(|error| malformed(&expected, error))?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io_at(&expected)(error)),
-        };
-        let answers = answered(crate::answers::read(&folder.join(ANSWERS))?, &facts.models);
-        Ok(Self { name, transcript, answers, expected, fuel: BTreeMap::new() })
-    }
-
-    /// Writes a new fixture into a guest's folder, and returns its own.
-    ///
-    /// # Errors
-    /// [`FixtureError`]; one of this name that is there already stays as it is.
-    pub fn save(&self, guest: &Path) -> Result<PathBuf, FixtureError> {
-        let folder = guest.join(FIXTURES).join(&self.name);
-        Self::check_name(guest, &self.name)?;
-        let Transcript { id, text, media_type, filename, received_at, attributes } = &self.transcript;
-        let extension = MEDIA_TYPES.iter().find(|(_, known)| known == media_type).map_or("txt", |(ext, _)| ext);
-        let document = format!("transcript.{extension}");
-        let unusual = |value: &String, usual: &str| (value != usual).then(|| value.clone());
-        let facts = FixtureFacts {
-            id: unusual(id, "fixture"),
-            filename: unusual(filename, &document),
-            media_type: MEDIA_TYPES.iter().all(|(_, known)| known != media_type).then(|| media_type.clone()),
-            received_at: unusual(received_at, RECEIVED_AT),
-            models: models(&self.answers),
-            attributes: attributes.iter().cloned().collect(),
-        };
-        fs::create_dir_all(folder.join(ANSWERS)).map_err(io_at(&folder))?;
-        write(&folder.join(document), text)?;
-        if facts != FixtureFacts::default() {
-            let path = folder.join(FACTS);
-            write(&path, &toml::to_string(&facts).map_err(|error| malformed(&path, error))?)?;
-        }
-        for (index, answer) in self.answers.iter().enumerate() {
-            let extension = if serde_json::from_str::<Value>(&answer.text).is_ok() { "json" } else { "txt" };
-            write(&folder.join(ANSWERS).join(format!("{}.{extension}", index + 1)), &answer.text)?;
-        }
-        if let Some(expected) = &self.expected {
-            Self::expect(&folder, expected)?;
-        }
-        Ok(folder)
-    }
-
-    /// Whether a new fixture of this name can be saved.
-    ///
-    /// # Errors
-    /// The name is none, or taken.
-    pub fn check_name(guest: &Path, name: &str) -> Result<(), FixtureError> {
-        let folder = guest.join(FIXTURES).join(name);
-        if !is_name(name) || name == FUEL_TOML {
-            return Err(malformed(
-                Path::new(name),
-                "no name for a fixture: lower-case letters, digits, `-`, `_` and `.`",
-            ));
-        }
-        if folder.exists() {
-            return Err(malformed(&folder, "there is a fixture of this name; delete it, or take another name"));
-        }
-        Ok(())
-    }
-
-    /// The component with these fixtures in it, for whoever has no more than the component.
-    ///
-    /// # Errors
-    /// The bytes are no component.
+    /// [`BuildError`] if the bytes are not a component.
     ///
     /// # Panics
     /// Never: fixtures are strings and JSON.
@@ -200,170 +40,15 @@ impl Fixture {
         if fixtures.is_empty() {
             return Ok(component.to_vec());
         }
-        with_section(component, SECTION, &serde_json::to_vec(fixtures).expect("fixtures are strings and JSON"))
+        with_section(component, FIXTURES_SECTION, &serde_json::to_vec(fixtures).expect("fixtures are strings and JSON"))
     }
 
-    /// The fixtures that a component carries.
+    /// Reads the fixtures in a component.
     ///
     /// # Errors
-    /// What it carries under their name is something else.
+    /// [`FixtureError::Malformed`] if the custom section has other content.
     pub fn carried_by(component: &[u8]) -> Result<Vec<Self>, FixtureError> {
-        let Some(carried) = section(component, SECTION) else { return Ok(Vec::new()) };
-        serde_json::from_slice(&carried).map_err(|error| malformed(Path::new(SECTION), error))
-    }
-
-    /// Writes the step that must follow from now on.
-    ///
-    /// # Errors
-    /// [`FixtureError`].
-    pub fn expect(folder: &Path, step: &Value) -> Result<(), FixtureError> {
-        write(&folder.join(EXPECTED), &(crate::shown::pretty(step) + "\n"))
-    }
-}
-
-/// The one transcript of a fixture, and its media type.
-fn document(folder: &Path) -> Result<(PathBuf, &'static str), FixtureError> {
-    let candidates = MEDIA_TYPES.map(|(ext, media_type)| (folder.join(format!("transcript.{ext}")), media_type));
-    let mut found = candidates.into_iter().filter(|(path, _)| path.exists());
-    match (found.next(), found.next()) {
-        (Some(only), None) => Ok(only),
-        (None, _) => Err(malformed(folder, "it has neither transcript.txt nor transcript.vtt")),
-        (Some(_), Some(_)) => Err(malformed(folder, "it has transcript.txt and transcript.vtt; which of them?")),
-    }
-}
-
-/// A document as a worker takes it: without a byte-order mark, and not empty.
-fn document_text(path: &Path) -> Result<String, FixtureError> {
-    let text = read_at_most(path, TRANSCRIPT_BYTES)?;
-    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    if text.trim().is_empty() {
-        return Err(malformed(path, "it is empty; a worker gives no guest an empty transcript"));
-    }
-    Ok(text)
-}
-
-/// What editors and file managers leave lying about.
-pub(crate) fn is_stray(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') || name.ends_with('~') || name.ends_with(".tmp")
-}
-
-pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FixtureError> {
-    let entries = fs::read_dir(folder).map_err(io_at(folder))?;
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(io_at(folder))).collect()
-}
-
-pub(crate) fn read_answer(path: &Path) -> Result<String, FixtureError> {
-    read_at_most(path, ANSWER_BYTES)
-}
-
-/// A text that a worker would let a guest see.
-fn read_at_most(path: &Path, limit: u64) -> Result<String, FixtureError> {
-    let bytes = path.metadata().map_err(io_at(path))?.len();
-    if bytes > limit {
-        return Err(malformed(path, format!("{bytes} bytes; a worker takes at most {limit}")));
-    }
-    fs::read_to_string(path).map_err(io_at(path))
-}
-
-pub(crate) fn misnamed(path: &Path, reason: impl ToString) -> FixtureError {
-    malformed(path, reason)
-}
-
-/// Whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), FixtureError> {
-    let unfinished = path.with_extension("tmp");
-    fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path)).map_err(io_at(path))
-}
-
-fn text_of(name: Option<&OsStr>) -> String {
-    name.unwrap_or_default().to_string_lossy().into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::example::{answer, transcript};
-
-    fn write_all(folder: &Path, files: &[(&str, &str)]) {
-        for (name, text) in files {
-            let path = folder.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_fixture_is_read_as_its_folder_says() {
-        let folder = tempfile::tempdir().unwrap();
-        let facts = "filename = 'call.vtt'\nreceived-at = '2026-03-04T09:30:00Z'\n[attributes]\nb = '2'\na = '1'\n";
-        write_all(
-            folder.path(),
-            &[
-                ("fixtures/one/transcript.vtt", "WEBVTT\n"),
-                ("fixtures/one/fixture.toml", facts),
-                ("fixtures/one/answers/2.txt", "two"),
-                ("fixtures/one/answers/1.json", "{}"),
-                ("fixtures/one/expected.json", "{\"accept\": 1}"),
-                ("fixtures/fuel.toml", "['rustc 1.95.0']\none = 7\n"),
-                ("fixtures/bare/transcript.txt", "\u{feff}words"),
-                ("fixtures/bare/answers/.DS_Store", "x"),
-                ("fixtures/.idea/x", "x"),
-            ],
-        );
-        let [bare, one] = &Fixture::of(folder.path()).unwrap()[..] else { panic!("two fixtures") };
-        assert_eq!((bare.name.as_str(), &bare.transcript), ("bare", &transcript("words")));
-        assert_eq!((bare.answers.len(), &bare.expected), (0, &None));
-        assert_eq!(one.transcript.media_type, "text/vtt");
-        assert_eq!(one.transcript.filename, "call.vtt");
-        assert_eq!(one.transcript.attributes, [("a".into(), "1".into()), ("b".into(), "2".into())]);
-        assert_eq!(one.answers, [answer("{}"), answer("two")]);
-        assert_eq!(one.fuel, [("rustc 1.95.0".to_owned(), 7)].into());
-        assert_eq!(one.expected, Some(serde_json::json!({"accept": 1})));
-        assert_eq!(Fixture::of(&folder.path().join("nowhere")).unwrap(), []);
-    }
-
-    #[test]
-    fn what_is_saved_is_read_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut document = transcript("WEBVTT\n");
-        document.media_type = "text/vtt".into();
-        document.filename = "call.vtt".into();
-        document.attributes = vec![("k".into(), "v".into())];
-        let by = |model: &str, text: &str| Answer { text: text.into(), model: model.into() };
-        let answers = vec![by("large", "{\"a\": 1}"), by("small", "Sorry."), by("small", "No.")];
-        let expected = Some(serde_json::json!({"reject": {"not_json": "x"}}));
-        let fixture = Fixture { name: "saved".into(), transcript: document, answers, expected, fuel: BTreeMap::new() };
-        let saved = fixture.save(folder.path()).unwrap();
-        assert_eq!(Fixture::read(&saved).unwrap(), fixture);
-        assert!(saved.join("answers/1.json").exists() && saved.join("answers/2.txt").exists());
-        assert!(fixture.save(folder.path()).unwrap_err().to_string().contains("fixture of this name"));
-    }
-
-    #[test]
-    fn a_faulty_fixture_is_refused_with_its_file() {
-        let refused = |files: &[(&str, &str)]| {
-            let folder = tempfile::tempdir().unwrap();
-            write_all(folder.path(), files);
-            Fixture::read(folder.path()).unwrap_err().to_string()
-        };
-        assert!(refused(&[]).contains("neither transcript.txt nor"));
-        assert!(refused(&[("transcript.txt", " \n")]).contains("it is empty"));
-        assert!(refused(&[("transcript.txt", "x"), ("transcript.vtt", "x")]).contains("which of them"));
-        assert!(refused(&[("transcript.txt", "x"), ("fixture.toml", "file = 'x'")]).contains("file"));
-        for facts in
-            ["media-type = 'text/html'", "received-at = 'yesterday'", "received-at = '2026-01-05T09:00:00+02:00'"]
-        {
-            let error = refused(&[("transcript.txt", "x"), ("fixture.toml", facts)]);
-            assert!(error.contains("fixture.toml: ") && error.contains(&facts[..8]), "{error}");
-        }
-        let large = "x".repeat(ANSWER_BYTES as usize + 1);
-        let error = refused(&[("transcript.txt", "x"), ("answers/1.txt", &large)]);
-        assert!(error.ends_with("answers/1.txt: 4194305 bytes; a worker takes at most 4194304"), "{error}");
-        assert!(refused(&[("transcript.txt", "x"), ("expected.json", "{")]).contains("expected.json"));
-        assert!(refused(&[("transcript.txt", "x"), ("answers/first.json", "")]).contains("first.json"));
-        assert!(refused(&[("transcript.txt", "x"), ("answers/2.json", "")]).contains("answer 1 is missing"));
-        let twice = [("transcript.txt", "x"), ("answers/1.json", ""), ("answers/1.txt", "")];
-        assert!(refused(&twice).contains("answer 1 twice"));
+        let Some(carried) = section(component, FIXTURES_SECTION) else { return Ok(Vec::new()) };
+        serde_json::from_slice(&carried).map_err(|error| malformed(Path::new(FIXTURES_SECTION), error))
     }
 }

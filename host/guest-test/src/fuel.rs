@@ -1,4 +1,4 @@
-//! Fuel budgets: what each fixture may take. The same on every machine, but not with every compiler.
+//! Fuel budgets of fixtures. Fuel is the same on every machine, but not with every compiler.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::fixture::Fixture;
 
-/// The file in the folder `fixtures`.
+/// The file of budgets in the folder `fixtures`.
 pub const FUEL_TOML: &str = "fuel.toml";
-/// How far above its budget a fixture may be, in percent.
-const TOLERANCE: u64 = 10;
-const HEADER: &str =
+const TOLERANCE_PERCENT: u64 = 10;
+const FUEL_TOML_HEADER: &str =
     "# The fuel that each fixture takes, by compiler. `assay guest test --accept` writes it; over 10 % more fails.\n";
 
-/// The budgets of a guest.
+/// The fuel budgets of a guest's fixtures, by compiler.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fuel(BTreeMap<String, BTreeMap<String, u64>>);
@@ -21,10 +20,10 @@ pub struct Fuel(BTreeMap<String, BTreeMap<String, u64>>);
 /// Why the budgets cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FuelError {
-    /// The file.
+    /// The file cannot be read or written.
     #[error("{FUEL_TOML}: {0}")]
     Io(#[from] io::Error),
-    /// Its content.
+    /// The file is not TOML of budgets; the parser's message.
     #[error("{FUEL_TOML}: {0}")]
     Malformed(String),
 }
@@ -32,19 +31,19 @@ pub enum FuelError {
 /// How a fixture's fuel compares with its budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// There is no budget for this compiler.
+pub enum FuelComparison {
+    /// No budget for this compiler.
     Unknown,
-    /// Within a tenth.
+    /// Within a tenth of the budget.
     Within,
-    /// More than a tenth below: the budget hides the next change for the worse.
+    /// More than a tenth below: such a budget would hide the next increase.
     Below,
     /// More than a tenth above.
     Above,
 }
 
 impl Fuel {
-    /// Reads the budgets in a folder of fixtures; no file is no budgets.
+    /// Reads `fuel.toml` in a folder of fixtures. Returns no budgets without the file.
     ///
     /// # Errors
     /// [`FuelError`].
@@ -56,7 +55,7 @@ impl Fuel {
         }
     }
 
-    /// The budgets that fixtures have with them.
+    /// Collects the budgets of fixtures.
     pub fn of(fixtures: &[Fixture]) -> Self {
         let mut fuel = Self::default();
         for fixture in fixtures {
@@ -67,7 +66,7 @@ impl Fuel {
         fuel
     }
 
-    /// The budgets of one fixture, by compiler.
+    /// Returns the budgets of one fixture, by compiler.
     pub(crate) fn budgets(&self, fixture: &str) -> BTreeMap<String, u64> {
         let of = |(toolchain, budgets): (&String, &BTreeMap<String, u64>)| {
             Some((toolchain.clone(), budgets.get(fixture).copied()?))
@@ -75,39 +74,39 @@ impl Fuel {
         self.0.iter().filter_map(of).collect()
     }
 
-    /// Writes them.
+    /// Writes `fuel.toml` into a folder of fixtures.
     ///
     /// # Errors
     /// [`FuelError`].
     pub fn write(&self, fixtures: &Path) -> Result<(), FuelError> {
         let text = toml::to_string(&self.0).map_err(|error| FuelError::Malformed(error.to_string()))?;
-        Ok(fs::write(fixtures.join(FUEL_TOML), format!("{HEADER}\n{text}"))?)
+        Ok(fs::write(fixtures.join(FUEL_TOML), format!("{FUEL_TOML_HEADER}\n{text}"))?)
     }
 
-    /// The budget of a fixture under a compiler.
+    /// Returns the budget of a fixture for a compiler.
     pub fn budget(&self, toolchain: &str, fixture: &str) -> Option<u64> {
         self.0.get(toolchain)?.get(fixture).copied()
     }
 
-    /// Holds a fixture's fuel to its budget.
-    pub fn judge(&self, toolchain: &str, fixture: &str, fuel: u64) -> Verdict {
-        let Some(budget) = self.budget(toolchain, fixture) else { return Verdict::Unknown };
+    /// Compares a fixture's fuel with its budget.
+    pub fn judge(&self, toolchain: &str, fixture: &str, fuel: u64) -> FuelComparison {
+        let Some(budget) = self.budget(toolchain, fixture) else { return FuelComparison::Unknown };
         let (fuel, budget) = (u128::from(fuel) * 100, u128::from(budget));
-        if fuel > budget * u128::from(100 + TOLERANCE) {
-            Verdict::Above
-        } else if fuel < budget * u128::from(100 - TOLERANCE) {
-            Verdict::Below
+        if fuel > budget * u128::from(100 + TOLERANCE_PERCENT) {
+            FuelComparison::Above
+        } else if fuel < budget * u128::from(100 - TOLERANCE_PERCENT) {
+            FuelComparison::Below
         } else {
-            Verdict::Within
+            FuelComparison::Within
         }
     }
 
-    /// Makes `fuel` the budget.
+    /// Sets the budget to `fuel`.
     pub fn accept(&mut self, toolchain: &str, fixture: &str, fuel: u64) {
         self.0.entry(toolchain.to_owned()).or_default().insert(fixture.to_owned(), fuel);
     }
 
-    /// Forgets the budgets of fixtures that are gone.
+    /// Removes the budgets of all other fixtures.
     pub fn keep_only(&mut self, fixtures: &[&str]) {
         for budgets in self.0.values_mut() {
             budgets.retain(|name, _| fixtures.contains(&name.as_str()));
@@ -123,11 +122,20 @@ mod tests {
     #[test]
     fn a_tenth_above_the_budget_is_within_it_and_more_is_not() {
         let mut fuel = Fuel::default();
-        assert_eq!(fuel.judge("rustc 1", "a", 5), Verdict::Unknown);
+        assert_eq!(fuel.judge("rustc 1", "a", 5), FuelComparison::Unknown);
         fuel.accept("rustc 1", "a", 1000);
         let judged = [899, 900, 1000, 1100, 1101].map(|used| fuel.judge("rustc 1", "a", used));
-        assert_eq!(judged, [Verdict::Below, Verdict::Within, Verdict::Within, Verdict::Within, Verdict::Above]);
-        assert_eq!(fuel.judge("rustc 2", "a", 1000), Verdict::Unknown);
+        assert_eq!(
+            judged,
+            [
+                FuelComparison::Below,
+                FuelComparison::Within,
+                FuelComparison::Within,
+                FuelComparison::Within,
+                FuelComparison::Above
+            ]
+        );
+        assert_eq!(fuel.judge("rustc 2", "a", 1000), FuelComparison::Unknown);
     }
 
     #[test]

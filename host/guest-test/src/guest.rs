@@ -1,4 +1,4 @@
-//! One guest, for tests that do not want to know of async code.
+//! A guest for tests without async code.
 
 use std::{
     env, fs, io,
@@ -15,54 +15,54 @@ use bytes::Bytes;
 
 use crate::{
     fixture::Fixture,
-    trial::{self, Trial, Trouble},
+    trial::{Trial, TrialError, run_fixture},
 };
 
-/// More than a call burns in its time: fuel is counted here, and the clock is what bounds a call.
-const FUEL: u64 = 1 << 50;
+/// More than a call can use in its time: fuel is counted, and time bounds the call.
+const UNREACHABLE_FUEL: u64 = 1 << 50;
 
-/// A guest in its sandbox. Every call has a fresh one, as in a worker.
+/// A loaded guest. Every call gets a fresh sandbox, as in a worker.
 pub struct Guest {
     guest: assay_runtime::Guest,
 }
 
-/// Why a guest cannot be tested.
+/// Why a guest does not load in a test.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    /// The file.
+    /// The file cannot be read.
     #[error("read {path}: {error}")]
     Unreadable {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the system says; part of the message, so no source beside it.
+        /// The system's error. It is part of the message, so it is not a source too.
         error: io::Error,
     },
-    /// A rule of admission.
+    /// The guest breaks a rule of admission.
     #[error(transparent)]
     Load(#[from] LoadError),
 }
 
-/// The options of a runtime for tests: a worker's limits, and fuel is counted. `generic` is the core module that verifiers are made
-/// of; empty where none are needed.
+/// Returns options of a runtime for tests: a worker's limits, with fuel counted. `generic` is the core module for verifiers; empty
+/// if there are none.
 pub fn harness(cache: PathBuf, compiler: Compiler, generic: Bytes) -> Options {
-    Options { metering: Metering::Fuel(FUEL), ..Options::new(cache, compiler, generic) }
+    Options { metering: Metering::Fuel(UNREACHABLE_FUEL), ..Options::new(cache, compiler, generic) }
 }
 
 impl Guest {
-    /// Admits the component in a file.
+    /// Loads the component in a file.
     ///
     /// # Errors
     /// [`GuestError`].
     ///
     /// # Panics
-    /// When this machine cannot run guests at all.
+    /// When this machine cannot run guests.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, GuestError> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(|error| GuestError::Unreadable { path: path.to_owned(), error })?;
         Self::from_bytes(&bytes)
     }
 
-    /// Admits a component.
+    /// Loads a component.
     ///
     /// # Errors
     /// [`GuestError::Load`].
@@ -70,50 +70,50 @@ impl Guest {
     /// # Panics
     /// As [`Self::load`].
     pub fn from_bytes(component: &[u8]) -> Result<Self, GuestError> {
-        let engine = Engine::shared();
+        let engine = SharedRuntime::shared();
         Ok(Self { guest: engine.threads.block_on(engine.runtime.load(component))? })
     }
 
-    /// sha256 of the component.
+    /// Returns the sha256 of the component.
     pub fn digest(&self) -> Digest {
         self.guest.digest()
     }
 
-    /// What it says about itself.
+    /// Returns the guest's manifest.
     pub fn manifest(&self) -> &Manifest {
         self.guest.manifest()
     }
 
-    /// One step.
+    /// Runs one step.
     pub fn advance(&self, transcript: &Transcript, answers: &[Answer]) -> Call<Step> {
         let transcript = Arc::new(transcript.clone());
-        Engine::shared().threads.block_on(self.guest.advance(&transcript, answers))
+        SharedRuntime::shared().threads.block_on(self.guest.advance(&transcript, answers))
     }
 
-    /// Validates a document.
+    /// Validates a document, JSON as text.
     pub fn check(&self, document: &str) -> Call<Vec<Finding>> {
-        Engine::shared().threads.block_on(self.guest.check(document))
+        SharedRuntime::shared().threads.block_on(self.guest.check(document))
     }
 
-    /// Runs a fixture, twice.
+    /// Runs a fixture twice, within the default limits of a job.
     ///
     /// # Errors
-    /// [`Trouble`].
-    pub fn trial(&self, fixture: &Fixture) -> Result<Trial, Trouble> {
-        Engine::shared().threads.block_on(trial::run(&self.guest, fixture, &JobLimits::default()))
+    /// [`TrialError`].
+    pub fn trial(&self, fixture: &Fixture) -> Result<Trial, TrialError> {
+        SharedRuntime::shared().threads.block_on(run_fixture(&self.guest, fixture, &JobLimits::default()))
     }
 }
 
-/// What all guests of a test process share.
-struct Engine {
+/// The runtime and threads of all guests in a test process.
+struct SharedRuntime {
     runtime: Runtime,
     threads: tokio::runtime::Runtime,
 }
 
-impl Engine {
+impl SharedRuntime {
     fn shared() -> &'static Self {
-        static ENGINE: OnceLock<Engine> = OnceLock::new();
-        ENGINE.get_or_init(|| Self::start().expect("this machine can run guests"))
+        static SHARED: OnceLock<SharedRuntime> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start().expect("this machine can run guests"))
     }
 
     fn start() -> Result<Self, RuntimeError> {
@@ -122,13 +122,15 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(RuntimeError::Threads)?;
-        let runtime = threads.block_on(async { Runtime::new(harness(cache(), Compiler::InProcess, Bytes::new())) })?;
+        let runtime =
+            threads.block_on(async { Runtime::new(harness(cache_folder(), Compiler::InProcess, Bytes::new())) })?;
         Ok(Self { runtime, threads })
     }
 }
 
-/// Compiled guests stay in the user's cache folder, so that a test that runs again takes no time to compile.
-fn cache() -> PathBuf {
+/// Returns a folder in the user's cache: a test that runs again compiles nothing.
+#[expect(clippy::disallowed_methods, reason = "runs in tests of guests, which have no configuration of their own")]
+fn cache_folder() -> PathBuf {
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     base.unwrap_or_else(env::temp_dir).join("assay").join("guest-test")

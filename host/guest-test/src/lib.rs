@@ -1,4 +1,4 @@
-//! Tests of guests: the same loader, engine, limits and host functions as in a worker, from a plain `#[test]`.
+//! Runs guests in a plain `#[test]`, with the loader, engine, limits and host functions of a worker.
 //!
 //! ```no_run
 //! use assay_guest_test::{Guest, Step, answer, transcript};
@@ -15,18 +15,24 @@
 //! }
 //! ```
 //!
-//! [`Fixture`]s are the same without code: a transcript, the model's answers and the step that must follow, in a folder. `assay guest
-//! test` runs them; [`Guest::trial`] runs one from a test.
+//! A [`Fixture`] is a test without code: a folder with a transcript, the model's answers and the step that must follow. `assay guest
+//! test` runs fixtures; [`Guest::trial`] runs one in a test.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 mod answers;
 mod example;
-mod facts;
 mod fixture;
+mod fixture_error;
+mod fixture_files;
+mod fixture_folder;
+mod fixture_toml;
 mod fuel;
 mod guest;
 mod mutate;
 mod rules;
-mod shown;
+mod step_json;
 mod trial;
 
 pub use assay_runtime::{
@@ -35,10 +41,11 @@ pub use assay_runtime::{
 };
 
 pub use example::{answer, transcript};
-pub use facts::FixtureFacts;
-pub use fixture::{FIXTURES, Fixture, FixtureError};
-pub use fuel::{FUEL_TOML, Fuel, FuelError, Verdict as FuelVerdict};
+pub use fixture::Fixture;
+pub use fixture_error::FixtureError;
+pub use fixture_folder::FIXTURES;
+pub use fuel::{FUEL_TOML, Fuel, FuelComparison, FuelError};
 pub use guest::{Guest, GuestError, harness};
-pub use rules::{Rule, Verdict, examine};
-pub use shown::{diff, shown};
-pub use trial::{Trial, Trouble, run};
+pub use rules::{Rule, RuleStatus, examine};
+pub use step_json::{step_diff, step_json};
+pub use trial::{Trial, TrialError, run_fixture};

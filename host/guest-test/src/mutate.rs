@@ -1,9 +1,9 @@
-//! Documents that are nearly right: what two judges of the same schema are most likely to disagree about.
+//! Mutations of documents: on nearly valid documents two checks of one schema are most likely to disagree.
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Map, Number, Value};
 
-/// Endless mutations of a document, the same ones for the same seed.
+/// An endless iterator over mutations of a document. The same seed gives the same ones.
 pub(crate) struct Mutations<'a> {
     document: &'a Value,
     random: StdRng,
@@ -29,7 +29,7 @@ impl Iterator for Mutations<'_> {
     }
 }
 
-/// The values in a document, itself included.
+/// Counts the values in a document, itself included.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(items) => items.iter().map(count).sum(),
@@ -59,7 +59,7 @@ fn mutate(value: &mut Value, place: usize, random: &mut StdRng) {
 }
 
 fn change(value: &mut Value, random: &mut StdRng) {
-    // Half of the changes are to the kind of value that it is, the others make it another kind.
+    // Half of the changes keep the kind of the value.
     if random.random_bool(0.5) {
         *value = any(random);
         return;
@@ -99,7 +99,7 @@ fn change_items(items: &mut Vec<Value>, random: &mut StdRng) {
         0 => items.clear(),
         1 => drop(items.pop()),
         2 => items.push(any(random)),
-        // Twice the same, and more than any list should hold.
+        // Duplicates, and more than a list should have.
         _ => items.extend(std::iter::repeat_n(first, random.random_range(1..60))),
     }
 }

@@ -1,4 +1,4 @@
-//! The rules of admission, one by one: what a worker demands of a component, and what whoever publishes one should.
+//! The rules of admission: those of a worker for a component, and those for publishing it.
 
 use assay_conversation::JobLimits;
 use assay_guest_build::{imports, toolchain};
@@ -9,61 +9,61 @@ use serde_json::Value;
 use crate::{
     fixture::Fixture,
     mutate::Mutations,
-    shown::shown,
-    trial::{self, Trial, Trouble},
+    step_json::step_json,
+    trial::{Trial, TrialError, run_fixture},
 };
 
-/// How many mutations of the fixtures' documents the guest and the host's verifier must agree on.
+/// Mutations of the fixtures' documents that the guest and the host's verifier must agree on.
 const MUTATIONS: usize = 1000;
-/// The order in which rules are told.
-const NAMES: [&str; 9] =
+/// In the order of the report.
+const RULE_NAMES: [&str; 9] =
     ["size", "binary", "imports", "world", "compile", "describe", "schema", "fixtures", "second check"];
 
-/// How a rule ended.
+/// Result of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Kept.
+pub enum RuleStatus {
+    /// The component keeps it.
     Ok,
-    /// Kept as far as it can be seen.
+    /// Nothing breaks it, but not everything could be checked.
     Warning,
-    /// Broken: no worker should run it.
+    /// The component breaks it: no worker should run it.
     Failed,
-    /// Not looked at, because an earlier rule is broken.
+    /// Not checked, because an earlier rule is broken.
     Skipped,
 }
 
-/// One rule.
+/// One rule with its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rule {
-    /// Its name.
+    /// Name of the rule.
     pub name: &'static str,
-    /// How it ended.
-    pub verdict: Verdict,
-    /// What was seen.
+    /// Its result.
+    pub verdict: RuleStatus,
+    /// The observed value, or the reason.
     pub detail: String,
-    /// What to do about it.
+    /// The fix, for a failure or a warning.
     pub cure: Option<String>,
 }
 
 impl Rule {
-    fn new(name: &'static str, verdict: Verdict, detail: impl Into<String>, cure: Option<&str>) -> Self {
+    fn new(name: &'static str, verdict: RuleStatus, detail: impl Into<String>, cure: Option<&str>) -> Self {
         Self { name, verdict, detail: detail.into(), cure: cure.map(str::to_owned) }
     }
 
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(name, Verdict::Ok, detail, None)
+        Self::new(name, RuleStatus::Ok, detail, None)
     }
 
     fn failed(name: &'static str, detail: impl Into<String>, cure: &str) -> Self {
-        Self::new(name, Verdict::Failed, detail, Some(cure))
+        Self::new(name, RuleStatus::Failed, detail, Some(cure))
     }
 }
 
-/// Holds a component to every rule; `fixtures` are those that it carries, or those of its folder.
+/// Checks every rule of a component; `fixtures` are those in the component, or those of its folder.
 ///
 /// # Errors
-/// What is no fault of the guest's: the cache, the compiler, the memory of this machine.
+/// [`LoadError`] for faults of this machine: cache, compiler, memory.
 pub async fn examine(
     runtime: &Runtime,
     component: &[u8],
@@ -79,7 +79,7 @@ pub async fn examine(
     let verifier = match runtime.verifier(&guest.manifest().schema).await {
         Ok(verifier) => verifier,
         Err(error @ (LoadError::SchemaRefused | LoadError::Manifest(_))) => {
-            let (detail, cure) = told(&error);
+            let (detail, cure) = detail_and_fix(&error);
             rules.push(Rule::failed("schema", detail, &cure));
             rules.extend(skipped_after("schema"));
             return Ok(rules);
@@ -90,14 +90,14 @@ pub async fn examine(
     rules.push(Rule::ok("schema", format!("{bytes} bytes, valid, with linear-time patterns, nothing remote")));
     let mut trials = Vec::new();
     for fixture in fixtures {
-        trials.push((fixture, trial::run(&guest, fixture, limits).await));
+        trials.push((fixture, run_fixture(&guest, fixture, limits).await));
     }
     rules.push(fixtures_rule(&trials));
     rules.push(second_check(&guest, &verifier, &trials, limits).await);
     Ok(rules)
 }
 
-/// The rules that a component which does not load breaks and keeps.
+/// Returns the rules for a component that does not load.
 fn broken(error: LoadError, component: &[u8], limit: usize) -> Result<Vec<Rule>, LoadError> {
     let name = match &error {
         LoadError::TooLarge { .. } => "size",
@@ -115,25 +115,25 @@ fn broken(error: LoadError, component: &[u8], limit: usize) -> Result<Vec<Rule>,
         LoadError::Describe(_) | LoadError::Manifest(_) => "describe",
         _ => return Err(error),
     };
-    let before = NAMES.iter().take_while(|rule| **rule != name);
+    let before = RULE_NAMES.iter().take_while(|rule| **rule != name);
     let mut rules: Vec<Rule> = before.map(|rule| Rule::ok(rule, kept(rule, component, limit))).collect();
-    let (detail, cure) = told(&error);
+    let (detail, cure) = detail_and_fix(&error);
     rules.push(Rule::failed(name, detail, &cure));
     rules.extend(skipped_after(name));
     Ok(rules)
 }
 
-/// The rules that every component which loads keeps.
+/// Returns the rules that every loaded component keeps.
 fn admitted(component: &[u8], guest: &Guest, limit: usize) -> Vec<Rule> {
     let manifest = guest.manifest();
     let described = format!("{}, schema {}", manifest.prompt_version, manifest.schema_version);
-    let loaded = NAMES.iter().take_while(|rule| **rule != "describe");
+    let loaded = RULE_NAMES.iter().take_while(|rule| **rule != "describe");
     let mut rules: Vec<Rule> = loaded.map(|rule| Rule::ok(rule, kept(rule, component, limit))).collect();
     rules.push(Rule::ok("describe", described));
     rules
 }
 
-/// What there is to see where a rule of loading is kept.
+/// Returns the detail of a rule of loading that is kept.
 fn kept(rule: &str, component: &[u8], limit: usize) -> String {
     match rule {
         "size" => {
@@ -153,8 +153,8 @@ fn kept(rule: &str, component: &[u8], limit: usize) -> String {
     }
 }
 
-/// The error's own words, divided into what is and what to do.
-fn told(error: &LoadError) -> (String, String) {
+/// Splits an error's text into detail and fix.
+fn detail_and_fix(error: &LoadError) -> (String, String) {
     let text = error.to_string();
     let cure = "correct the guest and build it again";
     let (detail, cure) = text.split_once("; ").unwrap_or((&text, cure));
@@ -162,25 +162,25 @@ fn told(error: &LoadError) -> (String, String) {
 }
 
 fn skipped_after(name: &str) -> impl Iterator<Item = Rule> {
-    let after = NAMES.iter().skip_while(move |rule| **rule != name).skip(1);
-    after.map(|rule| Rule::new(rule, Verdict::Skipped, "an earlier rule is broken", None))
+    let after = RULE_NAMES.iter().skip_while(move |rule| **rule != name).skip(1);
+    after.map(|rule| Rule::new(rule, RuleStatus::Skipped, "an earlier rule is broken", None))
 }
 
-type Trials<'a> = [(&'a Fixture, Result<Trial, Trouble>)];
+type Trials<'a> = [(&'a Fixture, Result<Trial, TrialError>)];
 
 fn fixtures_rule(trials: &Trials<'_>) -> Rule {
     const NAME: &str = "fixtures";
     if trials.is_empty() {
         let cure = "give it some in the folder `fixtures` and build it again";
-        return Rule::new(NAME, Verdict::Warning, "it carries none", Some(cure));
+        return Rule::new(NAME, RuleStatus::Warning, "it carries none", Some(cure));
     }
     for (fixture, trial) in trials {
         let wrong = match trial {
-            Err(trouble) => trouble.to_string(),
+            Err(error) => error.to_string(),
             Ok(trial) => match &fixture.expected {
-                Some(step) if *step == shown(&trial.step) => continue,
+                Some(step) if *step == step_json(&trial.step) => continue,
                 Some(_) => "the step is not the expected one".to_owned(),
-                None => "nobody has accepted a step for it".to_owned(),
+                None => "no step is accepted for it yet".to_owned(),
             },
         };
         return Rule::failed(NAME, format!("{}: {wrong}", fixture.name), "run `assay guest test` on its folder");
@@ -190,7 +190,7 @@ fn fixtures_rule(trials: &Trials<'_>) -> Rule {
     Rule::ok(NAME, format!("{} pass, each twice alike and within the limits; at most {peak:.1} MiB", trials.len()))
 }
 
-/// The guest's `check` and the host's verifier say the same of every document and of mutations of it.
+/// Compares the guest's `check` with the host's verifier on every document and on mutations of it.
 async fn second_check(guest: &Guest, verifier: &Verifier, trials: &Trials<'_>, limits: &JobLimits) -> Rule {
     const NAME: &str = "second check";
     const CURE: &str = "let `check` judge by the very schema that `describe` returns";
@@ -203,10 +203,10 @@ async fn second_check(guest: &Guest, verifier: &Verifier, trials: &Trials<'_>, l
         .collect();
     if documents.is_empty() {
         let cure = "give it a fixture that ends with `accept`";
-        return Rule::new(NAME, Verdict::Warning, "no fixture has a report to try it on", Some(cure));
+        return Rule::new(NAME, RuleStatus::Warning, "no fixture has a report to try it on", Some(cure));
     }
     for document in &documents {
-        match judge(guest, verifier, document).await {
+        match check_both(guest, verifier, document).await {
             Ok((true, true)) => {}
             Ok(_) => return Rule::failed(NAME, "a report that the guest accepts breaks its schema", CURE),
             Err(fault) => return Rule::failed(NAME, fault, CURE),
@@ -218,12 +218,12 @@ async fn second_check(guest: &Guest, verifier: &Verifier, trials: &Trials<'_>, l
     let mut number = 0;
     while number < MUTATIONS {
         let turn = number % mutations.len();
-        // Mutations never end. What is too large is for neither of the two to judge.
+        // Mutations never end. Documents over the limit are skipped: neither check sees them.
         let Some(mutation) = mutations[turn].find(|document| document.to_string().len() <= limits.report_bytes) else {
             break;
         };
         number += 1;
-        match judge(guest, verifier, &mutation).await {
+        match check_both(guest, verifier, &mutation).await {
             Ok((check, verify)) if check == verify => valid += usize::from(check),
             Ok((check, _)) => {
                 let (check, verify) = if check { ("takes", "refuses") } else { ("refuses", "takes") };
@@ -241,8 +241,8 @@ fn counted(reports: usize) -> String {
     if reports == 1 { "1 report".to_owned() } else { format!("{reports} reports") }
 }
 
-/// Whether guest and verifier find nothing wrong.
-async fn judge(guest: &Guest, verifier: &Verifier, document: &Value) -> Result<(bool, bool), String> {
+/// Returns whether the guest accepts a document, and whether the verifier does.
+async fn check_both(guest: &Guest, verifier: &Verifier, document: &Value) -> Result<(bool, bool), String> {
     let document = document.to_string();
     let (check, verify) = tokio::join!(guest.check(&document), verifier.check(&document));
     let check = check.result.map_err(|fault| format!("check: {fault}"))?;

@@ -1,109 +1,109 @@
-//! One fixture in the sandbox: every round of it, twice.
+//! Runs a fixture in the sandbox, twice.
 
 use std::{sync::Arc, time::Duration};
 
-use assay_conversation::{self as conversation, Answers, Ending, JobLimits, Stop};
+use assay_conversation::{self as conversation, Answers, ConversationEnd, ConversationError, JobLimits};
 use assay_runtime::{Answer, Call, Fault, Guest, LogLine, Prompt, Step};
 
 use crate::fixture::Fixture;
 
-/// What a fixture gave.
+/// Result of a fixture's first run.
 #[derive(Debug)]
 pub struct Trial {
-    /// The questions that the fixture answers, in rounds.
+    /// The questions that the fixture answers, by round. Content.
     pub rounds: Vec<Vec<Prompt>>,
-    /// The step that followed the last answer.
+    /// The step after the last answer. Content.
     pub step: Step,
-    /// Fuel of all calls together.
+    /// Fuel of all calls; 0 without metering.
     pub fuel: u64,
-    /// Linear memory at its largest in any call, in bytes.
+    /// Largest linear memory of any call, in bytes.
     pub peak_memory: usize,
-    /// Time in the sandbox, of all calls together.
+    /// Time in the sandbox, over all calls.
     pub elapsed: Duration,
-    /// The guest's own lines.
+    /// The guest's log lines. Content.
     pub log: Vec<LogLine>,
 }
 
 /// Why a fixture gave no step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum TrialError {
     /// A call failed.
     #[error("call {call}: {fault}")]
     Fault {
-        /// Which, from 1.
+        /// Number of the call, from 1.
         call: usize,
-        /// How.
+        /// Its fault.
         fault: Fault,
     },
     /// The guest asks more in a round than the fixture answers.
     #[error("call {call} asks {asked} questions, and {left} answers are left; add the others")]
     AnswersMissing {
-        /// Which, from 1.
+        /// Number of the call, from 1.
         call: usize,
-        /// Its questions.
+        /// Questions of the round.
         asked: usize,
         /// Answers that are left.
         left: usize,
     },
-    /// The guest is done before it has asked for every answer.
+    /// The guest ends before it used every answer.
     #[error("the guest is done after {used} of {given} answers; delete the others")]
     AnswersLeft {
-        /// Answers that it asked for.
+        /// Answers that it used.
         used: usize,
-        /// Answers that the fixture has.
+        /// Answers of the fixture.
         given: usize,
     },
-    /// The same input gave something else the second time.
+    /// The same input gave another step in the second run.
     #[error("the second run gave another step; a guest is a pure function of transcript and answers")]
     Nondeterministic,
-    /// A limit of a worker.
+    /// The guest exceeds a limit of a job, or its report breaks a rule.
     #[error("call {call}: {limit}")]
     OverLimit {
-        /// Which, from 1.
+        /// Number of the call, from 1.
         call: usize,
-        /// The limit, with what there was.
+        /// The limit and the value.
         limit: String,
     },
 }
 
-/// Runs a fixture, twice, within the limits of a job.
+/// Runs a fixture twice, within the limits of a job.
 ///
 /// # Errors
-/// [`Trouble`].
-pub async fn run(guest: &Guest, fixture: &Fixture, limits: &JobLimits) -> Result<Trial, Trouble> {
-    let first = once(guest, fixture, limits).await?;
-    let second = once(guest, fixture, limits).await?;
-    // Fuel is no part of it: what a guest burns may depend on the addresses of its data, what it says may not.
+/// [`TrialError`].
+pub async fn run_fixture(guest: &Guest, fixture: &Fixture, limits: &JobLimits) -> Result<Trial, TrialError> {
+    let first = run_once(guest, fixture, limits).await?;
+    let second = run_once(guest, fixture, limits).await?;
+    // Fuel may differ: it may depend on the addresses of data. Steps must not.
     if first.step != second.step || first.rounds != second.rounds {
-        return Err(Trouble::Nondeterministic);
+        return Err(TrialError::Nondeterministic);
     }
     Ok(first)
 }
 
-async fn once(guest: &Guest, fixture: &Fixture, limits: &JobLimits) -> Result<Trial, Trouble> {
+async fn run_once(guest: &Guest, fixture: &Fixture, limits: &JobLimits) -> Result<Trial, TrialError> {
     let transcript = Arc::new(fixture.transcript.clone());
     let mut source = FixtureAnswers::new(&fixture.answers);
     let step = match conversation::run(guest, &transcript, limits, &mut source).await {
-        Ok(Ending::Accepted(report)) => Step::Accept(report),
-        Ok(Ending::Rejected(rejection)) => Step::Reject(rejection),
-        Err(Stop::Unanswered(Unanswered::AllUsed(prompts))) => Step::Ask(prompts),
-        Err(Stop::Unanswered(Unanswered::Missing(trouble))) => return Err(trouble),
-        Err(Stop::Fault { call, fault }) => return Err(Trouble::Fault { call, fault }),
-        Err(Stop::OverLimit { call, breach }) => {
-            return Err(Trouble::OverLimit { call, limit: breach.to_string() });
+        Ok(ConversationEnd::Accepted(report)) => Step::Accept(report),
+        Ok(ConversationEnd::Rejected(rejection)) => Step::Reject(rejection),
+        Err(ConversationError::Unanswered(Unanswered::AllUsed(prompts))) => Step::Ask(prompts),
+        Err(ConversationError::Unanswered(Unanswered::Missing(error))) => return Err(error),
+        Err(ConversationError::Fault { call, fault }) => return Err(TrialError::Fault { call, fault }),
+        Err(ConversationError::OverLimit { call, breach }) => {
+            return Err(TrialError::OverLimit { call, limit: breach.to_string() });
         }
-        Err(Stop::NoReport { call, fault, .. }) => {
-            return Err(Trouble::OverLimit { call, limit: format!("check the report: {fault}") });
+        Err(ConversationError::NoReport { call, fault, .. }) => {
+            return Err(TrialError::OverLimit { call, limit: format!("check the report: {fault}") });
         }
     };
     let FixtureAnswers { given, used, rounds, fuel, peak_memory, elapsed, log } = source;
     if used < given.len() {
-        return Err(Trouble::AnswersLeft { used, given: given.len() });
+        return Err(TrialError::AnswersLeft { used, given: given.len() });
     }
     Ok(Trial { rounds, step, fuel, peak_memory, elapsed, log })
 }
 
-/// The answers of a fixture, and what the calls of a run took.
+/// The answers of a fixture, and the cost of a run's calls.
 struct FixtureAnswers<'a> {
     given: &'a [Answer],
     used: usize,
@@ -122,10 +122,10 @@ impl<'a> FixtureAnswers<'a> {
 
 /// Why a round of questions ends a run.
 enum Unanswered {
-    /// Every answer is used: these questions are the step that the fixture ends with.
+    /// Every answer is used: these questions are the fixture's last step.
     AllUsed(Vec<Prompt>),
-    /// Some are left, and fewer than the round asks.
-    Missing(Trouble),
+    /// Fewer answers are left than the round asks.
+    Missing(TrialError),
 }
 
 impl Answers for FixtureAnswers<'_> {
@@ -142,7 +142,7 @@ impl Answers for FixtureAnswers<'_> {
         }
         if prompts.len() > left {
             let (call, asked) = (self.rounds.len() + 1, prompts.len());
-            return Err(Unanswered::Missing(Trouble::AnswersMissing { call, asked, left }));
+            return Err(Unanswered::Missing(TrialError::AnswersMissing { call, asked, left }));
         }
         self.used += prompts.len();
         self.rounds.push(prompts);

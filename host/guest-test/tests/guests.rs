@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use assay_conversation::JobLimits;
 use assay_guest_build::with_section;
 use assay_guest_test::{
-    Fault, Fixture, Guest, LoadError, Rule, Step, Trouble, Verdict, answer, examine, harness, shown, transcript,
+    Fault, Fixture, Guest, LoadError, Rule, RuleStatus, Step, TrialError, answer, examine, harness, step_json,
+    transcript,
 };
 use assay_runtime::{
     Compiler, Runtime,
@@ -43,34 +44,34 @@ fn a_fixture_ends_with_the_step_after_its_last_answer() {
     let asked = guest.trial(&fixture(&[])).unwrap();
     assert!(matches!(asked.step, Step::Ask(_)) && asked.rounds.is_empty());
     let done = guest.trial(&fixture(&["{}"])).unwrap();
-    assert_eq!(shown(&done.step), json!({"accept": {"document": {}, "notes": []}}));
+    assert_eq!(step_json(&done.step), json!({"accept": {"document": {}, "notes": []}}));
     assert_eq!(done.rounds.len(), 1);
     assert!(done.fuel > asked.fuel, "both calls count");
     assert_eq!(done.fuel, guest.trial(&fixture(&["{}"])).unwrap().fuel, "the same on every run");
 }
 
 #[test]
-fn a_fixture_that_does_not_fit_its_guest_is_told_what_to_change() {
+fn a_fixture_that_does_not_fit_its_guest_names_the_change() {
     let good = load(&WatGuest::new("good"));
-    assert_eq!(good.trial(&fixture(&["{}", "{}"])).unwrap_err(), Trouble::AnswersLeft { used: 1, given: 2 });
+    assert_eq!(good.trial(&fixture(&["{}", "{}"])).unwrap_err(), TrialError::AnswersLeft { used: 1, given: 2 });
     let many = load(&hostile::asks_many(3));
-    let missing = Trouble::AnswersMissing { call: 1, asked: 3, left: 2 };
+    let missing = TrialError::AnswersMissing { call: 1, asked: 3, left: 2 };
     assert_eq!(many.trial(&fixture(&["{}", "{}"])).unwrap_err(), missing);
 }
 
 #[test]
 fn a_fixture_is_held_to_the_limits_of_a_worker() {
-    let told = |guest: &WatGuest, answers: &[&str], limit: &str| {
-        let trouble = load(guest).trial(&fixture(answers)).unwrap_err().to_string();
-        assert!(trouble.contains(limit), "{limit}: {trouble}");
+    let assert_error = |guest: &WatGuest, answers: &[&str], limit: &str| {
+        let error = load(guest).trial(&fixture(answers)).unwrap_err().to_string();
+        assert!(error.contains(limit), "{limit}: {error}");
     };
-    told(&hostile::asks_nothing(), &["{}"], "no_prompts");
-    told(&hostile::asks_many(33), &["{}"], "GUEST_MAX_PROMPTS");
-    told(&hostile::asks_for_ever(), &["{}"; 5], "GUEST_MAX_ROUNDS");
-    told(&hostile::asks_a_prompt_of(3 << 20), &[], "PROMPT_MAX_BYTES");
-    told(&hostile::accepts_nested(129), &["{}"], "REPORT_MAX_DEPTH");
+    assert_error(&hostile::asks_nothing(), &["{}"], "no_prompts");
+    assert_error(&hostile::asks_many(33), &["{}"], "GUEST_MAX_PROMPTS");
+    assert_error(&hostile::asks_for_ever(), &["{}"; 5], "GUEST_MAX_ROUNDS");
+    assert_error(&hostile::asks_a_prompt_of(3 << 20), &[], "PROMPT_MAX_BYTES");
+    assert_error(&hostile::accepts_nested(129), &["{}"], "REPORT_MAX_DEPTH");
     let trapped = load(&hostile::traps("(unreachable)")).trial(&fixture(&[])).unwrap_err();
-    assert!(matches!(trapped, Trouble::Fault { call: 1, fault: Fault::Trap(_) }), "{trapped}");
+    assert!(matches!(trapped, TrialError::Fault { call: 1, fault: Fault::Trap(_) }), "{trapped}");
 }
 
 #[test]
@@ -85,36 +86,36 @@ fn a_component_carries_its_fixtures() {
     assert!(Fixture::carried_by(&damaged).is_err());
 }
 
-/// The rules that are not kept, as "name: detail".
+/// Returns the broken rules, as "name: detail".
 async fn broken(component: &[u8], fixtures: &[Fixture]) -> Vec<String> {
     let rules = rules(component, fixtures).await;
-    let after = rules.iter().skip_while(|rule| rule.verdict != Verdict::Failed).skip(1);
+    let after = rules.iter().skip_while(|rule| rule.verdict != RuleStatus::Failed).skip(1);
     for rule in after {
-        assert!(rule.verdict != Verdict::Ok || rule.name == "second check", "{rule:?}");
+        assert!(rule.verdict != RuleStatus::Ok || rule.name == "second check", "{rule:?}");
     }
-    let failed = rules.iter().filter(|rule| rule.verdict == Verdict::Failed);
+    let failed = rules.iter().filter(|rule| rule.verdict == RuleStatus::Failed);
     failed.map(|rule| format!("{}: {}", rule.name, rule.detail)).collect()
 }
 
 async fn rules(component: &[u8], fixtures: &[Fixture]) -> Vec<Rule> {
     let folder = tempfile::tempdir().unwrap();
-    let generic = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/core/generic.wasm"))
+    let generic = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/dist/core/generic.wasm"))
         .expect("run `cargo xtask guests` first; `cargo xtask test` does");
     let options = harness(folder.path().join("cache"), Compiler::InProcess, Bytes::from(generic));
     let runtime = Runtime::new(options).unwrap();
     let rules = examine(&runtime, component, fixtures, &JobLimits::default()).await.unwrap();
-    assert_eq!(rules.len(), 9, "every rule is told");
+    assert_eq!(rules.len(), 9, "every rule is listed");
     for rule in &rules {
-        let cured = matches!(rule.verdict, Verdict::Failed | Verdict::Warning);
+        let cured = matches!(rule.verdict, RuleStatus::Failed | RuleStatus::Warning);
         assert_eq!(rule.cure.is_some(), cured, "{rule:?}");
     }
     rules
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_keeps_every_rule_is_told_so() {
+async fn a_guest_that_keeps_every_rule_passes() {
     let schema = r#"{"type":"object"}"#;
-    // Says itself what is an object: it looks at the first byte.
+    // Its own check reads the first byte only.
     let mut guest = WatGuest::new("good").schema(schema);
     let none = guest.data.words(&[0, 0]);
     let finding = guest.data.text("type");
@@ -126,16 +127,17 @@ async fn a_guest_that_keeps_every_rule_is_told_so() {
     ));
     let accepted = Fixture { expected: Some(json!({"accept": {"document": {}, "notes": []}})), ..fixture(&["{}"]) };
     let rules = rules(&guest.build(), &[accepted]).await;
-    assert!(rules.iter().all(|rule| rule.verdict == Verdict::Ok), "{rules:?}");
+    assert!(rules.iter().all(|rule| rule.verdict == RuleStatus::Ok), "{rules:?}");
     let names: Vec<_> = rules.iter().map(|rule| rule.name).collect();
     let expected = ["size", "binary", "imports", "world", "compile", "describe", "schema", "fixtures", "second check"];
     assert_eq!(names, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_fixtures_what_they_would_show_is_a_warning() {
+async fn without_fixtures_their_rules_are_warnings() {
     let rules = rules(&WatGuest::new("good").build(), &[]).await;
-    let warned: Vec<_> = rules.iter().filter(|rule| rule.verdict == Verdict::Warning).map(|rule| rule.name).collect();
+    let warned: Vec<_> =
+        rules.iter().filter(|rule| rule.verdict == RuleStatus::Warning).map(|rule| rule.name).collect();
     assert_eq!(warned, ["fixtures", "second check"]);
 }
 
@@ -155,24 +157,27 @@ async fn a_broken_rule_is_named_and_those_after_it_are_skipped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fixture_that_fails_breaks_a_rule() {
     let unexpected = Fixture { expected: Some(json!({"ask": []})), ..fixture(&["{}"]) };
-    let told = broken(&WatGuest::new("good").build(), &[fixture(&["{}"])]).await;
-    assert_eq!(told.first().map(String::as_str), Some("fixtures: one: nobody has accepted a step for it"));
-    let told = broken(&WatGuest::new("good").build(), &[unexpected]).await;
-    assert_eq!(told.first().map(String::as_str), Some("fixtures: one: the step is not the expected one"));
+    let broken_rules = broken(&WatGuest::new("good").build(), &[fixture(&["{}"])]).await;
+    assert_eq!(broken_rules.first().map(String::as_str), Some("fixtures: one: no step is accepted for it yet"));
+    let broken_rules = broken(&WatGuest::new("good").build(), &[unexpected]).await;
+    assert_eq!(broken_rules.first().map(String::as_str), Some("fixtures: one: the step is not the expected one"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_that_says_another_thing_than_the_schema_breaks_a_rule() {
+async fn a_check_that_disagrees_with_the_schema_breaks_a_rule() {
     // Its `check` finds nothing wrong with anything.
     let strict = WatGuest::new("lenient").schema(r#"{"type":"object","required":["a"]}"#).document(r#"{"a":1}"#);
     let ends_with = |document: serde_json::Value| Fixture {
         expected: Some(json!({"accept": {"document": document, "notes": []}})),
         ..fixture(&["{}"])
     };
-    let told = broken(&strict.build(), &[ends_with(json!({"a": 1}))]).await;
-    let [told] = &told[..] else { panic!("{told:?}") };
-    assert!(told.starts_with("second check: the guest takes and the verifier refuses mutation "), "{told}");
+    let broken_rules = broken(&strict.build(), &[ends_with(json!({"a": 1}))]).await;
+    let [broken_rules] = &broken_rules[..] else { panic!("{broken_rules:?}") };
+    assert!(
+        broken_rules.starts_with("second check: the guest takes and the verifier refuses mutation "),
+        "{broken_rules}"
+    );
     let broken_report = hostile::breaks_its_own_schema().build();
-    let told = broken(&broken_report, &[ends_with(json!({"summary": "no overview"}))]).await;
-    assert_eq!(told, ["second check: a report that the guest accepts breaks its schema"]);
+    let broken_rules = broken(&broken_report, &[ends_with(json!({"summary": "no overview"}))]).await;
+    assert_eq!(broken_rules, ["second check: a report that the guest accepts breaks its schema"]);
 }

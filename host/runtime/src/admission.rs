@@ -1,13 +1,18 @@
-//! The rules that a guest must pass before anything of it is compiled, and what its manifest must look like.
+//! The rules for a guest before its compile, and for its manifest.
 //!
-//! The whole of the bytes is parsed and validated here, under a list of features that is stricter than the engine's defaults: compilers trust what parsers let through.
+//! All bytes are parsed and validated here, with fewer features than the engine's defaults: compilers trust what parsers accept.
 
 use assay_core::manifest::{MAX_DESCRIPTION_BYTES, is_version};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 use wasmtime::component::{Component, types::ComponentItem};
 
 use crate::{
-    bindings::log::NAME as LOG_INTERFACE, contract::Manifest, limits::Limits, load_error::LoadError, options::Wasi,
+    bindings::log::NAME as LOG_INTERFACE,
+    contract::Manifest,
+    engine::{MEMORIES_PER_GUEST, TABLES_PER_GUEST},
+    limits::Limits,
+    load_error::LoadError,
+    options::Wasi,
 };
 
 const TYPES_INTERFACE: &str = "assay:report/types@0.1.0";
@@ -19,7 +24,7 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::COMPONENT_MODEL);
 
-/// Refuses what is too big without looking at it.
+/// Checks the size, without reading the bytes.
 ///
 /// # Errors
 /// [`LoadError::TooLarge`].
@@ -30,10 +35,10 @@ pub(crate) fn size(bytes: &[u8], limits: &Limits) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Refuses what is no component, or not valid to its last byte.
+/// Checks that the bytes are a component, valid to the last byte.
 ///
 /// # Errors
-/// One variant per kind of bytes that people mistake for a guest; else [`LoadError::Invalid`].
+/// One variant per kind of file that people mistake for a guest; else [`LoadError::Invalid`].
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), LoadError> {
     if bytes.starts_with(b"\x7fELF") {
         return Err(LoadError::Precompiled);
@@ -49,7 +54,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Refuses what asks for another world, by the names of its imports and exports.
+/// Checks the world by the names of imports and exports.
 ///
 /// # Errors
 /// [`LoadError::WasiImport`], [`LoadError::ForeignImport`], [`LoadError::MissingExport`].
@@ -61,12 +66,12 @@ pub(crate) fn world(bytes: &[u8], wasi: Wasi) -> Result<(), LoadError> {
         match payload.map_err(invalid)? {
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth -= 1,
-            // Deeper, they are the business of the component's own parts.
+            // At other depths they belong to the component's own parts.
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
-                    match judge(import.map_err(invalid)?.name.name, wasi) {
+                    match check_import(import.map_err(invalid)?.name.name, wasi) {
                         Err(LoadError::ForeignImport) => foreign = true,
-                        judged => judged?,
+                        checked => checked?,
                     }
                 }
             }
@@ -85,8 +90,7 @@ pub(crate) fn world(bytes: &[u8], wasi: Wasi) -> Result<(), LoadError> {
     }
 }
 
-/// Refuses an import by its name.
-fn judge(import: &str, wasi: Wasi) -> Result<(), LoadError> {
+fn check_import(import: &str, wasi: Wasi) -> Result<(), LoadError> {
     match import {
         LOG_INTERFACE | TYPES_INTERFACE => Ok(()),
         name if name.starts_with("wasi:") => match wasi {
@@ -102,14 +106,15 @@ fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
     LoadError::Invalid { offset: error.offset() }
 }
 
-/// Refuses what needs more than a call may have, or gets functions in by the name of the types. Imports are judged once more, because an image may be of a time when others were let in.
+/// Checks compiled code: its resources, and no functions under the name of the types. Imports are checked again, because an image
+/// may be of a time when others were admitted.
 ///
 /// # Errors
 /// [`LoadError::WasiImport`], [`LoadError::ForeignImport`], [`LoadError::TooManyResources`].
 pub(crate) fn compiled(component: &Component, limits: &Limits, wasi: Wasi) -> Result<(), LoadError> {
     let engine = component.engine();
     for (name, import) in component.component_type().imports(engine) {
-        judge(name, wasi)?;
+        check_import(name, wasi)?;
         if name == TYPES_INTERFACE && !is_function_free(&import.ty, engine) {
             return Err(LoadError::ForeignImport);
         }
@@ -123,10 +128,9 @@ fn is_function_free(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
 }
 
 fn resources(component: &Component, limits: &Limits) -> Result<(), LoadError> {
-    use crate::engine::{MEMORIES_PER_GUEST, TABLES_PER_GUEST};
     const WASM_PAGE_BYTES: u64 = 64 << 10;
 
-    // None: it instantiates modules that it imports, which the rules above left no room for.
+    // None: it instantiates modules that it imports, which the rules above already refuse.
     let needs = component.resources_required().ok_or(LoadError::ForeignImport)?;
     let memory_bytes = needs.max_initial_memory_size.unwrap_or(0).saturating_mul(WASM_PAGE_BYTES);
     let fits = needs.num_memories <= MEMORIES_PER_GUEST
@@ -136,7 +140,7 @@ fn resources(component: &Component, limits: &Limits) -> Result<(), LoadError> {
     if fits { Ok(()) } else { Err(LoadError::TooManyResources) }
 }
 
-/// Refuses a manifest that cannot serve: its versions become names in the database, in metrics and in file names; its schema becomes the verifier.
+/// Checks a manifest: its versions become names in the database, in metrics and of files; its schema becomes the verifier.
 ///
 /// # Errors
 /// [`LoadError::Manifest`] with the field's name.
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_component_are_told_apart() {
+    fn bytes_that_are_not_a_component_are_refused_by_kind() {
         assert_eq!(bytes(b""), Err(LoadError::NotWasm));
         assert_eq!(bytes(b"GIF89a"), Err(LoadError::NotWasm));
         assert_eq!(bytes(b"  (component)"), Err(LoadError::Text));
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_may_say_what_a_worker_admits_of_a_manifest() {
+    fn a_folder_and_a_manifest_have_the_same_bounds() {
         let limits = Limits::default();
         let judged = |description: &str, schema: &str| {
             let toml = format!("prompt-version = 'p-v1'\nschema-version = 's.v1'\ndescription = {description:?}");
@@ -215,7 +219,8 @@ mod tests {
             {
                 std::fs::write(folder.path().join(name), text).unwrap();
             }
-            let read = assay_guest_build::Folder::read(folder.path()).map(|_| ()).map_err(|error| error.to_string());
+            let read =
+                assay_guest_build::GuestFolder::read(folder.path()).map(|_| ()).map_err(|error| error.to_string());
             let manifest = Manifest {
                 prompt_version: "p-v1".into(),
                 schema_version: "s.v1".into(),

@@ -1,7 +1,7 @@
-//! The bindings of the world `report-guest`, generated onto our own types; everything else meets the guest's functions through them.
+//! The bindings of the world `report-guest`, generated onto our own types.
 //!
-//! For an interface that is mapped to a module of ours, the generator expects there what it would have made itself: the types, the traits `Host` and `HostWithStore`, and
-//! `add_to_linker`.
+//! For an interface that is mapped to our module, the generator expects the items that it would make: the types, the traits `Host`
+//! and `HostWithStore`, and `add_to_linker`.
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -12,7 +12,7 @@ wasmtime::component::bindgen!({
     },
 });
 
-/// `assay:report/types`: nothing to call.
+/// `assay:report/types`, without functions.
 pub mod types {
     use wasmtime::component::{HasData, Linker};
 
@@ -31,7 +31,7 @@ pub mod types {
     }
 }
 
-/// `assay:report/log`, written by hand for one reason: the text is looked at where it lies in the guest's memory, so that only what is kept is copied.
+/// `assay:report/log`, written by hand: it reads the text in the guest's memory and copies only the part that is kept.
 pub mod log {
     use wasmtime::{
         StoreContextMut,
@@ -39,17 +39,16 @@ pub mod log {
     };
 
     use crate::{
-        call::{Level, LogLine},
+        call::{LogLevel, LogLine},
         log_capture::clean,
     };
 
     pub const NAME: &str = "assay:report/log@0.1.0";
 
-    /// Who keeps the lines.
+    /// Keeps the lines.
     pub trait Host {
-        /// How many bytes of the next line are kept. None: the line is not; it is counted, unread.
+        /// Returns how many bytes of the next line are kept. `None` drops the line, unread, and counts it.
         fn room(&mut self) -> Option<usize>;
-        /// Keeps a line that there was room for.
         fn keep(&mut self, line: LogLine);
     }
     pub trait HostWithStore<T>: HasData {}
@@ -61,7 +60,7 @@ pub mod log {
         D: HostWithStore<T>,
         for<'a> D::Data<'a>: Host,
     {
-        let emit = move |mut store: StoreContextMut<'_, T>, (level, text): (Level, WasmStr)| {
+        let emit = move |mut store: StoreContextMut<'_, T>, (level, text): (LogLevel, WasmStr)| {
             let Some(max_bytes) = host(store.data_mut()).room() else { return Ok(()) };
             let message = clean(&text.to_str(&store)?, max_bytes);
             host(store.data_mut()).keep(LogLine { level, message });

@@ -1,4 +1,4 @@
-//! What one guest call gave and what it took.
+//! Result and cost of one guest call.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use wasmtime::component::{ComponentType, Lift};
 
 use crate::fault::Fault;
 
-/// The outcome of one call in a sandbox of its own.
+/// Result and cost of one call in its own sandbox.
 #[derive(Debug, Clone)]
 pub struct Call<T> {
-    /// The value, or why there is none.
+    /// The value, or why the call failed.
     pub result: Result<T, Fault>,
-    /// From instantiate to drop.
+    /// From instantiation to drop.
     pub elapsed: Duration,
-    /// Waiting for a thread before that.
+    /// Wait for a thread before that.
     pub queued: Duration,
-    /// Linear memory at its largest, in bytes.
+    /// Largest linear memory, in bytes.
     pub peak_memory: usize,
-    /// Fuel used, in a metered runtime.
+    /// Fuel used; `None` without metering.
     pub fuel: Option<u64>,
-    /// The guest's own lines, cut and cleaned. Content: for the run folder, never for a log.
+    /// The guest's log lines, cut and cleaned. Content: for the run folder, never for a log.
     pub log: Vec<LogLine>,
-    /// Lines past the limit.
+    /// Number of lines over [`crate::Limits::log_lines`].
     pub dropped_log_lines: u32,
 }
 
 impl<T> Call<T> {
-    /// A call of which nothing ran.
+    /// Returns a call that ran no guest code.
     pub(crate) fn never_ran(fault: Fault, queued: Duration) -> Self {
         Self {
             result: Err(fault),
@@ -40,10 +40,10 @@ impl<T> Call<T> {
         }
     }
 
-    /// The same call with its value run through `judge`.
-    pub(crate) fn and_then<U>(self, judge: impl FnOnce(T) -> Result<U, Fault>) -> Call<U> {
+    /// Applies `check` to the value.
+    pub(crate) fn and_then<U>(self, check: impl FnOnce(T) -> Result<U, Fault>) -> Call<U> {
         Call {
-            result: self.result.and_then(judge),
+            result: self.result.and_then(check),
             elapsed: self.elapsed,
             queued: self.queued,
             peak_memory: self.peak_memory,
@@ -54,12 +54,12 @@ impl<T> Call<T> {
     }
 }
 
-/// One line that a guest wrote.
+/// One log line of a guest.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// How important the guest finds it.
-    pub level: Level,
-    /// At most `Limits::log_line_bytes`, without control characters.
+    /// Level that the guest chose.
+    pub level: LogLevel,
+    /// Content. At most [`crate::Limits::log_line_bytes`], without control characters.
     pub message: String,
 }
 
@@ -69,22 +69,22 @@ impl std::fmt::Debug for LogLine {
     }
 }
 
-/// How important a guest finds a line.
+/// Level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ComponentType, Lift)]
 #[serde(rename_all = "snake_case")]
 #[component(enum)]
 #[repr(u8)]
-pub enum Level {
-    /// For its author.
+pub enum LogLevel {
+    /// For the guest's author.
     #[component(name = "debug")]
     Debug,
-    /// Worth knowing.
+    /// For information.
     #[component(name = "info")]
     Info,
-    /// Not as it should be.
+    /// For a possible fault.
     #[component(name = "warn")]
     Warn,
-    /// Wrong.
+    /// For a fault.
     #[component(name = "error")]
     Error,
 }

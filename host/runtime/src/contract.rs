@@ -1,14 +1,14 @@
 //! The data of `wit/report.wit` as plain Rust values.
 //!
-//! These are the very types that cross the sandbox boundary: the bindings are generated onto them, so a call copies each text once and converts nothing.
-//! They carry users' documents and guests' words, so their `Debug` shows sizes instead of text; whoever needs the text serializes it.
+//! The bindings are generated onto these types, so a call copies each text once and converts nothing. They have users' documents
+//! and guests' texts, so `Debug` shows sizes instead of text. Serialize a value to get its text.
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-/// The document a job is about. The same at every call for a job.
+/// The document of a job: the same at every call for the job. Content.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub struct Transcript {
@@ -24,133 +24,133 @@ pub struct Transcript {
     /// When the file was received, RFC 3339 in UTC; the guest's only clock.
     #[component(name = "received-at")]
     pub received_at: String,
-    /// Facts that the application attached to the file, sorted by name.
+    /// Names and values that the application attached to the file, sorted by name.
     pub attributes: Vec<(String, String)>,
 }
 
-/// One chat message.
+/// One chat message. Content.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub struct Message {
     /// "system", "user" or "assistant".
     pub role: String,
-    /// What is said.
+    /// Text of the message.
     pub content: Arc<str>,
 }
 
-/// One question for the model.
+/// One question for the model. Content.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub struct Prompt {
     /// The chat, oldest message first.
     pub messages: Vec<Message>,
-    /// JSON Schema the provider is asked to hold its answer to; none for free text.
+    /// JSON Schema for the answer, as text. `None`: free text.
     #[component(name = "answer-schema")]
     pub answer_schema: Option<Arc<str>>,
-    /// A model by the operator's alias; none is the worker's default.
+    /// The operator's alias of a model. `None`: the worker's default.
     pub model: Option<String>,
-    /// Upper bound for the answer, in tokens; none leaves it to the host.
+    /// Upper bound of the answer, in tokens. `None`: the host's.
     #[component(name = "max-output-tokens")]
     pub max_output_tokens: Option<u32>,
-    /// Sampling temperature, 0 to 2; none leaves it to the provider.
+    /// Sampling temperature, 0 to 2. `None`: the provider's.
     pub temperature: Option<f32>,
 }
 
 impl Prompt {
-    /// What counts towards the limit of a question: messages and schema.
+    /// Returns the size of messages and schema, in bytes: the measure for `PROMPT_MAX_BYTES`.
     pub fn bytes(&self) -> usize {
         let messages: usize = self.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
         messages + self.answer_schema.as_deref().map_or(0, str::len)
     }
 }
 
-/// A complete answer of the model.
+/// A complete answer of the model. Content.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub struct Answer {
-    /// The whole text.
+    /// Text of the answer.
     pub text: String,
-    /// The model that gave it, as the provider names it.
+    /// The provider's name of the model.
     pub model: String,
 }
 
-/// One reason for a refusal, or one remark.
+/// One reason for a rejection, or one note on a report.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub struct Finding {
     /// JSON Schema keyword ("required") or the guest's own rule name: `[a-z0-9._-]`, at most 64 bytes; an open set.
     pub code: String,
-    /// RFC 6901 pointer into the document; "" is the whole of it.
+    /// RFC 6901 pointer into the document; "" is the whole document.
     pub pointer: String,
-    /// One line for a person. Kept in the run folder only, never logged.
+    /// One line for a person. Content: kept in the run folder only, never logged.
     pub message: String,
 }
 
-/// An accepted report: one JSON document, and remarks about it.
+/// An accepted report: one JSON document, and notes on it. Content.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub struct Report {
-    /// JSON text.
+    /// JSON, as text.
     pub document: String,
-    /// Remarks about it.
+    /// Notes on the document.
     pub notes: Vec<Finding>,
 }
 
-/// Why a guest refuses the answers.
+/// Why a guest rejects the answers. Content.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[serde(rename_all = "snake_case")]
 #[component(variant)]
 pub enum Rejection {
-    /// The answer is no JSON; what the parser says.
+    /// An answer is not JSON; the parser's message.
     #[component(name = "not-json")]
     NotJson(String),
     /// JSON that breaks the schema or the guest's own rules.
     #[component(name = "invalid")]
     Invalid(Vec<Finding>),
-    /// Input of a kind that this version does not handle.
+    /// The guest does not handle such input; its message.
     #[component(name = "unsupported")]
     Unsupported(String),
-    /// Room for later meanings: code, text.
+    /// Another reason: code and message.
     #[component(name = "other")]
     Other((String, String)),
 }
 
-/// What a guest wants next.
+/// The guest's next step.
 #[derive(Clone, PartialEq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[serde(rename_all = "snake_case")]
 #[component(variant)]
 pub enum Step {
-    /// Ask the model these questions, then call again.
+    /// Asks the model these questions and calls the guest again with the answers.
     #[component(name = "ask")]
     Ask(Vec<Prompt>),
-    /// Done: the report.
+    /// Ends with a report.
     #[component(name = "accept")]
     Accept(Report),
-    /// Done: no report can be made of these answers.
+    /// Ends without a report.
     #[component(name = "reject")]
     Reject(Rejection),
 }
 
-/// What a guest says about itself.
+/// A guest's description of itself.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
 #[component(record)]
 pub struct Manifest {
-    /// Names the prompt; jobs are routed by it.
+    /// Version of the prompt; jobs are routed by it.
     #[component(name = "prompt-version")]
     pub prompt_version: String,
-    /// Names the schema.
+    /// Version of the schema.
     #[component(name = "schema-version")]
     pub schema_version: String,
-    /// The JSON Schema (2020-12) that every accepted document satisfies.
+    /// JSON Schema (2020-12) of every accepted document, as text.
     pub schema: String,
     /// One line for an operator.
     pub description: String,
 }
 
-/// Shows a text as its size.
-struct Sized<'a>(&'a str);
+/// Shows the size of a text instead of the text.
+struct SizeOnly<'a>(&'a str);
 
-impl fmt::Debug for Sized<'_> {
+impl fmt::Debug for SizeOnly<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{} bytes>", self.0.len())
     }
@@ -159,7 +159,7 @@ impl fmt::Debug for Sized<'_> {
 impl fmt::Debug for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transcript")
-            .field("text", &Sized(&self.text))
+            .field("text", &SizeOnly(&self.text))
             .field("attributes", &self.attributes.len())
             .finish_non_exhaustive()
     }
@@ -167,7 +167,7 @@ impl fmt::Debug for Transcript {
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Message").field(&Sized(&self.content)).finish()
+        f.debug_tuple("Message").field(&SizeOnly(&self.content)).finish()
     }
 }
 
@@ -175,7 +175,7 @@ impl fmt::Debug for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prompt")
             .field("messages", &self.messages)
-            .field("answer_schema", &self.answer_schema.as_deref().map(Sized))
+            .field("answer_schema", &self.answer_schema.as_deref().map(SizeOnly))
             .field("max_output_tokens", &self.max_output_tokens)
             .field("temperature", &self.temperature)
             .finish_non_exhaustive()
@@ -184,33 +184,33 @@ impl fmt::Debug for Prompt {
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Answer").field(&Sized(&self.text)).finish()
+        f.debug_tuple("Answer").field(&SizeOnly(&self.text)).finish()
     }
 }
 
 impl fmt::Debug for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Finding")
-            .field("code", &Sized(&self.code))
-            .field("pointer", &Sized(&self.pointer))
-            .field("message", &Sized(&self.message))
+            .field("code", &SizeOnly(&self.code))
+            .field("pointer", &SizeOnly(&self.pointer))
+            .field("message", &SizeOnly(&self.message))
             .finish()
     }
 }
 
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Report").field("document", &Sized(&self.document)).field("notes", &self.notes).finish()
+        f.debug_struct("Report").field("document", &SizeOnly(&self.document)).field("notes", &self.notes).finish()
     }
 }
 
 impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotJson(text) => f.debug_tuple("NotJson").field(&Sized(text)).finish(),
+            Self::NotJson(text) => f.debug_tuple("NotJson").field(&SizeOnly(text)).finish(),
             Self::Invalid(findings) => f.debug_tuple("Invalid").field(findings).finish(),
-            Self::Unsupported(text) => f.debug_tuple("Unsupported").field(&Sized(text)).finish(),
-            Self::Other((code, text)) => f.debug_tuple("Other").field(&Sized(code)).field(&Sized(text)).finish(),
+            Self::Unsupported(text) => f.debug_tuple("Unsupported").field(&SizeOnly(text)).finish(),
+            Self::Other((code, text)) => f.debug_tuple("Other").field(&SizeOnly(code)).field(&SizeOnly(text)).finish(),
         }
     }
 }
@@ -230,7 +230,7 @@ impl fmt::Debug for Manifest {
         f.debug_struct("Manifest")
             .field("prompt_version", &self.prompt_version)
             .field("schema_version", &self.schema_version)
-            .field("schema", &Sized(&self.schema))
+            .field("schema", &SizeOnly(&self.schema))
             .finish_non_exhaustive()
     }
 }

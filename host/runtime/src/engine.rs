@@ -1,7 +1,7 @@
-//! The one place where an engine is configured, for running and for compiling alike.
+//! Configures every engine, for running and for compiling.
 //!
-//! An image runs only on an engine with the settings that it was compiled for, so both sides start from the same [`Settings`], and the cache's keys hold the engine's own
-//! compatibility hash. A test compiles through the child and compares.
+//! An image runs only on an engine with the settings of its compile. So both sides start from the same [`EngineSettings`], and the
+//! cache's keys have the engine's compatibility hash. A test compiles through the child and compares.
 
 use std::time::Duration;
 
@@ -13,27 +13,26 @@ use crate::{
     options::{Allocation, Metering},
 };
 
-/// How often the epoch moves. A call is stopped within two of these after its limit.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
+/// Between two steps of the epoch. A call stops at most two of these after its limit.
+pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(5);
 
-/// Core instances of one guest: its module, and the shims that componentizing adds, twice over.
+/// Its module and the shims of componentizing, twice over.
 pub(crate) const CORE_INSTANCES_PER_GUEST: u32 = 8;
-/// Memories of one guest.
 pub(crate) const MEMORIES_PER_GUEST: u32 = 1;
-/// Tables of one guest: its own, and the shims'.
+/// Its own and the shims'.
 pub(crate) const TABLES_PER_GUEST: u32 = 4;
 
 /// Address space of one linear memory: with all of 32 bits reserved, compiled code needs no bounds checks.
 const FULL_RESERVATION_BYTES: u64 = 4 << 30;
-/// The guard behind it, wasmtime's default.
+/// Wasmtime's default.
 const GUARD_BYTES: u64 = 32 << 20;
-/// What a used slot keeps of its memory, cleared by `memset` instead of given back and faulted in again: about what a call on a 6 KB document dirties.
+/// Memory of a used slot that is cleared by `memset` instead of being returned and faulted in again: about what a call on a
+/// document of 6 KB writes to.
 const KEEP_RESIDENT_BYTES: usize = 256 << 10;
 
-/// What the compiled code depends on. Travels to the compile child.
+/// Settings that the compiled code depends on. Sent to the compile child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Settings {
-    /// Whether code counts fuel.
+pub(crate) struct EngineSettings {
     pub(crate) fuel: bool,
     /// Address space per linear memory in bytes.
     pub(crate) reservation_bytes: u64,
@@ -41,57 +40,57 @@ pub(crate) struct Settings {
     pub(crate) stack_bytes: usize,
 }
 
-impl Settings {
+impl EngineSettings {
     fn new(limits: &Limits, metering: Metering, reservation_bytes: u64) -> Self {
         Self { fuel: matches!(metering, Metering::Fuel(_)), reservation_bytes, stack_bytes: limits.stack_bytes }
     }
 }
 
-/// What a guest must fit into beside the constants above. Travels to the compile child, so that it refuses there what no pool of these sizes would take.
+/// Sizes that a guest must fit into, beside the constants above. Sent to the compile child, which refuses larger guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Room {
-    /// Linear memory in bytes.
+pub(crate) struct GuestRoom {
     memory_bytes: usize,
-    /// Elements of each table.
+    /// Of each table.
     table_elements: usize,
 }
 
-impl Room {
+impl GuestRoom {
     pub(crate) fn of(limits: &Limits) -> Self {
         Self { memory_bytes: limits.memory_bytes, table_elements: limits.table_elements }
     }
 }
 
-/// An engine, and how it came to allocate.
-pub(crate) struct Built {
+/// An engine that runs guests, and whether it has a pool.
+pub(crate) struct RunningEngine {
     pub(crate) engine: Engine,
-    pub(crate) settings: Settings,
+    pub(crate) settings: EngineSettings,
     pub(crate) pooling: bool,
 }
 
-/// The engine that runs guests: with a pool of memories where the address space has room for one, else with memories made for each call in little space, at the price of bounds
-/// checks.
+/// Makes the engine that runs guests. It has a pool of memories if the address space has room, else it makes a small memory for
+/// each call, and code needs bounds checks.
 ///
 /// # Errors
-/// The engine's: the machine is not supported, or there is no room even for the small one.
+/// The engine's: the machine is not supported, or has no room even without a pool.
 pub(crate) fn for_running(
     limits: &Limits,
     metering: Metering,
     allocation: Allocation,
     threads: usize,
-) -> wasmtime::Result<Built> {
-    let full = Settings::new(limits, metering, FULL_RESERVATION_BYTES);
-    let small = Settings::new(limits, metering, limits.memory_bytes as u64);
+) -> wasmtime::Result<RunningEngine> {
+    let full = EngineSettings::new(limits, metering, FULL_RESERVATION_BYTES);
+    let small = EngineSettings::new(limits, metering, limits.memory_bytes as u64);
     let pooled = || {
         let mut config = config(&full);
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(Room::of(limits), threads)));
-        Engine::new(&config).map(|engine| Built { engine, settings: full, pooling: true })
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(GuestRoom::of(limits), threads)));
+        Engine::new(&config).map(|engine| RunningEngine { engine, settings: full, pooling: true })
     };
-    let on_demand = || Engine::new(&config(&small)).map(|engine| Built { engine, settings: small, pooling: false });
+    let on_demand =
+        || Engine::new(&config(&small)).map(|engine| RunningEngine { engine, settings: small, pooling: false });
     match allocation {
         Allocation::Pooling => pooled(),
         Allocation::OnDemand => on_demand(),
-        // Making the pool reserves all its address space, so making it is the probe.
+        // Making the pool reserves all its address space, so this is the probe.
         Allocation::Auto => pooled().or_else(|error| {
             tracing::warn!(
                 threads,
@@ -102,39 +101,39 @@ pub(crate) fn for_running(
     }
 }
 
-/// An engine that only compiles: the same code, without a pool.
+/// Makes an engine that only compiles: the same code, without a pool.
 ///
 /// # Errors
 /// The engine's: the machine is not supported.
-pub(crate) fn for_compiling(settings: &Settings) -> wasmtime::Result<Engine> {
+pub(crate) fn for_compiling(settings: &EngineSettings) -> wasmtime::Result<Engine> {
     Engine::new(&config(settings))
 }
 
-/// An engine that compiles the same code, and takes only what fits the pool, whether the engine that will run it has one or not: an engine without a pool counts a guest's instances
-/// one by one as they start, and so finds out late.
+/// Makes an engine that compiles the same code and refuses a guest that does not fit the pool, even if the running engine has no
+/// pool: without one, a guest's instances are counted one by one as they start, which is late.
 ///
 /// # Errors
-/// The engine's: the machine is not supported, or there is no address space for a pool of one.
-pub(crate) fn for_fitting(settings: &Settings, room: Room) -> wasmtime::Result<Engine> {
+/// The engine's: the machine is not supported, or has no address space for a pool of one.
+pub(crate) fn for_fitting(settings: &EngineSettings, room: GuestRoom) -> wasmtime::Result<Engine> {
     let mut config = config(settings);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(room, 1)));
     Engine::new(&config)
 }
 
-/// A call limit in ticks, rounded up, and one more because the current tick has partly gone.
+/// Returns a call limit in ticks, rounded up, plus one because the current tick has partly passed.
 pub(crate) fn ticks(limit: Duration) -> u64 {
-    let ticks = limit.as_nanos().div_ceil(TICK.as_nanos());
+    let ticks = limit.as_nanos().div_ceil(EPOCH_TICK.as_nanos());
     u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1)
 }
 
-fn config(settings: &Settings) -> Config {
+fn config(settings: &EngineSettings) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         // Determinism: one bit pattern for NaN, and none of the instructions that may differ between machines.
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
-        // What no guest needs is off: each of these was the place of advisories.
+        // No guest needs these, and each has had security advisories.
         .concurrency_support(false)
         .wasm_memory64(false)
         .wasm_multi_memory(false)
@@ -148,14 +147,14 @@ fn config(settings: &Settings) -> Config {
         .memory_reservation(settings.reservation_bytes)
         .memory_guard_size(GUARD_BYTES)
         .memory_may_move(false)
-        // A backtrace holds names that the guest chose, and nobody reads it.
+        // A backtrace has names that the guest chose.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false);
     config
 }
 
-fn pool(room: Room, threads: usize) -> PoolingAllocationConfig {
-    // A thread has one call at a time, and a call one component instance.
+fn pool(room: GuestRoom, threads: usize) -> PoolingAllocationConfig {
+    // One call per thread, one component instance per call.
     let calls = u32::try_from(threads).unwrap_or(u32::MAX / CORE_INSTANCES_PER_GUEST);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
@@ -193,12 +192,12 @@ mod tests {
         let running = for_running(&limits, Metering::Off, Allocation::Pooling, 4).unwrap();
         let compiling = for_compiling(&running.settings).unwrap();
         assert_eq!(compatibility(&running.engine), compatibility(&compiling));
-        let fitting = for_fitting(&running.settings, Room::of(&limits)).unwrap();
+        let fitting = for_fitting(&running.settings, GuestRoom::of(&limits)).unwrap();
         assert_eq!(compatibility(&running.engine), compatibility(&fitting));
 
-        let metered = Settings { fuel: true, ..running.settings };
+        let metered = EngineSettings { fuel: true, ..running.settings };
         assert_ne!(compatibility(&compiling), compatibility(&for_compiling(&metered).unwrap()));
-        let small = Settings { reservation_bytes: 64 << 20, ..running.settings };
+        let small = EngineSettings { reservation_bytes: 64 << 20, ..running.settings };
         assert_ne!(compatibility(&compiling), compatibility(&for_compiling(&small).unwrap()));
     }
 }

@@ -1,45 +1,45 @@
-//! Why a guest call gave no value: a closed list without a word of the guest's.
+//! Why a guest call gave no value: a closed list without a word of the guest.
 //!
-//! The engine's own errors can quote a guest (names in backtraces, texts in messages), so they end here: `classify` reads what kind they are and drops them.
+//! The engine's errors can quote a guest (names in backtraces, texts in messages). `classify` reads their kind and drops them.
 
 use std::str::Utf8Error;
 
 use assay_core::{code::Code, job_error::JobError};
 use wasmtime::Trap;
 
-use crate::sandbox::Exceeded;
+use crate::meter::LimitExceeded;
 
-/// Why a call failed. Every variant but the last two is the guest's doing.
+/// Why a call failed. Every variant but the last two is the guest's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
-    /// It ran longer than `Limits::call`. Wall-clock time: a busy machine may have its part in it.
+    /// It ran longer than `Limits::call`. Wall-clock time: a busy machine can be the cause.
     #[error("run the guest: it exceeded its time limit")]
     Timeout,
-    /// It used up its fuel (metered runs only); the same for the same input.
+    /// It used up its fuel. Metered runs only; the same input always gives the same result.
     #[error("run the guest: it exceeded its fuel")]
     OutOfFuel,
-    /// It wanted more memory than `Limits::memory_bytes`.
+    /// It asked for more memory than `Limits::memory_bytes`.
     #[error("run the guest: it exceeded its memory limit")]
     OutOfMemory,
-    /// It wanted more table elements than `Limits::table_elements`.
+    /// It asked for more table elements than `Limits::table_elements`.
     #[error("run the guest: it exceeded its table limit")]
     OutOfTable,
     /// It recursed past `Limits::stack_bytes`.
     #[error("run the guest: it exceeded its stack limit")]
     StackOverflow,
-    /// It trapped; the word says how.
+    /// It trapped. The text names the trap: `unreachable`, `memory_out_of_bounds`.
     #[error("run the guest: it trapped ({0})")]
     Trap(&'static str),
     /// It returned more than `Limits::output_bytes` or `Limits::output_records`.
     #[error("read the guest's result: it exceeds the output limit")]
     OutputTooLarge,
-    /// What it returned is no value of the contract; the word says where.
+    /// Its value breaks the contract. The text names the rule: `role`, `utf-8`, `abi`.
     #[error("read the guest's result: it breaks the contract ({0})")]
     BadOutput(&'static str),
-    /// The host had no room to start the call, or is stopping. Nothing of the guest ran.
+    /// The host had too little memory to start the call, or is stopping. No guest code ran.
     #[error("start the guest: the host has no room for it")]
     Unavailable,
-    /// The host itself panicked in the call.
+    /// The host panicked in the call.
     #[error("run the guest: the host panicked")]
     HostPanic,
 }
@@ -52,7 +52,7 @@ impl From<Fault> for JobError {
             Fault::OutOfMemory | Fault::OutOfTable => Code::GuestOutOfMemory,
             Fault::StackOverflow | Fault::Trap(_) | Fault::OutOfFuel | Fault::HostPanic => Code::GuestTrap,
             Fault::OutputTooLarge | Fault::BadOutput(_) => Code::GuestBadOutput,
-            // The sandbox goes down with the worker; the release is not at fault.
+            // The release is not at fault: the worker is stopping or short of memory.
             Fault::Unavailable => Code::GuestLoadFailed,
         };
         Self::new(code, format!("run the guest: {}", fault.code())).caused_by(fault)
@@ -60,7 +60,7 @@ impl From<Fault> for JobError {
 }
 
 impl Fault {
-    /// A stable name for metrics and records.
+    /// Returns a stable name for metrics and records.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Timeout => "guest_timeout",
@@ -77,24 +77,23 @@ impl Fault {
     }
 }
 
-/// How far a call had come when it failed.
+/// How far a call was when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Making the instance.
+pub(crate) enum CallStage {
     Instantiate,
-    /// Running an export and reading its result.
+    /// Runs an export and reads its result.
     Call,
 }
 
-/// Reads what kind of error the engine reports.
+/// Classifies an error of the engine.
 ///
-/// Our own limits come first, then traps, then texts that are no UTF-8. What is left of an instantiation is the host's shortage; what is left of a call is the canonical ABI's
-/// (bad pointers, bad discriminants), which reports in prose only.
-pub(crate) fn classify(error: &wasmtime::Error, stage: Stage) -> Fault {
-    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+/// Our own limits come first, then traps, then texts that are not UTF-8. Any other error of an instantiation is a shortage of the
+/// host. Any other error of a call is the canonical ABI's (bad pointers, bad discriminants), which has a text only.
+pub(crate) fn classify(error: &wasmtime::Error, stage: CallStage) -> Fault {
+    if let Some(exceeded) = error.downcast_ref::<LimitExceeded>() {
         return match exceeded {
-            Exceeded::Memory => Fault::OutOfMemory,
-            Exceeded::Table => Fault::OutOfTable,
+            LimitExceeded::Memory => Fault::OutOfMemory,
+            LimitExceeded::Table => Fault::OutOfTable,
         };
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
@@ -104,7 +103,7 @@ pub(crate) fn classify(error: &wasmtime::Error, stage: Stage) -> Fault {
         return Fault::BadOutput("utf-8");
     }
     #[cfg(feature = "wasi")]
-    if error.is::<crate::wasi::Denied>() {
+    if error.is::<crate::wasi::given::WasiDenied>() {
         return Fault::Trap("wasi_denied");
     }
     if is_hostcall_fuel(error) {
@@ -114,22 +113,22 @@ pub(crate) fn classify(error: &wasmtime::Error, stage: Stage) -> Fault {
         return Fault::Trap("unknown_handle");
     }
     match stage {
-        Stage::Instantiate => Fault::Unavailable,
-        Stage::Call => Fault::BadOutput("abi"),
+        CallStage::Instantiate => Fault::Unavailable,
+        CallStage::Call => Fault::BadOutput("abi"),
     }
 }
 
-/// The engine's error for too much output is a private type; only its text tells it apart. The tests hold this to the engine's wording.
+/// The engine's error for too much output is a private type, so its text decides. Tests fail if the engine changes the text.
 fn is_hostcall_fuel(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls")
 }
 
-/// A handle that the guest was never given, or gave back: no value that it returned, but a misuse of what it was linked with. The engine says so in prose alone, as above.
+/// Recognizes a handle that the guest never had or already dropped: a misuse of its imports, not a bad value. By its text, as above.
 fn is_unknown_handle(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("unknown handle index")
 }
 
-/// Every trap of wasmtime 48, by name. A test goes through all of them, so that an update cannot add one unseen.
+/// Names every trap of wasmtime 48. A test iterates over all of them: an update cannot add one unseen.
 fn of_trap(trap: Trap) -> Fault {
     Fault::Trap(match trap {
         Trap::Interrupt => return Fault::Timeout,
@@ -156,7 +155,7 @@ fn of_trap(trap: Trap) -> Fault {
         Trap::CannotEnterComponent => "cannot_enter_component",
         Trap::CannotLeaveComponent => "cannot_leave_component",
         Trap::UncaughtException => "uncaught_exception",
-        // Features that the engine is built without, and assertions of its own: listed to be complete.
+        // Features that the engine is built without, and its own assertions: listed to be complete.
         Trap::AtomicWaitNonSharedMemory
         | Trap::UnhandledTag
         | Trap::ContinuationAlreadyConsumed
@@ -183,11 +182,11 @@ fn of_trap(trap: Trap) -> Fault {
         | Trap::DebugAssertEqualCodeUnits
         | Trap::DebugAssertPointerAligned
         | Trap::DebugAssertUpperBitsUnset => "engine_assertion",
-        _ => UNKNOWN,
+        _ => UNKNOWN_TRAP,
     })
 }
 
-const UNKNOWN: &str = "unknown";
+const UNKNOWN_TRAP: &str = "unknown";
 
 #[cfg(test)]
 mod tests {
@@ -197,14 +196,14 @@ mod tests {
     fn every_trap_of_the_engine_has_a_name() {
         let traps: Vec<Trap> = (0..=u8::MAX).filter_map(Trap::from_u8).collect();
         assert!(traps.len() > 20, "the engine lists its traps");
-        let unnamed: Vec<Trap> = traps.into_iter().filter(|trap| of_trap(*trap) == Fault::Trap(UNKNOWN)).collect();
+        let unnamed: Vec<Trap> = traps.into_iter().filter(|trap| of_trap(*trap) == Fault::Trap(UNKNOWN_TRAP)).collect();
         assert_eq!(unnamed, []);
     }
 
     #[test]
-    fn an_error_of_the_abi_is_told_by_how_far_the_call_had_come() {
+    fn an_error_of_the_abi_is_classified_by_the_stage_of_the_call() {
         let error = wasmtime::Error::msg("pointer out of bounds of memory");
-        assert_eq!(classify(&error, Stage::Call), Fault::BadOutput("abi"));
-        assert_eq!(classify(&error, Stage::Instantiate), Fault::Unavailable);
+        assert_eq!(classify(&error, CallStage::Call), Fault::BadOutput("abi"));
+        assert_eq!(classify(&error, CallStage::Instantiate), Fault::Unavailable);
     }
 }

@@ -1,4 +1,4 @@
-//! Loaded guests: what the host calls.
+//! Loaded guests, which the host calls.
 
 use std::{sync::Arc, time::Instant};
 
@@ -8,119 +8,120 @@ use wasmtime::Store;
 use crate::{
     bindings::{ReportGuest, ReportGuestPre},
     call::Call,
+    call_state::CallState,
     contract::{Answer, Finding, Manifest, Step, Transcript},
     fault::Fault,
     output,
     pool::Pool,
-    sandbox::{Sandbox, State},
+    sandbox::Sandbox,
 };
 
-/// An admitted guest. Cheap to clone; the compiled code goes with the last clone.
+/// An admitted guest. Cheap to clone; dropping the last clone frees the compiled code.
 #[derive(Clone)]
-pub struct Guest(pub(crate) Arc<Described>);
+pub struct Guest(pub(crate) Arc<DescribedGuest>);
 
 /// The second check of a document against a schema, made from the generic guest. Cheap to clone.
 #[derive(Clone)]
 pub struct Verifier {
-    code: Arc<Code>,
-    /// Whose calls it shares the threads with.
+    code: Arc<GuestCode>,
+    /// The guest whose lane its calls wait in.
     lane: Digest,
 }
 
-/// A guest's code with what it says about itself.
-pub(crate) struct Described {
-    pub(crate) code: Arc<Code>,
+/// A guest's code with its manifest.
+pub(crate) struct DescribedGuest {
+    pub(crate) code: Arc<GuestCode>,
     pub(crate) manifest: Manifest,
 }
 
 /// Compiled and linked code, ready for calls.
-pub(crate) struct Code {
+pub(crate) struct GuestCode {
     pub(crate) digest: Digest,
-    pub(crate) linked: ReportGuestPre<State>,
-    pub(crate) host: Arc<Host>,
+    pub(crate) linked: ReportGuestPre<CallState>,
+    pub(crate) host: Arc<CallHost>,
 }
 
-/// Where calls run.
-pub(crate) struct Host {
+/// Sandbox and threads of calls.
+pub(crate) struct CallHost {
     pub(crate) sandbox: Sandbox,
     pub(crate) pool: Pool,
 }
 
 impl Guest {
-    /// The sha256 of its bytes.
+    /// Returns the sha256 of its bytes.
     pub fn digest(&self) -> Digest {
         self.0.code.digest
     }
 
-    /// What it says about itself; checked at load.
+    /// Returns its manifest, checked at load.
     pub fn manifest(&self) -> &Manifest {
         &self.0.manifest
     }
 
-    /// One step: what the guest wants, given the document and the answers so far.
+    /// Runs one step with the document and the answers so far.
     ///
-    /// Dropping the future gives up a waiting call; a running one ends at its limit at the latest, and its result is dropped.
+    /// Dropping the future removes a waiting call. A running call ends at its time limit at the latest, and its result is dropped.
     pub async fn advance(&self, transcript: &Arc<Transcript>, answers: &[Answer]) -> Call<Step> {
         let transcript = Arc::clone(transcript);
         let answers = answers.to_vec();
-        let body = move |guest: &ReportGuest, store: &mut Store<State>| {
+        let body = move |guest: &ReportGuest, store: &mut Store<CallState>| {
             guest.assay_report_guest().call_advance(store, &transcript, &answers)
         };
         self.0.code.call(self.digest(), body, output::step).await
     }
 
-    /// Validates a stored document.
+    /// Validates a document, JSON as text; no findings means valid.
     pub async fn check(&self, document: &str) -> Call<Vec<Finding>> {
         self.0.code.check(self.digest(), document).await
     }
 }
 
 impl Verifier {
-    pub(crate) fn new(code: Arc<Code>) -> Self {
+    pub(crate) fn new(code: Arc<GuestCode>) -> Self {
         Self { lane: code.digest, code }
     }
 
-    /// The same check in the lane of `guest`: what the two compute counts as one guest's, and together they leave a thread to
-    /// the others. Two guests with one schema share the code, never the lane.
+    /// Moves the check into the lane of `guest`: both count as one guest, and together they leave a thread to other guests. Two
+    /// guests with one schema share the code, never the lane.
     #[must_use]
     pub fn beside(self, guest: &Guest) -> Self {
         Self { lane: guest.digest(), ..self }
     }
 
-    /// Validates a document against the schema; no findings means that it holds.
+    /// Validates a document, JSON as text, against the schema; no findings means valid.
     pub async fn check(&self, document: &str) -> Call<Vec<Finding>> {
         self.code.check(self.lane, document).await
     }
 }
 
-impl Code {
-    /// What the guest says about itself, unchecked.
+impl GuestCode {
+    /// Returns the guest's manifest, unchecked.
     pub(crate) async fn describe(self: &Arc<Self>) -> Call<Manifest> {
-        let body = |guest: &ReportGuest, store: &mut Store<State>| guest.assay_report_guest().call_describe(store);
+        let body = |guest: &ReportGuest, store: &mut Store<CallState>| guest.assay_report_guest().call_describe(store);
         self.call(self.digest, body, |manifest, _| Ok(manifest)).await
     }
 
     async fn check(self: &Arc<Self>, lane: Digest, document: &str) -> Call<Vec<Finding>> {
         let document = document.to_owned();
-        let body = move |guest: &ReportGuest, store: &mut Store<State>| {
+        let body = move |guest: &ReportGuest, store: &mut Store<CallState>| {
             guest.assay_report_guest().call_check(store, &document)
         };
         self.call(lane, body, output::findings).await
     }
 
-    /// Runs `body` on a guest thread, in its turn in `lane`, in a sandbox of its own, and has `judge` look at the value there.
+    /// Runs `body` in its own sandbox on a guest thread, in its turn in `lane`; `validate` checks the value on that thread.
     async fn call<T: Send + 'static>(
         self: &Arc<Self>,
         lane: Digest,
-        body: impl FnOnce(&ReportGuest, &mut Store<State>) -> wasmtime::Result<T> + Send + 'static,
-        judge: fn(T, usize) -> Result<T, Fault>,
+        body: impl FnOnce(&ReportGuest, &mut Store<CallState>) -> wasmtime::Result<T> + Send + 'static,
+        validate: fn(T, usize) -> Result<T, Fault>,
     ) -> Call<T> {
         let asked = Instant::now();
         let code = Arc::clone(self);
         let work = move |queued| {
             let sandbox = &code.host.sandbox;
             let max_records = sandbox.limits.output_records;
-            sandbox.run(&code.linked, queued, body).and_then(|value| judge(value, max_records))
+            sandbox.run(&code.linked, queued, body).and_then(|value| validate(value, max_records))
         };
         let done = self.host.pool.run(lane, work).await;
         done.unwrap_or_else(|| Call::never_ran(Fault::Unavailable, asked.elapsed()))
@@ -144,7 +145,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{Compiler, Options, Runtime, testing::WatGuest};
+    use crate::{
+        options::{Compiler, Options},
+        runtime::Runtime,
+        testing::WatGuest,
+    };
 
     #[tokio::test]
     async fn a_panic_of_the_host_costs_one_call() {

@@ -1,23 +1,27 @@
-//! Loads, limits, runs, specializes and caches guests; the only user of wasmtime.
+//! Loads, limits, runs, specializes and caches guests; the only user of wasmtime at run time.
 //!
-//! A guest is a WASM component for the world `report-guest` of `wit/report.wit`: untrusted bytes that compute a pure function. [`Runtime::load`] admits one: size, a full parse, its
-//! world, a compile in a child process, a cached image, its own `describe`. [`Guest::advance`] and [`Guest::check`] then run it, each call in a sandbox of its own that is made for
-//! the call and dropped with it, on threads that belong to guests alone. [`Runtime::verifier`] makes the host's own second check out of the generic guest and a schema.
+//! A guest is a WebAssembly component for the world `report-guest` of `wit/report.wit`: untrusted bytes that compute a pure function.
+//! [`Runtime::load`] admits a guest: size, a full parse, its world, a compile in a child process, a cached image, its `describe`.
+//! [`Guest::advance`] and [`Guest::check`] run it on threads for guests alone. Each call gets its own sandbox, which is dropped after
+//! the call. [`Runtime::verifier`] makes the host's second check from the generic guest and a schema.
 //!
-//! Nothing that a guest writes is in an error, a log line or a panic of this crate: faults are codes. What guests return is data for the caller, who must treat it as hostile.
+//! No error, log line or panic of this crate has a word of a guest: faults are codes. Treat every returned value as hostile.
+
+#![warn(missing_docs)]
 
 mod admission;
 mod bindings;
 mod call;
+mod call_state;
 pub mod compiler;
-pub mod contract;
-
+mod contract;
 mod engine;
 mod fault;
 mod guest;
 mod limits;
 mod load_error;
 mod log_capture;
+mod meter;
 mod options;
 mod output;
 mod pool;
@@ -32,11 +36,11 @@ mod wasi;
 pub use assay_core::digest::{BadDigest, Digest};
 pub use assay_guest_build::cache::CacheError;
 
-pub use call::{Call, Level, LogLine};
+pub use call::{Call, LogLevel, LogLine};
 pub use contract::{Answer, Finding, Manifest, Message, Prompt, Rejection, Report, Step, Transcript};
 pub use fault::Fault;
 pub use guest::{Guest, Verifier};
 pub use limits::Limits;
-pub use load_error::LoadError;
+pub use load_error::{LoadError, LoadErrorRow};
 pub use options::{Allocation, Compiler, Metering, Options, Wasi};
 pub use runtime::{Runtime, RuntimeError};

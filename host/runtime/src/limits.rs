@@ -1,4 +1,4 @@
-//! How much a guest may take. The defaults are the table of the design.
+//! Limits of a guest and of one call.
 
 use std::time::Duration;
 
@@ -7,32 +7,32 @@ use assay_core::manifest::MAX_SCHEMA_BYTES;
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// The bounds of a guest and of one call. Applied before anything of the guest runs.
+/// Limits of a guest and of one call. They are set before guest code runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall-clock time of one call, from instantiate to its result. Waiting for a thread does not count.
+    /// Wall-clock time of one call, from instantiation to result, without the wait for a thread.
     pub call: Duration,
-    /// Linear memory of one call in bytes, all memories of the guest together.
+    /// Linear memory of one call, in bytes, over all memories of the guest.
     pub memory_bytes: usize,
-    /// What one call may hand to the host, in bytes as the host stores them. Also bounds one log line before it is cut.
+    /// Bytes that one call may return, as the host stores them. Also bounds one log line before it is cut.
     pub output_bytes: usize,
-    /// Records in what one call returns: prompts, messages, findings. Keeps a flood of empty ones from costing the host more than their bytes say.
+    /// Records that one call may return: prompts, messages, findings. Empty records cost the host more than their bytes.
     pub output_records: usize,
-    /// Table elements of one call, all tables of the guest together.
+    /// Table elements of one call, over all tables of the guest.
     pub table_elements: usize,
-    /// Stack of WASM code in bytes.
+    /// Stack of WebAssembly code, in bytes.
     pub stack_bytes: usize,
-    /// Log lines kept of one call; the rest is counted.
+    /// Log lines kept per call; further lines are counted.
     pub log_lines: u32,
-    /// Bytes kept of one log line.
+    /// Bytes kept per log line.
     pub log_line_bytes: usize,
-    /// A component in bytes.
+    /// Size of a component, in bytes.
     pub component_bytes: usize,
-    /// The schema that a guest describes itself with, in bytes.
+    /// Size of the schema in a manifest, in bytes.
     pub schema_bytes: usize,
     /// Wall-clock time to compile one guest.
     pub compile: Duration,
-    /// Memory of the process that compiles, in bytes.
+    /// Memory of the compile process, in bytes.
     pub compile_memory_bytes: u64,
 }
 

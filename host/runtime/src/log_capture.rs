@@ -1,4 +1,4 @@
-//! Keeps what a guest logs within bounds: so many lines, so many bytes each, nothing that steers a terminal.
+//! Bounds a guest's log: number of lines, bytes per line, no characters that control a terminal.
 
 use crate::call::LogLine;
 
@@ -10,8 +10,8 @@ pub(crate) struct LogCapture {
 }
 
 impl LogCapture {
-    /// Whether the next line is kept. One that is not is counted here, unread.
-    pub(crate) fn room(&mut self, max_lines: u32) -> bool {
+    /// Returns whether the next line is kept; counts it if not.
+    pub(crate) fn has_room(&mut self, max_lines: u32) -> bool {
         if self.lines.len() < max_lines as usize {
             return true;
         }
@@ -20,7 +20,8 @@ impl LogCapture {
     }
 }
 
-/// Cuts at a character's edge; white space that breaks a line becomes a space, what else steers a terminal or its text direction goes.
+/// Cuts at a character's edge, replaces line breaks and tabs by spaces, and drops characters that control a terminal or its text
+/// direction.
 pub(crate) fn clean(text: &str, max_bytes: usize) -> String {
     let mut line = String::with_capacity(text.len().min(max_bytes));
     for character in text.chars() {
@@ -37,7 +38,7 @@ pub(crate) fn clean(text: &str, max_bytes: usize) -> String {
     line
 }
 
-/// Unicode's explicit formatting characters (UAX #9), which can make a line read as another one.
+/// Unicode's explicit formatting characters (UAX #9): they can make a line read as another one.
 fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -45,10 +46,10 @@ fn is_direction_mark(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::Level;
+    use crate::call::LogLevel;
 
     #[test]
-    fn a_line_loses_what_steers_a_terminal() {
+    fn a_line_loses_characters_that_control_a_terminal() {
         assert_eq!(clean("a\x1b[31mb\nc\u{202e}d\0", 100), "a[31mb cd");
     }
 
@@ -62,8 +63,8 @@ mod tests {
     fn lines_past_the_limit_are_counted() {
         let mut capture = LogCapture::default();
         for _ in 0..3 {
-            if capture.room(1) {
-                capture.lines.push(LogLine { level: Level::Info, message: String::new() });
+            if capture.has_room(1) {
+                capture.lines.push(LogLine { level: LogLevel::Info, message: String::new() });
             }
         }
         assert_eq!((capture.lines.len(), capture.dropped), (1, 2));

@@ -1,4 +1,4 @@
-//! How a runtime is set up.
+//! Settings of a runtime.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -6,31 +6,31 @@ use bytes::Bytes;
 
 use crate::limits::Limits;
 
-/// What [`crate::Runtime::new`] needs to know.
+/// Settings for [`crate::Runtime::new`].
 #[derive(Clone)]
 pub struct Options {
-    /// How much a guest may take.
+    /// Limits of a guest and of one call.
     pub limits: Limits,
-    /// The folder of compiled guests. Made if it is missing; must belong to this user alone (0700). Processes may share it.
+    /// Folder of compiled guests. Made if it is missing; must belong to this user alone (0700). Processes may share it.
     pub cache: PathBuf,
-    /// How large the folder may grow, in bytes; the least recently used goes first.
+    /// Limit of that folder, in bytes; the least recently used image is deleted first.
     pub cache_bytes: u64,
     /// Where guests are compiled.
     pub compiler: Compiler,
-    /// Threads for guest calls; none is the number of cores, and at least 4.
+    /// Threads for guest calls, at least 2. `None`: the number of cores, at least 4.
     pub threads: Option<usize>,
-    /// The core module of the generic guest, which verifiers are made from. Empty: there are no verifiers.
+    /// Core module of the generic guest, for verifiers. Empty: [`crate::Runtime::verifier`] fails.
     pub generic: Bytes,
     /// Whether guests count fuel.
     pub metering: Metering,
-    /// Where the memory of calls comes from.
+    /// How memory for calls is allocated.
     pub allocation: Allocation,
-    /// Whether guests that import WASI are let in.
+    /// Whether guests that import WASI are admitted.
     pub wasi: Wasi,
 }
 
 impl Options {
-    /// The defaults of the design, with a cache of 2 GiB.
+    /// Returns the defaults, with a cache of 2 GiB.
     pub fn new(cache: impl Into<PathBuf>, compiler: Compiler, generic: Bytes) -> Self {
         Self {
             limits: Limits::default(),
@@ -65,9 +65,9 @@ impl std::fmt::Debug for Options {
 /// Where guests are compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compiler {
-    /// On a thread of this process: for tests and tools. A guest that the compiler cannot take costs the process.
+    /// On a thread of this process, for tests and tools. A guest that crashes the compiler crashes the process.
     InProcess,
-    /// In a child process that ends after each guest: its memory comes back, and what goes wrong stays there.
+    /// In a child process per guest: its memory is freed, and a crash ends the child alone.
     Child {
         /// A program that calls [`crate::compiler::child_main`].
         program: PathBuf,
@@ -76,33 +76,33 @@ pub enum Compiler {
     },
 }
 
-/// Whether guests count fuel: a budget that is the same on every machine, but makes them slower.
+/// Whether guests count fuel: the same on every machine, but slower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metering {
-    /// Time alone bounds a call.
+    /// Only time bounds a call.
     Off,
-    /// Each call may also use this much fuel.
+    /// Each call may use this much fuel, beside its time.
     Fuel(u64),
 }
 
-/// Where the memory of calls comes from.
+/// How memory for calls is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Allocation {
-    /// The pool where its address space can be had, else on demand.
+    /// From the pool if the address space has room for it, else on demand.
     Auto,
-    /// The pool, or an error.
+    /// From the pool, or an error.
     Pooling,
-    /// Made for each call, in little address space.
+    /// For each call, in little address space.
     OnDemand,
 }
 
-/// What becomes of guests that import WASI.
+/// Whether guests that import WASI are admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wasi {
-    /// They are refused.
+    /// Refuses them.
     Off,
-    /// They are let in, and find nothing: no variables, arguments or folders, clocks that stand still, the same random numbers in each call. What they print is dropped. All else ends
-    /// the call as a trap: files, network, sleep, exit.
+    /// Admits them to an empty world: no variables, arguments or folders, clocks that stand still, the same random numbers in
+    /// each call. Output is dropped. Files, network, sleep and exit end the call as a trap.
     #[cfg(feature = "wasi")]
     DenyAll,
 }

@@ -1,18 +1,17 @@
-//! What the types of the contract cannot say: bounds and forms of the values that a guest returns.
+//! Checks what the types of the contract cannot express: bounds and forms of the values that a guest returns.
 //!
-//! Codes and versions are guest-written and reach records and metrics, so their alphabet is closed here, where every result passes.
+//! Guests write codes, and codes reach records and metrics. So their alphabet is checked here, where every result passes.
 
 use crate::{
     contract::{Finding, Message, Prompt, Rejection, Step},
     fault::Fault,
 };
 
-/// Longest code of a finding or rejection, in bytes.
+/// Of a finding or rejection.
 const MAX_CODE_BYTES: usize = 64;
-/// The range of a sampling temperature.
 const TEMPERATURES: std::ops::RangeInclusive<f32> = 0.0..=2.0;
 
-/// Passes a step that the host can work with.
+/// Checks a step and returns it.
 ///
 /// # Errors
 /// [`Fault::OutputTooLarge`] for more than `max_records` records; [`Fault::BadOutput`] with the name of the broken rule.
@@ -27,7 +26,7 @@ pub(crate) fn step(step: Step, max_records: usize) -> Result<Step, Fault> {
     Ok(step)
 }
 
-/// Passes findings that the host can record.
+/// Checks findings and returns them.
 ///
 /// # Errors
 /// As [`step`].
@@ -37,7 +36,7 @@ pub(crate) fn findings(found: Vec<Finding>, max_records: usize) -> Result<Vec<Fi
 }
 
 fn prompts(asked: &[Prompt], max_records: usize) -> Result<(), Fault> {
-    // Asking nothing would be asked again for ever.
+    // A step that asks nothing would repeat for ever.
     if asked.is_empty() {
         return Err(Fault::BadOutput("no_prompts"));
     }
@@ -78,7 +77,7 @@ fn check_findings(found: &[Finding], max_records: usize) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The alphabet of the contract, and what JSON Schema's own keywords need beyond it (`minLength`, `$ref`).
+/// Checks the alphabet of the contract, plus the letters of JSON Schema's keywords (`minLength`, `$ref`).
 fn check_code(code: &str) -> Result<(), Fault> {
     let is_code_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'$');
     if code.is_empty() || code.len() > MAX_CODE_BYTES || !code.bytes().all(is_code_byte) {
@@ -106,8 +105,8 @@ mod tests {
         Finding { code: code.into(), pointer: pointer.into(), message: String::new() }
     }
 
-    fn verdict(judged: Step) -> Option<Fault> {
-        step(judged, 10).err()
+    fn fault_of(checked: Step) -> Option<Fault> {
+        step(checked, 10).err()
     }
 
     #[test]
@@ -115,27 +114,27 @@ mod tests {
         let with = |spoil: fn(&mut Prompt)| {
             let mut prompt = prompt();
             spoil(&mut prompt);
-            verdict(Step::Ask(vec![prompt]))
+            fault_of(Step::Ask(vec![prompt]))
         };
         assert_eq!(with(|p| p.temperature = Some(2.0)), None);
         assert_eq!(with(|p| p.temperature = Some(f32::NAN)), Some(Fault::BadOutput("temperature")));
         assert_eq!(with(|p| p.temperature = Some(-0.1)), Some(Fault::BadOutput("temperature")));
         assert_eq!(with(|p| p.messages.clear()), Some(Fault::BadOutput("no_messages")));
         assert_eq!(with(|p| p.messages[0].role = "tool".into()), Some(Fault::BadOutput("role")));
-        assert_eq!(verdict(Step::Ask(vec![])), Some(Fault::BadOutput("no_prompts")));
+        assert_eq!(fault_of(Step::Ask(vec![])), Some(Fault::BadOutput("no_prompts")));
     }
 
     #[test]
     fn records_are_counted_with_their_parts() {
-        assert_eq!(verdict(Step::Ask(vec![prompt(); 5])), None);
-        assert_eq!(verdict(Step::Ask(vec![prompt(); 6])), Some(Fault::OutputTooLarge));
+        assert_eq!(fault_of(Step::Ask(vec![prompt(); 5])), None);
+        assert_eq!(fault_of(Step::Ask(vec![prompt(); 6])), Some(Fault::OutputTooLarge));
         let notes = vec![finding("note", ""); 11];
-        assert_eq!(verdict(Step::Accept(Report { document: "{}".into(), notes })), Some(Fault::OutputTooLarge));
+        assert_eq!(fault_of(Step::Accept(Report { document: "{}".into(), notes })), Some(Fault::OutputTooLarge));
     }
 
     #[test]
     fn codes_and_pointers_keep_to_their_alphabet() {
-        let of = |code: &str, pointer: &str| verdict(Step::Reject(Rejection::Invalid(vec![finding(code, pointer)])));
+        let of = |code: &str, pointer: &str| fault_of(Step::Reject(Rejection::Invalid(vec![finding(code, pointer)])));
         assert_eq!(of("min.length_2-x", "/a/0"), None);
         assert_eq!(of("minLength", ""), None);
         assert_eq!(of("a quote", ""), Some(Fault::BadOutput("code")));
@@ -143,6 +142,6 @@ mod tests {
         assert_eq!(of(&"x".repeat(65), ""), Some(Fault::BadOutput("code")));
         assert_eq!(of("required", "a"), Some(Fault::BadOutput("pointer")));
         let other = Rejection::Other(("two words".into(), String::new()));
-        assert_eq!(verdict(Step::Reject(other)), Some(Fault::BadOutput("code")));
+        assert_eq!(fault_of(Step::Reject(other)), Some(Fault::BadOutput("code")));
     }
 }

@@ -1,8 +1,9 @@
-//! The threads that guest calls run on, and who gets one next.
+//! The threads that guest calls run on, and the order of calls.
 //!
-//! Guests hold a thread for as long as they compute, so they never run on async workers. Calls wait in one lane per guest; lanes take turns, and a lane may hold all threads but
-//! one. A guest that spins can therefore fill its own lane, but another guest's call always finds the last thread. The second check of a release's reports runs in the
-//! release's own lane ([`crate::Verifier::beside`]): its author wrote the schema, and a schema can spin too.
+//! A guest occupies a thread while it computes, so guests never run on async workers. Calls wait in one lane per guest, lanes take
+//! turns, and a lane may use all threads but one. A guest that spins can fill its own lane, but another guest's call always finds
+//! the last thread. The second check of a release's reports runs in the release's lane ([`crate::Verifier::beside`]): its author
+//! wrote the schema, and a schema can spin too.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,12 +17,12 @@ use assay_core::digest::Digest;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-/// Rust code of the host and of wasmtime above the guest's own stack: instantiation, lifting, the limiter.
+/// For Rust code of the host and of wasmtime beside the guest's stack: instantiation, lifting, the limiter.
 const HOST_STACK_BYTES: usize = 2 << 20;
 
 type Work = Box<dyn FnOnce(Duration) + Send>;
 
-/// The handle. Dropping it lets the threads end once their calls have.
+/// The pool. Dropping it ends the threads after their present calls.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
 }
@@ -40,24 +41,31 @@ struct Lanes {
     stopped: bool,
 }
 
+/// A call that a thread runs next.
+struct NextCall {
+    guest: Digest,
+    work: Work,
+    since: Instant,
+}
+
 #[derive(Default)]
 struct Lane {
-    waiting: VecDeque<Arc<Place>>,
+    waiting: VecDeque<Arc<QueuedCall>>,
     running: usize,
 }
 
-/// A place in a lane. Empty once its caller went away, or its work was taken.
-struct Place {
+/// A call in a lane. Empty once its caller is gone or a thread took the work.
+struct QueuedCall {
     since: Instant,
     work: Mutex<Option<Work>>,
 }
 
-/// Gives the place up when its caller goes away, and with it what the call holds on to.
-struct Waiting(Arc<Place>);
+/// Drops the queued work when its caller goes away.
+struct CancelOnDrop(Arc<QueuedCall>);
 
-impl Drop for Waiting {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        // In two steps: what is dropped must not be dropped under the lock.
+        // In two steps: the work must not be dropped under the lock.
         let work = self.0.work.lock().take();
         drop(work);
     }
@@ -71,7 +79,7 @@ impl Pool {
     pub(crate) fn start(threads: usize, wasm_stack_bytes: usize) -> io::Result<Self> {
         let threads = threads.max(2);
         let shared = Arc::new(Shared { lanes: Mutex::default(), work: Condvar::new(), threads_per_lane: threads - 1 });
-        // Made before the threads, so that those which did start end when one does not.
+        // Made before the threads: if one does not start, dropping the pool ends the others.
         let pool = Self { shared };
         for number in 0..threads {
             let shared = Arc::clone(&pool.shared);
@@ -83,9 +91,10 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Runs `work` in the lane of `guest`. It gets the time that it waited. None if the pool stopped, or the work panicked.
+    /// Runs `work` in the lane of `guest` and passes it the time that it waited. Returns `None` if the pool stopped or the work
+    /// panicked.
     ///
-    /// Dropping the future gives up the place in the lane; a call that runs already runs to its end, and its result is dropped.
+    /// Dropping the future removes a waiting call. A running call goes on to its end, and its result is dropped.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         guest: Digest,
@@ -93,8 +102,8 @@ impl Pool {
     ) -> Option<T> {
         let (give, take) = oneshot::channel();
         let work: Work = Box::new(move |waited| drop(give.send(work(waited))));
-        let place = Arc::new(Place { since: Instant::now(), work: Mutex::new(Some(work)) });
-        let _waiting = Waiting(Arc::clone(&place));
+        let place = Arc::new(QueuedCall { since: Instant::now(), work: Mutex::new(Some(work)) });
+        let _waiting = CancelOnDrop(Arc::clone(&place));
         self.shared.push(guest, place);
         take.await.ok()
     }
@@ -104,7 +113,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut lanes = self.shared.lanes.lock();
         lanes.stopped = true;
-        // Work that still waits is dropped, which tells its callers.
+        // Dropping waiting work closes the channels of its callers.
         let waiting = std::mem::take(&mut lanes.by_guest);
         lanes.turns.clear();
         drop(lanes);
@@ -114,7 +123,7 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn push(&self, guest: Digest, place: Arc<Place>) {
+    fn push(&self, guest: Digest, place: Arc<QueuedCall>) {
         let mut lanes = self.lanes.lock();
         let lane = lanes.by_guest.entry(guest).or_default();
         lane.waiting.push_back(place);
@@ -131,7 +140,7 @@ impl Shared {
             if lanes.stopped {
                 return;
             }
-            let Some((guest, work, since)) = lanes.next(self.threads_per_lane) else {
+            let Some(NextCall { guest, work, since }) = lanes.next(self.threads_per_lane) else {
                 self.work.wait(&mut lanes);
                 continue;
             };
@@ -139,7 +148,7 @@ impl Shared {
                 self.work.notify_one();
             }
             drop(lanes);
-            // A panic tells the caller (its channel closes) and must not cost the pool this thread.
+            // A panic closes the caller's channel, and must not end this thread.
             let _ = catch_unwind(AssertUnwindSafe(|| work(since.elapsed())));
             lanes = self.lanes.lock();
             lanes.end(guest);
@@ -148,8 +157,8 @@ impl Shared {
 }
 
 impl Lanes {
-    /// The next call whose lane has room, first come first served within a lane, lanes in turn.
-    fn next(&mut self, threads_per_lane: usize) -> Option<(Digest, Work, Instant)> {
+    /// Takes the next call of a lane with room: in order within a lane, lanes in turn.
+    fn next(&mut self, threads_per_lane: usize) -> Option<NextCall> {
         for _ in 0..self.turns.len() {
             let guest = self.turns.pop_front()?;
             let Some(lane) = self.by_guest.get_mut(&guest) else { continue };
@@ -167,7 +176,7 @@ impl Lanes {
                 self.by_guest.remove(&guest);
             }
             if let Some((work, since)) = taken {
-                return Some((guest, work, since));
+                return Some(NextCall { guest, work, since });
             }
         }
         None
@@ -179,7 +188,7 @@ impl Lanes {
     }
 
     fn end(&mut self, guest: Digest) {
-        // Gone only when the pool stopped meanwhile.
+        // Missing only if the pool stopped meanwhile.
         let Some(lane) = self.by_guest.get_mut(&guest) else { return };
         lane.running -= 1;
         if lane.running == 0 && lane.waiting.is_empty() {
@@ -189,7 +198,7 @@ impl Lanes {
 }
 
 impl Lane {
-    /// The first call whose caller is still there.
+    /// Takes the first call whose caller still waits.
     fn take(&mut self) -> Option<(Work, Instant)> {
         while let Some(place) = self.waiting.pop_front() {
             if let Some(work) = place.work.lock().take() {
@@ -206,14 +215,14 @@ mod tests {
 
     use super::*;
 
-    const STACK: usize = 64 << 10;
+    const STACK_BYTES: usize = 64 << 10;
 
     fn lane(name: &str) -> Digest {
         Digest::of(name.as_bytes())
     }
 
-    /// Work that reports its start and then waits for leave to end.
-    fn held() -> (impl FnOnce(Duration) + Send, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    /// Returns work that reports its start, and ends when the sender is dropped.
+    fn blocked_work() -> (impl FnOnce(Duration) + Send, mpsc::Receiver<()>, mpsc::Sender<()>) {
         let (started, start) = mpsc::channel();
         let (end, ended) = mpsc::channel::<()>();
         let work = move |_| {
@@ -225,10 +234,10 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn one_guest_leaves_a_thread_to_the_others() {
-        let pool = Pool::start(3, STACK).unwrap();
+        let pool = Pool::start(3, STACK_BYTES).unwrap();
         let mut greedy = Vec::new();
         for _ in 0..5 {
-            let (work, start, end) = held();
+            let (work, start, end) = blocked_work();
             let mut call = Box::pin(pool.run(lane("greedy"), work));
             assert!(futures_poll(&mut call).is_pending());
             greedy.push((call, start, end));
@@ -246,20 +255,20 @@ mod tests {
             drop(end);
             assert_eq!(call.await, Some(()));
         }
-        // A thread gives its result before it looks for more work, so the last one may be about to.
+        // A thread sends its result before it looks for more work.
         let deadline = Instant::now() + Duration::from_secs(10);
         while !pool.shared.lanes.lock().by_guest.is_empty() {
-            assert!(Instant::now() < deadline, "an idle pool remembers no guest");
+            assert!(Instant::now() < deadline, "an idle pool has no lanes");
             std::thread::yield_now();
         }
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn guests_take_turns() {
-        let pool = Arc::new(Pool::start(2, STACK).unwrap());
+        let pool = Arc::new(Pool::start(2, STACK_BYTES).unwrap());
         // Both threads busy, so that what follows waits.
-        let (first, first_start, first_end) = held();
-        let (second, second_start, second_end) = held();
+        let (first, first_start, first_end) = blocked_work();
+        let (second, second_start, second_end) = blocked_work();
         let busy = [("x", first), ("y", second)].map(|(name, work)| {
             let pool = Arc::clone(&pool);
             tokio::spawn(async move { pool.run(lane(name), work).await })
@@ -288,8 +297,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_caller_that_goes_away_frees_its_place_and_what_it_held() {
-        let pool = Pool::start(2, STACK).unwrap();
-        let (work, start, end) = held();
+        let pool = Pool::start(2, STACK_BYTES).unwrap();
+        let (work, start, end) = blocked_work();
         let mut running = Box::pin(pool.run(lane("a"), work));
         assert!(futures_poll(&mut running).is_pending());
         start.recv().unwrap();
@@ -308,7 +317,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn work_that_panics_costs_no_thread() {
-        let pool = Pool::start(2, STACK).unwrap();
+        let pool = Pool::start(2, STACK_BYTES).unwrap();
         for _ in 0..4 {
             assert_eq!(pool.run(lane("a"), |_| panic!("on purpose")).await, None::<()>);
         }
@@ -316,17 +325,17 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_pool_that_stops_tells_who_waits() {
-        let pool = Pool::start(2, STACK).unwrap();
+    async fn a_pool_that_stops_drops_waiting_work() {
+        let pool = Pool::start(2, STACK_BYTES).unwrap();
         let shared = Arc::clone(&pool.shared);
-        let (work, start, end) = held();
-        shared.push(lane("a"), Arc::new(Place { since: Instant::now(), work: Mutex::new(Some(Box::new(work))) }));
+        let (work, start, end) = blocked_work();
+        shared.push(lane("a"), Arc::new(QueuedCall { since: Instant::now(), work: Mutex::new(Some(Box::new(work))) }));
         start.recv().unwrap();
-        let (told, tells) = mpsc::channel::<()>();
-        let work: Work = Box::new(move |_| drop(told));
-        shared.push(lane("a"), Arc::new(Place { since: Instant::now(), work: Mutex::new(Some(work)) }));
+        let (kept, dropped) = mpsc::channel::<()>();
+        let work: Work = Box::new(move |_| drop(kept));
+        shared.push(lane("a"), Arc::new(QueuedCall { since: Instant::now(), work: Mutex::new(Some(work)) }));
         drop(pool);
-        assert_eq!(tells.recv(), Err(mpsc::RecvError));
+        assert_eq!(dropped.recv(), Err(mpsc::RecvError));
         drop(end);
     }
 

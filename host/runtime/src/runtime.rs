@@ -1,4 +1,4 @@
-//! Admits guests: from bytes to something that can be called, once per digest however many ask.
+//! Loads guests, once per digest however many callers ask.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
 
 use assay_core::digest::Digest;
 use assay_guest_build::{
-    cache::{Cache, CacheError, Key},
+    cache::{CacheError, ImageCache, ImageKey},
     compatibility::compatibility,
 };
 use bytes::Bytes;
@@ -22,10 +22,14 @@ use wasmtime::component::Component;
 use crate::{
     admission,
     bindings::ReportGuestPre,
-    compiler::{self, Request, Source},
+    compiler::{
+        run,
+        work::{Request, Source},
+    },
     engine,
     fault::Fault,
-    guest::{Code, Described, Guest, Host, Verifier},
+    guest::{CallHost, DescribedGuest, Guest, GuestCode, Verifier},
+    limits::Limits,
     load_error::LoadError,
     options::{Compiler, Options},
     pool::Pool,
@@ -33,33 +37,33 @@ use crate::{
     ticker,
 };
 
-/// Fewest guest threads by default, however few cores: a guest that spins must not be all that fits.
-const MIN_THREADS: usize = 4;
+/// With fewer threads, guests that spin could take them all.
+const MIN_DEFAULT_THREADS: usize = 4;
 
-/// The engine, its threads, the cache and the guests that are loaded. Cheap to clone. One per process: each has an engine of its own.
+/// An engine with its threads, cache and loaded guests. Cheap to clone. Make one per process: each has its own engine.
 #[derive(Clone)]
 pub struct Runtime(Arc<Inner>);
 
 struct Inner {
-    host: Arc<Host>,
-    cache: Cache,
+    host: Arc<CallHost>,
+    cache: ImageCache,
     compiler: Compiler,
-    settings: engine::Settings,
+    settings: engine::EngineSettings,
     compatibility: Digest,
     pooling: bool,
     generic: Bytes,
     generic_digest: Digest,
-    guests: Loads<Described>,
-    verifiers: Loads<Code>,
+    guests: Loads<DescribedGuest>,
+    verifiers: Loads<GuestCode>,
 }
 
-/// Why there is no runtime.
+/// Why a runtime does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// The engine does not run on this machine, or there is no memory for it.
+    /// The engine does not run on this machine, or has too little memory.
     #[error("start the guest engine: {0:#}")]
     Engine(String),
-    /// The cache folder.
+    /// The cache folder is not usable.
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// A thread does not start.
@@ -75,8 +79,8 @@ impl Runtime {
     pub fn new(options: Options) -> Result<Self, RuntimeError> {
         let Options { limits, cache, cache_bytes, compiler, threads, generic, metering, allocation, wasi } = options;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = threads.unwrap_or_else(|| cores().max(MIN_THREADS)).max(2);
-        let cache = Cache::open(&cache, cache_bytes)?;
+        let threads = threads.unwrap_or_else(|| cores().max(MIN_DEFAULT_THREADS)).max(2);
+        let cache = ImageCache::open(&cache, cache_bytes)?;
         let built = engine::for_running(&limits, metering, allocation, threads)
             .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         ticker::start(&built.engine).map_err(RuntimeError::Threads)?;
@@ -84,7 +88,7 @@ impl Runtime {
         tracing::info!(threads, pooling = built.pooling, "guest runtime is ready");
         Ok(Self(Arc::new(Inner {
             compatibility: compatibility(&built.engine),
-            host: Arc::new(Host { sandbox: Sandbox { engine: built.engine, limits, metering, wasi }, pool }),
+            host: Arc::new(CallHost { sandbox: Sandbox { engine: built.engine, limits, metering, wasi }, pool }),
             cache,
             compiler,
             settings: built.settings,
@@ -96,24 +100,24 @@ impl Runtime {
         })))
     }
 
-    /// Whether calls take their memory from the pool; without it they are slower.
+    /// Returns whether calls take their memory from the pool; without it they are slower.
     pub fn is_pooling(&self) -> bool {
         self.0.pooling
     }
 
-    /// What a guest may take.
-    pub fn limits(&self) -> &crate::Limits {
+    /// Returns the limits of guests and calls.
+    pub fn limits(&self) -> &Limits {
         &self.0.host.sandbox.limits
     }
 
-    /// The guest of this digest, if it is loaded already.
+    /// Returns the guest of this digest if it is loaded.
     pub fn loaded(&self, digest: Digest) -> Option<Guest> {
         self.0.guests.alive(digest).map(Guest)
     }
 
-    /// Admits a guest, or finds it loaded.
+    /// Loads a guest, or returns the loaded one.
     ///
-    /// Needs a tokio runtime with its drivers on. Several callers with the same bytes share one compile and one outcome.
+    /// Needs a tokio runtime with its drivers on. Callers with the same bytes share one compile and its result.
     ///
     /// # Errors
     /// [`LoadError`], one variant per rule.
@@ -130,13 +134,13 @@ impl Runtime {
         Ok(Guest(guest.expect("a load ends with a guest or an error")))
     }
 
-    /// The guest of this digest, if it is loaded or its image is in the cache; needs none of its bytes.
+    /// Returns the guest of this digest if it is loaded or its image is in the cache, without its bytes.
     ///
     /// # Errors
-    /// [`LoadError::Describe`], [`LoadError::Manifest`] and [`LoadError::TooManyResources`]: limits that are lower than when it was admitted. [`LoadError::Cache`], where the image
-    /// cannot be read now.
+    /// [`LoadError::Describe`], [`LoadError::Manifest`] and [`LoadError::TooManyResources`] if limits are lower than at its
+    /// compile. [`LoadError::Cache`] if the image cannot be read now.
     pub async fn load_cached(&self, digest: Digest) -> Result<Option<Guest>, LoadError> {
-        let key = Key::new(digest, self.0.compatibility);
+        let key = ImageKey::new(digest, self.0.compatibility);
         let load = async || {
             let inner = Arc::clone(&self.0);
             let Some(code) = blocking(move || inner.open(digest, key)).await?? else { return Ok(None) };
@@ -145,19 +149,19 @@ impl Runtime {
         Ok(self.0.guests.get(digest, load).await?.map(Guest))
     }
 
-    async fn describe(&self, code: Arc<Code>) -> Result<Arc<Described>, LoadError> {
+    async fn describe(&self, code: Arc<GuestCode>) -> Result<Arc<DescribedGuest>, LoadError> {
         let manifest = code.describe().await.result.map_err(|fault| match fault {
             Fault::Unavailable => LoadError::Unavailable,
             fault => LoadError::Describe(fault),
         })?;
         admission::manifest(&manifest, &self.0.host.sandbox.limits)?;
-        Ok(Arc::new(Described { code, manifest }))
+        Ok(Arc::new(DescribedGuest { code, manifest }))
     }
 
-    /// The second check for a schema, made from the generic guest, or found loaded.
+    /// Makes the second check for a schema from the generic guest, or returns the loaded one.
     ///
     /// # Errors
-    /// [`LoadError::NoGeneric`], [`LoadError::SchemaRefused`], [`LoadError::Manifest`] where the schema is too long, and those of compiling.
+    /// [`LoadError::NoGeneric`], [`LoadError::SchemaRefused`], [`LoadError::Manifest`] if the schema is too large, and those of compiling.
     pub async fn verifier(&self, schema: &str) -> Result<Verifier, LoadError> {
         if self.0.generic.is_empty() {
             return Err(LoadError::NoGeneric);
@@ -177,14 +181,14 @@ impl Runtime {
         Ok(Verifier::new(verifier.expect("a load ends with a verifier or an error")))
     }
 
-    /// Code from the cache, or compiled and cached.
-    async fn code(&self, digest: Digest, source: Source, bytes: &Bytes) -> Result<Arc<Code>, LoadError> {
-        let key = Key::new(digest, self.0.compatibility);
+    /// Returns code from the cache, or compiles and caches it.
+    async fn code(&self, digest: Digest, source: Source, bytes: &Bytes) -> Result<Arc<GuestCode>, LoadError> {
+        let key = ImageKey::new(digest, self.0.compatibility);
         let inner = Arc::clone(&self.0);
         match blocking(move || inner.open(digest, key)).await? {
             Ok(Some(code)) => return Ok(code),
             Ok(None) => {}
-            // The image may be good; what cannot be had now can still be made.
+            // The image may be good, but it cannot be read now.
             Err(LoadError::Cache(kind)) => {
                 tracing::warn!(%digest, %kind, "cached guest image cannot be read, compiling it again");
             }
@@ -197,22 +201,28 @@ impl Runtime {
         self.compile(digest, key, source, bytes).await
     }
 
-    async fn compile(&self, digest: Digest, key: Key, source: Source, bytes: &[u8]) -> Result<Arc<Code>, LoadError> {
+    async fn compile(
+        &self,
+        digest: Digest,
+        key: ImageKey,
+        source: Source,
+        bytes: &[u8],
+    ) -> Result<Arc<GuestCode>, LoadError> {
         let Inner { cache, compiler, settings, compatibility, host, .. } = &*self.0;
         let limits = &host.sandbox.limits;
         let started = Instant::now();
         let image = cache.unfinished().map_err(cache_error)?;
         let request = Request {
             settings: *settings,
-            room: engine::Room::of(limits),
+            room: engine::GuestRoom::of(limits),
             source,
             image: file_name(&image),
             max_bytes: bytes.len() as u64,
             memory_bytes: limits.compile_memory_bytes,
-            // Compiling uses every core, and wall-clock time is watched from here: this is for a child that outlives its parent.
+            // Compiling uses every core. The parent watches wall-clock time; this limits a child that outlives its parent.
             cpu_seconds: limits.compile.as_secs().saturating_mul(4).max(1),
         };
-        let compiled_for = compiler::run(compiler, request, bytes, cache.folder(), limits).await?;
+        let compiled_for = run::run(compiler, request, bytes, cache.folder(), limits).await?;
         if compiled_for != *compatibility {
             return Err(LoadError::CompilerMismatch);
         }
@@ -225,68 +235,68 @@ impl Runtime {
 }
 
 impl Inner {
-    /// Code from an image that is there. None: there is none, or the engine does not take it, and it is dropped for a new one.
+    /// Returns code from a cached image. `None`: there is no image, or the engine refused it and it was deleted.
     ///
     /// # Errors
-    /// [`LoadError::Cache`], where there may be one that cannot be read now; it stays. Those of [`Self::link`].
-    fn open(self: &Arc<Self>, digest: Digest, key: Key) -> Result<Option<Arc<Code>>, LoadError> {
+    /// [`LoadError::Cache`] if an image cannot be read now; it stays. Those of [`Self::link`].
+    fn open(self: &Arc<Self>, digest: Digest, key: ImageKey) -> Result<Option<Arc<GuestCode>>, LoadError> {
         let Some(path) = self.cache.find(key).map_err(cache_error)? else { return Ok(None) };
         match self.deserialize(&path) {
             Ok(component) => self.link(digest, &component).map(Some),
-            // Another process made room.
-            Err(NotTaken::Unread(io::ErrorKind::NotFound)) => Ok(None),
-            Err(NotTaken::Unread(kind)) => Err(LoadError::Cache(kind)),
-            Err(NotTaken::Refused) => {
+            // Another process deleted it to make room.
+            Err(ImageError::Unread(io::ErrorKind::NotFound)) => Ok(None),
+            Err(ImageError::Unread(kind)) => Err(LoadError::Cache(kind)),
+            Err(ImageError::Refused) => {
                 self.cache.forget(key, &path);
                 Ok(None)
             }
         }
     }
 
-    /// Code from the image that the compiler just wrote, which then goes into the cache. It is mapped first: from there on it serves, however soon another process makes room.
+    /// Maps the image that the compiler wrote, then moves it into the cache. In this order another process cannot delete it first.
     ///
     /// # Errors
-    /// [`LoadError::Cache`]; [`LoadError::CompilerMismatch`], where the compiler says that it is done and left something else; those of [`Self::link`].
-    fn adopt(self: &Arc<Self>, digest: Digest, key: Key, image: TempPath) -> Result<Arc<Code>, LoadError> {
+    /// [`LoadError::Cache`]; [`LoadError::CompilerMismatch`] if the compiler's output is not an image; those of [`Self::link`].
+    fn adopt(self: &Arc<Self>, digest: Digest, key: ImageKey, image: TempPath) -> Result<Arc<GuestCode>, LoadError> {
         let component = self.deserialize(&image).map_err(|error| match error {
-            NotTaken::Unread(kind) => LoadError::Cache(kind),
-            NotTaken::Refused => LoadError::CompilerMismatch,
+            ImageError::Unread(kind) => LoadError::Cache(kind),
+            ImageError::Refused => LoadError::CompilerMismatch,
         })?;
         self.cache.keep(key, image).map_err(cache_error)?;
         self.link(digest, &component)
     }
 
-    fn deserialize(&self, path: &Path) -> Result<Component, NotTaken> {
+    fn deserialize(&self, path: &Path) -> Result<Component, ImageError> {
         // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and the file must not change while it is mapped.
-        // - Made by wasmtime: the file is in a folder that no one but our own user can enter or exchange, and one of two. `Cache::find` gives only files of our own user, whose
-        //   content has the sha256 in its name, under a key that a compile of ours put there in one rename. An unfinished one is what our compiler wrote for us just now and said
-        //   to be whole. Nothing that came from outside is ever named so.
-        // - For this engine: the key holds the engine's compatibility hash, which the compiler of an unfinished one told as well, and wasmtime compares version and settings in
+        // - Made by wasmtime: the file is in a folder that only our own user can enter or exchange, and it is one of two. `ImageCache::find` gives only files of our own user, whose
+        //   content has the sha256 in its name, under a key that our compile put there in one rename. An unfinished file is the present output of our compiler, which reported it
+        //   complete. No file from outside gets such a name.
+        // - For this engine: the key holds the engine's compatibility hash, which the compiler of an unfinished file reported too, and wasmtime compares version and settings in
         //   the image's header again.
-        // - Unchanged while mapped: images are written under other names and renamed when complete; nothing of ours opens one for writing, and the process that wrote it has ended.
+        // - Unchanged while mapped: images are written under other names and renamed when complete; we never open one for writing, and the process that wrote it has ended.
         //   Renaming or deleting leaves the mapping whole.
-        #[expect(unsafe_code, reason = "running compiled code is what this crate is for; the proof is above")]
+        #[expect(unsafe_code, reason = "compiled code is loaded here alone; the proof is above")]
         let component = unsafe { Component::deserialize_file(&self.host.sandbox.engine, path) };
-        component.map_err(|error| NotTaken::of(&error))
+        component.map_err(|error| ImageError::of(&error))
     }
 
-    fn link(&self, digest: Digest, component: &Component) -> Result<Arc<Code>, LoadError> {
+    fn link(&self, digest: Digest, component: &Component) -> Result<Arc<GuestCode>, LoadError> {
         admission::compiled(component, &self.host.sandbox.limits, self.host.sandbox.wasi)?;
         let linked =
             self.host.sandbox.link(component).and_then(ReportGuestPre::new).map_err(|_| LoadError::WrongTypes)?;
-        Ok(Arc::new(Code { digest, linked, host: Arc::clone(&self.host) }))
+        Ok(Arc::new(GuestCode { digest, linked, host: Arc::clone(&self.host) }))
     }
 }
 
-/// Why the engine has no code from an image.
-enum NotTaken {
-    /// It could not be read or mapped; the image may be good.
+/// Why an image gave no code.
+enum ImageError {
+    /// It could not be read or mapped. The image may be good.
     Unread(io::ErrorKind),
-    /// It is for another engine, or none of its images.
+    /// It is not an image, or is for another engine.
     Refused,
 }
 
-impl NotTaken {
+impl ImageError {
     fn of(error: &wasmtime::Error) -> Self {
         let failed = error.chain().find_map(|cause| {
             let system = cause.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -296,13 +306,13 @@ impl NotTaken {
     }
 }
 
-/// What is loaded and what is being loaded, by digest. Holds nothing alive.
+/// Loaded values and running loads, by digest. Keeps no value alive.
 struct Loads<T>(Mutex<HashMap<Digest, Arc<Load<T>>>>);
 
-type Load<T> = tokio::sync::Mutex<Outcome<T>>;
+type Load<T> = tokio::sync::Mutex<LoadOutcome<T>>;
 
-/// How the last load of a digest ended.
-struct Outcome<T> {
+/// The end of a digest's last load.
+struct LoadOutcome<T> {
     alive: Weak<T>,
     failed: Option<(Instant, LoadError)>,
 }
@@ -320,7 +330,8 @@ impl<T> Loads<T> {
         outcome.alive.upgrade()
     }
 
-    /// What is alive under `digest`, else what `load` gives. Who waited while it failed gets the same error; who comes later, or finds that it gave nothing, tries anew.
+    /// Returns the live value of `digest`, else runs `load`. A caller that waited during a failed load gets the same error. A later
+    /// caller, or one that waited for a load without a value, loads again.
     async fn get(
         &self,
         digest: Digest,
@@ -339,7 +350,7 @@ impl<T> Loads<T> {
         }
         let loaded = load().await;
         match &loaded {
-            Ok(Some(loaded)) => *outcome = Outcome { alive: Arc::downgrade(loaded), failed: None },
+            Ok(Some(loaded)) => *outcome = LoadOutcome { alive: Arc::downgrade(loaded), failed: None },
             Ok(None) => {}
             Err(error) => outcome.failed = Some((Instant::now(), error.clone())),
         }
@@ -348,18 +359,18 @@ impl<T> Loads<T> {
 
     fn entry(&self, digest: Digest) -> Arc<Load<T>> {
         let mut loads = self.0.lock();
-        // Nobody waits for it and nothing is alive: forgotten, so that the map is no longer than what is in use.
+        // Without a waiting caller or a live value, an entry is dropped: the map stays as small as its use.
         loads.retain(|_, load| {
             Arc::strong_count(load) > 1 || load.try_lock().is_ok_and(|outcome| outcome.alive.strong_count() > 0)
         });
-        let fresh = || Arc::new(Load::new(Outcome { alive: Weak::new(), failed: None }));
+        let fresh = || Arc::new(Load::new(LoadOutcome { alive: Weak::new(), failed: None }));
         Arc::clone(loads.entry(digest).or_insert_with(fresh))
     }
 }
 
-/// Runs what takes a core for milliseconds where it holds up no async worker.
+/// Runs work of milliseconds on a thread for blocking work.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
-    // It ends early only when the tokio runtime does, or in a panic, which the hook reported.
+    // An error means that the tokio runtime stops, or a panic, which the hook reported.
     tokio::task::spawn_blocking(work).await.map_err(|_| LoadError::Unavailable)
 }
 

@@ -1,4 +1,4 @@
-//! Moves the engine's epoch, from an OS thread of its own: an async timer would stand still with the runtime that it watches.
+//! Advances the engine's epoch on its own OS thread: an async timer would stop with the runtime that it watches.
 
 use std::{
     io,
@@ -8,24 +8,24 @@ use std::{
 
 use wasmtime::Engine;
 
-use crate::engine::TICK;
+use crate::engine::EPOCH_TICK;
 
-/// How far behind the ticker may fall and still catch up. After a longer stall (a suspended machine) guests get their time again instead of being stopped at once.
+/// The ticker catches up at most this far. After a longer stall (a suspended machine) guests get more time and are not all stopped.
 const CATCH_UP_TICKS: u32 = 4;
 
-/// Starts the ticker. It holds the engine weakly and ends with it.
+/// Starts the ticker. It ends with the engine.
 ///
 /// # Errors
 /// The thread does not start.
 pub(crate) fn start(engine: &Engine) -> io::Result<JoinHandle<()>> {
     let engine = engine.weak();
     thread::Builder::new().name("assay-epoch".into()).spawn(move || {
-        let mut next = Instant::now() + TICK;
+        let mut next = Instant::now() + EPOCH_TICK;
         loop {
             thread::sleep(next.saturating_duration_since(Instant::now()));
             let Some(engine) = engine.upgrade() else { return };
             engine.increment_epoch();
-            next = (next + TICK).max(Instant::now() - TICK * CATCH_UP_TICKS);
+            next = (next + EPOCH_TICK).max(Instant::now() - EPOCH_TICK * CATCH_UP_TICKS);
         }
     })
 }

@@ -1,4 +1,4 @@
-//! A process that may open no more files: what cannot be read now says nothing about the images in the cache.
+//! A process at its limit of open files: an image that cannot be read now is not a damaged image.
 //!
 //! A binary of its own, with one test: the limit holds for the whole process.
 

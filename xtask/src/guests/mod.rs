@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use assay_guest_build::{BuildLimits, Builder, Folder, imports, strip};
+use assay_guest_build::{BuildLimits, Builder, GuestFolder, imports, strip};
 use assay_guest_test::Fixture;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
@@ -73,7 +73,7 @@ fn uncompiled(root: &Path) -> Result<Vec<Vec<u8>>> {
     for guest in &GUESTS {
         let folder = root.join("guest").join(guest.name);
         if guest.made == Made::Folder {
-            parts.push(Folder::read(&folder)?.parts.to_json());
+            parts.push(GuestFolder::read(&folder)?.parts.to_json());
         }
         parts.push(serde_json::to_vec(&Fixture::of(&folder)?)?);
     }
@@ -101,7 +101,7 @@ fn finish(cores: &[(&str, PathBuf)], root: &Path) -> Result<Vec<Built>> {
             Made::CoreModule => strip(&core(guest.name)?),
             Made::Component => builder.build(&core(guest.name)?, None).map(|built| built.bytes),
             Made::Folder => {
-                let built = Folder::read(&folder)?.build(&builder, &strip(&core(GENERIC)?)?);
+                let built = GuestFolder::read(&folder)?.build(&builder, &strip(&core(GENERIC)?)?);
                 built.map(|built| built.bytes)
             }
         };

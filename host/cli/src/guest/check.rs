@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use assay_core::env::Variables;
 use assay_guest_build::Stamp;
-use assay_guest_test::{Rule, Verdict, examine};
+use assay_guest_test::{Rule, RuleStatus, examine};
 use assay_runtime::{Digest, Manifest, Runtime};
 use serde::Serialize;
 
@@ -99,7 +99,7 @@ async fn judge(path: &Path, vars: Variables) -> Result<(Runtime, Made, Report), 
         fail_fixtures(&mut rules, error);
     }
     let report = Report {
-        ok: rules.iter().all(|rule| matches!(rule.verdict, Verdict::Ok | Verdict::Warning)),
+        ok: rules.iter().all(|rule| matches!(rule.verdict, RuleStatus::Ok | RuleStatus::Warning)),
         digest: Digest::of(&made.bytes).to_string(),
         revision: Stamp::of(&made.bytes).revision,
         rules,
@@ -109,7 +109,7 @@ async fn judge(path: &Path, vars: Variables) -> Result<(Runtime, Made, Report), 
 
 /// Whoever builds a guest knows what of it is large.
 fn cure_size(rules: &mut [Rule], made: &Made) {
-    for rule in rules.iter_mut().filter(|rule| rule.name == "size" && rule.verdict == Verdict::Failed) {
+    for rule in rules.iter_mut().filter(|rule| rule.name == "size" && rule.verdict == RuleStatus::Failed) {
         rule.cure = Some(made.cure_of_size().to_owned());
     }
 }
@@ -117,12 +117,12 @@ fn cure_size(rules: &mut [Rule], made: &Made) {
 /// Fixtures that cannot be read break a rule like any other, unless an earlier one is broken.
 fn fail_fixtures(rules: &mut [Rule], error: &anyhow::Error) {
     let mut rules = rules.iter_mut().skip_while(|rule| rule.name != "fixtures");
-    let Some(fixtures) = rules.next().filter(|rule| rule.verdict != Verdict::Skipped) else { return };
-    fixtures.verdict = Verdict::Failed;
+    let Some(fixtures) = rules.next().filter(|rule| rule.verdict != RuleStatus::Skipped) else { return };
+    fixtures.verdict = RuleStatus::Failed;
     fixtures.detail = format!("those that it carries cannot be read: {error:#}");
     fixtures.cure = Some("build it again from its sources: `assay guest build DIR`".to_owned());
     for rule in rules {
-        rule.verdict = Verdict::Skipped;
+        rule.verdict = RuleStatus::Skipped;
         rule.detail = "an earlier rule is broken".to_owned();
         rule.cure = None;
     }
@@ -132,10 +132,10 @@ fn told(report: &Report) -> String {
     let mut rows = Vec::new();
     for rule in &report.rules {
         let verdict = match rule.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Failed => "FAILED",
-            Verdict::Skipped => "skipped",
+            RuleStatus::Ok => "ok",
+            RuleStatus::Warning => "warning",
+            RuleStatus::Failed => "FAILED",
+            RuleStatus::Skipped => "skipped",
         };
         rows.push(vec![rule.name.to_owned(), verdict.to_owned(), rule.detail.clone()]);
         if let Some(cure) = &rule.cure {
@@ -149,7 +149,7 @@ fn told(report: &Report) -> String {
 mod tests {
     use super::*;
 
-    fn rule(name: &'static str, verdict: Verdict, detail: &str, cure: Option<&str>) -> Rule {
+    fn rule(name: &'static str, verdict: RuleStatus, detail: &str, cure: Option<&str>) -> Rule {
         Rule { name, verdict, detail: detail.to_owned(), cure: cure.map(str::to_owned) }
     }
 
@@ -164,26 +164,26 @@ mod tests {
             fail_fixtures(&mut rules, &anyhow::anyhow!("assay:fixtures: no JSON"));
             rules.map(|rule| (rule.verdict, rule.cure.is_some()))
         };
-        let none = Verdict::Warning;
-        let expected = [(Verdict::Ok, false), (Verdict::Failed, true), (Verdict::Skipped, false)];
-        assert_eq!(judged(Verdict::Ok, none, none), expected);
-        let skipped = Verdict::Skipped;
-        let expected = [(Verdict::Failed, false), (skipped, false), (skipped, true)];
-        assert_eq!(judged(Verdict::Failed, skipped, skipped), expected, "as it was");
+        let none = RuleStatus::Warning;
+        let expected = [(RuleStatus::Ok, false), (RuleStatus::Failed, true), (RuleStatus::Skipped, false)];
+        assert_eq!(judged(RuleStatus::Ok, none, none), expected);
+        let skipped = RuleStatus::Skipped;
+        let expected = [(RuleStatus::Failed, false), (skipped, false), (skipped, true)];
+        assert_eq!(judged(RuleStatus::Failed, skipped, skipped), expected, "as it was");
     }
 
     #[test]
     fn rules_are_told_with_verdict_detail_and_cure() {
         let rules = vec![
-            rule("size", Verdict::Ok, "4.6 of 64 MiB", None),
+            rule("size", RuleStatus::Ok, "4.6 of 64 MiB", None),
             rule(
                 "fixtures",
-                Verdict::Warning,
+                RuleStatus::Warning,
                 "it carries none",
                 Some("add one: assay guest try DIR FILE --record NAME"),
             ),
-            rule("imports", Verdict::Failed, "it asks for wasi:io/poll", Some("remove what asks for it")),
-            rule("compile", Verdict::Skipped, "", None),
+            rule("imports", RuleStatus::Failed, "it asks for wasi:io/poll", Some("remove what asks for it")),
+            rule("compile", RuleStatus::Skipped, "", None),
         ];
         let report = Report { ok: false, digest: "0123456789abcdef".repeat(4), revision: "sha256:7".into(), rules };
         insta::assert_snapshot!(told(&report));

@@ -34,7 +34,7 @@ fn status(ending: &Ending) -> TestCaseStatus {
         Ending::Passed | Ending::Accepted { .. } | Ending::FuelAccepted { .. } => return TestCaseStatus::success(),
         Ending::Unexpected { diff, .. } => (NonSuccessKind::Failure, "the step is not the expected one", Some(diff)),
         Ending::TooMuchFuel => (NonSuccessKind::Failure, "over a tenth above its fuel budget", None),
-        Ending::Trouble { message } => (NonSuccessKind::Error, message.as_str(), None),
+        Ending::TrialError { message } => (NonSuccessKind::Error, message.as_str(), None),
     };
     let mut status = TestCaseStatus::non_success(kind);
     status.set_message(message.to_owned());

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, anyhow, ensure};
 use assay_conversation::JobLimits;
 use assay_core::env::Variables;
-use assay_guest_build::{BuildError, BuildLimits, Builder, Built, Folder, Reason, Step};
+use assay_guest_build::{BuildError, BuildLimits, BuildReason, BuildStep, Builder, Built, GuestFolder};
 use assay_guest_test::{Fixture, harness};
 use assay_runtime::Runtime;
 use assay_worker::guests::{GENERIC, GuestsConfig};
@@ -103,7 +103,7 @@ impl Maker {
                 return Ok(Made { bytes, warnings: Vec::new(), files, fixtures: 0, fixture_bytes: 0 });
             }
             Source::Folder(path) => {
-                let folder = Folder::read(path).map_err(|error| anyhow!("{error}"))?;
+                let folder = GuestFolder::read(path).map_err(|error| anyhow!("{error}"))?;
                 let built = folder.build(&self.builder, GENERIC);
                 (built.map_err(|error| told(&error))?, folder.files)
             }
@@ -126,19 +126,19 @@ fn told(error: &BuildError) -> anyhow::Error {
     anyhow!("{error}{said}\n  cure: {}", cure(error.step(), error.reason()))
 }
 
-fn cure(step: Step, reason: &Reason) -> &'static str {
+fn cure(step: BuildStep, reason: &BuildReason) -> &'static str {
     match (step, reason) {
-        (_, Reason::TooLarge { .. }) => SMALLER,
-        (_, Reason::TimedOut(_)) => "let the initializer do less: it parses schema and prompt, and no more",
-        (_, Reason::OutOfMemory(_)) => "let the initializer keep less: what it holds is part of every call",
-        (Step::Imports, _) => {
+        (_, BuildReason::TooLarge { .. }) => SMALLER,
+        (_, BuildReason::TimedOut(_)) => "let the initializer do less: it parses schema and prompt, and no more",
+        (_, BuildReason::OutOfMemory(_)) => "let the initializer keep less: what it holds is part of every call",
+        (BuildStep::Imports, _) => {
             "remove what asks for it: a guest has the log and nothing else; WASI comes with the target wasm32-wasip1"
         }
-        (Step::Inject, _) => "shorten prompt and schema: together they may have 4 MiB",
-        (Step::Initialize, Reason::MissingExport(_)) => "export the guest with the SDK's `export_guest!`",
-        (Step::Initialize, _) => "correct what the guest says; a native test of `initialize` shows the same",
-        (Step::Componentize, _) => "build it against wit/report.wit: the SDK's `export_guest!` has all of the exports",
-        (Step::Engine, _) => "this machine cannot run compiled code; build on another one",
+        (BuildStep::Inject, _) => "shorten prompt and schema: together they may have 4 MiB",
+        (BuildStep::Initialize, BuildReason::MissingExport(_)) => "export the guest with the SDK's `export_guest!`",
+        (BuildStep::Initialize, _) => "correct what the guest says; a native test of `initialize` shows the same",
+        (BuildStep::Componentize, _) => "build it against wit/report.wit: the SDK's `export_guest!` has all of the exports",
+        (BuildStep::Engine, _) => "this machine cannot run compiled code; build on another one",
         _ => "build it again for wasm32-unknown-unknown, without nightly features of WebAssembly",
     }
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use assay_conversation::JobLimits;
 use assay_core::env::Variables;
 use assay_guest_build::toolchain;
-use assay_guest_test::{FIXTURES, Fixture, Fuel, FuelVerdict, run as run_fixture, shown};
+use assay_guest_test::{FIXTURES, Fixture, Fuel, FuelComparison, run_fixture, step_json};
 use assay_runtime::{Fault, Finding, Guest, Step, Verifier};
 use serde_json::Value;
 
@@ -141,18 +141,18 @@ impl Bench {
     async fn judge(&mut self, fixture: &Fixture) -> Outcome {
         let trial = match run_fixture(&self.guest, fixture, &self.limits).await {
             Ok(trial) => trial,
-            Err(trouble) => return Outcome::failed(fixture, Ending::Trouble { message: trouble.to_string() }),
+            Err(trouble) => return Outcome::failed(fixture, Ending::TrialError { message: trouble.to_string() }),
         };
         if let Step::Accept(report) = &trial.step
             && let Some(message) = objection(self.verifier.check(&report.document).await.result)
         {
-            return Outcome::failed(fixture, Ending::Trouble { message });
+            return Outcome::failed(fixture, Ending::TrialError { message });
         }
-        let step = shown(&trial.step);
+        let step = step_json(&trial.step);
         let ending = match &fixture.expected {
             Some(expected) if *expected == step => self.judge_fuel(fixture, trial.fuel),
             expected => {
-                let diff = assay_guest_test::diff(expected.as_ref(), &step);
+                let diff = assay_guest_test::step_diff(expected.as_ref(), &step);
                 if self.accept {
                     self.accepted.push((fixture.name.clone(), step));
                     self.fuel.accept(&self.toolchain, &fixture.name, trial.fuel);
@@ -169,15 +169,15 @@ impl Bench {
     fn judge_fuel(&mut self, fixture: &Fixture, fuel: u64) -> Ending {
         let verdict = self.fuel.judge(&self.toolchain, &fixture.name, fuel);
         match verdict {
-            FuelVerdict::Within => Ending::Passed,
+            FuelComparison::Within => Ending::Passed,
             // Nothing to compare with, or room that the next change for the worse would hide in.
-            FuelVerdict::Unknown | FuelVerdict::Below | FuelVerdict::Above if self.accept => {
+            FuelComparison::Unknown | FuelComparison::Below | FuelComparison::Above if self.accept => {
                 let before = self.fuel.budget(&self.toolchain, &fixture.name);
                 self.fuel.accept(&self.toolchain, &fixture.name, fuel);
                 Ending::FuelAccepted { before }
             }
-            FuelVerdict::Unknown | FuelVerdict::Below => Ending::Passed,
-            FuelVerdict::Above => Ending::TooMuchFuel,
+            FuelComparison::Unknown | FuelComparison::Below => Ending::Passed,
+            FuelComparison::Above => Ending::TooMuchFuel,
         }
     }
 

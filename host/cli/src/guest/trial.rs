@@ -13,10 +13,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
-use assay_conversation::{Ending, Stop, run as converse};
+use assay_conversation::{ConversationEnd, ConversationError, run as converse};
 use assay_core::env::Variables;
 use assay_guest_build::toolchain;
-use assay_guest_test::{Fixture, shown};
+use assay_guest_test::{Fixture, step_json};
 use assay_runtime::{Guest, Step, Transcript};
 use assay_worker::pipeline::PipelineConfig;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -168,14 +168,14 @@ impl Trial {
         let ending = converse(guest, transcript, limits, &mut source).await;
         let answers = source.answers;
         let (step, fault) = match ending {
-            Ok(Ending::Accepted(report)) => (Step::Accept(report), None),
-            Ok(Ending::Rejected(rejection)) => (Step::Reject(rejection), None),
-            Err(Stop::NoReport { report, fault, .. }) => (Step::Accept(report), Some(fault)),
-            Err(Stop::Fault { fault, .. }) => return Err(fault.into()),
-            Err(Stop::OverLimit { breach, .. }) => return Err(breach.into()),
-            Err(Stop::Unanswered(error)) => return Err(error),
+            Ok(ConversationEnd::Accepted(report)) => (Step::Accept(report), None),
+            Ok(ConversationEnd::Rejected(rejection)) => (Step::Reject(rejection), None),
+            Err(ConversationError::NoReport { report, fault, .. }) => (Step::Accept(report), Some(fault)),
+            Err(ConversationError::Fault { fault, .. }) => return Err(fault.into()),
+            Err(ConversationError::OverLimit { breach, .. }) => return Err(breach.into()),
+            Err(ConversationError::Unanswered(error)) => return Err(error),
         };
-        story.step = Some(shown(&step));
+        story.step = Some(step_json(&step));
         if let Some(fault) = fault {
             bail!("check the report: {fault}");
         }

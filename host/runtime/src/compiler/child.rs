@@ -13,20 +13,19 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, getpid, getrlimit, kill_process, nice, set_dumpable_behavior, setrlimit,
 };
 
-use super::work::{Request, compile};
+use crate::compiler::work::{Request, compile};
 
-/// Longest header of a request, in bytes: the schema and little else.
+/// Room for the schema and little else.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
-/// Address space beyond the memory limit: specializing runs a guest, whose memory reserves 4 GiB that it never fills, with guards.
-const RESERVED_BYTES: u64 = 12 << 30;
-/// How far the child steps back behind the jobs of the machine.
-const NICENESS: i32 = 5;
-/// Stack of the thread that waits for the parent's end.
+/// Beyond the memory limit: specializing runs a guest, whose memory reserves 4 GiB and guards that it never fills.
+const RESERVED_ADDRESS_BYTES: u64 = 12 << 30;
+/// Lets the jobs of the machine go first.
+const CHILD_NICENESS: i32 = 5;
 const WATCH_STACK_BYTES: usize = 128 << 10;
 
-/// The whole of the compile child: one request on stdin, one image into the working folder, one line of answer on stdout.
+/// Runs the compile child: reads one request from stdin, writes one image into the working folder and one line to stdout.
 ///
-/// A program that is to serve as [`crate::Compiler::Child`] calls this from its `main`, before it does anything else.
+/// The program behind [`crate::Compiler::Child`] must call this first in its `main`.
 pub fn child_main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,8 +39,8 @@ fn serve() -> io::Result<()> {
     let mut header = Vec::new();
     stdin.by_ref().take(MAX_HEADER_BYTES).read_until(b'\n', &mut header)?;
     let request: Request = serde_json::from_slice(&header)?;
-    // Before the first byte of a guest is looked at.
-    bind(&request)?;
+    // Before the first byte of a guest is read.
+    limit_this_process(&request)?;
 
     let mut bytes = Vec::new();
     stdin.take(request.max_bytes).read_to_end(&mut bytes)?;
@@ -51,15 +50,15 @@ fn serve() -> io::Result<()> {
     stdout.flush()
 }
 
-/// The parent keeps the other end of standard error open for as long as it lives and wants an answer. A thread waits for its end, because nothing else tells of a parent that was
-/// killed: a compile reads nothing, and writes nothing until it is done.
+/// Ends this process when the parent ends. The parent keeps the other end of standard error open; a thread waits for its end.
+/// Nothing else would show a killed parent: a compile reads nothing, and writes only at its end.
 fn end_with_parent() -> io::Result<()> {
     let mut parent = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     if !parent.metadata()?.file_type().is_fifo() {
         return Ok(()); // started by hand
     }
     let wait = move || {
-        // Whoever started this by hand with a pipe to read from gets an error here, and no end.
+        // Started by hand with a pipe to read from: an error here, and the process goes on.
         while let Ok(read) = parent.read(&mut [0]) {
             if read == 0 {
                 let _ = kill_process(getpid(), Signal::KILL);
@@ -70,29 +69,29 @@ fn end_with_parent() -> io::Result<()> {
     Ok(())
 }
 
-/// Limits this process for good: the hard limits go down with the soft ones.
-fn bind(request: &Request) -> io::Result<()> {
+/// Lowers hard and soft limits, so that the process cannot raise them again.
+fn limit_this_process(request: &Request) -> io::Result<()> {
     let limits = [
-        // No dump of a guest's bytes.
+        // No core dump of a guest's bytes.
         (Resource::Core, 0),
         (Resource::Cpu, request.cpu_seconds),
-        // An image was in memory as a whole.
+        // The whole image is in memory first.
         (Resource::Fsize, request.memory_bytes),
-        (Resource::As, request.memory_bytes.saturating_add(RESERVED_BYTES)),
-        // Writable memory, used or not; what is merely reserved does not count.
+        (Resource::As, request.memory_bytes.saturating_add(RESERVED_ADDRESS_BYTES)),
+        // Writable memory, used or not, without what is only reserved.
         (Resource::Data, request.memory_bytes),
     ];
     for (resource, limit) in limits {
         setrlimit(resource, lowered(getrlimit(resource), limit))?;
     }
-    // Where the system pipes dumps to a program, it does not ask for their limit.
+    // The limit does not cover systems that pipe dumps to a program.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    // Refused in some containers; compiling is no worse for it.
-    let _ = nice(NICENESS);
+    // Some containers refuse it.
+    let _ = nice(CHILD_NICENESS);
     Ok(())
 }
 
-/// At most `limit`, and at most what this process was given: raising that is for the privileged.
+/// Returns at most `limit`, and at most the present limit: only the privileged may raise it.
 fn lowered(given: Rlimit, limit: u64) -> Rlimit {
     let limit = given.maximum.map_or(limit, |given| given.min(limit));
     Rlimit { current: Some(limit), maximum: Some(limit) }

@@ -1,26 +1,24 @@
-//! What compiling is, wherever it runs; and the words that parent and child exchange about it.
+//! The compile itself, and the request and reply that parent and child exchange.
 
 use std::{fs, path::Path};
 
 use assay_core::digest::Digest;
-use assay_guest_build::{self as build, BuildLimits, Step, compatibility::compatibility};
+use assay_guest_build::{self as build, BuildLimits, BuildStep, compatibility::compatibility};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 
-use crate::engine::{self, Room, Settings};
+use crate::engine::{self, EngineSettings, GuestRoom};
 
-/// What to compile, and how. The bytes follow it.
+/// What to compile, and how. The guest's bytes follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
-    /// The engine's.
-    pub(crate) settings: Settings,
-    /// What the guest must fit into.
-    pub(crate) room: Room,
-    /// What the bytes are.
+    pub(crate) settings: EngineSettings,
+    /// The guest must fit into it.
+    pub(crate) room: GuestRoom,
     pub(crate) source: Source,
-    /// The file's name in the cache folder; it exists and is empty.
+    /// Name of an empty file in the cache folder.
     pub(crate) image: String,
-    /// The most bytes that may follow.
+    /// Size of the guest.
     pub(crate) max_bytes: u64,
     /// Memory of the child, in bytes.
     pub(crate) memory_bytes: u64,
@@ -31,11 +29,9 @@ pub(crate) struct Request {
 /// What the bytes of a request are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Source {
-    /// A component.
     Component,
-    /// The generic guest's core module, to be specialized with a schema first.
+    /// The generic guest's core module, specialized with a schema before the compile.
     Generic {
-        /// The JSON Schema.
         schema: String,
         /// Linear memory of its initializer, in bytes.
         memory_bytes: usize,
@@ -44,21 +40,21 @@ pub(crate) enum Source {
     },
 }
 
-/// The answer. Not a word of the guest's is in it.
+/// The answer, without a word of the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reply {
     /// The image is written.
     Done {
-        /// Of the engine that compiled it.
+        /// Digest of the engine that compiled it.
         compatibility: Digest,
     },
-    /// There is no engine to compile with, for want of memory.
+    /// Too little memory for an engine.
     NoEngine,
-    /// The compiler does not take the component.
+    /// The compiler refused the component.
     Refused,
-    /// The compiler takes it, and it needs more memories, tables or instances, or larger ones, than a call may have.
+    /// It compiles, but needs more or larger memories, tables or instances than a call may have.
     DoesNotFit,
-    /// The generic guest does not take the schema.
+    /// The generic guest refused the schema.
     SchemaRefused,
     /// The image could not be written.
     NotWritten,
@@ -78,8 +74,10 @@ pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
                     specialized = built.bytes;
                     &specialized
                 }
-                // The generic guest is our own; what makes it stop in its initializer is the schema.
-                Err(error) if matches!(error.step(), Step::Inject | Step::Initialize) => return Reply::SchemaRefused,
+                // The generic guest is our own, so a failure in its initializer is the schema's.
+                Err(error) if matches!(error.step(), BuildStep::Inject | BuildStep::Initialize) => {
+                    return Reply::SchemaRefused;
+                }
                 Err(_) => return Reply::Refused,
             }
         }
@@ -94,8 +92,8 @@ pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
     }
 }
 
-/// The engine tells in prose alone whether it could not compile or has no place for the result, so the first is tried once more without the second.
-fn why_refused(settings: &Settings, component: &[u8]) -> Reply {
+/// Tells a refusal of the compiler from too little room. The engine's error has only a text, so this compiles again without limits.
+fn why_refused(settings: &EngineSettings, component: &[u8]) -> Reply {
     let Ok(engine) = engine::for_compiling(settings) else { return Reply::NoEngine };
     match engine.precompile_component(component) {
         Ok(_) => Reply::DoesNotFit,

@@ -1,6 +1,6 @@
-//! Misdeeds, each in a guest that is correct otherwise. They load, unless their name or the note says that they must not.
+//! Misdeeds, each in an otherwise correct guest. They load unless the name or the comment says no.
 
-use super::WatGuest;
+use crate::testing::wat_guest::WatGuest;
 
 /// Never ends.
 const SPIN: &str = "(loop $again (br $again)) (unreachable)";
@@ -16,7 +16,7 @@ pub fn breaks_its_own_schema() -> WatGuest {
         .prompt_version("breaks-its-own-schema")
 }
 
-/// Accepts a report that is no JSON.
+/// Accepts a report that is not JSON.
 pub fn accepts_what_is_no_json() -> WatGuest {
     accepts("{}", "this is no JSON").prompt_version("accepts-what-is-no-json")
 }
@@ -56,7 +56,7 @@ pub fn spins_in_start() -> WatGuest {
     WatGuest::new("spins-in-start").fields("(func $spin (loop $again (br $again))) (start $spin)")
 }
 
-/// Fills all its memory with one instruction, again and again: the epoch is looked at between instructions only.
+/// Fills all its memory with one instruction, again and again: the epoch is checked between instructions only.
 pub fn fills_memory_for_ever() -> WatGuest {
     WatGuest::new("fills-memory-for-ever").pages(1000).advance(
         "(loop $again (memory.fill (i32.const 65536) (i32.const 1) (i32.const 65000000)) (br $again)) (unreachable)",
@@ -69,7 +69,7 @@ pub fn grows_memory_for_ever() -> WatGuest {
         .advance("(loop $again (drop (memory.grow (i32.const 1))) (br $again)) (unreachable)")
 }
 
-/// Wants all the memory of the world at once.
+/// Asks for 4 GB of memory at once.
 pub fn grows_memory_by_four_gigabytes() -> WatGuest {
     WatGuest::new("grows-memory-by-four-gigabytes").advance("(drop (memory.grow (i32.const 65000))) (unreachable)")
 }
@@ -147,14 +147,14 @@ pub fn asks_for_ever() -> WatGuest {
     guest.advance(format!("(i32.const {ask})"))
 }
 
-/// Asks nothing, which would be asked again for ever.
+/// Asks nothing, which would repeat for ever.
 pub fn asks_nothing() -> WatGuest {
     let mut guest = WatGuest::new("asks-nothing");
     let ask = guest.data.ask(&[]);
     guest.advance(format!("(i32.const {ask})"))
 }
 
-/// Asks for an answer under a schema that is none.
+/// Asks for an answer under a schema that is not one.
 pub fn asks_with_a_schema_that_is_none() -> WatGuest {
     let mut guest = WatGuest::new("asks-with-a-bad-schema");
     let question = guest.data.text("What is it about?");
@@ -205,7 +205,7 @@ fn ask_with_room_for_content(guest: &mut WatGuest) -> (u32, u32) {
     (guest.data.ask(&[prompt]), message + 8)
 }
 
-/// Accepts a document that is no UTF-8.
+/// Accepts a document that is not UTF-8.
 pub fn returns_invalid_utf8() -> WatGuest {
     let mut guest = WatGuest::new("returns-invalid-utf8");
     let document = guest.data.bytes(b"\"\xff\xfe\"");
@@ -246,12 +246,12 @@ pub fn returns_a_pointer_out_of_bounds() -> WatGuest {
     WatGuest::new("returns-a-pointer-out-of-bounds").advance("(i32.const 0x7ffffff8)")
 }
 
-/// Tells the host to write its arguments outside the memory.
+/// Makes the host write its arguments outside the memory.
 pub fn allocates_out_of_bounds() -> WatGuest {
     WatGuest::new("allocates-out-of-bounds").allocate("(i32.const 0x7ffffff0)")
 }
 
-/// Every way to trap that code without special features has: the fault's word, and the body.
+/// Every trap of code without special features: the text in the fault, and the body.
 pub const TRAPS: [(&str, &str); 9] = [
     ("unreachable", "(unreachable)"),
     ("memory_out_of_bounds", "(i32.load (i32.const 0x7fffffff))"),
@@ -293,7 +293,7 @@ pub fn floods_the_log(lines: u32) -> WatGuest {
     ))
 }
 
-/// Logs one line that is no UTF-8.
+/// Logs one line that is not UTF-8.
 pub fn logs_invalid_utf8() -> WatGuest {
     let mut guest = WatGuest::new("logs-invalid-utf8").imports_log();
     let (at, length) = guest.data.bytes(b"\xff\xff");

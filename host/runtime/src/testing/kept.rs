@@ -1,5 +1,4 @@
-//! What production never does: an instance that is called more than once, and one that is not called at all. For
-//! measurements.
+//! For measurements only: an instance with several calls, and one without a call. Production never does either.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,11 +7,11 @@ use wasmtime::Store;
 use crate::{
     bindings::ReportGuest,
     call::Call,
+    call_state::CallState,
     contract::{Answer, Finding, Step, Transcript},
     engine,
-    fault::{Fault, Stage, classify},
+    fault::{CallStage, Fault, classify},
     guest::Guest,
-    sandbox::State,
 };
 
 /// Instantiates a guest on this thread and drops the instance.
@@ -20,39 +19,39 @@ pub fn instantiate(guest: &Guest) -> Call<()> {
     guest.0.code.host.sandbox.run(&guest.0.code.linked, Duration::ZERO, |_, _| Ok(()))
 }
 
-/// Runs `body` with one instance of a guest, on this thread. Each call has the whole time limit; the memory is the same
-/// for all.
-pub fn keep<T>(guest: &Guest, body: impl FnOnce(&mut Kept<'_>) -> T) -> Call<T> {
+/// Runs `body` with one instance of a guest, on this thread. Each call has the whole time limit; all share one memory.
+pub fn keep<T>(guest: &Guest, body: impl FnOnce(&mut KeptInstance<'_>) -> T) -> Call<T> {
     let sandbox = &guest.0.code.host.sandbox;
     let ticks = engine::ticks(sandbox.limits.call);
-    sandbox.run(&guest.0.code.linked, Duration::ZERO, |guest, store| Ok(body(&mut Kept { guest, store, ticks })))
+    sandbox
+        .run(&guest.0.code.linked, Duration::ZERO, |guest, store| Ok(body(&mut KeptInstance { guest, store, ticks })))
 }
 
-/// An instance that is kept.
-pub struct Kept<'a> {
+/// An instance that stays alive between calls.
+pub struct KeptInstance<'a> {
     guest: &'a ReportGuest,
-    store: &'a mut Store<State>,
+    store: &'a mut Store<CallState>,
     ticks: u64,
 }
 
-impl Kept<'_> {
-    /// One step.
+impl KeptInstance<'_> {
+    /// Runs one step.
     ///
     /// # Errors
-    /// The guest's fault. After one no call works any more.
+    /// The guest's [`Fault`]. After a fault every call fails.
     pub fn advance(&mut self, transcript: &Arc<Transcript>, answers: &[Answer]) -> Result<Step, Fault> {
         self.store.set_epoch_deadline(self.ticks);
         let called = self.guest.assay_report_guest().call_advance(&mut *self.store, transcript, answers);
-        called.map_err(|error| classify(&error, Stage::Call))
+        called.map_err(|error| classify(&error, CallStage::Call))
     }
 
-    /// Validates a stored document.
+    /// Validates a document, JSON as text.
     ///
     /// # Errors
     /// As [`Self::advance`].
     pub fn check(&mut self, document: &str) -> Result<Vec<Finding>, Fault> {
         self.store.set_epoch_deadline(self.ticks);
         let called = self.guest.assay_report_guest().call_check(&mut *self.store, document);
-        called.map_err(|error| classify(&error, Stage::Call))
+        called.map_err(|error| classify(&error, CallStage::Call))
     }
 }

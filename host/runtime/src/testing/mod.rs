@@ -1,60 +1,15 @@
-//! Small guests written in WAT: the smallest thing that keeps the contract, and many that break it.
+//! Small guests written in WAT: the smallest one that keeps the contract, and many that break it.
 //!
-//! A hostile guest in a real language is mostly its language; in WAT the misdeed is all there is, and building one takes a millisecond. [`WatGuest`] fills in the rest of the world,
-//! [`hostile`] has the misdeeds ready, and [`guest_from_wat`] takes any core module.
+//! A hostile guest in WAT is only its misdeed, and takes a millisecond to build. [`WatGuest`] fills in the rest of the world,
+//! [`hostile`] has the misdeeds, and [`guest_from_wat`] accepts any core module.
 
+mod assemble;
 mod data;
 pub mod hostile;
 pub mod kept;
 pub mod wasi;
 mod wat_guest;
 
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::{PackageId, Resolve};
-
-pub use data::Data;
+pub use assemble::{core_from_wat, guest_from_wat};
+pub use data::{Data, Span};
 pub use wat_guest::WatGuest;
-
-const REPORT: &str = include_str!("../../../../wit/report.wit");
-
-/// Makes a component for the world `report-guest` out of a core module's text.
-///
-/// # Panics
-/// When the text is no core module, or lacks an export of the world: a mistake in the test.
-pub fn guest_from_wat(core: &str) -> Vec<u8> {
-    componentize(&core_from_wat(core))
-}
-
-/// The same for a guest that imports what [`wasi`] has of WASI.
-fn wasi_guest_from_wat(core: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    push(&mut resolve, "report.wit", REPORT);
-    let package = push(&mut resolve, "wasi.wit", include_str!("wasi.wit"));
-    componentize(&typed(core, &resolve, package, "wasi-guest"))
-}
-
-/// Makes a core module that says which world it is for, as a compiler leaves one behind.
-///
-/// # Panics
-/// When the text is no core module: a mistake in the test.
-pub fn core_from_wat(core: &str) -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let package = push(&mut resolve, "report.wit", REPORT);
-    typed(core, &resolve, package, "report-guest")
-}
-
-fn push(resolve: &mut Resolve, name: &str, text: &str) -> PackageId {
-    resolve.push_str(name, text).unwrap_or_else(|error| panic!("{name} parses: {error:#}"))
-}
-
-fn typed(core: &str, resolve: &Resolve, package: PackageId, world: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(core).unwrap_or_else(|error| panic!("parse the guest's WAT: {error}"));
-    let world = resolve.select_world(&[package], Some(world)).expect("the package has the world");
-    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).expect("the world encodes");
-    module
-}
-
-fn componentize(core: &[u8]) -> Vec<u8> {
-    let encoder = ComponentEncoder::default().validate(true).module(core);
-    encoder.and_then(|mut encoder| encoder.encode()).unwrap_or_else(|error| panic!("componentize the guest: {error:#}"))
-}

@@ -1,11 +1,10 @@
-//! Guests that import WASI and try what it offers. They load only where WASI is admitted.
+//! Guests that import WASI and try its functions. They load only under `GUEST_WASI=deny-all`.
 //!
-//! What they find, they tell in their document: numbers of 16 letters each, `a` for 0 to `p` for 15, the lowest four bits first.
+//! Their document has what they find: numbers of 16 letters each, `a` for 0 to `p` for 15, the lowest four bits first.
 
-use super::WatGuest;
+use crate::testing::wat_guest::WatGuest;
 
-/// The core module's imports.
-pub(super) const IMPORTS: &str = r#"
+const WASI_IMPORTS: &str = r#"
   (import "wasi:cli/environment@0.2.6" "get-environment" (func $environment (param i32)))
   (import "wasi:cli/environment@0.2.6" "get-arguments" (func $arguments (param i32)))
   (import "wasi:cli/environment@0.2.6" "initial-cwd" (func $folder (param i32)))
@@ -31,8 +30,8 @@ pub(super) const IMPORTS: &str = r#"
   (import "wasi:sockets/instance-network@0.2.6" "instance-network" (func $network (result i32)))"#;
 
 /// Writes a number as letters.
-const TELL: &str = "
-  (func $tell (param $at i32) (param $value i64) (local $letter i32)
+const WRITE_NUMBER: &str = "
+  (func $write_number (param $at i32) (param $value i64) (local $letter i32)
     (loop $next
       (i32.store8
         (i32.add (local.get $at) (local.get $letter))
@@ -41,43 +40,43 @@ const TELL: &str = "
       (local.set $letter (i32.add (local.get $letter) (i32.const 1)))
       (br_if $next (i32.lt_u (local.get $letter) (i32.const 16)))))";
 
-/// The length of a list that is the result of a call.
-const LENGTH: &str = "(i64.load32_u offset=4 (global.get $ret))";
+/// Reads the length of a list that a call returned.
+const LIST_LENGTH: &str = "(i64.load32_u offset=4 (global.get $ret))";
 
-/// Does `first`, then tells each of `values`, which are WAT that leaves an `i64`. Both have room for a result at `$ret`.
-fn tells(name: &str, first: &str, values: &[&str]) -> WatGuest {
-    let mut guest = WatGuest::new(name).schema("{}").imports_wasi().fields(TELL);
+/// Runs `first`, then writes each of `values`, WAT that leaves an `i64`. Both have room for a result at `$ret`.
+fn reports(name: &str, first: &str, values: &[&str]) -> WatGuest {
+    let mut guest = WatGuest::new(name).schema("{}").wasi_imports(WASI_IMPORTS).fields(WRITE_NUMBER);
     let room = guest.data.words(&[0; 8]);
     let document = guest.data.text(&format!("\"{}\"", "-".repeat(16 * values.len())));
     let accept = guest.data.accept(document);
     let mut at = document.0 + 1;
     let mut body = first.to_owned();
     for value in values {
-        body.push_str(&format!("(call $tell (i32.const {at}) {value})"));
+        body.push_str(&format!("(call $write_number (i32.const {at}) {value})"));
         at += 16;
     }
     guest.fields(&format!("(global $ret i32 (i32.const {room}))")).advance(format!("{body} (i32.const {accept})"))
 }
 
-/// Tells how many variables and arguments there are, and whether there is a working folder.
+/// Reports the number of variables and arguments, and whether there is a working folder.
 pub fn reads_the_environment() -> WatGuest {
     let after = |call: &str, value: &str| format!("(block (result i64) (call {call} (global.get $ret)) {value})");
     let values = [
-        after("$environment", LENGTH),
-        after("$arguments", LENGTH),
+        after("$environment", LIST_LENGTH),
+        after("$arguments", LIST_LENGTH),
         after("$folder", "(i64.load8_u (global.get $ret))"),
     ];
-    tells("reads-the-environment", "", &values.each_ref().map(String::as_str))
+    reports("reads-the-environment", "", &values.each_ref().map(String::as_str))
 }
 
-/// Tells how many folders it was given.
+/// Reports the number of its folders.
 pub fn looks_for_folders() -> WatGuest {
-    tells("looks-for-folders", "(call $directories (global.get $ret))", &[LENGTH])
+    reports("looks-for-folders", "(call $directories (global.get $ret))", &[LIST_LENGTH])
 }
 
-/// Opens a file in a folder that it was not given.
+/// Opens a file in a folder that it does not have.
 pub fn opens_a_file() -> WatGuest {
-    let mut guest = tells("opens-a-file", "", &[]);
+    let mut guest = reports("opens-a-file", "", &[]);
     let (at, len) = guest.data.text("etc/passwd");
     let open = format!(
         "(call $open (i32.const 1) (i32.const 1) (i32.const {at}) (i32.const {len}) (i32.const 0) (i32.const 1) (global.get $ret))"
@@ -87,46 +86,50 @@ pub fn opens_a_file() -> WatGuest {
 
 /// Asks for the network.
 pub fn opens_a_connection() -> WatGuest {
-    tells("opens-a-connection", "(drop (call $network))", &[])
+    reports("opens-a-connection", "(drop (call $network))", &[])
 }
 
-/// Tells both clocks, works for a while, and tells them again.
-pub fn tells_the_time() -> WatGuest {
+/// Reports both clocks, works for a while, and reports them again.
+pub fn reports_the_time() -> WatGuest {
     let time = format!("(block (result i64) (call $time (global.get $ret)) {})", "(i64.load (global.get $ret))");
     let work = "(block (result i64) (call $work) (call $instant))";
     let worker = "(func $work (local $left i32) (local.set $left (i32.const 10000000))
       (loop $more (local.set $left (i32.sub (local.get $left) (i32.const 1))) (br_if $more (local.get $left))))";
-    tells("tells-the-time", "", &["(call $instant)", &time, work, &time]).fields(worker)
+    reports("reports-the-time", "", &["(call $instant)", &time, work, &time]).fields(worker)
 }
 
-/// Tells random numbers: two at once, eight bytes, and the seed for hash maps.
-pub fn tells_random_numbers() -> WatGuest {
+/// Reports random numbers: two at once, eight bytes, and the seed for hash maps.
+pub fn reports_random_numbers() -> WatGuest {
     let bytes = "(block (result i64) (call $random_bytes (i64.const 8) (global.get $ret)) (i64.load (i32.load (global.get $ret))))";
     let seed = "(block (result i64) (call $seed (global.get $ret)) (i64.load (global.get $ret)))";
-    tells("tells-random-numbers", "", &["(call $random)", "(call $random)", bytes, seed])
+    reports("reports-random-numbers", "", &["(call $random)", "(call $random)", bytes, seed])
 }
 
-/// Asks for more random bytes than anybody needs.
+/// Asks for a gigabyte of random bytes.
 pub fn asks_for_a_gigabyte_of_random_bytes() -> WatGuest {
-    tells("asks-for-random-bytes", "(call $random_bytes (i64.const 1073741824) (global.get $ret))", &[])
+    reports("asks-for-random-bytes", "(call $random_bytes (i64.const 1073741824) (global.get $ret))", &[])
 }
 
 /// Sleeps for 500 years.
 pub fn sleeps() -> WatGuest {
-    tells("sleeps", "(call $block (call $alarm (i64.const 0x7000000000000000)))", &[])
+    reports("sleeps", "(call $block (call $alarm (i64.const 0x7000000000000000)))", &[])
 }
 
-/// Waits for the first of no events, which never comes.
+/// Waits for the first of no events.
 pub fn polls_nothing() -> WatGuest {
-    tells("polls-nothing", "(call $poll (i32.const 0) (i32.const 0) (global.get $ret))", &[])
+    reports("polls-nothing", "(call $poll (i32.const 0) (i32.const 0) (global.get $ret))", &[])
 }
 
 /// Looks at the clock until a second has gone.
 pub fn waits_for_the_clock() -> WatGuest {
-    tells("waits-for-the-clock", "(loop $again (br_if $again (i64.lt_u (call $instant) (i64.const 1000000000))))", &[])
+    reports(
+        "waits-for-the-clock",
+        "(loop $again (br_if $again (i64.lt_u (call $instant) (i64.const 1000000000))))",
+        &[],
+    )
 }
 
-/// Prints a line, in both ways, and reads one; tells how each went, 0 for well, and how much it may print at once.
+/// Prints a line, in both ways, and reads one. Reports the result of each, 0 for success, and how much it may print at once.
 pub fn prints_and_reads() -> WatGuest {
     let went = |call: &str| format!("(block (result i64) {call} (i64.load8_u (global.get $ret)))");
     let out = "(call $stdout) (i32.const 1024) (i32.const 16) (global.get $ret)";
@@ -138,24 +141,24 @@ pub fn prints_and_reads() -> WatGuest {
         went("(call $read (call $stdin) (i64.const 80) (global.get $ret))"),
         went("(call $terminal (global.get $ret))"),
     ];
-    tells("prints-and-reads", "(call $drop (call $stdout))", &values.each_ref().map(String::as_str))
+    reports("prints-and-reads", "(call $drop (call $stdout))", &values.each_ref().map(String::as_str))
 }
 
 /// Ends its program.
 pub fn exits() -> WatGuest {
-    tells("exits", "(call $exit (i32.const 0))", &[])
+    reports("exits", "(call $exit (i32.const 0))", &[])
 }
 
-/// Takes its standard output again and again and never gives it back.
+/// Opens its standard output again and again, and never drops it.
 pub fn hoards_handles() -> WatGuest {
-    tells("hoards-handles", "(loop $again (drop (call $stdout)) (br $again))", &[])
+    reports("hoards-handles", "(loop $again (drop (call $stdout)) (br $again))", &[])
 }
 
-/// The numbers of a document that one of these guests wrote.
+/// Returns the numbers in a document of one of these guests.
 ///
 /// # Panics
-/// When another guest wrote it.
-pub fn told(document: &str) -> Vec<u64> {
+/// When another guest wrote the document.
+pub fn numbers_in(document: &str) -> Vec<u64> {
     let letters = document.trim_matches('"').as_bytes();
     let number = |letters: &[u8]| {
         letters.iter().rev().fold(0_u64, |number, letter| {

@@ -1,11 +1,11 @@
-//! A guest for tests, of which any part can be put in place.
+//! A guest for tests with parts that a test can replace.
 
-use super::{
+use crate::testing::{
+    assemble::{guest_from_wat, wasi_guest_from_wat},
     data::{Data, Span},
-    guest_from_wat, wasi, wasi_guest_from_wat,
 };
 
-/// Moves a pointer up, grows the memory where it must, and never frees: an instance lives for one call.
+/// Moves a pointer up, grows the memory if needed, and never frees: an instance lives for one call.
 const ALLOCATE: &str = "
     (local $at i32)
     (local.set $at (i32.and
@@ -19,13 +19,13 @@ const ALLOCATE: &str = "
     (memory.copy (local.get $at) (local.get $old) (local.get $old_len))
     (local.get $at)";
 
-/// A whole guest: asks one prompt, then accepts a document, unless told otherwise.
+/// A whole guest. By default it asks one prompt, then accepts a document.
 ///
 /// Bodies are WAT that leaves an `i32` on the stack: the address of a result, as [`Data`] lays it out. `advance` has the locals `$text`, `$text_len`, `$answers` and `$answers_len`,
 /// `check` has `$document` and `$document_len`.
 #[derive(Debug, Clone)]
 pub struct WatGuest {
-    /// What lies in its memory from the start.
+    /// Its memory at the start.
     pub data: Data,
     prompt_version: String,
     schema_version: String,
@@ -37,12 +37,12 @@ pub struct WatGuest {
     allocate: Option<String>,
     fields: String,
     imports_log: bool,
-    imports_wasi: bool,
+    wasi_imports: &'static str,
     pages: u32,
 }
 
 impl WatGuest {
-    /// A guest that behaves: schema `{"type":"object"}`, document `{}`.
+    /// Makes a guest that keeps the contract: schema `{"type":"object"}`, document `{}`.
     pub fn new(prompt_version: &str) -> Self {
         Self {
             data: Data::default(),
@@ -56,60 +56,60 @@ impl WatGuest {
             allocate: None,
             fields: String::new(),
             imports_log: false,
-            imports_wasi: false,
+            wasi_imports: "",
             pages: 2,
         }
     }
 
-    /// Describes itself with this schema, and asks for an answer that keeps it.
+    /// Sets the schema of the manifest and of the prompt.
     pub fn schema(mut self, schema: &str) -> Self {
         schema.clone_into(&mut self.schema);
         self
     }
 
-    /// Calls itself this version.
+    /// Sets the prompt version.
     pub fn prompt_version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.prompt_version);
         self
     }
 
-    /// Calls its schema this version.
+    /// Sets the schema version.
     pub fn schema_version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.schema_version);
         self
     }
 
-    /// Accepts with this document, whatever the answer.
+    /// Sets the accepted document, whatever the answer.
     pub fn document(mut self, document: &str) -> Self {
         document.clone_into(&mut self.document);
         self
     }
 
-    /// The body of `describe`.
+    /// Sets the body of `describe`.
     pub fn describe(mut self, body: impl Into<String>) -> Self {
         self.describe = Some(body.into());
         self
     }
 
-    /// The body of `advance`.
+    /// Sets the body of `advance`.
     pub fn advance(mut self, body: impl Into<String>) -> Self {
         self.advance = Some(body.into());
         self
     }
 
-    /// The body of `check`.
+    /// Sets the body of `check`.
     pub fn check(mut self, body: impl Into<String>) -> Self {
         self.check = Some(body.into());
         self
     }
 
-    /// The body of `cabi_realloc`, which gives the host the address to write an argument to.
+    /// Sets the body of `cabi_realloc`, which returns the address for an argument.
     pub fn allocate(mut self, body: impl Into<String>) -> Self {
         self.allocate = Some(body.into());
         self
     }
 
-    /// More fields of the module: functions, tables, globals, a start.
+    /// Adds fields to the module: functions, tables, globals, a start.
     pub fn fields(mut self, fields: &str) -> Self {
         self.fields.push_str(fields);
         self
@@ -121,19 +121,19 @@ impl WatGuest {
         self
     }
 
-    /// Imports WASI, as [`wasi`] names its functions.
-    pub(super) fn imports_wasi(mut self) -> Self {
-        self.imports_wasi = true;
+    /// Adds imports of WASI, as WAT.
+    pub(super) fn wasi_imports(mut self, imports: &'static str) -> Self {
+        self.wasi_imports = imports;
         self
     }
 
-    /// Memory to begin with, in pages of 64 KiB.
+    /// Sets the initial memory, in pages of 64 KiB.
     pub fn pages(mut self, pages: u32) -> Self {
         self.pages = pages;
         self
     }
 
-    /// The core module's text.
+    /// Returns the core module's text.
     pub fn core(&self) -> String {
         let mut data = self.data.clone();
         let constant = |at: u32| format!("(i32.const {at})");
@@ -155,7 +155,7 @@ impl WatGuest {
         } else {
             ""
         };
-        let imports = if self.imports_wasi { wasi::IMPORTS } else { "" };
+        let imports = self.wasi_imports;
         let allocate = self.allocate.as_deref().unwrap_or(ALLOCATE);
         let fields = &self.fields;
         let pages = self.pages.max(data.end().div_ceil(64 << 10) + 1);
@@ -181,11 +181,12 @@ impl WatGuest {
         )
     }
 
-    /// The component.
+    /// Returns the component.
     ///
     /// # Panics
-    /// When a body is no WAT that leaves an `i32`: a mistake in the test.
+    /// When a body is not WAT that leaves an `i32`: a mistake in the test.
     pub fn build(&self) -> Vec<u8> {
-        if self.imports_wasi { wasi_guest_from_wat(&self.core()) } else { guest_from_wat(&self.core()) }
+        let core = self.core();
+        if self.wasi_imports.is_empty() { guest_from_wat(&core) } else { wasi_guest_from_wat(&core) }
     }
 }

@@ -1,4 +1,4 @@
-//! What does not get in, and why.
+//! Guests that do not load, and why.
 
 use assay_runtime::{
     Allocation, Fault, LoadError,
@@ -45,7 +45,7 @@ async fn the_right_names_with_other_types_are_refused() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_component_are_refused_by_kind() {
+async fn bytes_that_are_not_a_component_are_refused_by_kind() {
     let bench = Bench::with_limits(|limits| limits.component_bytes = 100_000);
     let guest = WatGuest::new("whole").build();
     let core = wat::parse_str(WatGuest::new("core").core()).unwrap();
@@ -62,7 +62,7 @@ async fn bytes_that_are_no_component_are_refused_by_kind() {
 }
 
 #[tokio::test]
-async fn no_cut_or_changed_guest_brings_the_host_down() {
+async fn no_cut_or_changed_guest_crashes_the_host() {
     let bench = Bench::with_limits(|limits| limits.call = std::time::Duration::from_millis(20));
     let guest = WatGuest::new("whole").build();
     for at in (8..guest.len()).step_by(23) {
@@ -145,7 +145,7 @@ async fn a_manifest_that_cannot_serve_is_refused() {
 }
 
 #[tokio::test]
-async fn a_guest_is_loaded_once_however_many_ask() {
+async fn many_loads_of_one_guest_compile_it_once() {
     let bench = Bench::new();
     let bytes = WatGuest::new("popular").build();
     let loads = (0..8).map(|_| {

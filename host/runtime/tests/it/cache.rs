@@ -1,4 +1,6 @@
-//! The cache on disk: shared, bounded, and never believed.
+//! The cache on disk: shared, bounded, and checked.
+
+#![expect(clippy::disallowed_methods, reason = "sets the times of files")]
 
 use std::{
     fs,
@@ -15,7 +17,7 @@ async fn works(guest: &Guest) -> bool {
     guest.advance(&transcript(), &[]).await.result.is_ok()
 }
 
-/// Another process, as far as the cache can tell: nothing in memory, the same folder.
+/// Acts as another process: nothing in memory, the same folder.
 fn restarted(bench: &Bench) -> Runtime {
     Runtime::new(options(bench.folder.path())).unwrap()
 }
@@ -195,7 +197,7 @@ fn a_link_is_not_a_private_folder() {
 }
 
 #[test]
-fn a_folder_that_others_can_exchange_is_refused_and_a_sticky_one_above_it_is_not() {
+fn a_folder_that_others_can_exchange_is_refused_unless_sticky() {
     let folder = tempfile::tempdir().unwrap();
     let above = folder.path().join("above");
     let between = above.join("between");
@@ -216,7 +218,7 @@ fn a_folder_that_others_can_exchange_is_refused_and_a_sticky_one_above_it_is_not
 }
 
 #[test]
-fn a_folder_is_judged_where_it_really_is() {
+fn a_folder_is_checked_at_its_real_path() {
     let folder = tempfile::tempdir().unwrap();
     let open = folder.path().join("open");
     fs::create_dir(&open).unwrap();
@@ -245,7 +247,7 @@ async fn a_half_written_image_is_compiled_again_and_never_loaded() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_no_damaged_image_and_gives_way_to_a_new_one() {
+async fn an_image_that_cannot_be_read_stays_until_a_new_one_replaces_it() {
     let bench = Bench::new();
     let bytes = WatGuest::new("unread").build();
     let digest = bench.runtime.load(&bytes).await.unwrap().digest();
@@ -293,7 +295,7 @@ async fn two_processes_may_fill_one_cache_at_the_same_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_another_process_makes_room_of_at_once_still_serves() {
+async fn an_image_that_another_process_deletes_at_once_still_serves() {
     let bench = Bench::with(|options| options.cache_bytes = 1);
     let mut second = options(bench.folder.path());
     second.cache_bytes = 1;

@@ -1,7 +1,7 @@
-//! What a guest that behaves gets and gives, and what one call leaves behind: nothing.
+//! Calls of guests that keep the contract. A call leaves nothing behind.
 
 use assay_runtime::{
-    Allocation, Level, Message, Metering, Prompt, Rejection, Step,
+    Allocation, LogLevel, Message, Metering, Prompt, Rejection, Step,
     testing::{WatGuest, hostile},
 };
 
@@ -96,7 +96,7 @@ async fn fuel_is_the_same_for_the_same_input() {
 }
 
 #[tokio::test]
-async fn a_call_says_what_it_took() {
+async fn a_call_reports_its_cost() {
     let bench = Bench::new();
     let call = bench.first_step(WatGuest::new("measured").pages(5)).await;
     assert_eq!(call.peak_memory, 5 << 16);
@@ -111,7 +111,7 @@ async fn a_log_is_cut_cleaned_and_counted() {
     assert!(matches!(call.result, Ok(Step::Ask(_))), "logging too much is no fault");
     assert_eq!((call.log.len(), call.dropped_log_lines), (64, 99_936));
     for line in &call.log {
-        assert_eq!((line.level, line.message.len()), (Level::Warn, 1024));
+        assert_eq!((line.level, line.message.len()), (LogLevel::Warn, 1024));
         assert!(line.message.starts_with("[31mred"), "the escape character is gone");
     }
 }

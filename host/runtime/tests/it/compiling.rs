@@ -112,7 +112,7 @@ async fn a_compile_without_enough_memory_dies_alone() {
 }
 
 #[tokio::test]
-async fn children_that_do_not_keep_to_the_agreement_are_told_apart() {
+async fn children_that_break_the_protocol_are_classified() {
     let cases = [
         (shell("exit 0"), LoadError::CompilerDied),
         (shell("exec cat"), LoadError::CompilerDied),
@@ -151,7 +151,7 @@ async fn a_child_gets_nothing_of_the_environment() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_failing_compile_gets_its_error_and_the_next_one_tries_anew() {
+async fn callers_that_wait_for_a_failing_compile_share_its_error() {
     let folder = tempfile::tempdir().unwrap();
     let count = folder.path().join("count");
     let mut options = options(folder.path());
@@ -170,7 +170,7 @@ async fn who_waits_for_a_failing_compile_gets_its_error_and_the_next_one_tries_a
 }
 
 #[tokio::test]
-async fn what_becomes_of_an_image_after_its_compile_is_told_apart_from_the_guest() {
+async fn a_lost_or_exchanged_image_is_not_the_guests_fault() {
     let compiler = env!("CARGO_BIN_EXE_assay-compile");
     let cases = [
         ("rm -f compile-*.tmp", LoadError::Cache(std::io::ErrorKind::NotFound)),
@@ -184,7 +184,7 @@ async fn what_becomes_of_an_image_after_its_compile_is_told_apart_from_the_guest
 }
 
 #[tokio::test]
-async fn a_child_that_says_too_much_or_does_not_listen_is_not_waited_for() {
+async fn a_child_that_writes_too_much_or_reads_nothing_is_killed() {
     let cases = [
         (shell("cat > /dev/null; exec cat /dev/zero"), LoadError::CompilerDied),
         // More than a pipe holds is on its way to it.
@@ -231,11 +231,11 @@ fn a_compile_ends_with_the_process_that_wants_it() {
 }
 
 #[tokio::test]
-async fn a_compile_is_bound_before_it_sees_a_byte_of_the_guest() {
+async fn a_compile_is_limited_before_it_reads_the_guest() {
     let folder = tempfile::tempdir().unwrap();
     let (pid, seen) = (folder.path().join("pid"), folder.path().join("seen"));
     let (pid_path, seen_path, compiler) = (pid.display(), seen.display(), env!("CARGO_BIN_EXE_assay-compile"));
-    // Hands on the request, and the guest only when the limits are there; writable memory comes last. What fails before may say so: standard error is not for writing.
+    // Passes on the request, and the guest only when the limits are set; writable memory is the last one. Standard error is not for writing.
     let script = format!(
         "{{ exec 2> /dev/null; IFS= read -r request; printf '%s\\n' \"$request\"
            until grep -q 'Max data size *2147483648 *2147483648' /proc/$(cat {pid_path})/limits; do :; done

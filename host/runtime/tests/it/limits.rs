@@ -1,4 +1,4 @@
-//! Every limit of the design's table that concerns the runtime, each hit by a guest.
+//! Every limit of the runtime, each hit by a guest.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ fn short() -> Bench {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_design() {
+fn the_default_limits_are_as_documented() {
     let limits = Limits::default();
     assert_eq!(limits.call, Duration::from_secs(2));
     assert_eq!(limits.memory_bytes, 64 << 20);
@@ -87,7 +87,7 @@ async fn waiting_for_a_thread_is_not_the_guests_time() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_gives_its_thread_back() {
+async fn a_call_without_a_caller_gives_its_thread_back() {
     let bench = Bench::with(|options| {
         options.threads = Some(2);
         options.limits.call = SHORT * 3;
@@ -96,7 +96,7 @@ async fn a_call_that_nobody_waits_for_gives_its_thread_back() {
     let transcript = transcript();
     for _ in 0..8 {
         let call = tokio::time::timeout(Duration::from_millis(10), spinning.advance(&transcript, &[])).await;
-        assert!(call.is_err(), "nobody waits any more");
+        assert!(call.is_err(), "the caller is gone");
     }
     // One of the eight runs; the other seven left their places.
     let call = spinning.advance(&transcript, &[]).await;
@@ -118,7 +118,7 @@ async fn a_guest_cannot_allocate_past_its_limit() {
 }
 
 #[tokio::test]
-async fn a_document_that_does_not_fit_the_guests_memory_is_a_fault_of_the_call() {
+async fn a_document_larger_than_the_guests_memory_is_a_fault() {
     let bench = Bench::with_limits(|limits| limits.memory_bytes = 1 << 20);
     let guest = bench.load(WatGuest::new("small")).await;
     let mut large = (*transcript()).clone();
@@ -168,7 +168,7 @@ async fn a_guest_cannot_return_a_flood_of_records() {
 }
 
 #[tokio::test]
-async fn what_is_no_value_of_the_contract_is_told_apart() {
+async fn values_outside_the_contract_are_refused_by_kind() {
     let bench = Bench::new();
     let cases = [
         (hostile::returns_invalid_utf8(), "utf-8"),
@@ -188,13 +188,13 @@ async fn what_is_no_value_of_the_contract_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_log_line_is_bounded_before_it_is_looked_at() {
+async fn a_log_line_is_bounded_before_it_is_read() {
     let bench = Bench::new();
     assert_eq!(bench.first_step(hostile::logs_a_line_of(9 << 20)).await.result, Err(Fault::OutputTooLarge));
 }
 
 #[tokio::test]
-async fn every_kind_of_trap_has_its_word() {
+async fn every_kind_of_trap_has_its_name() {
     let bench = Bench::new();
     for (word, body) in hostile::TRAPS {
         let call = bench.first_step(hostile::traps(body)).await;

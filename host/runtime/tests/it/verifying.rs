@@ -1,4 +1,4 @@
-//! Verifiers: the generic guest with a schema put into it. A stand-in takes the generic guest's place in most tests here: it keeps what it is given and passes documents of just that length.
+//! Verifiers: the generic guest with a schema. Most tests use a stand-in, which keeps its parts and passes documents of that length.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::support::{Bench, transcript};
 
-/// Refuses parts of more than this many bytes in its initializer, as the real one refuses what is no schema.
+/// The stand-in's initializer refuses larger parts, as the real one refuses what is not a schema.
 const MAX_PARTS_BYTES: u32 = 400;
 
 fn stand_in() -> Bytes {
@@ -62,7 +62,7 @@ async fn each_schema_has_a_verifier_and_each_verifier_one_image() {
 }
 
 #[tokio::test]
-async fn a_release_and_its_second_check_together_leave_a_thread_to_the_others() {
+async fn a_release_and_its_second_check_leave_a_thread_to_others() {
     let spinning = hostile::spins_in_check().fields(
         r#"(func (export "reserve") (param i32) (result i32) (i32.const 65536)) (func (export "wizer-initialize"))"#,
     );
@@ -88,7 +88,7 @@ async fn a_release_and_its_second_check_together_leave_a_thread_to_the_others() 
 }
 
 #[tokio::test]
-async fn a_schema_that_the_generic_guest_does_not_take_is_refused() {
+async fn a_schema_that_the_generic_guest_refuses_is_refused() {
     let bench = Bench::with(with_stand_in);
     let long = format!(r#"{{"$comment":"{}"}}"#, "x".repeat(MAX_PARTS_BYTES as usize));
     assert_eq!(bench.runtime.verifier(&long).await.unwrap_err(), LoadError::SchemaRefused);
@@ -113,21 +113,21 @@ fn generic() -> Bytes {
 async fn a_verifier_reads_as_deep_as_a_report_may_be() {
     let bench = Bench::with(|options| {
         options.generic = generic();
-        // Depth is what this is about, and a machine that runs all tests at once may be slow.
+        // This tests depth, and the machine may be slow.
         options.limits.call = Duration::from_secs(60);
     });
     let verifier = bench.runtime.verifier(r#"{"type":"array"}"#).await.unwrap();
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-    // REPORT_MAX_DEPTH; the host's side of it: host/src/pipeline/limits.rs.
+    // REPORT_MAX_DEPTH; the host's side of it: host/conversation/src/report.rs.
     assert_eq!(verifier.check(&nested(128)).await.result, Ok(vec![]));
     assert_eq!(verifier.check(&nested(129)).await.result.unwrap()[0].code, "not-json");
 }
 
 #[tokio::test]
-async fn a_document_with_a_fault_in_each_of_its_items_gets_findings_within_the_memory_of_a_call() {
+async fn findings_of_a_large_document_fit_the_memory_of_a_call() {
     let bench = Bench::with(|options| {
         options.generic = generic();
-        // Memory is what this is about, and a machine that runs all tests at once may be slow.
+        // This tests memory, and the machine may be slow.
         options.limits.call = Duration::from_secs(60);
     });
     let document = format!(r#"{{"list":[{}0]}}"#, "0,".repeat(600_000));

@@ -13,20 +13,20 @@ fn bench() -> Bench {
     Bench::with(|options| options.wasi = Wasi::DenyAll)
 }
 
-/// What a guest found.
-fn told(call: Call<Step>) -> Vec<u64> {
+/// Returns the numbers that a guest reports.
+fn reported(call: Call<Step>) -> Vec<u64> {
     match call.result {
-        Ok(Step::Accept(report)) => wasi::told(&report.document),
+        Ok(Step::Accept(report)) => wasi::numbers_in(&report.document),
         other => panic!("{other:?}"),
     }
 }
 
-async fn tells(guest: WatGuest) -> Vec<u64> {
-    told(bench().first_step(guest).await)
+async fn report_of(guest: WatGuest) -> Vec<u64> {
+    reported(bench().first_step(guest).await)
 }
 
 #[tokio::test]
-async fn a_guest_that_imports_wasi_is_let_in_only_where_it_is_said() {
+async fn a_guest_that_imports_wasi_loads_only_when_configured() {
     let bench = bench();
     let bytes = wasi::reads_the_environment().build();
     let digest = bench.runtime.load(&bytes).await.unwrap().digest();
@@ -39,7 +39,7 @@ async fn a_guest_that_imports_wasi_is_let_in_only_where_it_is_said() {
 }
 
 #[tokio::test]
-async fn imports_that_are_not_of_wasi_are_refused_all_the_same() {
+async fn foreign_imports_are_refused_with_wasi_too() {
     let bench = bench();
     let foreign = assay_runtime::testing::hostile::imports("acme:files/read@1.0.0");
     assert_eq!(bench.refusal(&foreign).await, LoadError::ForeignImport);
@@ -52,12 +52,12 @@ async fn imports_that_are_not_of_wasi_are_refused_all_the_same() {
 
 #[tokio::test]
 async fn a_guest_finds_an_empty_environment() {
-    assert_eq!(tells(wasi::reads_the_environment()).await, [0, 0, 0]);
+    assert_eq!(report_of(wasi::reads_the_environment()).await, [0, 0, 0]);
 }
 
 #[tokio::test]
 async fn a_guest_finds_no_folders_and_opens_no_file() {
-    assert_eq!(tells(wasi::looks_for_folders()).await, [0]);
+    assert_eq!(report_of(wasi::looks_for_folders()).await, [0]);
     assert_eq!(bench().first_step(wasi::opens_a_file()).await.result, Err(Fault::Trap("unknown_handle")));
 }
 
@@ -68,27 +68,27 @@ async fn a_guest_reaches_no_network() {
 
 #[tokio::test]
 async fn a_guests_clocks_stand_still() {
-    assert_eq!(tells(wasi::tells_the_time()).await, [0, 0, 0, 0]);
+    assert_eq!(report_of(wasi::reports_the_time()).await, [0, 0, 0, 0]);
 }
 
 #[tokio::test]
-async fn a_guests_random_numbers_are_fixed_and_the_same_in_every_call_and_process() {
+async fn random_numbers_are_the_same_in_every_call_and_process() {
     let bench = bench();
-    let guest = bench.load(wasi::tells_random_numbers()).await;
-    let first = told(guest.advance(&transcript(), &[]).await);
-    assert_eq!(told(guest.advance(&transcript(), &[]).await), first);
-    assert_eq!(tells(wasi::tells_random_numbers()).await, first, "in another runtime");
+    let guest = bench.load(wasi::reports_random_numbers()).await;
+    let first = reported(guest.advance(&transcript(), &[]).await);
+    assert_eq!(reported(guest.advance(&transcript(), &[]).await), first);
+    assert_eq!(report_of(wasi::reports_random_numbers()).await, first, "in another runtime");
     let mut distinct = first.clone();
     distinct.sort_unstable();
     distinct.dedup();
-    assert_eq!(distinct.len(), first.len(), "who draws until a number is new comes to an end");
+    assert_eq!(distinct.len(), first.len(), "a guest that draws until a number is new ends");
 
     let call = bench.first_step(wasi::asks_for_a_gigabyte_of_random_bytes()).await;
     assert_eq!(call.result, Err(Fault::Trap("wasi_denied")));
 }
 
 #[tokio::test]
-async fn a_guest_that_sleeps_for_ever_ends_at_once_and_holds_no_thread() {
+async fn a_guest_that_sleeps_ends_at_once_and_holds_no_thread() {
     let bench = Bench::with(|options| {
         options.wasi = Wasi::DenyAll;
         options.threads = Some(2);
@@ -116,11 +116,11 @@ async fn a_guest_that_waits_for_the_clock_is_stopped_at_its_limit() {
 }
 
 #[tokio::test]
-async fn what_a_guest_prints_is_dropped_and_what_it_reads_has_ended() {
-    let found = tells(wasi::prints_and_reads()).await;
+async fn output_is_dropped_and_input_has_ended() {
+    let found = report_of(wasi::prints_and_reads()).await;
     let [printed, wrote, asked, room, read, terminal] = found[..] else { panic!("{found:?}") };
     assert_eq!((printed, wrote, asked, terminal), (0, 0, 0, 0));
-    assert!(room > 0, "who waits for room comes to an end");
+    assert!(room > 0, "a guest that waits for room ends");
     assert_eq!(read, 1, "an error: the end");
 }
 

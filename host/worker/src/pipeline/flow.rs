@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use assay_conversation::{Answers, Ending, Stop, run as converse};
+use assay_conversation::{Answers, ConversationEnd, ConversationError, run as converse};
 use assay_core::{
     code::Code,
     file_info::FileInfo,
@@ -53,8 +53,8 @@ async fn make_report(services: &Services, run: &mut Run<'_>) -> RunResult {
     let limits = &services.guests.limits().job;
     let mut model = ModelAndJournal { services, run, release: &release };
     match converse(release.guest(), &transcript, limits, &mut model).await.map_err(run_error)? {
-        Ending::Accepted(report) => write_report(services, run, &release, report).await,
-        Ending::Rejected(rejection) => Err(RunError::at(Step::Advance, run.rejected(&release, rejection))),
+        ConversationEnd::Accepted(report) => write_report(services, run, &release, report).await,
+        ConversationEnd::Rejected(rejection) => Err(RunError::at(Step::Advance, run.rejected(&release, rejection))),
     }
 }
 
@@ -84,16 +84,16 @@ impl Answers for ModelAndJournal<'_, '_> {
 }
 
 /// Converts the stop of a conversation into step and code.
-fn run_error(stop: Stop<RunError>) -> RunError {
+fn run_error(stop: ConversationError<RunError>) -> RunError {
     match stop {
-        Stop::Fault { fault, .. } => RunError::at(Step::Advance, fault.into()),
-        Stop::OverLimit { breach, .. } => {
+        ConversationError::Fault { fault, .. } => RunError::at(Step::Advance, fault.into()),
+        ConversationError::OverLimit { breach, .. } => {
             RunError::at(Step::Advance, JobError::new(Code::GuestLimitExceeded, breach.to_string()))
         }
-        Stop::NoReport { fault, .. } => {
+        ConversationError::NoReport { fault, .. } => {
             RunError::at(Step::Verify, JobError::new(Code::ReportInvalid, format!("check the report: {fault}")))
         }
-        Stop::Unanswered(error) => error,
+        ConversationError::Unanswered(error) => error,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use assay_conversation::{Answers, Ending, JobLimits, RejectionReasons, Stop, question_sha256, run};
+use assay_conversation::{Answers, ConversationEnd, JobLimits, RejectionReasons, ConversationError, question_sha256, run};
 use assay_core::{
     code::Code,
     job_error::JobError,
@@ -68,16 +68,16 @@ pub async fn dry_run(
     let mut stored =
         StoredAnswers { recorded, used: vec![false; recorded.len()], answers: Vec::new(), guest_time: Duration::ZERO };
     let outcome = match run(release.guest(), transcript, limits, &mut stored).await {
-        Ok(Ending::Accepted(report)) => {
+        Ok(ConversationEnd::Accepted(report)) => {
             verify(release, report.document, verified).await.unwrap_or_else(DryRunOutcome::Fault)
         }
-        Ok(Ending::Rejected(rejection)) => DryRunOutcome::Rejected(rejection.into()),
-        Err(Stop::Unanswered(prompts)) => DryRunOutcome::Diverged(prompts),
-        Err(Stop::Fault { fault, .. }) => DryRunOutcome::Fault(fault.into()),
-        Err(Stop::OverLimit { breach, .. }) => {
+        Ok(ConversationEnd::Rejected(rejection)) => DryRunOutcome::Rejected(rejection.into()),
+        Err(ConversationError::Unanswered(prompts)) => DryRunOutcome::Diverged(prompts),
+        Err(ConversationError::Fault { fault, .. }) => DryRunOutcome::Fault(fault.into()),
+        Err(ConversationError::OverLimit { breach, .. }) => {
             DryRunOutcome::Fault(JobError::new(Code::GuestLimitExceeded, breach.to_string()))
         }
-        Err(Stop::NoReport { fault, .. }) => {
+        Err(ConversationError::NoReport { fault, .. }) => {
             DryRunOutcome::Fault(JobError::new(Code::ReportInvalid, format!("check the report: {fault}")))
         }
     };

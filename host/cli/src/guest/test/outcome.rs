@@ -80,7 +80,7 @@ pub enum Ending {
     /// More than a tenth above its budget.
     TooMuchFuel,
     /// No step at all.
-    Trouble {
+    TrialError {
         /// Why.
         message: String,
     },

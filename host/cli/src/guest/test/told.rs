@@ -27,7 +27,7 @@ fn line(outcome: &Outcome, paint: &Paint) -> String {
     let ending = match &outcome.ending {
         Ending::Passed => paint.green("ok"),
         Ending::Accepted { .. } | Ending::FuelAccepted { .. } => paint.yellow("accepted"),
-        Ending::Unexpected { .. } | Ending::TooMuchFuel | Ending::Trouble { .. } => paint.red("FAILED"),
+        Ending::Unexpected { .. } | Ending::TooMuchFuel | Ending::TrialError { .. } => paint.red("FAILED"),
     };
     let cost = outcome.cost.as_ref().map(cost).unwrap_or_default();
     format!("fixture {} ... {ending}{cost}\n", plain(&outcome.name))
@@ -43,7 +43,7 @@ fn cost(cost: &Cost) -> String {
 fn details(outcome: &Outcome, toolchain: &str, paint: &Paint) -> String {
     let body = match &outcome.ending {
         Ending::Passed => return String::new(),
-        Ending::Trouble { message } => format!("{}\n", plain(message)),
+        Ending::TrialError { message } => format!("{}\n", plain(message)),
         Ending::Accepted { diff } => paint.diff(diff),
         Ending::Unexpected { diff, new } => {
             let cure = if *new { "nobody has accepted a step for it yet" } else { "the step is not the expected one" };
@@ -135,7 +135,7 @@ mod tests {
             outcome("faster", Ending::FuelAccepted { before: Some(2_000_000) }),
             Outcome {
                 name: "broken".into(),
-                ending: Ending::Trouble { message: "call 1: run the guest: it exceeded its time limit".into() },
+                ending: Ending::TrialError { message: "call 1: run the guest: it exceeded its time limit".into() },
                 cost: None,
             },
         ];

@@ -121,7 +121,7 @@ impl Story {
 
 impl Round {
     pub(super) fn new(prompts: &[Prompt], answers: Vec<Answered>) -> Self {
-        let asked = assay_guest_test::shown(&Step::Ask(prompts.to_vec()));
+        let asked = assay_guest_test::step_json(&Step::Ask(prompts.to_vec()));
         let questions = asked["ask"].as_array().cloned().unwrap_or_default();
         Self { questions, answers }
     }

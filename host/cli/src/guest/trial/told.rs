@@ -133,7 +133,7 @@ fn indented(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use assay_runtime::{Finding, Level, LogLine};
+    use assay_runtime::{Finding, LogLevel, LogLine};
     use serde_json::json;
 
     use super::*;
@@ -172,7 +172,7 @@ mod tests {
             rounds,
             step: Some(json!({"accept": {"document": {"title": "Agreed"}, "notes": []}})),
             findings: Vec::new(),
-            log: vec![LogLine { level: Level::Warn, message: "a quote was not found".into() }],
+            log: vec![LogLine { level: LogLevel::Warn, message: "a quote was not found".into() }],
             cost: Cost { calls: 3, fuel: 1_234_567, peak_memory: 3 << 20, seconds: 0.0042, ..Cost::default() },
             recorded: Some("minutes-v1/fixtures/first".into()),
             error: None,

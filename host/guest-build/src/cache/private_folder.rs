@@ -1,7 +1,7 @@
-//! That the cache's folder is this user's alone, and stays it: nobody else may enter it, and nobody else may put another folder in its place.
+//! Checks that only this user can enter the cache's folder or put another folder in its place.
 //!
-//! A folder can be exchanged by whoever may write to one above it, so the whole chain up to the root is looked at, from the real path, in which no link is left. Where a folder is
-//! sticky (`/tmp`), others may write to it but not rename what is not theirs.
+//! A user who may write to a folder above could exchange it. So the check covers every folder up to the root, on the real path
+//! without links. In a sticky folder (`/tmp`) others may write, but not rename what is not theirs.
 
 use std::{
     fs::{self, DirBuilder, Metadata},
@@ -10,23 +10,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::CacheError;
+use crate::cache::cache_error::CacheError;
 
-const STICKY: u32 = 0o1000;
-const OTHERS_WRITE: u32 = 0o002;
-const GROUP_WRITES: u32 = 0o020;
-/// Where an access list lies. With one, the group's bits of the mode stand for everybody whom the list names.
-const ACCESS_LIST: &str = "system.posix_acl_access";
+const STICKY_BIT: u32 = 0o1000;
+const OTHERS_WRITE_BIT: u32 = 0o002;
+const GROUP_WRITE_BIT: u32 = 0o020;
+/// The attribute with the access list. With a list, the group's bits of the mode stand for all users in it.
+const ACCESS_LIST_ATTRIBUTE: &str = "system.posix_acl_access";
 
-/// Makes the folder where it is missing and gives its real path.
+/// Makes the folder if it is missing, checks it, and returns its real path.
 ///
 /// # Errors
 /// [`CacheError`].
-pub(super) fn private(folder: &Path) -> Result<PathBuf, CacheError> {
+pub(super) fn open(folder: &Path) -> Result<PathBuf, CacheError> {
     let unusable = |source| CacheError::Unusable { folder: folder.to_owned(), source };
     let made = std::path::absolute(folder).map_err(unusable)?;
     DirBuilder::new().recursive(true).mode(0o700).create(&made).map_err(unusable)?;
-    // A link is refused: whoever made it chose the folder.
+    // A link is refused: its owner chose the folder.
     let metadata = fs::symlink_metadata(&made).map_err(unusable)?;
     if !metadata.is_dir() || !is_own(&metadata) || metadata.mode() & 0o077 != 0 {
         return Err(CacheError::NotPrivate { folder: made });
@@ -44,7 +44,7 @@ pub(super) fn private(folder: &Path) -> Result<PathBuf, CacheError> {
     Ok(real)
 }
 
-/// Whether a file or folder is this user's.
+/// Returns whether a file or folder belongs to this user.
 pub(super) fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == own_id()
 }
@@ -53,7 +53,7 @@ fn own_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// What decides who may exchange what lies in a folder.
+/// Owner and rights of a folder above: they decide who may exchange its entries.
 #[derive(Debug, Clone, Copy)]
 struct Parent {
     owner: u32,
@@ -65,29 +65,30 @@ struct Parent {
 impl Parent {
     fn read(folder: &Path) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(folder)?;
-        // Where the file system has no such lists, or this folder none, the answer is an error.
-        let has_access_list = rustix::fs::lgetxattr(folder, ACCESS_LIST, &mut [0_u8; 0]).is_ok();
+        // An error means: no list on this folder, or none on this file system.
+        let has_access_list = rustix::fs::lgetxattr(folder, ACCESS_LIST_ATTRIBUTE, &mut [0_u8; 0]).is_ok();
         Ok(Self { owner: metadata.uid(), group: metadata.gid(), mode: metadata.mode(), has_access_list })
     }
 
-    /// Root may do everything anyway.
+    // Root may do everything anyway.
     fn belongs_to_another(self, own: u32) -> bool {
         self.owner != own && self.owner != 0
     }
 
     fn others_may_rename_in_it(self, is_group_of_one: impl FnOnce(u32) -> bool) -> bool {
-        let group = self.mode & GROUP_WRITES != 0 && (self.has_access_list || !is_group_of_one(self.group));
-        self.mode & STICKY == 0 && (self.mode & OTHERS_WRITE != 0 || group)
+        let group = self.mode & GROUP_WRITE_BIT != 0 && (self.has_access_list || !is_group_of_one(self.group));
+        self.mode & STICKY_BIT == 0 && (self.mode & OTHERS_WRITE_BIT != 0 || group)
     }
 }
 
-/// Whether nobody but this user is in a group, as far as the machine's own files say. Many distributions give each user such a group and let it write by default.
+/// Returns whether this user is alone in a group, by the machine's own files. Many distributions give each user such a group and
+/// let it write by default.
 fn is_group_of_one(group: u32, user: u32) -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     is_alone(group, user, &read("/etc/passwd"), &read("/etc/group"))
 }
 
-/// The same, from the texts of passwd(5) and group(5). A group or user that they do not know may be anybody's.
+/// Reads the texts of passwd(5) and group(5). A group or user that they do not list counts as shared.
 fn is_alone(group: u32, user: u32, users: &str, groups: &str) -> bool {
     let number = |field: Option<&str>| field.and_then(|field| field.parse::<u32>().ok());
     let mut name = None;
@@ -138,7 +139,7 @@ mod tests {
         assert!(safe(parent(0, 0o755), false) && safe(parent(0, 0o1777), false) && safe(parent(1000, 0o775), true));
         assert!(!safe(parent(0, 0o777), true) && !safe(parent(1000, 0o775), false));
         let listed = Parent { has_access_list: true, ..parent(1000, 0o775) };
-        assert!(!safe(listed, true), "the group's bits stand for whom the list names");
+        assert!(!safe(listed, true), "the group's bits stand for all users in the list");
     }
 
     #[test]

@@ -1,8 +1,4 @@
-//! WASI 0.2 for guests that cannot be built without it, with nothing behind it; see docs/adr/0009.
-//!
-//! Every import of theirs is linked by name. A short list answers as an empty and unchanging world would: no variables, arguments, folders or terminals, clocks that stand still, the
-//! same random numbers in each call, an output that nobody reads and an input that has ended. Everything else ends the call. None of it waits, so nothing is asynchronous and no
-//! thread is held: a guest that wants to sleep is stopped where it asks for the alarm.
+//! Links a guest's imports of WASI.
 
 use wasmtime::{
     StoreContextMut,
@@ -12,55 +8,13 @@ use wasmtime::{
     },
 };
 
-use crate::sandbox::State;
+use crate::{
+    call_state::CallState,
+    wasi::given::{Handle, WasiDenied, WasiGiven},
+};
 
-/// Where every call's random numbers begin. Any number would do.
-const SEED: u64 = 0x6173_7361_795f_7631;
-/// Most bytes of one request for random numbers; the host is not interrupted while it makes them.
-const MAX_RANDOM_BYTES: u64 = 64 << 10;
-/// Most handles of one call, given back or not. The table that the engine keeps of them is host memory.
-const MAX_HANDLES: u32 = 1_000;
-/// What an output says that it takes at once, in bytes.
-const OUTPUT_ROOM: u64 = 64 << 10;
-
-/// The guest asked for what it cannot have.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("WASI is denied")]
-pub(crate) struct Denied;
-
-/// What a call was given so far.
-#[derive(Debug, Default)]
-pub(crate) struct Given {
-    randoms: u64,
-    handles: u32,
-}
-
-impl Given {
-    /// The next number of the sequence SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): each its own, and the same in every call.
-    fn random(&mut self) -> u64 {
-        self.randoms += 1;
-        let mut number = SEED.wrapping_add(self.randoms.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        number ^ (number >> 31)
-    }
-
-    fn random_bytes(&mut self, len: u64) -> Result<Vec<u8>, Denied> {
-        if len > MAX_RANDOM_BYTES {
-            return Err(Denied);
-        }
-        let words = (0..len.div_ceil(8)).flat_map(|_| self.random().to_le_bytes());
-        Ok(words.take(usize::try_from(len).map_err(|_| Denied)?).collect())
-    }
-
-    fn handle(&mut self) -> Result<Resource<Handle>, Denied> {
-        self.handles += 1;
-        if self.handles > MAX_HANDLES { Err(Denied) } else { Ok(Resource::new_own(0)) }
-    }
-}
-
-/// Stands for every resource: there is nothing behind any of them.
-enum Handle {}
+/// Bytes that an output accepts at once.
+const OUTPUT_CAPACITY_BYTES: u64 = 64 << 10;
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -75,46 +29,46 @@ struct Datetime {
 #[component(variant)]
 enum StreamError {
     #[component(name = "last-operation-failed")]
-    #[expect(dead_code, reason = "a case of the type that never happens here")]
+    #[expect(dead_code, reason = "a case of the type that this host never returns")]
     LastOperationFailed(Resource<Handle>),
     #[component(name = "closed")]
     Closed,
 }
 
-/// Links what `component` imports of WASI.
+/// Links the WASI imports of `component`.
 ///
 /// # Errors
-/// The engine's, or an import that is no interface. A function of the list that the guest expects with another type shows when it is instantiated.
-pub(crate) fn link(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
+/// The engine's, or an import that is not an interface. A function that the guest expects with another type fails at instantiation.
+pub(crate) fn link(linker: &mut Linker<CallState>, component: &Component) -> wasmtime::Result<()> {
     let engine = component.engine();
     for (name, import) in component.component_type().imports(engine) {
         if !name.starts_with("wasi:") {
             continue;
         }
         let ComponentItem::ComponentInstance(interface) = import.ty else {
-            return Err(Denied.into());
+            return Err(WasiDenied.into());
         };
         let mut instance = linker.instance(name)?;
         for (item, export) in interface.exports(engine) {
             match export.ty {
-                ComponentItem::ComponentFunc(_) => Import { name, item }.link(&mut instance)?,
+                ComponentItem::ComponentFunc(_) => WasiImport { name, item }.link(&mut instance)?,
                 ComponentItem::Resource(_) => instance.resource(item, ResourceType::host::<Handle>(), |_, _| Ok(()))?,
                 ComponentItem::Type(_) => {}
-                _ => return Err(Denied.into()),
+                _ => return Err(WasiDenied.into()),
             }
         }
     }
     Ok(())
 }
 
-/// A function of an interface, `name`, as the guest imports it.
-struct Import<'a> {
+/// A function `item` of the interface `name`, as the guest imports it.
+struct WasiImport<'a> {
     name: &'a str,
     item: &'a str,
 }
 
-impl Import<'_> {
-    fn link(&self, to: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+impl WasiImport<'_> {
+    fn link(&self, to: &mut LinkerInstance<'_, CallState>) -> wasmtime::Result<()> {
         // Other versions have other types under the same names.
         let interface = match self.name.split_once('@') {
             Some((interface, version)) if version.starts_with("0.2.") => interface,
@@ -140,7 +94,7 @@ impl Import<'_> {
                 self.answer(to, |_, _: (Resource<Handle>,)| Ok(Ok::<_, StreamError>(())))
             }
             ("wasi:io/streams", "[method]output-stream.check-write") => {
-                self.answer(to, |_, _: (Resource<Handle>,)| Ok(Ok::<_, StreamError>(OUTPUT_ROOM)))
+                self.answer(to, |_, _: (Resource<Handle>,)| Ok(Ok::<_, StreamError>(OUTPUT_CAPACITY_BYTES)))
             }
             ("wasi:io/streams", "[method]input-stream.read" | "[method]input-stream.blocking-read") => {
                 self.answer(to, |_, _: (Resource<Handle>, u64)| Ok(Err::<Vec<u8>, _>(StreamError::Closed)))
@@ -170,46 +124,23 @@ impl Import<'_> {
                 self.answer(to, |given, ()| Ok((given.random(), given.random())))
             }
 
-            // Its arguments are read before it is asked; the output limit bounds what that takes.
-            _ => to.func_new(self.item, |_, _, _, _| Err(Denied.into())),
+            // The arguments are read before the call; the output limit bounds them.
+            _ => to.func_new(self.item, |_, _, _, _| Err(WasiDenied.into())),
         }
     }
 
     fn answer<Params, Return>(
         &self,
-        to: &mut LinkerInstance<'_, State>,
-        answer: impl Fn(&mut Given, Params) -> Result<Return, Denied> + Send + Sync + 'static,
+        to: &mut LinkerInstance<'_, CallState>,
+        answer: impl Fn(&mut WasiGiven, Params) -> Result<Return, WasiDenied> + Send + Sync + 'static,
     ) -> wasmtime::Result<()>
     where
         Params: ComponentNamedList + Lift + 'static,
         Return: Lower + Send + Sync + 'static,
         (Return,): ComponentNamedList + Lower,
     {
-        to.func_wrap(self.item, move |mut store: StoreContextMut<'_, State>, params: Params| {
+        to.func_wrap(self.item, move |mut store: StoreContextMut<'_, CallState>, params: Params| {
             Ok((answer(&mut store.data_mut().wasi, params)?,))
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn random_numbers_differ_within_a_call_and_not_between_calls() {
-        let numbers = || {
-            let mut given = Given::default();
-            [given.random(), given.random(), given.random()]
-        };
-        let [first, second, third] = numbers();
-        assert!(first != second && second != third && first != third);
-        assert_eq!(numbers(), [first, second, third]);
-    }
-
-    #[test]
-    fn random_bytes_are_as_many_as_asked_for_up_to_a_bound() {
-        let bytes = |len| Given::default().random_bytes(len).map(|bytes| bytes.len());
-        assert!(matches!((bytes(0), bytes(13)), (Ok(0), Ok(13))));
-        assert!(bytes(MAX_RANDOM_BYTES).is_ok() && bytes(MAX_RANDOM_BYTES + 1).is_err());
     }
 }

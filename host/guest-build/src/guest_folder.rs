@@ -1,7 +1,7 @@
-//! A guest without code, as its author keeps it: `guest.toml`, `prompt.md` and `schema.json` in a folder.
+//! The folder of a guest without code: `guest.toml`, `prompt.md` and `schema.json`.
 //!
-//! The prompt is one text. Lines that say `<!-- system -->`, `<!-- user -->` or `<!-- assistant -->` and nothing else divide it into
-//! messages; they are invisible where Markdown is shown. Without any of them it is one message of the user.
+//! The prompt is one text. A line with only `<!-- system -->`, `<!-- user -->` or `<!-- assistant -->` begins a message; rendered
+//! Markdown does not show it. A prompt without such a line is one message of the user.
 
 use std::{
     fs::File,
@@ -12,20 +12,20 @@ use std::{
 use assay_core::manifest::{MAX_DESCRIPTION_BYTES, MAX_SCHEMA_BYTES, is_version};
 use serde::Deserialize;
 
-use super::{
-    Builder, Built,
+use crate::{
+    builder::{Builder, Built},
     error::BuildError,
     parts::{Message, Parts},
     stamp::{SourceHash, Stamp},
 };
 
-/// The file that makes a folder a guest without code.
+/// A folder with this file is a guest without code.
 pub const GUEST_TOML: &str = "guest.toml";
-/// More than the generic guest takes, in bytes.
-const MAX_BYTES: u64 = 4 << 20;
+/// More than the generic guest accepts.
+const MAX_FILE_BYTES: u64 = 4 << 20;
 const ROLES: [&str; 3] = ["system", "user", "assistant"];
 
-/// `guest.toml`. Unknown names are refused, so that a typing error does not pass for a default.
+/// `guest.toml`. Unknown names are refused, so that a typing error does not become a default.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct GuestToml {
@@ -42,14 +42,14 @@ struct GuestToml {
     temperature: Option<f32>,
 }
 
-/// Longest name of a guest or fixture, in bytes.
-const MAX_NAME: usize = 60;
+/// Of a guest or a fixture.
+const MAX_NAME_BYTES: usize = 60;
 
-/// Whether a text may name a guest or a fixture: it is a prompt version, and a file or folder. Lower-case letters, digits, `-`, `_`
-/// and `.`, beginning with a letter or digit, at most 60 bytes.
+/// Returns whether a text may name a guest or a fixture: lower-case letters, digits, `-`, `_` and `.`, a letter or digit at both
+/// ends, at most 60 bytes. The name becomes a prompt version, and a file or folder.
 pub fn is_name(name: &str) -> bool {
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= MAX_NAME
+    name.len() <= MAX_NAME_BYTES
         && name.starts_with(letter)
         && name.ends_with(letter)
         && name.chars().all(|c| letter(c) || "-_.".contains(c))
@@ -57,13 +57,13 @@ pub fn is_name(name: &str) -> bool {
 
 impl GuestToml {
     fn check(&self) -> Result<(), String> {
-        // The rule by which a worker admits them; the prompt version is a file's name as well.
+        // The rule of the worker; the prompt version also names a file.
         for (field, version) in [("prompt-version", &self.prompt_version), ("schema-version", &self.schema_version)] {
             if !is_version(version) {
                 return Err(format!("{field} {version:?} is no name that a worker takes"));
             }
         }
-        // As a worker admits it, so that what is built can be deployed.
+        // The rules of the worker: a guest that is built can be deployed.
         let bytes = self.description.len();
         if bytes > MAX_DESCRIPTION_BYTES {
             return Err(format!("{bytes} bytes of description, over {MAX_DESCRIPTION_BYTES}"));
@@ -89,62 +89,36 @@ fn schema_json() -> PathBuf {
     "schema.json".into()
 }
 
-/// A guest's folder, read.
+/// A guest's folder in memory.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Folder {
-    /// What is injected.
+pub struct GuestFolder {
+    /// Injected into the generic guest.
     pub parts: Parts,
-    /// The files that it was read from, `guest.toml` first.
+    /// Its files, `guest.toml` first.
     pub files: Vec<PathBuf>,
     /// [`SourceHash`] of them.
     pub revision: String,
 }
 
-/// Why a folder is no guest.
+/// Why a folder is not a guest.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// A file that cannot be read.
     #[error("read {path}: {source}")]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A file with more than 4 MiB.
-    #[error("read {path}: more than {MAX_BYTES} bytes")]
-    TooLarge {
-        /// Which.
-        path: PathBuf,
-    },
-    /// `guest.toml` that is none; what the parser says, with the place.
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("read {path}: more than {MAX_FILE_BYTES} bytes")]
+    TooLarge { path: PathBuf },
+    /// The parser's message has line and column.
     #[error("read {path}: {message}")]
-    NotToml {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong, and where.
-        message: String,
-    },
-    /// A value in `guest.toml`, or a schema, that no guest can have.
+    NotToml { path: PathBuf, message: String },
+    /// A value in `guest.toml`, or a schema, that no worker admits.
     #[error("read {path}: {reason}")]
-    Value {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A prompt that is none.
+    Value { path: PathBuf, reason: String },
     #[error("read {path}: {reason}")]
-    Prompt {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong.
-        reason: &'static str,
-    },
+    Prompt { path: PathBuf, reason: &'static str },
 }
 
-impl Folder {
-    /// Reads the folder. What only the generic guest can judge (placeholders, the schema) shows when it is built.
+impl GuestFolder {
+    /// Reads the folder. Only the build checks placeholders and the schema: the generic guest does that.
     ///
     /// # Errors
     /// [`FolderError`].
@@ -176,7 +150,7 @@ impl Folder {
         Ok(Self { parts, files: vec![path, prompt, schema], revision: hash.finish() })
     }
 
-    /// Builds the component, stamped: a prompt and a schema in the generic guest.
+    /// Builds the stamped component: the generic guest with this prompt and schema.
     ///
     /// # Errors
     /// As [`Builder::specialize`].
@@ -195,14 +169,14 @@ impl Folder {
 fn read(path: &Path) -> Result<String, FolderError> {
     let unreadable = |source| FolderError::Unreadable { path: path.to_owned(), source };
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
-    match read.map_err(unreadable)? as u64 > MAX_BYTES {
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
+    match read.map_err(unreadable)? as u64 > MAX_FILE_BYTES {
         true => Err(FolderError::TooLarge { path: path.to_owned() }),
         false => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
     }
 }
 
-/// The size that a worker admits; the rest is the generic guest's to judge.
+/// Checks the size. The generic guest checks the rest.
 fn check_schema(text: &str) -> Result<(), String> {
     let (bytes, limit) = (text.len(), MAX_SCHEMA_BYTES);
     if bytes > limit { Err(format!("{bytes} bytes of schema, over {limit}")) } else { Ok(()) }
@@ -259,7 +233,7 @@ mod tests {
 
     fn divided(prompt: &str) -> Result<Vec<(String, String)>, String> {
         let folder = folder(&[("guest.toml", TOML), ("prompt.md", prompt), ("schema.json", "{}")]);
-        let read = Folder::read(folder.path()).map_err(|error| error.to_string())?;
+        let read = GuestFolder::read(folder.path()).map_err(|error| error.to_string())?;
         Ok(read.parts.messages.into_iter().map(|message| (message.role, message.content)).collect())
     }
 
@@ -269,7 +243,7 @@ mod tests {
             "{TOML}description = 'Minutes.'\nprompt = 'ask.md'\nschema = 's.json'\nmodel = 'small'\nmax-output-tokens = 9\ntemperature = 0.5"
         );
         let folder = folder(&[("guest.toml", &toml), ("ask.md", "{{transcript}}"), ("s.json", "{ }\n")]);
-        let read = Folder::read(folder.path()).unwrap();
+        let read = GuestFolder::read(folder.path()).unwrap();
         let message = Message { role: "user".into(), content: "{{transcript}}".into() };
         let parts = Parts {
             prompt_version: "p-v1".into(),
@@ -306,7 +280,7 @@ mod tests {
         let judged = |description: &str, schema: &str| {
             let toml = format!("{TOML}description = {description:?}");
             let folder = folder(&[("guest.toml", &toml), ("prompt.md", "{{transcript}}"), ("schema.json", schema)]);
-            Folder::read(folder.path()).map(|_| ()).map_err(|error| error.to_string())
+            GuestFolder::read(folder.path()).map(|_| ()).map_err(|error| error.to_string())
         };
         let of_size = |bytes: usize| format!("{{{}}}", " ".repeat(bytes - 2));
         judged(&"d".repeat(4096), &of_size(MAX_SCHEMA_BYTES)).unwrap();
@@ -320,20 +294,20 @@ mod tests {
 
     #[test]
     fn a_faulty_folder_is_refused_with_file_and_place() {
-        let error = |files: &[(&str, &str)]| Folder::read(folder(files).path()).unwrap_err().to_string();
+        let error = |files: &[(&str, &str)]| GuestFolder::read(folder(files).path()).unwrap_err().to_string();
         assert!(error(&[]).contains("guest.toml: No such file"));
         assert!(error(&[("guest.toml", TOML)]).contains("prompt.md: No such file"));
         let unknown = format!("{TOML}max-tokens = 1");
         let unknown = error(&[("guest.toml", &unknown)]);
         assert!(unknown.contains("line 3") && unknown.contains("max-tokens"), "{unknown}");
         assert!(error(&[("guest.toml", "prompt-version = 'x'")]).contains("schema-version"));
-        for (value, told) in [
+        for (value, rule) in [
             ("temperature = nan", "temperature must be 0 to 2"),
             ("temperature = 2.5", "temperature must be 0 to 2"),
             ("max-output-tokens = 0", "at least 1"),
         ] {
             let toml = format!("{TOML}{value}");
-            assert!(error(&[("guest.toml", &toml)]).contains(told), "{value}");
+            assert!(error(&[("guest.toml", &toml)]).contains(rule), "{value}");
         }
         for name in ["../x", "/x", "a b", "", "é", "a/"] {
             let toml = format!("prompt-version = '{name}'\nschema-version = 's'");

@@ -1,54 +1,53 @@
-//! Reads a report's JSON as its strictest reader would, and keeps nothing of it.
+//! Checks a report's JSON as the strictest reader would.
 //!
-//! The guest's own check, the host's second one, the database and whoever reads the report may use different parsers, and where a
-//! text allows two readings they may not agree. So names are unique within their object, numbers fit a double, and what is
-//! escaped in a text is a character.
+//! The guest's check, the host's second check, the database and the readers of a report may use different parsers, which may
+//! read an ambiguous text in different ways. So names are unique within their object, numbers fit a double, and escapes are
+//! characters.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// A JSON document that was read to its end.
-pub(super) struct Strict;
+/// A JSON document, read to its end.
+struct StrictJson;
 
-/// Why a text is not one; where it is, and not a word of it.
+/// Why a text is not strict JSON, by place and without a word of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Loose {
-    /// No JSON, or a number or text that not every reader takes.
+pub(crate) enum StrictJsonError {
+    /// Not JSON, or a number or text that some readers refuse.
     NotJson { line: usize, column: usize },
-    /// A name comes twice in one object.
+    /// A name twice in one object.
     NamedTwice { line: usize, column: usize },
 }
 
-/// What `Strict` says of a name that comes twice. `serde_json` keeps the words of such an error, and nothing else tells it
-/// apart from the parser's own.
+/// Only this text distinguishes our error from the parser's own: `serde_json` keeps the text.
 const NAMED_TWICE: &str = "a name comes twice";
 
 /// Reads all of `text`.
 ///
-/// Recurses as deep as the text is nested: the caller has looked at [`super::nesting`].
+/// Recurses as deep as the text is nested: the caller must check the nesting first.
 ///
 /// # Errors
-/// [`Loose`].
-pub(super) fn read(text: &str) -> Result<(), Loose> {
+/// [`StrictJsonError`].
+pub(crate) fn check(text: &str) -> Result<(), StrictJsonError> {
     let mut json = serde_json::Deserializer::from_str(text);
-    // Its own limit is one level below the contract's.
+    // The parser's own limit is one level below the contract's.
     json.disable_recursion_limit();
-    let Err(error) = Strict::deserialize(&mut json).and_then(|_| json.end()) else { return Ok(()) };
+    let Err(error) = StrictJson::deserialize(&mut json).and_then(|_| json.end()) else { return Ok(()) };
     let (line, column) = (error.line(), error.column());
     if error.is_data() && error.to_string().starts_with(NAMED_TWICE) {
-        return Err(Loose::NamedTwice { line, column });
+        return Err(StrictJsonError::NamedTwice { line, column });
     }
-    Err(Loose::NotJson { line, column })
+    Err(StrictJsonError::NotJson { line, column })
 }
 
-impl<'de> Deserialize<'de> for Strict {
+impl<'de> Deserialize<'de> for StrictJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for StrictJson {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,7 +95,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-/// A member's name as it is compared: without its escapes, borrowed where it had none.
+/// A member's name without its escapes.
 #[derive(PartialEq, Eq, Hash)]
 struct Name<'de>(Cow<'de, str>);
 
@@ -127,21 +126,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_one_reading_passes() {
+    fn unambiguous_json_passes() {
         let document = r#"{"a":[1,-2,3.5e-3,true,null,"\u00e9\ud83d\ude00"],"b":{"a":{"a":[]}},"c":[{"a":1},{"a":1}]}"#;
-        assert_eq!(read(document), Ok(()));
-        assert_eq!(read(" 7 "), Ok(()));
+        assert_eq!(check(document), Ok(()));
+        assert_eq!(check(" 7 "), Ok(()));
     }
 
     #[test]
-    fn a_name_that_comes_twice_in_an_object_has_two_readings() {
+    fn a_name_twice_in_an_object_is_refused() {
         for document in [r#"{"a":1,"a":2}"#, r#"[{"b":{"a":1,"c":0,"\u0061":2}}]"#, r#"{"":1,"":1}"#] {
-            assert!(matches!(read(document), Err(Loose::NamedTwice { line: 1, .. })), "{document}");
+            assert!(matches!(check(document), Err(StrictJsonError::NamedTwice { line: 1, .. })), "{document}");
         }
     }
 
     #[test]
-    fn what_not_every_reader_takes_is_no_json() {
+    fn json_that_some_readers_refuse_is_not_json() {
         let documents = [
             "",
             "{",
@@ -158,12 +157,12 @@ mod tests {
             "01",
         ];
         for document in documents {
-            assert!(matches!(read(document), Err(Loose::NotJson { .. })), "{document:?}");
+            assert!(matches!(check(document), Err(StrictJsonError::NotJson { .. })), "{document:?}");
         }
     }
 
     #[test]
-    fn a_document_cannot_pass_for_the_words_of_the_check() {
-        assert!(matches!(read("\"a name comes twice\" x"), Err(Loose::NotJson { .. })));
+    fn a_document_cannot_imitate_the_text_of_the_check() {
+        assert!(matches!(check("\"a name comes twice\" x"), Err(StrictJsonError::NotJson { .. })));
     }
 }

@@ -1,4 +1,4 @@
-//! `fixture.toml`: the facts of a fixture's document, and the models that answered.
+//! `fixture.toml`: fields of the document, and the models that answered.
 
 use std::collections::BTreeMap;
 
@@ -8,35 +8,32 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::example::{MODEL, RECEIVED_AT};
 
-/// The extensions of transcripts, and their media types.
+/// Extensions of transcripts, and their media types.
 pub(crate) const MEDIA_TYPES: [(&str, &str); 2] = [("txt", "text/plain"), ("vtt", "text/vtt")];
 
-/// `fixture.toml`: what is not said has a usual value.
+/// `fixture.toml`. Missing fields have default values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct FixtureFacts {
-    /// The file's id.
+pub(crate) struct FixtureToml {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The file's name.
+    pub(crate) id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub filename: Option<String>,
+    pub(crate) filename: Option<String>,
     /// "text/plain" or "text/vtt".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub media_type: Option<String>,
+    pub(crate) media_type: Option<String>,
     /// RFC 3339, in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub received_at: Option<String>,
-    /// The models that answered, in the order of the answers; the last answered the rest too.
+    pub(crate) received_at: Option<String>,
+    /// The models that answered, in the order of the answers. The last one also gave all further answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<String>,
-    /// What the application attached to the file.
+    pub(crate) models: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
-impl FixtureFacts {
-    /// Whether a worker could say so of a file.
+impl FixtureToml {
+    /// Checks that a worker could have such a file.
     pub(crate) fn check(&self) -> Result<(), String> {
         let known = |media_type: &String| MEDIA_TYPES.iter().any(|(_, known)| known == media_type);
         if let Some(media_type) = self.media_type.as_ref().filter(|media_type| !known(media_type)) {
@@ -52,14 +49,14 @@ impl FixtureFacts {
     }
 }
 
-/// The answers with the names of the models that gave them.
-pub(crate) fn answered(texts: Vec<String>, models: &[String]) -> Vec<Answer> {
+/// Adds the names of models to answers.
+pub(crate) fn named_answers(texts: Vec<String>, models: &[String]) -> Vec<Answer> {
     let model = |index: usize| models.get(index).or(models.last()).map_or(MODEL, String::as_str).to_owned();
     texts.into_iter().enumerate().map(|(index, text)| Answer { text, model: model(index) }).collect()
 }
 
-/// The names of the models as `fixture.toml` has them: none where they are the usual one, one where all answers are of one.
-pub(crate) fn models(answers: &[Answer]) -> Vec<String> {
+/// Returns the models as `fixture.toml` has them: none for the default model, one if all answers are of one model.
+pub(crate) fn model_names(answers: &[Answer]) -> Vec<String> {
     let mut models: Vec<String> = answers.iter().map(|answer| answer.model.clone()).collect();
     while let [.., before, last] = &models[..]
         && before == last
@@ -74,11 +71,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fixture_names_the_models_that_are_not_the_usual_one() {
+    fn a_fixture_names_models_other_than_the_default() {
         let of = |names: &[&str]| {
             let answers: Vec<_> = names.iter().map(|name| Answer { text: "x".into(), model: (*name).into() }).collect();
-            let written = models(&answers);
-            assert_eq!(answered(vec!["x".into(); names.len()], &written), answers);
+            let written = model_names(&answers);
+            assert_eq!(named_answers(vec!["x".into(); names.len()], &written), answers);
             written
         };
         assert_eq!(of(&[]), [""; 0]);
