@@ -61,11 +61,11 @@ impl Canaries {
     async fn judge(&self, channel: &ChannelRow) -> Result<(), DbError> {
         let (Some(active), Some(canary)) = (&channel.runs.active, &channel.runs.canary) else { return Ok(()) };
         let (name, since) = (Some(channel.name.as_str()), channel.canary_since);
-        let of_canary = self.database.figures(&canary.digest, name, since).await?;
+        let of_canary = self.database.release_stats(&canary.digest, name, since).await?;
         if of_canary.results < release_stats::MIN_SAMPLE {
             return Ok(());
         }
-        let of_active = self.database.figures(active, name, since).await?;
+        let of_active = self.database.release_stats(active, name, since).await?;
         let Some(halt) = release_stats::judge(&of_canary, &of_active) else { return Ok(()) };
         let reason = halt.to_string();
         let (change, by) = (Change::Halt(canary.digest.clone()), By { actor: &self.actor, reason: &reason });

@@ -7,7 +7,7 @@ use assay_core::env::Variables;
 use assay_db::{
     Database,
     answers::OldAnswer,
-    history::{HistoryLook, HistoryPlace},
+    history::{ForgottenAttempts, HistoryCursor},
 };
 use assay_objects::Objects;
 use futures::StreamExt;
@@ -71,7 +71,7 @@ impl RetentionConfig {
 
 /// How far the history was looked through.
 struct History {
-    place: HistoryPlace,
+    place: HistoryCursor,
     /// When the looking began, so that it begins anew some day.
     began: Instant,
 }
@@ -92,7 +92,7 @@ pub struct Retention {
 impl Retention {
     /// Prunes until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut history = History { place: HistoryPlace::START, began: Instant::now() };
+        let mut history = History { place: HistoryCursor::START, began: Instant::now() };
         loop {
             let pause = self.config.every.mul_f64(rand::random_range(0.8..1.2));
             tokio::select! {
@@ -113,12 +113,12 @@ impl Retention {
     /// Deletes all history that is due and that it has not passed over.
     async fn forget(&self, history: &mut History) {
         if history.began.elapsed() >= HISTORY_ANEW {
-            *history = History { place: HistoryPlace::START, began: Instant::now() };
+            *history = History { place: HistoryCursor::START, began: Instant::now() };
         }
         let (mut attempts, mut shadows) = (0, 0);
         loop {
             match self.database.forget_attempts(self.config.history, &history.place, HISTORY_BATCH).await {
-                Ok(HistoryLook { forgotten, next }) => {
+                Ok(ForgottenAttempts { forgotten, next }) => {
                     attempts += forgotten;
                     let Some(next) = next else { break };
                     history.place = next;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use assay_core::{code::Code, job::FileId, job_error::JobError, report_diff::GuestVerdict};
 use assay_db::{
     Database,
-    replay::{ReplayJob, ReplayPlace, ReplaySelection},
+    replay::{ReplayCursor, ReplayJob, ReplaySelection},
 };
 use assay_objects::{Kind, Objects, ObjectsError};
 use assay_runtime::{Answer, Runtime};
@@ -108,13 +108,13 @@ impl Cases {
     /// The jobs that are meant, the newest first.
     pub fn jobs<'a>(&'a self, selection: &'a ReplaySelection) -> impl Stream<Item = anyhow::Result<ReplayJob>> + 'a {
         let limit = selection.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let pages = futures::stream::try_unfold((ReplayPlace::START, limit), async move |(after, left)| {
+        let pages = futures::stream::try_unfold((ReplayCursor::START, limit), async move |(after, left)| {
             let rows = left.min(PAGE);
             if rows == 0 {
                 return Ok(None);
             }
             let page = self.database.replay_jobs(selection, after, rows).await.context("look for finished jobs")?;
-            let Some(last) = page.last().map(|job| job.place) else { return Ok(None) };
+            let Some(last) = page.last().map(|job| job.cursor) else { return Ok(None) };
             let left = if page.len() < rows { 0 } else { left - rows };
             anyhow::Ok(Some((futures::stream::iter(page.into_iter().map(anyhow::Ok)), (last, left))))
         });

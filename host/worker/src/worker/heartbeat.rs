@@ -98,7 +98,7 @@ impl Heartbeat {
             }
         }
         if let Some(mut connection) = connection
-            && let Err(error) = connection.farewell(&self.worker).await
+            && let Err(error) = connection.announce_stop(&self.worker).await
         {
             tracing::debug!(%error, "tell the fleet goodbye");
         }
@@ -123,10 +123,10 @@ impl Heartbeat {
         };
         let sent = Instant::now();
         let asked = held.leases();
-        let kept = connection.beat(&asked).await?;
+        let kept = connection.renew(&asked).await?;
         let lost = held.renewed(&asked, &kept, self.trusted_until(sent));
         report(lost, metrics, "claims were taken over while they were held");
-        let told = queue::Told { releases: fleet_entry(guests), breakers: serde_json::json!(breakers.open()) };
+        let told = queue::Announcement { releases: fleet_entry(guests), breakers: serde_json::json!(breakers.open()) };
         let slots = i32::try_from(self.slots).unwrap_or(i32::MAX);
         connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &told).await?;
         // Only here: where nothing is held, the announcement is the only statement that was sent.

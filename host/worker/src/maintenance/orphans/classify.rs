@@ -1,6 +1,6 @@
 //! What becomes of an object, as pure functions: of its key and age, and then of what rows say.
 
-use assay_db::sweep::{Asked, Pointing};
+use assay_db::sweep::{ObjectQuery, References};
 use assay_objects::Listed;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -49,19 +49,19 @@ pub(super) fn classify(listed: Listed, cutoff: OffsetDateTime) -> Classified {
 
 impl Candidate {
     /// What the database is asked.
-    pub(super) fn asked(&self) -> Asked {
+    pub(super) fn asked(&self) -> ObjectQuery {
         let folder = match self.shape {
             Shape::Run(..) => self.key.rsplit_once('/').map(|(folder, _)| format!("{folder}/")),
             Shape::Upload(_) | Shape::Answer(..) => None,
         };
-        Asked { key: self.key.clone(), file: self.shape.file(), job: self.shape.job(), folder }
+        ObjectQuery { key: self.key.clone(), file: self.shape.file(), job: self.shape.job(), folder }
     }
 }
 
 impl Verdict {
     /// Only what neither a live job nor a row keeps is an orphan.
-    pub(super) const fn of(Pointing { live, pointed }: Pointing) -> Self {
-        match (live, pointed) {
+    pub(super) const fn of(References { live, referenced }: References) -> Self {
+        match (live, referenced) {
             (true, _) => Self::Live,
             (false, true) => Self::Pointed,
             (false, false) => Self::Orphan,
@@ -157,7 +157,7 @@ mod tests {
 
         #[test]
         fn an_orphan_is_only_what_nothing_keeps(live: bool, pointed: bool) {
-            prop_assert_eq!(Verdict::of(Pointing { live, pointed }) == Verdict::Orphan, !live && !pointed);
+            prop_assert_eq!(Verdict::of(References { live, referenced: pointed }) == Verdict::Orphan, !live && !pointed);
         }
     }
 }

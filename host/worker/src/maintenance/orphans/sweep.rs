@@ -204,7 +204,7 @@ impl Sweep {
             return Ok(Vec::new());
         }
         let asked: Vec<_> = suspects.iter().map(Candidate::asked).collect();
-        let told = self.database.pointing(&asked).await?;
+        let told = self.database.references(&asked).await?;
         Ok(suspects.into_iter().zip(told.into_iter().map(Verdict::of)).collect())
     }
 

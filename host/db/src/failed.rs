@@ -1,44 +1,41 @@
-//! Failed jobs, for whoever gives them a new life; `queue/retry.rs` does that.
+//! Failed jobs, to be chosen for requeueing.
 
 use assay_core::code::Code;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
-/// Failed jobs that one page of a selection looks at: the statement ends in time, however few of them are wanted.
-const PAGE: i64 = 5000;
+/// Failed jobs read per page, selected or not, so that the statement ends in time.
+const PAGE_JOBS: i64 = 5000;
 
 /// Which failed jobs are meant.
 #[derive(Clone, Debug, Default)]
 pub struct FailedSelection {
-    /// Why they failed.
     pub code: Option<String>,
-    /// They failed at this instant or later.
+    /// When they failed, or later.
     pub since: Option<OffsetDateTime>,
 }
 
-/// A job that may be given a new life.
+/// A job that may be requeued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedJob {
     /// The id as it was given: the job's, or its file's.
     pub named: Uuid,
-    /// The job; none where there is none of that id.
+    /// None if no job has that id, nor a file of that id.
     pub job: Option<Uuid>,
-    /// What the user sees; none where there is no job.
+    /// Of the file; none if there is no job.
     pub status: Option<String>,
     /// Whether file and job failed before the command began, and the job is selected.
     pub eligible: bool,
-    /// Why it failed.
     pub code: Option<String>,
-    /// Its channel.
     pub channel: Option<String>,
-    /// Whether it is to begin without its answers, as [`Code::discards_answers`] says.
+    /// Whether it starts without its answers, as [`Code::discards_answers`] says.
     pub afresh: bool,
 }
 
 impl Database {
-    /// Looks at jobs by their ids or those of their files, in the order asked.
+    /// Reads jobs by their ids or those of their files, in the order given.
     ///
     /// # Errors
     /// [`DbError`].
@@ -67,8 +64,8 @@ impl Database {
         .await
     }
 
-    /// The next failed jobs behind the job `after`, in the order of their ids, also those that are not selected: the last of them says
-    /// where the next page begins. [`Uuid::nil`] is before the first; nothing at the end.
+    /// Reads the next failed jobs after the job `after`, in the order of their ids, also those that are not selected: the
+    /// next page begins after the last of them. [`Uuid::nil`] is before the first; the page after the last job is empty.
     ///
     /// # Errors
     /// [`DbError`].
@@ -104,7 +101,7 @@ impl Database {
                 selection.since,
                 selection.code,
                 &Code::texts(Code::discards_answers),
-                PAGE,
+                PAGE_JOBS,
             )
             .fetch_all(db)
             .await

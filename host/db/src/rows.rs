@@ -1,13 +1,13 @@
-//! What rows say of a file and of its journal, as the guest's side of a job knows it.
+//! Columns of `files` and `job_answers` as the types of a claim and of a replay.
 
 use assay_core::job::JournalEntry;
 use serde::Deserialize;
 
-use crate::DbError;
+use crate::error::DbError;
 
-/// A journal row inside a statement's answer.
+/// A row of `job_answers`, as JSON inside another row.
 #[derive(Debug, Deserialize)]
-pub(super) struct Entry {
+pub(crate) struct JournalRow {
     ordinal: i32,
     prompt_sha256: String,
     key: String,
@@ -16,8 +16,8 @@ pub(super) struct Entry {
     finish_reason: String,
 }
 
-impl Entry {
-    pub(super) fn decode(self) -> Result<JournalEntry, DbError> {
+impl JournalRow {
+    pub(crate) fn decode(self) -> Result<JournalEntry, DbError> {
         let bytes = |text: &str| hex::decode(text).map_err(|_| DbError::Row("a hash in job_answers is not hex"));
         Ok(JournalEntry {
             ordinal: self.ordinal,
@@ -30,13 +30,13 @@ impl Entry {
     }
 }
 
-/// The contract knows two media types; the CHECK on `files.extension` knows the same two.
-pub(super) fn media_type(extension: &str) -> &'static str {
+/// Returns the media type of an extension. The contract has two, and so does the CHECK on `files.extension`.
+pub(crate) fn media_type(extension: &str) -> &'static str {
     if extension == "vtt" { "text/vtt" } else { "text/plain" }
 }
 
-/// An object of strings, sorted by name; a value of another type keeps its JSON text.
-pub(super) fn attributes(value: serde_json::Value) -> Vec<(String, String)> {
+/// Returns a JSON object as pairs, sorted by name. A value that is not a string becomes its JSON text.
+pub(crate) fn attributes(value: serde_json::Value) -> Vec<(String, String)> {
     let serde_json::Value::Object(map) = value else {
         return Vec::new();
     };

@@ -1,14 +1,14 @@
-//! Names that the migrations would give, and that are taken in a database that other programs use too.
+//! Names that the migrations would create, and that a database of another program already has.
 
 use sqlx::PgConnection;
 
-use super::Script;
+use super::plan::Script;
 
-/// What is created by a statement that begins so.
-const CREATED: [&str; 5] =
+/// Beginnings of statements that create a named object.
+const CREATE_STATEMENTS: [&str; 5] =
     ["create table ", "create index ", "create function ", "create trigger ", "create constraint trigger "];
 
-/// Names of tables, indexes, functions and triggers that the scripts create and that are there already.
+/// Returns an obstacle for each table, index, function and trigger that the scripts create and the database already has.
 pub(super) async fn taken(db: &mut PgConnection, scripts: &[Script]) -> sqlx::Result<Vec<String>> {
     let names: Vec<_> = scripts.iter().filter(|script| !script.down).flat_map(|script| created(&script.sql)).collect();
     let taken = sqlx::query_scalar!(
@@ -29,10 +29,10 @@ pub(super) async fn taken(db: &mut PgConnection, scripts: &[Script]) -> sqlx::Re
     Ok(taken.into_iter().map(|name| format!("{name}: is there already, and Assay would create it")).collect())
 }
 
-/// The names in a script's own statements, each of which begins a line.
+/// Returns the names that a script creates. Each statement begins a line.
 fn created(sql: &str) -> Vec<String> {
     let of_line = |line: &str| {
-        let rest = CREATED.iter().find_map(|start| line.strip_prefix(start))?;
+        let rest = CREATE_STATEMENTS.iter().find_map(|start| line.strip_prefix(start))?;
         let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
         Some(name.to_owned())
     };
@@ -44,16 +44,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::migrations::{Origin, Target, plan};
+    use crate::migrate::plan::{Origin, Target, plan};
 
     #[test]
-    fn what_a_script_creates_is_read_from_it() {
+    fn names_are_read_from_a_script() {
         let sql = "create table files (\n);\ncreate index files_user on files (user_id);\nselect 'create table no';\ncreate function f() returns";
         assert_eq!(created(sql), ["files", "files_user", "f"]);
     }
 
     #[test]
-    fn an_adopted_database_gets_every_table_but_the_two_that_it_has() {
+    fn adopting_creates_every_table_but_the_two_that_exist() {
         let of = |origin| -> BTreeSet<String> {
             plan(origin, &BTreeSet::new(), Target::Latest).iter().flat_map(|script| created(&script.sql)).collect()
         };

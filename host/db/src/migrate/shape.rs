@@ -1,6 +1,6 @@
-//! The columns that another program's tables must have, and what Assay does with each.
+//! The columns that another program's tables must have, and how Assay uses each.
 
-/// What a column must be like.
+/// What a column must have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     pub(super) name: &'static str,
@@ -8,18 +8,17 @@ pub(super) struct Column {
     pub(super) nulls: Nulls,
 }
 
-/// A type, as far as it matters.
+/// The types that a column may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Uuid,
-    /// Text that is read: of any length.
+    /// Text of any length, which Assay only reads.
     Read,
-    /// Text that is written: without a limit.
+    /// Text without a length limit, because Assay writes it.
     Written,
-    /// One of a few words.
     Status,
     Integer,
-    /// Only written, so that it may be a smaller one.
+    /// An integer of either size.
     Size,
     Instant,
 }
@@ -27,16 +26,16 @@ pub(super) enum Kind {
 /// Whether a column may hold NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nulls {
-    /// It is written.
+    /// NULL must be allowed: Assay writes it.
     Needed,
-    /// It would be read.
+    /// NULL must not be allowed: Assay would read it.
     Refused,
     Either,
 }
 
 impl Kind {
-    /// Whether a column of this type, as `format_type` names it, will do.
-    pub(super) fn takes(self, named: &str) -> bool {
+    /// Returns whether a column has this type, by its name from `format_type`.
+    pub(super) fn accepts(self, named: &str) -> bool {
         match self {
             Self::Uuid => named == "uuid",
             Self::Read | Self::Status => named == "text" || named.starts_with("character varying"),
@@ -47,8 +46,8 @@ impl Kind {
         }
     }
 
-    /// What is asked for, in words.
-    pub(super) fn wanted(self) -> &'static str {
+    /// Returns the accepted types, for a message.
+    pub(super) fn expected(self) -> &'static str {
         match self {
             Self::Uuid => "uuid",
             Self::Read | Self::Status => "text or character varying",
@@ -64,7 +63,6 @@ const fn column(name: &'static str, kind: Kind, nulls: Nulls) -> Column {
     Column { name, kind, nulls }
 }
 
-/// Columns of `files`.
 pub(super) const FILES: [Column; 20] = [
     column("id", Kind::Uuid, Nulls::Refused),
     column("user_id", Kind::Uuid, Nulls::Refused),
@@ -88,7 +86,6 @@ pub(super) const FILES: [Column; 20] = [
     column("created_at", Kind::Instant, Nulls::Refused),
 ];
 
-/// Columns of `processing_jobs`.
 pub(super) const JOBS: [Column; 13] = [
     column("id", Kind::Uuid, Nulls::Refused),
     column("file_id", Kind::Uuid, Nulls::Refused),
@@ -105,10 +102,10 @@ pub(super) const JOBS: [Column; 13] = [
     column("created_at", Kind::Instant, Nulls::Refused),
 ];
 
-/// Written in both tables with each change.
-pub(super) const CHANGED: Column = column("updated_at", Kind::Instant, Nulls::Refused);
+/// Assay writes it in both tables with each change.
+pub(super) const UPDATED_AT: Column = column("updated_at", Kind::Instant, Nulls::Refused);
 
-/// What adopting adds, by table.
+/// Columns that adopting adds, by table.
 pub(super) const ADDED: [(&str, &[&str]); 2] = [
     ("files", &["attributes", "guest_digest"]),
     (
@@ -127,12 +124,12 @@ pub(super) const ADDED: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// Columns of `processing_jobs` that have a value in each row that Assay inserts, be there a default or not (`assay_fill_job`).
+/// Columns of `processing_jobs` that `assay_fill_job` fills in each row that Assay inserts, with or without a default.
 pub(super) const FILLED: [&str; 8] =
     ["id", "file_id", "status", "attempts", "max_attempts", "next_run_at", "created_at", "updated_at"];
 
-/// The states in which Assay leaves rows, as the other program's CHECKs see them: a table, and what is set in it besides [`FILE`] or [`JOB`].
-pub(super) const STATES: [(&str, &str); 13] = [
+/// Rows as Assay leaves them, to try the other program's CHECKs on: a table, and its values besides [`FILE`] or [`JOB`].
+pub(super) const ROW_STATES: [(&str, &str); 13] = [
     ("files", r#"{"status": "uploaded", "queued_at": null, "started_at": null, "processing_attempts": 0}"#),
     ("files", r#"{"status": "queued", "started_at": null, "processing_attempts": 0}"#),
     (
@@ -173,7 +170,7 @@ pub(super) const STATES: [(&str, &str); 13] = [
     ),
 ];
 
-/// What is set in every row of `files`.
+/// Values of every row of `files`.
 pub(super) const FILE: &str = r#"{
     "id": "00000000-0000-0000-0000-000000000001", "user_id": "00000000-0000-0000-0000-000000000002", "storage_bucket": "b",
     "storage_key_original": "users/u/files/f/original.txt", "original_filename": "meeting.txt", "extension": "txt",
@@ -181,14 +178,14 @@ pub(super) const FILE: &str = r#"{
     "started_at": "2026-01-01T00:00:02Z", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:03Z"
 }"#;
 
-/// What is set in every row of `processing_jobs`.
+/// Values of every row of `processing_jobs`.
 pub(super) const JOB: &str = r#"{
     "id": "00000000-0000-0000-0000-000000000003", "file_id": "00000000-0000-0000-0000-000000000001", "attempts": 1,
     "max_attempts": 4, "next_run_at": "2026-01-01T00:00:01Z", "lock_ttl_seconds": 300,
     "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:03Z"
 }"#;
 
-/// What Assay writes, by table: no other table and no unique index may have a say in it.
+/// Columns that Assay writes, by table: no foreign key and no unique index may constrain them.
 pub(super) const WRITTEN: [(&str, &[&str]); 2] = [
     (
         "files",

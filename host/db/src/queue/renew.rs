@@ -1,4 +1,4 @@
-//! Keeping claims alive: one batched statement per worker and beat, on a connection of its own.
+//! Renewing leases: one statement per worker and heartbeat, on its own connection.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -6,51 +6,54 @@ use assay_core::job::{JobId, Lease};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
-use crate::{Database, DbError, within};
+use crate::{
+    database::{Database, within},
+    error::DbError,
+};
 
-/// The heartbeat's own connection: it must not wait behind a busy pool.
+/// The heartbeat's own connection, which does not wait for a busy pool.
 #[derive(Debug)]
 pub struct Heartbeat {
     connection: PgConnection,
     timeout: Duration,
 }
 
-/// What the fleet is told of a worker, as `workers` keeps it.
+/// What a worker writes about itself into `workers`.
 #[derive(Clone, Debug)]
-pub struct Told {
-    /// The releases that it has loaded, and those that do not load.
+pub struct Announcement {
+    /// The loaded releases, and those that failed to load.
     pub releases: Value,
-    /// The breakers that are open.
+    /// The open breakers.
     pub breakers: Value,
 }
 
 impl Database {
-    /// Opens the connection for a worker's beats, each of which ends within `timeout`: for the server too, which would
-    /// otherwise keep the rows of an abandoned beat locked, and the next one waiting.
+    /// Opens the connection for a worker's heartbeats. Each ends within `timeout`, on the server too: otherwise an
+    /// abandoned heartbeat would keep its rows locked, and the next one would wait for them.
     ///
     /// # Errors
-    /// [`DbError`] when no connection is made in time.
+    /// [`DbError`] if no connection is made in time.
     pub async fn heartbeat(&self, timeout: Duration) -> Result<Heartbeat, DbError> {
         let milliseconds = |limit: Duration| format!("{}ms", limit.as_millis().max(1));
         let options = self.config.options.clone().options([
             ("statement_timeout", milliseconds(timeout * 3 / 4)),
             ("lock_timeout", milliseconds(timeout / 2)),
         ]);
-        // Connecting locks nothing and may take its usual time: claims are given up meanwhile all the same.
+        // Connecting locks nothing and has its usual time. Claims are still given up meanwhile.
         let connection = within(self.config.timeout, PgConnection::connect_with(&options)).await?;
         Ok(Heartbeat { connection, timeout })
     }
 }
 
 impl Heartbeat {
-    /// Renews the leases of `held` and tells which of them are still ours: a job that is not among them is lost. Of each of ours
-    /// it tells whether somebody has asked for its end: in the same answer, so that no request is lost.
+    /// Renews leases and returns the jobs that are still ours, each with whether its end was requested. A job that is not
+    /// among them is lost. The requests come in the same answer, so that none is missed.
     ///
-    /// Rows are locked in the order of their ids, as everybody does who locks several.
+    /// Locks the rows in the order of their ids.
     ///
     /// # Errors
     /// [`DbError`]; the leases may or may not have been renewed.
-    pub async fn beat(&mut self, held: &[Lease]) -> Result<HashMap<JobId, bool>, DbError> {
+    pub async fn renew(&mut self, held: &[Lease]) -> Result<HashMap<JobId, bool>, DbError> {
         if held.is_empty() {
             return Ok(HashMap::new());
         }
@@ -83,11 +86,17 @@ impl Heartbeat {
         Ok(rows.into_iter().map(|row| (JobId(row.id), row.cancel)).collect())
     }
 
-    /// Tells the fleet that this worker lives, what it serves, and what it waits for.
+    /// Writes that this worker is alive, which releases it has, and which breakers are open.
     ///
     /// # Errors
-    /// [`DbError`]; the next beat tells it again.
-    pub async fn announce(&mut self, worker: &str, version: &str, slots: i32, told: &Told) -> Result<(), DbError> {
+    /// [`DbError`]; the next heartbeat writes it again.
+    pub async fn announce(
+        &mut self,
+        worker: &str,
+        version: &str,
+        slots: i32,
+        announcement: &Announcement,
+    ) -> Result<(), DbError> {
         within(
             self.timeout,
             sqlx::query!(
@@ -100,8 +109,8 @@ impl Heartbeat {
                 worker,
                 version,
                 slots,
-                told.releases,
-                told.breakers
+                announcement.releases,
+                announcement.breakers
             )
             .execute(&mut self.connection),
         )
@@ -109,11 +118,11 @@ impl Heartbeat {
         Ok(())
     }
 
-    /// Tells the fleet that this worker has stopped.
+    /// Writes that this worker has stopped.
     ///
     /// # Errors
-    /// [`DbError`]; the fleet finds out by the missing beat.
-    pub async fn farewell(&mut self, worker: &str) -> Result<(), DbError> {
+    /// [`DbError`]; the missing heartbeat shows it later.
+    pub async fn announce_stop(&mut self, worker: &str) -> Result<(), DbError> {
         within(
             self.timeout,
             sqlx::query!("update workers set stopped_at = now() where id = $1", worker).execute(&mut self.connection),

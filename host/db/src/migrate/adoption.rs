@@ -1,4 +1,4 @@
-//! Whether Assay can serve the tables of another program: everything that stands in the way, each by its column.
+//! Whether Assay can serve the tables of another program: every obstacle, by column.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use super::shape::{self, Column, Nulls};
 /// The tables and the columns that they must have.
 const TABLES: [(&str, &[Column]); 2] = [("files", &shape::FILES), ("processing_jobs", &shape::JOBS)];
 
-/// The states of a row that Assay knows, by table.
+/// The statuses that Assay knows, by table.
 const STATUSES: [(&str, &[&str]); 2] = [
     ("files", &["uploaded", "queued", "processing", "succeeded", "failed"]),
     ("processing_jobs", &["queued", "processing", "succeeded", "failed"]),
 ];
 
-/// A column as the catalogue has it.
-struct Found {
-    named: String,
+/// A column of the other program's table.
+struct FoundColumn {
+    type_name: String,
     not_null: bool,
     has_default: bool,
     generated: bool,
 }
 
-/// Whether one of the two tables is there, in the schema that Assay's own would be made in.
+/// Returns whether one of the two tables exists, in the schema where Assay would create its own.
 pub(super) async fn tables_exist(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -35,18 +35,18 @@ pub(super) async fn tables_exist(db: &mut PgConnection) -> sqlx::Result<bool> {
     .await
 }
 
-/// What stands in the way of serving the tables; nothing where they will do.
+/// Returns every obstacle to serving the tables; none if Assay can.
 pub(super) async fn obstacles(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     let mut obstacles = Vec::new();
     for (table, columns) in TABLES {
         match is_ordinary(db, table).await? {
-            Some(true) => obstacles.extend(of_columns(table, columns, &columns_of(db, table).await?)),
-            Some(false) => obstacles.push(format!("{table}: is no ordinary table that is logged")),
-            None => obstacles.push(format!("{table}: is missing, and the other table is there")),
+            Some(true) => obstacles.extend(column_obstacles(table, columns, &columns_of(db, table).await?)),
+            Some(false) => obstacles.push(format!("{table}: is not an ordinary logged table")),
+            None => obstacles.push(format!("{table}: is missing, but the other table exists")),
         }
     }
     if !obstacles.is_empty() {
-        // What follows reads these columns.
+        // The checks below read these columns.
         return Ok(obstacles);
     }
     for (table, column) in [("files", "id"), ("processing_jobs", "id"), ("processing_jobs", "file_id")] {
@@ -60,10 +60,10 @@ pub(super) async fn obstacles(db: &mut PgConnection) -> sqlx::Result<Vec<String>
         }
     }
     if has_infinite_runs(db).await? {
-        obstacles.push("processing_jobs.next_run_at: a row says infinity, which is no moment".to_owned());
+        obstacles.push("processing_jobs.next_run_at: a row says infinity, and must be a time".to_owned());
     }
     for (table, written) in shape::WRITTEN {
-        obstacles.extend(ties(db, table, written).await?);
+        obstacles.extend(constraints_on(db, table, written).await?);
     }
     obstacles.extend(refusing_checks(db).await?);
     Ok(obstacles)
@@ -81,10 +81,10 @@ async fn is_ordinary(db: &mut PgConnection, table: &str) -> sqlx::Result<Option<
     .await
 }
 
-async fn columns_of(db: &mut PgConnection, table: &str) -> sqlx::Result<BTreeMap<String, Found>> {
+async fn columns_of(db: &mut PgConnection, table: &str) -> sqlx::Result<BTreeMap<String, FoundColumn>> {
     let rows = sqlx::query!(
         r#"
-        select attname::text as "name!", format_type(atttypid, atttypmod) as "named!", attnotnull as not_null,
+        select attname::text as "name!", format_type(atttypid, atttypmod) as "type_name!", attnotnull as not_null,
                atthasdef or attidentity <> '' as "has_default!", attgenerated <> '' or attidentity = 'a' as "generated!"
           from pg_attribute
          where attrelid = $1::text::regclass and attnum > 0 and not attisdropped
@@ -94,47 +94,51 @@ async fn columns_of(db: &mut PgConnection, table: &str) -> sqlx::Result<BTreeMap
     .fetch_all(db)
     .await?;
     let found = rows.into_iter().map(|row| {
-        let found =
-            Found { named: row.named, not_null: row.not_null, has_default: row.has_default, generated: row.generated };
+        let found = FoundColumn {
+            type_name: row.type_name,
+            not_null: row.not_null,
+            has_default: row.has_default,
+            generated: row.generated,
+        };
         (row.name, found)
     });
     Ok(found.collect())
 }
 
-fn of_columns(table: &str, columns: &[Column], found: &BTreeMap<String, Found>) -> Vec<String> {
+fn column_obstacles(table: &str, columns: &[Column], found: &BTreeMap<String, FoundColumn>) -> Vec<String> {
     let mut obstacles = Vec::new();
-    let mut say = |column: &str, what: &str| obstacles.push(format!("{table}.{column}: {what}"));
-    for column in columns.iter().chain([&shape::CHANGED]) {
+    let mut add = |column: &str, what: &str| obstacles.push(format!("{table}.{column}: {what}"));
+    for column in columns.iter().chain([&shape::UPDATED_AT]) {
         let Some(there) = found.get(column.name) else {
-            say(column.name, "is missing");
+            add(column.name, "is missing");
             continue;
         };
-        if !column.kind.takes(&there.named) {
-            say(column.name, &format!("is {}, and must be {}", there.named, column.kind.wanted()));
+        if !column.kind.accepts(&there.type_name) {
+            add(column.name, &format!("is {}, and must be {}", there.type_name, column.kind.expected()));
         }
         if there.generated {
-            say(column.name, "is generated, and Assay writes it");
+            add(column.name, "is generated, and Assay writes it");
         }
         match column.nulls {
-            Nulls::Needed if there.not_null => say(column.name, "is NOT NULL, and Assay writes NULL"),
-            Nulls::Refused if !there.not_null => say(column.name, "may be NULL, and must be NOT NULL"),
+            Nulls::Needed if there.not_null => add(column.name, "is NOT NULL, and Assay writes NULL"),
+            Nulls::Refused if !there.not_null => add(column.name, "may be NULL, and must be NOT NULL"),
             _ => {}
         }
     }
     for column in shape::ADDED.iter().filter(|(of, _)| *of == table).flat_map(|(_, added)| *added) {
         if found.contains_key(*column) {
-            say(column, "is there already, and Assay would add it");
+            add(column, "is there already, and Assay would add it");
         }
     }
     if table == "processing_jobs" {
         if found.get("lock_ttl_seconds").is_some_and(|there| !there.has_default) {
-            say("lock_ttl_seconds", "has no default, and must say how long the other program waits for a beat");
+            add("lock_ttl_seconds", "has no default, and must have one: the other program's lease in seconds");
         }
-        // The file comes from the application, the job from `assay_enqueue` too.
+        // Assay inserts rows only here: `assay_enqueue` creates jobs, but the application inserts its files.
         for (column, there) in found {
             let unknown = columns.iter().all(|known| known.name != column) && !shape::FILLED.contains(&column.as_str());
             if unknown && there.not_null && !there.has_default {
-                say(column, "is NOT NULL without a default, and Assay does not know it");
+                add(column, "is NOT NULL without a default, and Assay does not know it");
             }
         }
     }
@@ -159,7 +163,7 @@ async fn is_unique(db: &mut PgConnection, table: &str, column: &str) -> sqlx::Re
 }
 
 async fn other_statuses(db: &mut PgConnection, table: &str, known: &[&str]) -> sqlx::Result<Vec<String>> {
-    // A name from the list above.
+    // The name is one of the two constants above.
     let sql = format!("select distinct status::text from {table} where status <> all ($1) order by 1 limit 5");
     sqlx::query_scalar(AssertSqlSafe(sql)).bind(known).fetch_all(db).await
 }
@@ -169,18 +173,18 @@ async fn has_infinite_runs(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(sql).fetch_one(db).await
 }
 
-/// Foreign keys and unique indexes over columns that Assay writes: what they refuse would refuse a claim or an end.
-async fn ties(db: &mut PgConnection, table: &str, written: &[&str]) -> sqlx::Result<Vec<String>> {
+/// Finds foreign keys and unique indexes over columns that Assay writes: they could refuse a claim or a settlement.
+async fn constraints_on(db: &mut PgConnection, table: &str, written: &[&str]) -> sqlx::Result<Vec<String>> {
     let written: Vec<_> = written.iter().map(|column| (*column).to_owned()).collect();
     let rows = sqlx::query!(
         r#"
-        select a.attname::text as "column!", tie.name::text as "tie!"
+        select a.attname::text as "column!", found.name::text as "constraint!"
           from (select conname as name, conkey as columns from pg_constraint
                  where conrelid = $1::text::regclass and contype = 'f'
                 union all
                 select indexrelid::regclass::text, indkey::int2[] from pg_index
-                 where indrelid = $1::text::regclass and indisunique) as tie
-          join pg_attribute a on a.attrelid = $1::text::regclass and a.attnum = any (tie.columns)
+                 where indrelid = $1::text::regclass and indisunique) as found
+          join pg_attribute a on a.attrelid = $1::text::regclass and a.attnum = any (found.columns)
          where a.attname = any ($2::text[]::name[])
          order by 1, 2
         "#,
@@ -191,14 +195,14 @@ async fn ties(db: &mut PgConnection, table: &str, written: &[&str]) -> sqlx::Res
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| format!("{table}.{}: {} has a say in it, and Assay writes it", row.column, row.tie))
+        .map(|row| format!("{table}.{}: {} constrains it, and Assay writes it", row.column, row.constraint))
         .collect())
 }
 
-/// CHECKs that are false for a row as Assay leaves it. Each is asked itself, with the columns that Assay knows set and the others NULL. What
-/// is asked of other columns of a file is the application's affair, which inserts it.
+/// Finds CHECKs that are false for a row as Assay leaves it. Postgres evaluates each on sample rows, where columns that
+/// Assay does not know are NULL. CHECKs over unknown columns of `files` are left out: the application inserts those rows.
 async fn refusing_checks(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
-    let known: Vec<_> = shape::FILES.iter().chain([&shape::CHANGED]).map(|column| column.name.to_owned()).collect();
+    let known: Vec<_> = shape::FILES.iter().chain([&shape::UPDATED_AT]).map(|column| column.name.to_owned()).collect();
     let checks = sqlx::query!(
         r#"
         select conrelid = 'files'::text::regclass as "of_files!", conname::text as "name!",
@@ -217,8 +221,8 @@ async fn refusing_checks(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     let mut refusing = Vec::new();
     for check in checks {
         let (table, always) = if check.of_files { ("files", shape::FILE) } else { ("processing_jobs", shape::JOB) };
-        for (_, row) in shape::STATES.iter().filter(|(of, _)| *of == table) {
-            // The expression is the catalogue's own text of a constraint.
+        for (_, row) in shape::ROW_STATES.iter().filter(|(of, _)| *of == table) {
+            // The expression is a constraint's text from the catalogue.
             let sql = format!(
                 "select ({}) is not false from jsonb_populate_record(null::{table}, $1::text::jsonb || $2::text::jsonb) as {table}",
                 check.expression
