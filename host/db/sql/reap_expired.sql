@@ -1,4 +1,5 @@
--- Takes back jobs whose lease has expired: into the queue, or `failed` without an attempt left or after a cancel request.
+-- Takes back jobs whose lease has expired: requeues them, or fails those without an attempt left or with a cancel
+-- request.
 --
 --  $1        most jobs to take back
 --  $2, $3    code and message where the worker was lost

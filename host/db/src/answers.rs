@@ -15,11 +15,11 @@ pub struct OldAnswer {
 }
 
 impl Database {
-    /// Returns answers older than `age` and, with `of_successes`, those of succeeded jobs; the oldest first. Skips the first
-    /// `stuck` ones, which could not be deleted.
+    /// Returns answers older than `age` and, with `of_successes`, those of succeeded jobs; the oldest first. Skips the
+    /// first `stuck` ones, which could not be deleted.
     ///
-    /// Leaves out what a live job may use again: its own answers, and those copied from the life before, whose key two rows
-    /// name.
+    /// Leaves out what a live job may use again: its own answers, and those copied from the life before, whose key two
+    /// rows name.
     ///
     /// # Errors
     /// [`DbError`].
@@ -62,8 +62,8 @@ impl Database {
         .await
     }
 
-    /// Deletes the rows of answers whose bytes are gone, in every life, and returns how many. A life that began meanwhile
-    /// asks the model again.
+    /// Deletes the rows of answers whose bytes are gone, in every life, and returns how many. A life that began
+    /// meanwhile asks the model again.
     ///
     /// # Errors
     /// [`DbError`]; safe to call again.

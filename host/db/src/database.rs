@@ -33,8 +33,8 @@ impl Database {
         within(self.config.timeout, PgConnection::connect_with(&self.config.options)).await
     }
 
-    /// Checks that the database accepts a new connection. Connections of the pool do not show that: they stay open after
-    /// a password has changed.
+    /// Checks that the database accepts a new connection. Connections of the pool do not show that: they stay open
+    /// after a password has changed.
     ///
     /// # Errors
     /// [`DbError::Denied`] if it does not; others as for any statement.

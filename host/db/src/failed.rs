@@ -64,8 +64,9 @@ impl Database {
         .await
     }
 
-    /// Reads the next failed jobs after the job `after`, in the order of their ids, also those that are not selected: the
-    /// next page begins after the last of them. [`Uuid::nil`] is before the first; the page after the last job is empty.
+    /// Reads the next failed jobs after the job `after`, in the order of their ids, also those that are not selected:
+    /// the next page begins after the last of them. [`Uuid::nil`] is before the first; the page after the last job is
+    /// empty.
     ///
     /// # Errors
     /// [`DbError`].

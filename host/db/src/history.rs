@@ -30,8 +30,9 @@ pub struct ForgottenAttempts {
 }
 
 impl Database {
-    /// Looks at the next `limit` attempts behind `after` that ended longer than `age` ago, the oldest first, and deletes
-    /// those of ended lives. Of each job stay the last attempt, the last one with an error, and the last one with a report.
+    /// Looks at the next `limit` attempts behind `after` that ended longer than `age` ago, the oldest first, and
+    /// deletes those of ended lives. Of each job stay the last attempt, the last one with an error, and the last one
+    /// with a report.
     ///
     /// # Errors
     /// [`DbError`]; safe to call again.

@@ -23,10 +23,11 @@ pub struct NewEntry<'a> {
 }
 
 impl Database {
-    /// Writes an answer under the lease; from then on this life never asks for it again. Returns false, and writes nothing,
-    /// if the claim is lost.
+    /// Writes an answer under the lease; from then on this life never asks for it again. Returns false, and writes
+    /// nothing, if the claim is lost.
     ///
-    /// Locks the job's row in share mode, so that no reaper or claim comes between the check of the token and the insert.
+    /// Locks the job's row in share mode, so that no reaper or claim comes between the check of the token and the
+    /// insert.
     ///
     /// # Errors
     /// [`DbError`]; safe to call again.

@@ -54,8 +54,8 @@ impl Listener {
         (listener, task)
     }
 
-    /// Completes at the next wake-up. Poll or `enable` the future *before* querying, or only the next poll of the queue finds
-    /// a job that arrives in between.
+    /// Completes at the next wake-up. Poll or `enable` the future *before* querying, or only the next poll of the queue
+    /// finds a job that arrives in between.
     pub fn woken(&self) -> tokio::sync::futures::Notified<'_> {
         self.wake.jobs.notified()
     }
@@ -156,8 +156,8 @@ async fn answers_probe(
 }
 
 impl Database {
-    /// Checks that LISTEN on one connection receives a NOTIFY from another. Behind a pooler in transaction mode it does not,
-    /// and jobs are found by polling.
+    /// Checks that LISTEN on one connection receives a NOTIFY from another. Behind a pooler in transaction mode it does
+    /// not, and jobs are found by polling.
     ///
     /// # Errors
     /// [`DbError`] if one of the connections fails.

@@ -43,8 +43,8 @@ impl Database {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Ends the pause of a channel, or the one of all channels; pauses of single channels stay then. Returns false if there
-    /// was no such pause. Workers look for jobs at once.
+    /// Ends the pause of a channel, or the one of all channels; pauses of single channels stay then. Returns false if
+    /// there was no such pause. Workers look for jobs at once.
     ///
     /// # Errors
     /// [`DbError`]; safe to call again.

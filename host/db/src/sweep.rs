@@ -27,8 +27,8 @@ pub struct References {
 }
 
 impl Database {
-    /// Returns what the database says of each object, in the order given. A row's bucket does not matter: its objects stay in
-    /// every bucket.
+    /// Returns what the database says of each object, in the order given. A row's bucket does not matter: its objects
+    /// stay in every bucket.
     ///
     /// # Errors
     /// [`DbError`].
@@ -55,7 +55,8 @@ impl Database {
                         or exists (select from job_answers a where a.job_id = o.job and a.key = o.key)
                         or exists (select from job_attempts a
                                     where a.job_id = o.job
-                                      and (a.report_key = o.key or starts_with(a.report_key, o.folder))) as "referenced!"
+                                      and (a.report_key = o.key or starts_with(a.report_key, o.folder)))
+                               as "referenced!"
                       from unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[])
                            with ordinality as o (key, file, job, folder, place)
                      order by o.place
@@ -84,8 +85,8 @@ impl Database {
         self.run(async |db| sqlx::query_scalar!("select id from installation").fetch_one(db).await).await
     }
 
-    /// Begins a sweep by `worker`, for `lease`. Returns false if the last one ended less than `every` ago, or another worker
-    /// is sweeping.
+    /// Begins a sweep by `worker`, for `lease`. Returns false if the last one ended less than `every` ago, or another
+    /// worker is sweeping.
     ///
     /// # Errors
     /// [`DbError`].

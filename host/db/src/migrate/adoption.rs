@@ -200,7 +200,8 @@ async fn constraints_on(db: &mut PgConnection, table: &str, written: &[&str]) ->
 }
 
 /// Finds CHECKs that are false for a row as Assay leaves it. Postgres evaluates each on sample rows, where columns that
-/// Assay does not know are NULL. CHECKs over unknown columns of `files` are left out: the application inserts those rows.
+/// Assay does not know are NULL. CHECKs over unknown columns of `files` are left out: the application inserts those
+/// rows.
 async fn refusing_checks(db: &mut PgConnection) -> sqlx::Result<Vec<String>> {
     let known: Vec<_> = shape::FILES.iter().chain([&shape::UPDATED_AT]).map(|column| column.name.to_owned()).collect();
     let checks = sqlx::query!(

@@ -8,7 +8,8 @@ use super::plan::Script;
 const CREATE_STATEMENTS: [&str; 5] =
     ["create table ", "create index ", "create function ", "create trigger ", "create constraint trigger "];
 
-/// Returns an obstacle for each table, index, function and trigger that the scripts create and the database already has.
+/// Returns an obstacle for each table, index, function and trigger that the scripts create and the database already
+/// has.
 pub(super) async fn taken(db: &mut PgConnection, scripts: &[Script]) -> sqlx::Result<Vec<String>> {
     let names: Vec<_> = scripts.iter().filter(|script| !script.down).flat_map(|script| created(&script.sql)).collect();
     let taken = sqlx::query_scalar!(

@@ -36,8 +36,8 @@ pub struct Script {
     pub sql: String,
 }
 
-/// Returns the scripts for a database of this origin. A script for adopted databases replaces ours of the same version, or
-/// has a version that ours leave out.
+/// Returns the scripts for a database of this origin. A script for adopted databases replaces ours of the same version,
+/// or has a version that ours leave out.
 pub(super) fn migrator(origin: Origin) -> Migrator {
     let mut steps = BTreeMap::new();
     let adopted = match origin {

@@ -20,14 +20,14 @@ const LOCK_DEADLINE: Duration = Duration::from_secs(60);
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 impl Database {
-    /// Migrates to `target`, each script in a transaction, under an advisory lock that lets one migration run at a time.
-    /// Returns the scripts that were applied.
+    /// Migrates to `target`, each script in a transaction, under an advisory lock that lets one migration run at a
+    /// time. Returns the scripts that were applied.
     ///
     /// Adopts a database with tables of another program, if Assay can serve them.
     ///
     /// # Errors
-    /// [`DbError::Migration`] names the script that failed; those before it are kept. [`DbError::Unadoptable`] lists the
-    /// obstacles to adopting it; nothing was changed.
+    /// - [`DbError::Migration`] names the script that failed; those before it are kept.
+    /// - [`DbError::Unadoptable`] lists the obstacles to adopting the database; nothing was changed.
     pub async fn migrate(&self, target: Target) -> Result<Vec<Script>, DbError> {
         let mut connection = self.connect_unlimited().await?;
         // Waits for another migration before anything is read. Closing the connection releases the lock.

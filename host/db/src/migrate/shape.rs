@@ -128,7 +128,8 @@ pub(super) const ADDED: [(&str, &[&str]); 2] = [
 pub(super) const FILLED: [&str; 8] =
     ["id", "file_id", "status", "attempts", "max_attempts", "next_run_at", "created_at", "updated_at"];
 
-/// Rows as Assay leaves them, to try the other program's CHECKs on: a table, and its values besides [`FILE`] or [`JOB`].
+/// Rows as Assay leaves them, to try the other program's CHECKs on: a table, and its values besides [`FILE`] or
+/// [`JOB`].
 pub(super) const ROW_STATES: [(&str, &str); 13] = [
     ("files", r#"{"status": "uploaded", "queued_at": null, "started_at": null, "processing_attempts": 0}"#),
     ("files", r#"{"status": "queued", "started_at": null, "processing_attempts": 0}"#),

@@ -1,4 +1,5 @@
-//! Cancelling: a queued job ends at once; a running one is marked, and its worker reads the mark with its next heartbeat.
+//! Cancelling: a queued job ends at once; a running one is marked, and its worker reads the mark with its next
+//! heartbeat.
 
 use sqlx::Connection;
 use uuid::Uuid;
@@ -30,7 +31,8 @@ pub struct Cancelled {
 }
 
 impl Database {
-    /// Requests the end of jobs, each named by its own id or its file's, in the order given. One transaction: all or none.
+    /// Requests the end of jobs, each named by its own id or its file's, in the order given. One transaction: all or
+    /// none.
     ///
     /// The request is a column of the job. The worker's next heartbeat reads it; the settlement and the reaper obey it.
     /// The notification only makes the heartbeat come sooner. Requeueing the job clears the request.

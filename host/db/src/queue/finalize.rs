@@ -33,8 +33,8 @@ pub enum Presence {
 impl Database {
     /// Writes how a claim ended.
     ///
-    /// A job whose end was requested is not requeued: that returns [`Settled::CancelRequested`]. For a job that succeeded
-    /// or failed, the request came too late.
+    /// A job whose end was requested is not requeued: that returns [`Settled::CancelRequested`]. For a job that
+    /// succeeded or failed, the request came too late.
     ///
     /// # Errors
     /// [`DbError`]; where [`DbError::is_ambiguous`], ask [`Self::presence`] before doing anything else.
@@ -74,10 +74,11 @@ impl Database {
         })
     }
 
-    /// Reads back a settlement with `outcome` whose answer was lost: on a new connection, and under the row's lock, because
-    /// the old backend may still be committing.
+    /// Reads back a settlement with `outcome` whose answer was lost: on a new connection, and under the row's lock,
+    /// because the old backend may still be committing.
     ///
-    /// The job's row is not enough, because the reaper takes a job back without a new token. This token's attempt decides.
+    /// The job's row is not enough, because the reaper takes a job back without a new token. This token's attempt
+    /// decides.
     ///
     /// # Errors
     /// [`DbError`] if there is still no answer: then the outcome is unknown, and nothing may be deleted.

@@ -40,8 +40,8 @@ pub struct Reaped {
 pub const BATCH: usize = 100;
 
 impl Database {
-    /// Takes back jobs whose lease has expired, each by its own `lock_ttl_seconds`. The lost attempt counts. A job whose
-    /// end was requested ends.
+    /// Takes back jobs whose lease has expired, each by its own `lock_ttl_seconds`. The lost attempt counts. A job
+    /// whose end was requested ends.
     ///
     /// This stays one statement and does not use `fail_queued`: the jobs are `processing`, and some are requeued.
     ///
@@ -105,7 +105,8 @@ impl Database {
 
     /// Fails due jobs whose prompt version no live worker has known for `patience`.
     ///
-    /// A job with a pinned digest waits for it, as for any release that does not load. A job of a paused channel waits too.
+    /// A job with a pinned digest waits for it, as for any release that does not load. A job of a paused channel waits
+    /// too.
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.

@@ -46,8 +46,8 @@ impl Database {
 }
 
 impl Heartbeat {
-    /// Renews leases and returns the jobs that are still ours, each with whether its end was requested. A job that is not
-    /// among them is lost. The requests come in the same answer, so that none is missed.
+    /// Renews leases and returns the jobs that are still ours, each with whether its end was requested. A job that is
+    /// not among them is lost. The requests come in the same answer, so that none is missed.
     ///
     /// Locks the rows in the order of their ids.
     ///

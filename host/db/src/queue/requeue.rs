@@ -35,12 +35,12 @@ pub struct RequeuedFile {
 }
 
 impl Database {
-    /// Requeues those of the jobs that are failed, with their files. Each keeps its channel, priority and prompt version.
-    /// One transaction: all or none.
+    /// Requeues those of the jobs that are failed, with their files. Each keeps its channel, priority and prompt
+    /// version. One transaction: all or none.
     ///
-    /// After a rejection ([`Code::discards_answers`]) the job starts without its answers and its pinned guest. After any
-    /// other failure it keeps both; the answers' rows are copied and name the same objects, so that an object may only be
-    /// deleted if no life names it.
+    /// After a rejection ([`Code::discards_answers`]) the job starts without its answers and its pinned guest. After
+    /// any other failure it keeps both; the answers' rows are copied and name the same objects, so that an object may
+    /// only be deleted if no life names it.
     ///
     /// # Errors
     /// [`DbError`]. Safe to call again: jobs already requeued are skipped.
@@ -80,8 +80,8 @@ impl Database {
         .await
     }
 
-    /// Requeues the jobs of those files that are succeeded. Each keeps its channel and names no prompt version; a greater
-    /// `priority` is claimed sooner. One statement: all or none.
+    /// Requeues the jobs of those files that are succeeded. Each keeps its channel and names no prompt version; a
+    /// greater `priority` is claimed sooner. One statement: all or none.
     ///
     /// # Errors
     /// [`DbError`]. Safe to call again: files already requeued are skipped.

@@ -41,8 +41,8 @@ impl Database {
                 Ok(after) => after,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            // Halting only removes a release, and the rest was checked before. Workers may halt, but have no right to lock a
-            // release.
+            // Halting only removes a release, and the rest was checked before. Workers may halt, but have no right to
+            // lock a release.
             let halts = matches!(change, Change::Halt(_));
             if !halts && let Err(refusal) = check(&mut transaction, &before, &after, schema_may_change).await? {
                 return Ok(Err(refusal));
@@ -55,7 +55,8 @@ impl Database {
         .await
     }
 
-    /// Undoes the last change of a channel that was not undone yet. The shadow stays, because new jobs do not run on it.
+    /// Undoes the last change of a channel that was not undone yet. The shadow stays, because new jobs do not run on
+    /// it.
     ///
     /// # Errors
     /// As [`Self::change_channel`].

@@ -32,7 +32,8 @@ pub struct Published {
 }
 
 impl Database {
-    /// Publishes a release. The same component again changes nothing; another one of its prompt version is the next revision.
+    /// Publishes a release. The same component again changes nothing; another one of its prompt version is the next
+    /// revision.
     ///
     /// # Errors
     /// [`DbError`]; safe to call again.
@@ -80,7 +81,8 @@ impl Database {
         self.run(insert).await
     }
 
-    /// Takes a release out of service. Returns false, and changes nothing, if a channel runs it or it is retired already.
+    /// Takes a release out of service. Returns false, and changes nothing, if a channel runs it or it is retired
+    /// already.
     ///
     /// Jobs that have pinned it run on it to their end.
     ///
