@@ -28,7 +28,8 @@ pub(super) async fn tables_exist(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (select from pg_class
-                        where relnamespace = current_schema()::regnamespace and relname in ('files', 'processing_jobs')) as "exist!"
+                        where relnamespace = current_schema()::regnamespace
+                          and relname in ('files', 'processing_jobs')) as "exist!"
         "#
     )
     .fetch_one(db)
