@@ -202,7 +202,7 @@ const UNKNOWN_SHAPES: [(&str, &str); 27] = [
     ("CREATE VIEW v AS SELECT 1; ALTER TABLE processing_jobs RENAME TO jobs", "processing_jobs: is missing"),
     (
         "ALTER TABLE files RENAME TO documents; CREATE VIEW files AS SELECT * FROM documents",
-        "files: is no ordinary table that is logged",
+        "files: is not an ordinary logged table",
     ),
     (
         "ALTER TABLE processing_jobs ADD CHECK ((status = 'failed') = (last_error_code IS NOT NULL))",
@@ -215,17 +215,17 @@ const UNKNOWN_SHAPES: [(&str, &str); 27] = [
     (
         "CREATE TABLE nodes (name text PRIMARY KEY); INSERT INTO nodes VALUES ('old-1');
          ALTER TABLE processing_jobs ADD FOREIGN KEY (locked_by) REFERENCES nodes",
-        "processing_jobs.locked_by: processing_jobs_locked_by_fkey has a say in it",
+        "processing_jobs.locked_by: processing_jobs_locked_by_fkey constrains it",
     ),
     (
         "CREATE UNIQUE INDEX one_each ON processing_jobs (locked_by) WHERE status = 'processing'",
-        "processing_jobs.locked_by: one_each has a say in it",
+        "processing_jobs.locked_by: one_each constrains it",
     ),
     (
         "UPDATE processing_jobs SET next_run_at = 'infinity' WHERE status = 'failed'",
         "processing_jobs.next_run_at: a row says infinity",
     ),
-    ("ALTER TABLE processing_jobs SET UNLOGGED", "processing_jobs: is no ordinary table that is logged"),
+    ("ALTER TABLE processing_jobs SET UNLOGGED", "processing_jobs: is not an ordinary logged table"),
     (
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
          CREATE TRIGGER files_fill BEFORE INSERT ON files FOR EACH ROW EXECUTE FUNCTION f()",

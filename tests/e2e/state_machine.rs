@@ -14,8 +14,7 @@ use assay_core::{
 };
 use assay_db::{
     Database, DatabaseConfig,
-    queue::{Cancel, Settled},
-    rerun::Pace,
+    queue::{CancelOutcome, RequeuePace, Settled},
 };
 use assay_tests::TestDatabase;
 use proptest::{
@@ -271,7 +270,7 @@ impl Real {
             Op::Beat(holder) => {
                 let Some(lease) = self.lease(model, holder, file).await else { return Ok(()) };
                 let mut heartbeat = database.heartbeat(Duration::from_secs(5)).await.expect("a connection");
-                let alive = heartbeat.beat(&[lease]).await.expect("a beat");
+                let alive = heartbeat.renew(&[lease]).await.expect("a beat");
                 let held = model.phase == Phase::Processing && lease.token.0 == model.token;
                 prop_assert_eq!(alive.get(&lease.job).copied(), held.then_some(model.cancel));
                 model.expired &= !held;
@@ -296,22 +295,22 @@ impl Real {
             Op::Cancel => {
                 let done = database.cancel(&[file]).await.expect("a request")[0].done;
                 let expected = match model.phase {
-                    Phase::Absent => Cancel::Unknown,
+                    Phase::Absent => CancelOutcome::Unknown,
                     Phase::Queued => {
                         model.phase = Phase::Failed(Code::Cancelled);
-                        Cancel::Ended
+                        CancelOutcome::Ended
                     }
                     Phase::Processing => {
                         model.cancel = true;
-                        Cancel::Requested
+                        CancelOutcome::Requested
                     }
-                    Phase::Succeeded | Phase::Failed(_) => Cancel::TooLate,
+                    Phase::Succeeded | Phase::Failed(_) => CancelOutcome::TooLate,
                 };
                 prop_assert_eq!(done, expected);
             }
             Op::Retry => {
                 let Some(job) = self.job(file).await else { return Ok(()) };
-                let retried = database.retry(&[job.0], &self.pace().await).await.expect("a retry");
+                let retried = database.requeue_failed(&[job.0], &self.pace().await).await.expect("a retry");
                 let Phase::Failed(code) = model.phase else {
                     prop_assert!(retried.is_empty());
                     return Ok(());
@@ -320,7 +319,8 @@ impl Real {
                 model.begin_life(!code.discards_answers());
             }
             Op::Rerun => {
-                let renewed = database.renew(&[FileId(file)], &self.pace().await, 0).await.expect("a rerun");
+                let renewed =
+                    database.requeue_succeeded(&[FileId(file)], &self.pace().await, 0).await.expect("a rerun");
                 prop_assert_eq!(renewed.len(), usize::from(model.phase == Phase::Succeeded));
                 if model.phase == Phase::Succeeded {
                     model.begin_life(false);
@@ -394,8 +394,8 @@ impl Real {
         Some(Lease { job: self.job(file).await?, token: LeaseToken(token) })
     }
 
-    async fn pace(&self) -> Pace {
-        Pace { began: self.database.clock().await.expect("the time"), gap: 0.0, before: 0 }
+    async fn pace(&self) -> RequeuePace {
+        RequeuePace { began: self.database.clock().await.expect("the time"), gap: 0.0, before: 0 }
     }
 }
 

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use assay_db::{
     Database, DatabaseConfig,
-    migrations::{self, Origin, Target},
+    migrate::{self, Origin, Target},
 };
 use assay_dev::{Postgres, PostgresOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
@@ -140,7 +140,7 @@ impl Drop for TestDatabase {
 async fn make_template() -> String {
     let cluster = Cluster::get().await;
     let mut hasher = DefaultHasher::new();
-    for step in migrations::plan(Origin::Own, &[].into(), Target::Latest) {
+    for step in migrate::plan(Origin::Own, &[].into(), Target::Latest) {
         (step.version, step.sql).hash(&mut hasher);
     }
     let name = format!("assay_template_{:016x}", hasher.finish());

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duratio
 
 use anyhow::{Context, bail};
 use assay_core::env::Variables;
-use assay_db::{Database, DatabaseConfig, migrations::Target};
+use assay_db::{Database, DatabaseConfig, migrate::Target};
 use assay_worker::{
     admin::Admin,
     config::Config,

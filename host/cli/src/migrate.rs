@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use assay_core::env::Variables;
 use assay_db::{
     Database, DatabaseConfig,
-    migrations::{Target, plan},
+    migrate::{Target, plan},
 };
 
 use super::exit::Failure;

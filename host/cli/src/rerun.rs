@@ -9,7 +9,8 @@ use anyhow::{Context, anyhow};
 use assay_core::{env::Variables, ids::FileId};
 use assay_db::{
     Database, DatabaseConfig, DbError,
-    rerun::{Pace, Renewed, Selection},
+    queue::{RequeuePace, RequeuedFile},
+    succeeded::SucceededSelection,
 };
 use time::OffsetDateTime;
 
@@ -74,7 +75,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     let began = database.clock().await.context("ask the database for its time")?;
     let choice = if arguments.files.is_empty() {
         let since = arguments.since.map(|since| since.instant(began));
-        Choice::Selected(Selection { prompt_version: arguments.prompt_version.clone(), since })
+        Choice::Selected(SucceededSelection { prompt_version: arguments.prompt_version.clone(), since })
     } else {
         Choice::Files(named.into_iter().map(FileId).collect())
     };
@@ -174,10 +175,10 @@ impl Rerun {
                 break;
             }
             let batch: Vec<_> = files.iter().map(|candidate| FileId(candidate.file)).collect();
-            let pace = Pace { began: self.began, gap: self.gap, before: outcome.files };
+            let pace = RequeuePace { began: self.began, gap: self.gap, before: outcome.files };
             let renewed = self
                 .database
-                .renew(&batch, &pace, priority)
+                .requeue_succeeded(&batch, &pace, priority)
                 .await
                 .map_err(|error| interrupted(error, outcome.files))?;
             self.left(&batch, &renewed, outcome).await?;
@@ -190,14 +191,15 @@ impl Rerun {
     }
 
     /// Files that somebody else was faster with.
-    async fn left(&self, batch: &[FileId], renewed: &[Renewed], outcome: &mut Outcome) -> anyhow::Result<()> {
+    async fn left(&self, batch: &[FileId], renewed: &[RequeuedFile], outcome: &mut Outcome) -> anyhow::Result<()> {
         let done: std::collections::HashSet<_> = renewed.iter().map(|one| one.file).collect();
         let left: Vec<_> = batch.iter().filter(|file| !done.contains(&file.0)).copied().collect();
         match self.choice {
             Choice::Selected(_) => outcome.changed_meanwhile += left.len() as u64,
             Choice::Files(_) if left.is_empty() => {}
             Choice::Files(_) => {
-                let left = self.database.candidates(&left, self.began).await.context("look at the files that stay")?;
+                let left =
+                    self.database.succeeded_files(&left, self.began).await.context("look at the files that stay")?;
                 outcome.refused.extend(left.iter().map(Refused::of));
             }
         }

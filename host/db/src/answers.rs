@@ -1,26 +1,25 @@
-//! Answers that nobody may come back to, for whoever deletes them.
+//! Answers that no live job may use again, to be deleted.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
-/// An answer whose time is over.
+/// An answer that may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldAnswer {
-    /// Its job.
     pub job: Uuid,
-    /// Where its bytes are.
     pub bucket: String,
-    /// Their key.
     pub key: String,
 }
 
 impl Database {
-    /// Answers that are older than `age`, and where `of_successes` those of jobs that succeeded, the oldest first but for `stuck`
-    /// ones, which could not be deleted. What a live job may come back to is not among them: its own answers, and those that it has
-    /// from the life before, under whose key two rows stand.
+    /// Returns answers older than `age` and, with `of_successes`, those of succeeded jobs; the oldest first. Skips the
+    /// first `stuck` ones, which could not be deleted.
+    ///
+    /// Leaves out what a live job may use again: its own answers, and those copied from the life before, whose key two
+    /// rows name.
     ///
     /// # Errors
     /// [`DbError`].
@@ -40,7 +39,7 @@ impl Database {
                   join processing_jobs j on j.id = a.job_id
                   join files f on f.id = j.file_id
                  where ((a.received_at < now() - make_interval(secs => $1)
-                         -- A life's answers go together: what is asked in its second round hangs on the first.
+                         -- A life's answers go together: the prompts of a second round depend on the first.
                          and not exists (select from job_answers younger
                                           where younger.job_id = a.job_id and younger.life = a.life
                                             and younger.received_at >= now() - make_interval(secs => $1)))
@@ -63,11 +62,11 @@ impl Database {
         .await
     }
 
-    /// Forgets answers whose bytes are gone, in every life that has them: one that began meanwhile asks again. Gives how many rows they
-    /// were, without those that another worker has forgotten.
+    /// Deletes the rows of answers whose bytes are gone, in every life, and returns how many. A life that began
+    /// meanwhile asks the model again.
     ///
     /// # Errors
-    /// [`DbError`]; forgetting again is harmless.
+    /// [`DbError`]; safe to call again.
     pub async fn forget_answers(&self, gone: &[OldAnswer]) -> Result<u64, DbError> {
         let jobs: Vec<_> = gone.iter().map(|answer| answer.job).collect();
         let keys: Vec<_> = gone.iter().map(|answer| answer.key.clone()).collect();

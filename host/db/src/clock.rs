@@ -1,11 +1,11 @@
-//! The one clock that stored instants come from.
+//! The database's clock. Stored instants come from it, and are compared with no other clock.
 
 use time::OffsetDateTime;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
 impl Database {
-    /// The database's clock: stored instants are compared with no other.
+    /// Returns the database's time.
     ///
     /// # Errors
     /// [`DbError`].

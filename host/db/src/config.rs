@@ -1,4 +1,4 @@
-//! How the database is reached.
+//! The database's address and limits.
 
 use std::{str::FromStr, time::Duration};
 
@@ -7,15 +7,15 @@ use assay_core::env::Variables;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 
-/// Where the database is, and how long we wait for it.
+/// Where the database is, and how long a statement may take.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    /// Connections in the pool. Heartbeat and listener have one each besides.
+    /// Connections in the pool. The heartbeat and the listener have their own.
     pub pool: u32,
-    /// Patience with one statement, and with getting a connection for it.
+    /// For one statement, and for getting a connection.
     pub timeout: Duration,
     /// Parsed `DATABASE_URL`; sqlx redacts the password in `Debug`.
-    pub(super) options: PgConnectOptions,
+    pub(crate) options: PgConnectOptions,
 }
 
 impl DatabaseConfig {
@@ -26,20 +26,20 @@ impl DatabaseConfig {
         let timeout = vars.millis("DATABASE_TIMEOUT_MS", Duration::from_secs(10), "patience with one statement, ms");
         let options = match parse(&url) {
             Some(options) => options,
-            // That it is missing is a fault already.
+            // `required_secret` has reported it.
             None if url.expose_secret().is_empty() => PgConnectOptions::new_without_pgpass(),
             None => {
-                vars.fault("DATABASE_URL", "expected a URL such as postgres://user:password@host:port/database");
+                vars.fault("DATABASE_URL", "is not a Postgres URL; postgres://user:password@host:port/database is");
                 PgConnectOptions::new_without_pgpass()
             }
         };
         Self { pool, timeout, options: session(options, timeout) }
     }
 
-    /// The configuration for a URL, with every default.
+    /// Returns the configuration for a URL, with every default.
     ///
     /// # Errors
-    /// When the URL is not a Postgres URL.
+    /// If the URL is not a Postgres URL.
     pub fn from_url(url: &SecretString) -> anyhow::Result<Self> {
         let timeout = Duration::from_secs(10);
         let options = parse(url).context("not a Postgres URL")?;
@@ -47,20 +47,20 @@ impl DatabaseConfig {
     }
 }
 
-/// sqlx takes any scheme; a URL of another database would only be found out by a connection that fails.
+/// Parses a URL and checks its scheme, because sqlx accepts any scheme and would only fail to connect.
 fn parse(url: &SecretString) -> Option<PgConnectOptions> {
     let (scheme, _) = url.expose_secret().split_once("://")?;
     let known = ["postgres", "postgresql"].contains(&scheme);
     known.then(|| PgConnectOptions::from_str(url.expose_secret()).ok())?
 }
 
-/// Limits that the server keeps for us, should this process stall with a statement under way.
+/// Sets limits that the server enforces, even if this process stalls during a statement.
 fn session(options: PgConnectOptions, timeout: Duration) -> PgConnectOptions {
-    // Short of the client's own deadline: a statement that the server rolled back leaves no doubt, and no locks.
+    // Shorter than the client's own deadline: a statement that the server rolled back is certain, and leaves no locks.
     let server = format!("{}ms", (timeout.as_millis() * 3 / 4).max(1));
     options
         .application_name("assay")
         .options([("statement_timeout", server.as_str()), ("idle_in_transaction_session_timeout", server.as_str())])
-        // sqlx would log whole statements; what is worth knowing is logged by those who know the job.
+        // sqlx would log whole statements. The callers log what matters, with the job's id.
         .disable_statement_logging()
 }

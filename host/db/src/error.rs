@@ -1,35 +1,34 @@
-//! What can go wrong with a statement, told apart by what the caller may do next.
+//! Why a statement failed, by what the caller may do next.
 
 use std::time::Duration;
 
 use assay_core::{code::Code, job_error::JobError};
 
-/// A statement that did not succeed. Display holds SQLSTATEs and kinds, never the message of the server, which may
-/// quote a row.
+/// A failed statement. Display shows SQLSTATEs and kinds, never the server's message, which may quote a row.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// No connection, or it broke: what was under way may have been carried out.
+    /// No connection, or it broke: the statement may have been carried out.
     #[error("the connection to the database failed ({0})")]
     Connection(&'static str),
-    /// No answer in time: what was under way may yet be carried out.
+    /// No answer in time: the statement may still be carried out.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
-    /// Rolled back by the server for a reason that passes: a conflict, a restart, a lack of room.
+    /// The server rolled back for a temporary reason: a conflict, a restart, too little space.
     #[error("the database rolled the statement back (SQLSTATE {0})")]
     Transient(String),
-    /// The server lets nobody in with these credentials, or has no such database: the statement never reached it.
+    /// The server refuses these credentials or has no such database: the statement never reached it.
     #[error("the database refused the connection (SQLSTATE {0})")]
     Denied(String),
-    /// The server refuses the statement, and will again.
+    /// The server refuses the statement, and will refuse it again.
     #[error("the database refused the statement (SQLSTATE {0})")]
     Refused(String),
-    /// A row holds what it must not hold.
+    /// A row has an unexpected value.
     #[error("a row of the database cannot be read: {0}")]
     Row(&'static str),
     /// The migrations could not be applied.
     #[error("the migrations were not applied: {0}")]
     Migration(String),
-    /// Another program's tables are not such as Assay can serve: what stands in the way, by column.
+    /// Assay cannot serve another program's tables: the obstacles, by column.
     #[error(
         "the tables `files` and `processing_jobs` of another program cannot be adopted, and nothing was changed:\n  {}",
         .0.join("\n  ")
@@ -38,17 +37,17 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// Whether the statement may have been carried out, or may be yet, although we have no answer.
+    /// Returns whether the statement may have been carried out, or may still be, without an answer.
     pub fn is_ambiguous(&self) -> bool {
         matches!(self, Self::Connection(_) | Self::Timeout(_))
     }
 
-    /// Whether the database did not do its work, rather than refuse this statement or hold a wrong row.
+    /// Returns whether the database failed, rather than refusing this statement or having a wrong row.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Connection(_) | Self::Timeout(_) | Self::Transient(_))
     }
 
-    /// Whether a right on a table is missing: nothing but a grant helps.
+    /// Returns whether a right on a table is missing.
     pub fn is_missing_right(&self) -> bool {
         matches!(self, Self::Refused(state) if state == "42501")
     }
@@ -60,7 +59,7 @@ impl From<sqlx::Error> for DbError {
             sqlx::Error::Database(database) => {
                 let state = database.code().unwrap_or_default().into_owned();
                 match state.as_str() {
-                    // Whether a statement was carried out whose connection was ended from the other side, nobody says.
+                    // The server ended the connection: the statement may have been carried out before.
                     "57P01" | "57P02" => Self::Connection("ended by the server"),
                     pooler if pooler.starts_with("08") => Self::Connection("ended by a pooler"),
                     transient if is_transient(transient) => Self::Transient(state),
@@ -80,7 +79,7 @@ impl From<sqlx::Error> for DbError {
     }
 }
 
-/// SQLSTATEs after which the same statement may succeed. The statement was rolled back in each of them.
+/// Returns whether the same statement may succeed later. All these SQLSTATEs roll the statement back.
 fn is_transient(state: &str) -> bool {
     const CLASSES: [&str; 2] = [
         "40", // rolled back: serialization failure, deadlock
@@ -95,9 +94,9 @@ fn is_transient(state: &str) -> bool {
     CLASSES.iter().any(|class| state.starts_with(class)) || STATES.contains(&state)
 }
 
-/// SQLSTATEs with which a server ends a connection before any statement.
+/// Returns whether the server refused the connection itself.
 fn is_denied(state: &str) -> bool {
-    // Class 28: invalid authorization; and there is no such database.
+    // Class 28 is invalid authorization, 3D000 an unknown database.
     state.starts_with("28") || state == "3D000"
 }
 
@@ -113,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadlock_passes_and_a_broken_constraint_does_not() {
+    fn a_deadlock_is_transient_and_a_constraint_is_not() {
         assert!(is_transient("40P01"));
         assert!(is_transient("57P03"));
         assert!(!is_transient("23505"));
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_and_a_missing_database_keep_everybody_out_and_a_missing_right_does_not() {
+    fn a_wrong_password_denies_and_a_missing_right_does_not() {
         assert!(is_denied("28P01") && is_denied("28000") && is_denied("3D000"));
         assert!(!is_denied("42501") && DbError::Refused("42501".to_owned()).is_missing_right());
     }

@@ -1,4 +1,4 @@
-//! Files: handing them in, and looking at them and their jobs.
+//! Files: submitting them, and reading them with their jobs.
 
 use assay_core::ids::{FileId, JobId, UserId};
 use serde::Serialize;
@@ -6,20 +6,18 @@ use sqlx::{Connection, PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
-/// A file to hand in. Its original is in the object store already.
+/// A file to submit. Its original is in the object store already.
 #[derive(Debug)]
 pub struct NewFile<'a> {
-    /// Chosen by the caller, because the key of the original contains it.
+    /// The caller chooses it, because the key of the original contains it.
     pub id: FileId,
-    /// The owner.
     pub user: UserId,
-    /// The bucket of all its objects.
+    /// Of all its objects.
     pub bucket: &'a str,
-    /// The key of the original.
     pub original_key: &'a str,
-    /// The name the user gave it.
+    /// Content: never logged.
     pub filename: &'a str,
     /// `txt` or `vtt`.
     pub extension: &'a str,
@@ -27,112 +25,84 @@ pub struct NewFile<'a> {
     pub mime_type: &'a str,
     /// Bytes of the original.
     pub size_bytes: i64,
-    /// The prompt version to run; the channel's release where none is named.
+    /// The channel's release runs if none is named.
     pub prompt_version: Option<&'a str>,
 }
 
 /// A file, its job and its history, as `assay status FILE-ID` shows them.
 #[derive(Clone, Debug, Serialize)]
 pub struct FileStatus {
-    /// The file.
     pub file_id: Uuid,
-    /// The name the user gave it.
     pub filename: String,
-    /// What the user sees.
     pub status: String,
-    /// Why it failed.
     pub error_code: Option<String>,
-    /// The bucket of all its objects.
+    /// Of all its objects.
     pub bucket: String,
-    /// Where the report is.
     pub report_key: Option<String>,
-    /// Where the answers of a failed job are.
+    /// Of the answers of a failed job.
     pub raw_output_key: Option<String>,
-    /// The prompt version that ran.
     pub prompt_version: Option<String>,
-    /// Its schema version.
     pub schema_version: Option<String>,
-    /// The guest that ran, lower hex.
+    /// Of the guest that ran, lower hex.
     pub guest_digest: Option<String>,
-    /// Attempts begun.
+    /// Begun, the running one included.
     pub attempts: i32,
-    /// When it was enqueued.
     #[serde(with = "time::serde::rfc3339::option")]
     pub queued_at: Option<OffsetDateTime>,
-    /// When it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub processed_at: Option<OffsetDateTime>,
-    /// Seconds from enqueueing to the end.
+    /// From enqueueing to the end.
     pub seconds: Option<f64>,
-    /// Its job, where it has one.
     pub job: Option<JobStatus>,
-    /// What happened to each claim, oldest first.
+    /// Ended claims, the oldest first.
     pub history: Vec<AttemptRow>,
 }
 
-/// The scheduler's side of a file.
+/// The job of a file.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobStatus {
-    /// The job.
     pub job_id: Uuid,
-    /// What the scheduler sees.
     pub status: String,
-    /// Its stream.
     pub channel: String,
-    /// How often it was begun anew.
+    /// Grows each time the job is requeued.
     pub life: i32,
-    /// Attempts allowed.
     pub max_attempts: i32,
-    /// Rate limits met.
     pub snoozes: i32,
-    /// When it can be claimed.
     #[serde(with = "time::serde::rfc3339")]
     pub next_run_at: OffsetDateTime,
-    /// Who has it in hand.
+    /// The worker that runs it.
     pub locked_by: Option<String>,
-    /// The last thing that went wrong.
+    /// A code.
     pub last_error: Option<String>,
 }
 
 /// One claim that ended.
 #[derive(Clone, Debug, Serialize, serde::Deserialize)]
 pub struct AttemptRow {
-    /// The fence of this claim.
     pub lease_token: i64,
-    /// Its number in its life.
+    /// Its number in its life, from 1.
     pub attempt: i32,
-    /// The life.
     pub life: i32,
-    /// Who held it.
     pub worker: String,
-    /// How it ended.
     pub outcome: String,
-    /// Why, where something went wrong.
     pub code: Option<String>,
-    /// Where.
     pub step: Option<String>,
-    /// Message and causes, free of content.
+    /// With its causes, without content.
     pub message: Option<String>,
-    /// Seconds it took.
     pub seconds: f64,
-    /// Tokens of its prompts.
     pub tokens_in: i64,
-    /// Tokens of its answers.
     pub tokens_out: i64,
-    /// Where the report is that it made; a rerun may have made another one since.
+    /// Of the report that it made; the file may have a newer one.
     pub report_key: Option<String>,
 }
 
-/// Jobs by status.
+/// The jobs of one status.
 #[derive(Clone, Debug, Serialize)]
 pub struct QueueDepth {
-    /// The status.
     pub status: String,
-    /// Jobs in it.
     pub jobs: i64,
-    /// Of those, how many could be claimed now.
+    /// Of those, the ones that can be claimed now.
     pub due: i64,
-    /// Seconds that the oldest of those has been due.
     pub oldest_due_seconds: Option<f64>,
 }
 
@@ -140,7 +110,7 @@ impl Database {
     /// Inserts the file and enqueues its job in one transaction, so that there is never one without the other.
     ///
     /// # Errors
-    /// [`DbError`]; where [`DbError::is_ambiguous`], [`Self::file_status`] tells what became of it.
+    /// [`DbError`]; if [`DbError::is_ambiguous`], [`Self::file_status`] shows whether it was committed.
     pub async fn submit(&self, file: &NewFile<'_>) -> Result<JobId, DbError> {
         let insert_and_enqueue = async |db: &mut PgConnection| {
             let mut transaction = db.begin().await?;
@@ -175,7 +145,7 @@ impl Database {
         Ok(JobId(job))
     }
 
-    /// A file with its job and history.
+    /// Returns a file with its job and history.
     ///
     /// # Errors
     /// [`DbError`].
@@ -240,7 +210,7 @@ impl Database {
         }))
     }
 
-    /// Jobs by status, for operators and metrics.
+    /// Counts jobs by status.
     ///
     /// # Errors
     /// [`DbError`].

@@ -1,64 +1,51 @@
-//! Jobs as operators look at them: some in a list, or one with everything that happened to it.
+//! Jobs for operators: a list, or one job with its history.
 
 use assay_core::ids::{FileId, JobId, UserId};
 
 use assay_core::lease::{Lease, LeaseToken};
 
-use assay_core::object_keys::run_folder;
+use assay_core::job::run_folder;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
 /// Which jobs a list is of.
 #[derive(Clone, Debug, Default)]
 pub struct JobSelection {
-    /// Their status.
     pub status: Option<String>,
-    /// The last thing that went wrong in this life.
+    /// The last error of this life.
     pub code: Option<String>,
-    /// Their channel.
     pub channel: Option<String>,
-    /// They were enqueued, claimed, settled or taken back at this instant or later.
+    /// When their rows were last changed, or later.
     pub since: Option<OffsetDateTime>,
-    /// At most so many.
     pub limit: i64,
 }
 
-/// A job.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobRow {
-    /// The job.
     pub job_id: Uuid,
-    /// Its file.
     pub file_id: Uuid,
-    /// What the scheduler sees.
     pub status: String,
-    /// Whether somebody has asked for its end.
     pub cancel_requested: bool,
-    /// Its stream.
     pub channel: String,
-    /// The greater, the sooner.
+    /// A greater one is claimed sooner.
     pub priority: i32,
-    /// How often it was begun anew.
+    /// Grows each time the job is requeued.
     pub life: i32,
-    /// Attempts begun in this life.
+    /// Begun in this life, the running one included.
     pub attempts: i32,
-    /// Attempts allowed.
     pub max_attempts: i32,
-    /// Rate limits met.
     pub snoozes: i32,
-    /// When it can be claimed.
     #[serde(with = "time::serde::rfc3339")]
     pub next_run_at: OffsetDateTime,
-    /// Who has it in hand.
+    /// The worker that runs it.
     pub locked_by: Option<String>,
-    /// The last thing that went wrong.
+    /// The last error.
     pub code: Option<String>,
-    /// Where.
     pub step: Option<String>,
-    /// When its row was last changed, beats aside.
+    /// When its row was last changed, heartbeats aside.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
 }
@@ -66,84 +53,70 @@ pub struct JobRow {
 /// A job with its file and its history.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobDetail {
-    /// The job.
     #[serde(flatten)]
     pub job: JobRow,
-    /// Message and causes of the last thing that went wrong, free of content.
+    /// Of the last error, with its causes, without content.
     pub message: Option<String>,
-    /// The prompt version that it was enqueued with.
+    /// As it was enqueued.
     pub prompt_version: Option<String>,
-    /// The guest that it has pinned, lower hex.
+    /// The pinned guest, lower hex.
     pub guest_digest: Option<String>,
-    /// Since when somebody has it in hand.
+    /// When it was claimed.
     #[serde(with = "time::serde::rfc3339::option")]
     pub locked_at: Option<OffsetDateTime>,
-    /// When its lease was last renewed.
     #[serde(with = "time::serde::rfc3339::option")]
     pub heartbeat_at: Option<OffsetDateTime>,
-    /// Answers that this life has.
+    /// Of this life.
     pub answers: i64,
-    /// When the file was enqueued for this life.
+    /// When this life began.
     #[serde(with = "time::serde::rfc3339::option")]
     pub queued_at: Option<OffsetDateTime>,
-    /// When the last claim began.
     #[serde(with = "time::serde::rfc3339::option")]
     pub started_at: Option<OffsetDateTime>,
-    /// When it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub processed_at: Option<OffsetDateTime>,
-    /// The bucket of all objects.
+    /// Of all its objects.
     pub bucket: String,
-    /// Where the file's report is.
     pub report_key: Option<String>,
-    /// Where the answers of a failed job are.
+    /// Of the answers of a failed job.
     pub raw_output_key: Option<String>,
-    /// What happened to each claim, oldest first.
+    /// Ended claims, the oldest first.
     pub history: Vec<JobAttempt>,
 }
 
 /// One claim that ended.
 #[derive(Clone, Debug, Serialize)]
 pub struct JobAttempt {
-    /// The fence of this claim.
     pub lease_token: i64,
-    /// The life.
     pub life: i32,
-    /// Its number in its life.
+    /// Its number in its life, from 1.
     pub attempt: i32,
-    /// How it ended.
     pub outcome: String,
-    /// Why, where something went wrong.
     pub code: Option<String>,
-    /// Where.
     pub step: Option<String>,
-    /// Message and causes, free of content.
+    /// With its causes, without content.
     pub message: Option<String>,
-    /// When it was claimed.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
-    /// Seconds from claim to end.
+    /// From claim to end.
     pub seconds: f64,
-    /// Microseconds in the sandbox.
+    /// In the sandbox.
     pub guest_micros: i64,
-    /// Tokens of the questions that it asked.
     pub tokens_in: i64,
-    /// Tokens of the answers that it bought.
     pub tokens_out: i64,
-    /// The guest that it ran on, lower hex.
+    /// Of the guest that ran, lower hex.
     pub guest_digest: Option<String>,
-    /// That guest as a release, where it is one.
+    /// None if the guest is not a published release.
     pub release: Option<String>,
-    /// Who held it.
     pub worker: String,
-    /// What the keys of its artifacts begin with; there are none where it left none.
+    /// The prefix of its artifacts' keys; it may have left none.
     pub run_folder: String,
-    /// Where the report is that it made.
+    /// Of the report that it made.
     pub report_key: Option<String>,
 }
 
 impl Database {
-    /// Jobs, those first whose row was changed last.
+    /// Returns jobs, the last changed first.
     ///
     /// # Errors
     /// [`DbError`].
@@ -175,7 +148,7 @@ impl Database {
         .await
     }
 
-    /// A job by its id or its file's, with everything that happened to it.
+    /// Returns a job by its id or its file's, with its history.
     ///
     /// # Errors
     /// [`DbError`].

@@ -1,36 +1,38 @@
-//! The answers received so far: keys, hashes and usage. The bytes are in the object store.
+//! The answers received so far: keys, hashes and usage. Their bytes are in the object store.
 
-use assay_core::{attempt_usage::Tokens, lease::Lease};
+use assay_core::lease::Lease;
 
-use crate::{Database, DbError};
+use assay_core::attempt_usage::Tokens;
 
-/// What the journal keeps of one answer.
+use crate::{database::Database, error::DbError};
+
+/// An answer to be written to the journal.
 #[derive(Debug)]
 pub struct NewEntry<'a> {
     /// Position among the answers of this life.
     pub ordinal: i32,
     /// sha256 of the prompt.
     pub prompt_sha256: &'a [u8],
-    /// Key of the answer's bytes.
+    /// Of the answer's bytes.
     pub key: &'a str,
-    /// sha256 of those bytes.
+    /// Of the answer's bytes.
     pub sha256: &'a [u8],
-    /// The model that answered.
     pub model: &'a str,
-    /// Why it stopped.
+    /// In the provider's words.
     pub finish_reason: &'a str,
-    /// What the provider counted, where it did.
+    /// None if the provider did not count.
     pub tokens: Option<Tokens>,
 }
 
 impl Database {
-    /// Commits an answer under the lease; from here on it is *received* and never bought again.
+    /// Writes an answer under the lease; from then on this life never asks for it again. Returns false, and writes
+    /// nothing, if the claim is lost.
     ///
-    /// False when the claim is lost: then nothing was written. The job's row is locked in share mode, so that no reaper
-    /// or claim passes between the check of the token and the insert. Writing the same answer twice is harmless.
+    /// Locks the job's row in share mode, so that no reaper or claim comes between the check of the token and the
+    /// insert.
     ///
     /// # Errors
-    /// [`DbError`]; writing again is safe.
+    /// [`DbError`]; safe to call again.
     pub async fn record_answer(&self, lease: Lease, entry: &NewEntry<'_>) -> Result<bool, DbError> {
         let recorded = self
             .run(async |db| {

@@ -1,4 +1,4 @@
-//! Wake-ups: LISTEN on a connection of its own. NOTIFY wakes, polling guarantees.
+//! Wake-ups: LISTEN on its own connection. A lost notification only costs time, because the workers poll too.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,17 +6,21 @@ use sqlx::{Connection, PgConnection, postgres::PgListener};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Database, DbError, within};
+use crate::{
+    database::{Database, within},
+    error::DbError,
+};
 
 const JOBS: &str = "assay_jobs";
 const RELEASES: &str = "assay_releases";
 const CANCELS: &str = "assay_cancels";
-/// What the listener sends itself to learn whether notifications arrive. Workers of a fleet ignore each other's.
+/// The listener's notification to itself, which shows whether notifications arrive. Other workers ignore it.
 const PROBE: &str = "assay_probe";
-/// A half-open connection or a pooler that swallows LISTEN is found out within this time.
-const PROBE_EVERY: Duration = Duration::from_secs(10);
-const PROBE_PATIENCE: Duration = Duration::from_secs(5);
-const RECONNECT: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(60)];
+/// Silence after which the listener probes: it finds half-open connections, and poolers that swallow LISTEN.
+const PROBE_AFTER: Duration = Duration::from_secs(10);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first delay and the longest one.
+const RECONNECT_DELAY: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(60)];
 
 /// Wakes the worker when jobs arrive.
 #[derive(Clone, Debug)]
@@ -24,7 +28,6 @@ pub struct Listener {
     wake: Arc<Wake>,
 }
 
-/// Who waits for what.
 #[derive(Debug, Default)]
 struct Wake {
     jobs: Notify,
@@ -44,37 +47,37 @@ impl Wake {
 }
 
 impl Listener {
-    /// Listens until `stop`; whoever waits on the returned handle is woken by each notification and each reconnect.
+    /// Listens until `stop`. Each notification and each reconnect wakes those who wait on the returned handle.
     pub fn start(database: Database, stop: CancellationToken) -> (Self, tokio::task::JoinHandle<()>) {
         let listener = Self { wake: Arc::default() };
         let task = tokio::spawn(listen(database, listener.wake.clone(), stop));
         (listener, task)
     }
 
-    /// Completes at the next wake-up. Interest is registered when the future is first polled or `enable`d: do so
-    /// *before* querying, or a job that arrives in between is only found by the poll.
+    /// Completes at the next wake-up. Poll or `enable` the future *before* querying, or only the next poll of the queue
+    /// finds a job that arrives in between.
     pub fn woken(&self) -> tokio::sync::futures::Notified<'_> {
         self.wake.jobs.notified()
     }
 
-    /// Wakes whoever looks for jobs, without a notification.
+    /// Wakes those who wait for jobs, without a notification.
     pub fn wake(&self) {
         self.wake.jobs.notify_waiters();
     }
 
-    /// As [`Self::woken`], when what a channel runs has changed.
+    /// Completes as [`Self::woken`] does, when a channel's release has changed.
     pub fn releases_changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.wake.releases.notified()
     }
 
-    /// As [`Self::woken`], when somebody has asked for the end of a job that is in hand somewhere.
+    /// Completes as [`Self::woken`] does, when the end of a running job was requested.
     pub fn cancel_requested(&self) -> tokio::sync::futures::Notified<'_> {
         self.wake.cancels.notified()
     }
 }
 
 async fn listen(database: Database, wake: Arc<Wake>, stop: CancellationToken) {
-    let mut pause = RECONNECT[0];
+    let mut pause = RECONNECT_DELAY[0];
     loop {
         let result = tokio::select! {
             () = stop.cancelled() => return,
@@ -86,7 +89,7 @@ async fn listen(database: Database, wake: Arc<Wake>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        pause = (pause * 2).min(RECONNECT[1]);
+        pause = (pause * 2).min(RECONNECT_DELAY[1]);
     }
 }
 
@@ -96,15 +99,15 @@ async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result
     let mut listener = database.listener().await?;
     let probe = format!("{:032x}", rand::random::<u128>());
     within(database.config.timeout, listener.listen_all([JOBS, RELEASES, CANCELS, PROBE])).await?;
-    // Whatever arrived while nobody listened is found by looking.
+    // Notifications were lost while nothing listened, so everything is looked at once.
     wake.heard(JOBS);
     wake.heard(RELEASES);
     wake.heard(CANCELS);
     let mut heard_once = false;
     loop {
-        match timeout(PROBE_EVERY, listener.try_recv()).await {
+        match timeout(PROBE_AFTER, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => {
-                *pause = RECONNECT[0];
+                *pause = RECONNECT_DELAY[0];
                 wake.heard(notification.channel());
             }
             Ok(Ok(None)) => return Err(DbError::Connection("the listener was disconnected")),
@@ -116,10 +119,10 @@ async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result
                             "LISTEN is swallowed, as behind a pooler in transaction mode; jobs are found by polling"
                         );
                     }
-                    return Err(DbError::Timeout(PROBE_PATIENCE));
+                    return Err(DbError::Timeout(PROBE_TIMEOUT));
                 }
                 heard_once = true;
-                *pause = RECONNECT[0];
+                *pause = RECONNECT_DELAY[0];
             }
         }
     }
@@ -132,7 +135,7 @@ async fn answers_probe(
     wake: &Wake,
     probe: &str,
 ) -> Result<bool, DbError> {
-    let deadline = tokio::time::Instant::now() + PROBE_PATIENCE;
+    let deadline = tokio::time::Instant::now() + PROBE_TIMEOUT;
     let round = async {
         prober.ping().await?;
         sqlx::query!("select pg_notify($1, $2)", PROBE, probe).execute(&mut *prober).await?;
@@ -153,11 +156,11 @@ async fn answers_probe(
 }
 
 impl Database {
-    /// Whether LISTEN on one connection hears what NOTIFY sends on another. Behind a pooler in transaction mode it does
+    /// Checks that LISTEN on one connection receives a NOTIFY from another. Behind a pooler in transaction mode it does
     /// not, and jobs are found by polling.
     ///
     /// # Errors
-    /// [`DbError`] where one of the connections fails.
+    /// [`DbError`] if one of the connections fails.
     pub async fn hears_itself(&self) -> Result<bool, DbError> {
         let mut prober = self.connect().await?;
         let mut listener = self.listener().await?;
@@ -167,13 +170,13 @@ impl Database {
     }
 
     async fn listener(&self) -> Result<PgListener, DbError> {
-        // A pool of its own: the listener keeps its connection for good.
+        // Its own pool, because the listener never returns its connection.
         let pool = sqlx::postgres::PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(self.config.timeout)
             .connect_lazy_with(self.config.options.clone());
         let mut listener = within(self.config.timeout, PgListener::connect_with(&pool)).await?;
-        // Reconnecting is ours, because a reconnect must be followed by a look at the queue.
+        // We reconnect ourselves, because the queue must be looked at after a reconnect.
         listener.ignore_pool_close_event(true);
         Ok(listener)
     }

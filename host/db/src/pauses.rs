@@ -1,32 +1,29 @@
-//! Pauses: channels of which nothing is claimed. The claim reads them itself; here they are written and shown.
+//! Pauses: channels of which no job is claimed. The claim's own statement reads them.
 
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
-/// The name under which all channels are paused at once. [`Database::claim`] knows it too.
-const ALL: &str = "*";
+/// Pauses every channel. `sql/claim.sql` and the reaper have the same name.
+const ALL_CHANNELS: &str = "*";
 
-/// A pause, and who wants it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pause {
-    /// The channel; none where nothing at all is claimed.
+    /// None if every channel is paused.
     pub channel: Option<String>,
-    /// Since when.
     #[serde(with = "time::serde::rfc3339")]
     pub paused_at: OffsetDateTime,
-    /// Who paused it.
     pub actor: String,
-    /// Why; may be empty.
+    /// May be empty.
     pub reason: String,
 }
 
 impl Database {
-    /// Pauses a channel, or where none is named all of them. False where it was paused already: then that pause stays as it is.
+    /// Pauses a channel, or all of them. Returns false, and changes nothing, if it was paused already.
     ///
     /// # Errors
-    /// [`DbError`]; pausing again is safe.
+    /// [`DbError`]; safe to call again.
     pub async fn pause(&self, channel: Option<&str>, actor: &str, reason: &str) -> Result<bool, DbError> {
         let done = self
             .run(async |db| {
@@ -35,7 +32,7 @@ impl Database {
                     insert into queue_pauses (channel, actor, reason) values ($1, $2, $3)
                     on conflict (channel) do nothing
                     "#,
-                    channel.unwrap_or(ALL),
+                    channel.unwrap_or(ALL_CHANNELS),
                     actor,
                     reason,
                 )
@@ -46,11 +43,11 @@ impl Database {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Ends the pause of a channel, or where none is named the one of all channels; pauses of single channels stay then.
-    /// False where there was no such pause. Workers look for jobs at once.
+    /// Ends the pause of a channel, or the one of all channels; pauses of single channels stay then. Returns false if
+    /// there was no such pause. Workers look for jobs at once.
     ///
     /// # Errors
-    /// [`DbError`]; resuming again is safe.
+    /// [`DbError`]; safe to call again.
     pub async fn resume(&self, channel: Option<&str>) -> Result<bool, DbError> {
         let resumed = self
             .run(async |db| {
@@ -63,7 +60,7 @@ impl Database {
                     )
                     select (select count(*) from resumed) + 0 * (select count(*) from wake) as "resumed!"
                     "#,
-                    channel.unwrap_or(ALL),
+                    channel.unwrap_or(ALL_CHANNELS),
                 )
                 .fetch_one(db)
                 .await
@@ -72,7 +69,7 @@ impl Database {
         Ok(resumed == 1)
     }
 
-    /// What is paused now: all channels first, then one by one.
+    /// Returns the pauses: that of all channels first, then those of single channels.
     ///
     /// # Errors
     /// [`DbError`].
@@ -85,7 +82,7 @@ impl Database {
                   from queue_pauses
                  order by channel <> $1, channel
                 "#,
-                ALL,
+                ALL_CHANNELS,
             )
             .fetch_all(db)
             .await

@@ -1,54 +1,53 @@
-//! Finished jobs whose answers can be run through a guest once more.
+//! Ended jobs whose answers can be run through a guest again.
 
-use assay_core::{
-    file_info::FileInfo,
-    ids::{FileId, UserId},
-    journal_entry::JournalEntry,
-};
+use assay_core::ids::{FileId, UserId};
+
+use assay_core::file_info::FileInfo;
+
+use assay_core::journal_entry::JournalEntry;
 use serde::Serialize;
 use sqlx::types::Json;
 use time::{OffsetDateTime, macros::datetime};
 use uuid::Uuid;
 
 use crate::{
-    Database, DbError,
-    facts::{Entry, attributes, media_type},
+    database::Database,
+    error::DbError,
+    rows::{JournalRow, attributes, media_type},
 };
 
-/// Which jobs are meant.
+/// Which ended jobs are meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReplaySelection {
-    /// Ended at this instant or later.
+    /// When they ended, or later.
     #[serde(with = "time::serde::rfc3339::option")]
     pub since: Option<OffsetDateTime>,
-    /// Of this channel.
     pub channel: Option<String>,
-    /// At most so many, the newest.
+    /// The newest ones are kept.
     pub limit: Option<u64>,
 }
 
-/// A place in the list of jobs, which begins with the newest.
+/// A position in the list of jobs, which begins with the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplayPlace {
+pub struct ReplayCursor {
     ended_at: OffsetDateTime,
     job: Uuid,
 }
 
-impl ReplayPlace {
+impl ReplayCursor {
     /// Before the newest job.
     pub const START: Self = Self { ended_at: datetime!(9999-12-31 23:59:59 UTC), job: Uuid::max() };
 }
 
-/// A job that ended in a verdict of its guest, and that has answers.
+/// A job with answers that its guest accepted or rejected.
 #[derive(Debug)]
 pub struct ReplayJob {
-    /// Where the list goes on behind it.
-    pub place: ReplayPlace,
-    /// Its file.
+    /// Where the list continues behind it.
+    pub cursor: ReplayCursor,
     pub file: FileInfo,
-    /// Bytes of the original, as they were announced.
+    /// Bytes of the original, as the producer gave them.
     pub size_bytes: i64,
-    /// Where its report is; none where the guest rejected the answers.
+    /// None if the guest rejected the answers.
     pub report_key: Option<String>,
     /// The guest that ran, lower hex.
     pub guest_digest: String,
@@ -57,7 +56,7 @@ pub struct ReplayJob {
 }
 
 impl Database {
-    /// How many jobs a replay has before it.
+    /// Counts the jobs that are meant.
     ///
     /// # Errors
     /// [`DbError`].
@@ -88,17 +87,17 @@ impl Database {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    /// The next jobs behind `after`, the newest first, at most `rows`; `selection.limit` is the caller's to keep.
+    /// Returns the next jobs behind `after`, the newest first, at most `rows`. The caller applies `selection.limit`.
     ///
     /// # Errors
     /// [`DbError`].
     pub async fn replay_jobs(
         &self,
         selection: &ReplaySelection,
-        after: ReplayPlace,
+        after: ReplayCursor,
         rows: usize,
     ) -> Result<Vec<ReplayJob>, DbError> {
-        // The end of a job is the end of its last attempt: of the two instants, which are one, only this has an index.
+        // A job ends with its last attempt. The attempt's `ended_at` has an index, the job's has none.
         let rows = self
             .run(async |db| {
                 sqlx::query!(
@@ -113,7 +112,7 @@ impl Database {
                                        'key', w.key, 'sha256', encode(w.sha256, 'hex'), 'model', w.model,
                                        'finish_reason', w.finish_reason) order by w.ordinal), '[]')
                               from job_answers w
-                             where w.job_id = j.id and w.life = j.life) as "journal!: Json<Vec<Entry>>"
+                             where w.job_id = j.id and w.life = j.life) as "journal!: Json<Vec<JournalRow>>"
                       from job_attempts a
                       join processing_jobs j on j.id = a.job_id and j.life = a.life and j.lease_token = a.lease_token
                       join files f on f.id = j.file_id
@@ -137,7 +136,7 @@ impl Database {
         rows.into_iter()
             .map(|row| {
                 Ok(ReplayJob {
-                    place: ReplayPlace { ended_at: row.ended_at, job: row.job_id },
+                    cursor: ReplayCursor { ended_at: row.ended_at, job: row.job_id },
                     file: FileInfo {
                         id: FileId(row.file_id),
                         user: UserId(row.user_id),
@@ -151,7 +150,7 @@ impl Database {
                     size_bytes: row.size_bytes,
                     report_key: row.report_key,
                     guest_digest: row.guest_digest,
-                    journal: row.journal.0.into_iter().map(Entry::decode).collect::<Result<_, _>>()?,
+                    journal: row.journal.0.into_iter().map(JournalRow::decode).collect::<Result<_, _>>()?,
                 })
             })
             .collect()

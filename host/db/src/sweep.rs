@@ -1,48 +1,46 @@
-//! What a sweep asks: whose database this is, which objects rows point at, and whose turn it is.
+//! The sweep of the bucket: which objects the database refers to, and which worker sweeps now.
 
 use std::time::Duration;
 
 use assay_core::ids::{FileId, JobId};
 use uuid::Uuid;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
-/// An object, and where rows could point at it from.
+/// An object, with the ids that its key contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// Its key.
+pub struct ObjectQuery {
     pub key: String,
-    /// The file in its key.
     pub file: FileId,
-    /// The job in its key.
     pub job: Option<JobId>,
-    /// The folder of a run, with its slash: what points into it points at all of it.
+    /// The folder of a run, with its slash: a reference to any key in it keeps the whole folder.
     pub folder: Option<String>,
 }
 
-/// What rows say of an object.
+/// What the database says of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pointing {
-    /// Its file's job, or the job in its key, waits or runs.
+pub struct References {
+    /// Its file's job, or the job in its key, is queued or running.
     pub live: bool,
-    /// A row points at it.
-    pub pointed: bool,
+    /// A row refers to it.
+    pub referenced: bool,
 }
 
 impl Database {
-    /// What rows say of each object, in the order of asking. Whatever bucket a row names: what it points at stays in every one.
+    /// Returns what the database says of each object, in the order given. A row's bucket does not matter: its objects
+    /// stay in every bucket.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn pointing(&self, asked: &[Asked]) -> Result<Vec<Pointing>, DbError> {
-        let keys: Vec<_> = asked.iter().map(|one| one.key.clone()).collect();
-        let files: Vec<_> = asked.iter().map(|one| one.file.0).collect();
-        let jobs: Vec<_> = asked.iter().map(|one| one.job.map(|job| job.0)).collect();
-        let folders: Vec<_> = asked.iter().map(|one| one.folder.clone()).collect();
-        let told = self
+    pub async fn references(&self, objects: &[ObjectQuery]) -> Result<Vec<References>, DbError> {
+        let keys: Vec<_> = objects.iter().map(|object| object.key.clone()).collect();
+        let files: Vec<_> = objects.iter().map(|object| object.file.0).collect();
+        let jobs: Vec<_> = objects.iter().map(|object| object.job.map(|job| job.0)).collect();
+        let folders: Vec<_> = objects.iter().map(|object| object.folder.clone()).collect();
+        let references = self
             .run(async |db| {
                 sqlx::query_as!(
-                    Pointing,
+                    References,
                     r#"
                     select exists (select from processing_jobs j
                                     where j.file_id = o.file and j.status in ('queued', 'processing'))
@@ -57,7 +55,8 @@ impl Database {
                         or exists (select from job_answers a where a.job_id = o.job and a.key = o.key)
                         or exists (select from job_attempts a
                                     where a.job_id = o.job
-                                      and (a.report_key = o.key or starts_with(a.report_key, o.folder))) as "pointed!"
+                                      and (a.report_key = o.key or starts_with(a.report_key, o.folder)))
+                               as "referenced!"
                       from unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[])
                            with ordinality as o (key, file, job, folder, place)
                      order by o.place
@@ -71,14 +70,14 @@ impl Database {
                 .await
             })
             .await?;
-        // What was not told of must not be taken for what nothing points at.
-        if told.len() != asked.len() {
-            return Err(DbError::Row("not every object was told of"));
+        // A missing row must not be taken for an object without references.
+        if references.len() != objects.len() {
+            return Err(DbError::Row("the answer misses an object"));
         }
-        Ok(told)
+        Ok(references)
     }
 
-    /// The name of this database: what the marker of its bucket holds.
+    /// Returns the id of this database, which the marker of its bucket holds.
     ///
     /// # Errors
     /// [`DbError`].
@@ -86,7 +85,8 @@ impl Database {
         self.run(async |db| sqlx::query_scalar!("select id from installation").fetch_one(db).await).await
     }
 
-    /// Whether `worker` is to sweep now: the last sweep ended `every` ago, and nobody else is at it. It is its own for `lease`.
+    /// Begins a sweep by `worker`, for `lease`. Returns false if the last one ended less than `every` ago, or another
+    /// worker is sweeping.
     ///
     /// # Errors
     /// [`DbError`].
@@ -111,10 +111,10 @@ impl Database {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Keeps the sweep of `worker` its own for another `lease`; false where it is not its own any more.
+    /// Renews the sweep of `worker` for another `lease`. Returns false if it has lost the sweep.
     ///
     /// # Errors
-    /// [`DbError`]: then nobody knows, and the time runs on.
+    /// [`DbError`]; the lease may or may not have been renewed.
     pub async fn renew_sweep(&self, worker: &str, lease: Duration) -> Result<bool, DbError> {
         let done = self
             .run(async |db| {
@@ -133,10 +133,10 @@ impl Database {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Ends the sweep of `worker`: the next one is due in its time.
+    /// Ends the sweep of `worker`; the next one is due after the period.
     ///
     /// # Errors
-    /// [`DbError`]; then the next one is due when the lease is over.
+    /// [`DbError`]; then the next one is due when the lease expires.
     pub async fn end_sweep(&self, worker: &str) -> Result<(), DbError> {
         self.run(async |db| {
             sqlx::query!(

@@ -1,56 +1,53 @@
-//! The fleet, as its beats tell it.
+//! The workers, as their heartbeats describe them.
 
 use assay_core::breaker::OpenBreaker;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
 /// A release that a worker has loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoadedRelease {
-    /// What its `describe` says; nothing where it does not load.
+    /// From its `describe`; empty if it failed to load.
     pub prompt_version: String,
-    /// What its `describe` says.
+    /// From its `describe`.
     pub schema_version: String,
     /// sha256 of its bytes, lower hex.
     pub digest: String,
-    /// Whether jobs that name no prompt version get it there, in channels without a release of their own.
+    /// Whether jobs without a prompt version get it, in channels without a release of their own.
     pub is_default: bool,
-    /// The channels that it runs there.
+    /// The channels that run it on this worker.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<String>,
-    /// Why it does not load there.
+    /// Why it failed to load.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
 
-/// One worker.
 #[derive(Clone, Debug, Serialize)]
 pub struct WorkerRow {
     /// Host, process and start.
     pub id: String,
-    /// Version of the binary.
+    /// Of the binary.
     pub version: String,
-    /// When it started.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
-    /// Seconds since its last beat.
+    /// Since its last heartbeat.
     pub silent_seconds: f64,
-    /// How many jobs it runs at once.
+    /// Jobs that it runs at once.
     pub slots: i32,
-    /// How many it has in hand.
+    /// Jobs that it runs now.
     pub busy: i64,
-    /// What it serves.
     pub releases: Vec<LoadedRelease>,
-    /// What it waits for, as of its last beat.
+    /// As of its last heartbeat.
     pub breakers: Vec<OpenBreaker>,
 }
 
 impl Database {
-    /// Workers that beat within the last minute and have not stopped.
+    /// Returns workers with a heartbeat within the last minute that have not stopped.
     ///
     /// # Errors
     /// [`DbError`].
@@ -88,7 +85,7 @@ impl Database {
             .collect())
     }
 
-    /// Forgets workers that have not been heard of for a day.
+    /// Deletes workers without a heartbeat for a day.
     ///
     /// # Errors
     /// [`DbError`].
@@ -101,7 +98,7 @@ impl Database {
         Ok(done.rows_affected())
     }
 
-    /// Digests that jobs in a live state have pinned.
+    /// Returns the digests that queued and running jobs have pinned.
     ///
     /// # Errors
     /// [`DbError`].

@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn the_statements_that_are_delayed_are_the_workers_own() {
-        assert!(include_str!("../../../host/db/src/queue/settle.rs").contains(SETTLE));
-        assert!(!include_str!("../../../host/db/src/queue/reap.rs").contains(SETTLE), "the reaper is not delayed");
+        assert!(include_str!("../../../host/db/sql/finalize.sql").contains(SETTLE));
+        assert!(!include_str!("../../../host/db/sql/reap_expired.sql").contains(SETTLE), "the reaper is not delayed");
         assert!(include_str!("../../../host/db/src/journal.rs").contains(JOURNAL));
-        assert!(include_str!("../../../host/db/src/queue/claim.rs").contains(CLAIM));
+        assert!(include_str!("../../../host/db/sql/claim.sql").contains(CLAIM));
     }
 }

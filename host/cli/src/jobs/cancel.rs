@@ -6,7 +6,7 @@ use anyhow::Context;
 use assay_core::env::Variables;
 use assay_db::{
     DatabaseConfig,
-    queue::{Cancel, Cancelled},
+    queue::{CancelOutcome, Cancelled},
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -46,10 +46,10 @@ struct Told {
 impl Told {
     fn of(one: &Cancelled) -> Self {
         let result = match one.done {
-            Cancel::Ended => "cancelled",
-            Cancel::Requested => "requested",
-            Cancel::TooLate => "too_late",
-            Cancel::Unknown => "unknown",
+            CancelOutcome::Ended => "cancelled",
+            CancelOutcome::Requested => "requested",
+            CancelOutcome::TooLate => "too_late",
+            CancelOutcome::Unknown => "unknown",
         };
         Self { id: one.named, job_id: one.job, file_id: one.file, result }
     }
@@ -64,10 +64,11 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     let mut refused = false;
     for one in &cancelled {
         let line = match one.done {
-            Cancel::Ended => "cancelled",
-            Cancel::Requested => "runs; its worker ends it with its next beat",
-            Cancel::TooLate | Cancel::Unknown => {
-                let reason = if one.done == Cancel::TooLate { "it has ended already" } else { "there is no such job" };
+            CancelOutcome::Ended => "cancelled",
+            CancelOutcome::Requested => "runs; its worker ends it with its next beat",
+            CancelOutcome::TooLate | CancelOutcome::Unknown => {
+                let reason =
+                    if one.done == CancelOutcome::TooLate { "it has ended already" } else { "there is no such job" };
                 eprintln!("error: {}: {reason}", one.named);
                 refused = true;
                 continue;

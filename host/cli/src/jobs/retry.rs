@@ -8,8 +8,8 @@ use anyhow::{Context, anyhow};
 use assay_core::{code::Code, env::Variables};
 use assay_db::{
     Database, DatabaseConfig, DbError,
-    failures::{FailedJob, FailedSelection},
-    rerun::Pace,
+    failed::{FailedJob, FailedSelection},
+    queue::RequeuePace,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -173,8 +173,9 @@ impl Retry {
             return Ok(());
         }
         let jobs: Vec<Uuid> = batch.iter().filter_map(|found| found.job).collect();
-        let pace = Pace { began: self.began, gap: self.gap, before: outcome.jobs };
-        let retried = self.database.retry(&jobs, &pace).await.map_err(|error| interrupted(error, outcome.jobs))?;
+        let pace = RequeuePace { began: self.began, gap: self.gap, before: outcome.jobs };
+        let retried =
+            self.database.requeue_failed(&jobs, &pace).await.map_err(|error| interrupted(error, outcome.jobs))?;
         let done: HashSet<Uuid> = retried.iter().map(|one| one.job).collect();
         for found in batch {
             match (found.job.is_some_and(|job| done.contains(&job)), &self.choice) {

@@ -112,7 +112,7 @@ pub(super) async fn show(arguments: &Show, values: BTreeMap<String, String>) -> 
 /// What a release came to, and what it is compared with where it is a canary.
 async fn counted(database: &Database, digest: &str) -> Result<Vec<Counted>, DbError> {
     let count = async |digest: &str, channel: Option<&str>, since| {
-        let figures = database.figures(digest, channel, since).await?;
+        let figures = database.release_stats(digest, channel, since).await?;
         Ok::<_, DbError>(Counted { digest: digest.to_owned(), channel: channel.map(str::to_owned), since, figures })
     };
     let mut counted = vec![count(digest, None, None).await?];

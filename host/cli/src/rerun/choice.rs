@@ -4,7 +4,7 @@ use anyhow::Context;
 use assay_core::ids::FileId;
 use assay_db::{
     Database,
-    rerun::{Candidate, Selection},
+    succeeded::{SucceededFile, SucceededSelection},
 };
 use time::OffsetDateTime;
 
@@ -17,7 +17,7 @@ pub(super) enum Choice {
     /// These, each once.
     Files(Vec<FileId>),
     /// All that are like this.
-    Selected(Selection),
+    Selected(SucceededSelection),
 }
 
 impl Choice {
@@ -37,21 +37,21 @@ pub(super) struct Walk<'a> {
     /// The last file that was looked at.
     after: Option<FileId>,
     /// Selected files that were not handed out yet.
-    found: Vec<Candidate>,
+    found: Vec<SucceededFile>,
 }
 
 impl Walk<'_> {
     /// The next files, few enough for one statement; nothing at the end.
-    pub(super) async fn next(&mut self, database: &Database) -> anyhow::Result<Vec<Candidate>> {
+    pub(super) async fn next(&mut self, database: &Database) -> anyhow::Result<Vec<SucceededFile>> {
         match self.choice {
             Choice::Files(files) => {
                 let batch = &files[self.at..files.len().min(self.at + BATCH)];
                 self.at += batch.len();
-                database.candidates(batch, self.began).await.context("look at the files")
+                database.succeeded_files(batch, self.began).await.context("look at the files")
             }
             Choice::Selected(selection) => {
                 while self.found.is_empty() {
-                    let page = database.select_for_rerun(selection, self.began, self.after).await;
+                    let page = database.select_succeeded(selection, self.began, self.after).await;
                     let page = page.context("look for the files")?;
                     let Some(last) = page.last else { return Ok(Vec::new()) };
                     (self.after, self.found) = (Some(last), page.files);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use assay_db::{
     releases::{ChannelRow, ReleaseRow},
-    rerun::Candidate,
+    succeeded::SucceededFile,
     workers::WorkerRow,
 };
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub(super) struct Refused {
 
 impl Refused {
     /// Why a file that was named cannot be rerun.
-    pub(super) fn of(candidate: &Candidate) -> Self {
+    pub(super) fn of(candidate: &SucceededFile) -> Self {
         let reason = match (candidate.status.as_deref(), &candidate.channel) {
             (None, _) => "there is no such file",
             (Some(_), None) => "it was never enqueued; a rerun is for files that succeeded",
@@ -117,7 +117,7 @@ fn counted(files: u64) -> String {
 pub(super) struct Tally(BTreeMap<(String, Option<String>), u64>);
 
 impl Tally {
-    pub(super) fn add(&mut self, candidate: &Candidate) {
+    pub(super) fn add(&mut self, candidate: &SucceededFile) {
         let channel = candidate.channel.clone().unwrap_or_default();
         *self.0.entry((channel, candidate.prompt_version.clone())).or_default() += 1;
     }
@@ -167,8 +167,8 @@ mod tests {
 
     use super::*;
 
-    fn candidate(version: &str, channel: &str) -> Candidate {
-        Candidate {
+    fn candidate(version: &str, channel: &str) -> SucceededFile {
+        SucceededFile {
             file: Uuid::nil(),
             status: Some("succeeded".to_owned()),
             eligible: true,
@@ -256,7 +256,7 @@ mod tests {
     fn every_file_that_stays_has_its_reason() {
         let reason = |status: Option<&str>, channel: Option<&str>, eligible: bool| {
             let (status, channel) = (status.map(str::to_owned), channel.map(str::to_owned));
-            Refused::of(&Candidate { status, channel, eligible, ..candidate("minutes-v1", "default") }).reason
+            Refused::of(&SucceededFile { status, channel, eligible, ..candidate("minutes-v1", "default") }).reason
         };
         let reasons = [
             reason(None, None, false),

@@ -1,15 +1,19 @@
-//! The queue: the one writer of a job's state. Every write of a claim names (id, lease token, status); zero rows touched means
-//! that the claim is lost. Every other write names the status that it expects. Locks are always taken job first, file second, several jobs in the order of their ids.
+//! The queue: the only code that changes a job's state.
+//!
+//! Every write of a claim names job id, lease token and status; if it touches no row, the claim is lost. Every other
+//! write names the status that it expects. Locks are taken job first, file second; several jobs in the order of their
+//! ids.
 
-mod beat;
 mod cancel;
 mod claim;
+mod fail;
+mod finalize;
 mod reap;
-mod retry;
-mod settle;
+mod renew;
+mod requeue;
 
-pub use beat::{Heartbeat, Told};
-pub use cancel::{Cancel, Cancelled};
+pub use cancel::{CancelOutcome, Cancelled};
+pub use finalize::{Presence, Settled};
 pub use reap::{BATCH, Reaped, Rescue};
-pub use retry::Retried;
-pub use settle::{Presence, Settled};
+pub use renew::{Announcement, Heartbeat};
+pub use requeue::{RequeuePace, RequeuedFile, RequeuedJob};

@@ -1,35 +1,38 @@
-//! Rescuing what dead workers left, and ending what nobody can run. Any worker does it; `SKIP LOCKED` shares the work.
+//! Rescuing the jobs of dead workers, and ending jobs that no worker can run.
+//!
+//! Every worker does it; `skip locked` lets them share the work.
 
 use std::time::Duration;
 
-use assay_core::{
-    code::Code,
-    ids::{FileId, JobId},
-};
+use assay_core::code::Code;
 
-use crate::{Database, DbError};
+use assay_core::ids::{FileId, JobId};
+
+use assay_core::job_error::Step;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::fail::{QueuedFailure, fail_queued};
+use crate::{database::Database, error::DbError};
 
 /// What the reaper did with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rescue {
     /// Its worker is gone; it can be claimed again at once.
     Requeued,
-    /// Its worker is gone, and it has no attempt left.
+    /// Its worker is gone, and no attempt is left.
     Failed,
-    /// Somebody asked for its end, and its worker did not live to carry that out, or gave it back.
+    /// Its end was requested, and its worker died first or gave the job back.
     Cancelled,
     /// No worker has known its prompt version for too long.
     VersionUnknown,
 }
 
-/// A job that the reaper settled.
+/// A job that the reaper changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Reaped {
-    /// The job.
     pub job: JobId,
-    /// Its file.
     pub file: FileId,
-    /// What was done.
     pub rescue: Rescue,
 }
 
@@ -37,81 +40,23 @@ pub struct Reaped {
 pub const BATCH: usize = 100;
 
 impl Database {
-    /// Takes jobs back whose lease has run out, each by its own `lock_ttl_seconds`. A rescue has used its attempt. A job whose end
-    /// somebody has asked for ends.
+    /// Takes back jobs whose lease has expired, each by its own `lock_ttl_seconds`. The lost attempt counts. A job
+    /// whose end was requested ends.
+    ///
+    /// This stays one statement and does not use `fail_queued`: the jobs are `processing`, and some are requeued.
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.
     pub async fn reap_expired(&self) -> Result<Vec<Reaped>, DbError> {
         let rows = self
             .run(async |db| {
-                sqlx::query!(
-                    r#"
-                with expired as (
-                    -- Another program that serves the queue too may leave columns of its locks empty.
-                    select j.id, j.file_id, j.lease_token, j.life, j.attempts, coalesce(j.locked_by, '') as locked_by,
-                           coalesce(j.locked_at, j.updated_at) as locked_at, j.guest_digest, j.channel,
-                           j.attempts >= j.max_attempts as spent,
-                           j.cancel_requested_at is not null as cancelled
-                      from processing_jobs j
-                      join files f on f.id = j.file_id
-                     where j.status = 'processing'
-                       and coalesce(greatest(j.heartbeat_at, j.locked_at), j.updated_at)
-                           + make_interval(secs => j.lock_ttl_seconds) < now()
-                     order by j.id
-                     limit $1
-                       for update of j skip locked
-                       for no key update of f skip locked
-                ), dead as (
-                    select e.*, e.spent or e.cancelled as over, case when e.cancelled then $4 else $2 end as code,
-                           case when e.cancelled then $5 else $3 end as message
-                      from expired e
-                ), job as (
-                    update processing_jobs j
-                       set status = case when dead.over then 'failed' else 'queued' end, next_run_at = now(),
-                           locked_by = null, locked_at = null, heartbeat_at = null, lock_ttl_seconds = default,
-                           last_error_code = dead.code, last_error_step = null, last_error_message = dead.message,
-                           updated_at = now()
-                      from dead
-                     where j.id = dead.id and j.status = 'processing'
-                ), file as (
-                    update files f
-                       set status = case when dead.over then 'failed' else 'queued' end,
-                           error_code = case when dead.over then dead.code end,
-                           error_message = case when dead.over then dead.message end,
-                           processed_at = case when dead.over then now() end, updated_at = now(),
-                           -- Of an earlier life, whose report stays; nothing where the sub-select has no row.
-                           storage_key_raw_llm_output =
-                               case when dead.over then null else f.storage_key_raw_llm_output end,
-                           (prompt_version, schema_version, guest_digest) =
-                               (select f.prompt_version, f.schema_version, f.guest_digest
-                                 where not dead.over or f.storage_key_report is not null)
-                      from dead
-                     where f.id = dead.file_id
-                ), attempt as (
-                    -- What became of the attempt is that its worker was lost, whatever becomes of the job.
-                    insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, outcome,
-                                              code, message, tokens_in, tokens_out, guest_digest, channel)
-                    select id, lease_token, life, attempts, locked_by, locked_at, 'lost', $2, $3, used.input,
-                           used.output, guest_digest, channel
-                      from dead
-                     cross join lateral (
-                           select coalesce(sum(a.tokens_in), 0)::bigint as input,
-                                  coalesce(sum(a.tokens_out), 0)::bigint as output
-                             from job_answers a
-                            where a.job_id = dead.id and a.life = dead.life and a.lease_token = dead.lease_token
-                           ) as used
-                ), wake as (
-                    select pg_notify('assay_jobs', '') where exists (select from dead where not over)
-                )
-                select dead.id, dead.file_id, dead.spent as "spent!", dead.cancelled as "cancelled!" from dead
-                 where (select count(*) from wake) >= 0
-                "#,
+                sqlx::query_file!(
+                    "sql/reap_expired.sql",
                     BATCH as i64,
                     Code::WorkerLost.as_str(),
                     "the worker stopped renewing its lease",
                     Code::Cancelled.as_str(),
-                    "somebody asked for its end, and its worker stopped renewing its lease",
+                    "its end was requested, and its worker stopped renewing its lease",
                 )
                 .fetch_all(db)
                 .await
@@ -131,123 +76,109 @@ impl Database {
             .collect())
     }
 
-    /// Ends jobs that wait although somebody has asked for their end. No worker of this version puts them back into the queue;
-    /// one that is a version behind does.
+    /// Ends queued jobs whose end was requested. Only a worker one version behind puts such jobs back into the queue.
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.
     pub async fn reap_cancelled(&self) -> Result<Vec<Reaped>, DbError> {
-        let rows = self
-            .run(async |db| {
-                sqlx::query!(
-                    r#"
-                with asked as (
-                    select j.id, j.file_id
-                      from processing_jobs j
-                      join files f on f.id = j.file_id
-                     where j.status = 'queued' and j.cancel_requested_at is not null
-                     order by j.id
-                     limit $1
-                       for update of j skip locked
-                       for no key update of f skip locked
-                ), job as (
-                    update processing_jobs j
-                       set status = 'failed', last_error_code = $2, last_error_step = null, last_error_message = $3,
-                           updated_at = now()
-                      from asked
-                     where j.id = asked.id and j.status = 'queued'
-                ), file as (
-                    update files f
-                       set status = 'failed', error_code = $2, error_message = $3, processed_at = now(),
-                           updated_at = now(),
-                           storage_key_raw_llm_output = null,
-                           -- Of an earlier life, whose report stays.
-                           (prompt_version, schema_version, guest_digest) =
-                               (select f.prompt_version, f.schema_version, f.guest_digest
-                                 where f.storage_key_report is not null)
-                      from asked
-                     where f.id = asked.file_id
-                )
-                select id, file_id from asked
+        let failure = QueuedFailure::cancelled("its end was requested while it ran");
+        self.fail_locked(Rescue::Cancelled, &failure, async |db| {
+            sqlx::query_as!(
+                Queued,
+                r#"
+                select j.id as job, j.file_id as file
+                  from processing_jobs j
+                  join files f on f.id = j.file_id
+                 where j.status = 'queued' and j.cancel_requested_at is not null
+                 order by j.id
+                 limit $1
+                   for update of j skip locked
+                   for no key update of f skip locked
                 "#,
-                    BATCH as i64,
-                    Code::Cancelled.as_str(),
-                    "somebody asked for its end while it was in hand",
-                )
-                .fetch_all(db)
-                .await
-            })
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Reaped { job: JobId(row.id), file: FileId(row.file_id), rescue: Rescue::Cancelled })
-            .collect())
+                BATCH as i64,
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
     }
 
-    /// Fails due jobs whose prompt version no live worker has known for `patience`. A job that has pinned a digest waits
-    /// for it, as for any release that does not load; and so does one whose channel is paused.
+    /// Fails due jobs whose prompt version no live worker has known for `patience`.
+    ///
+    /// A job with a pinned digest waits for it, as for any release that does not load. A job of a paused channel waits
+    /// too.
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.
     pub async fn fail_unknown_versions(&self, patience: Duration) -> Result<Vec<Reaped>, DbError> {
-        let rows = self
-            .run(async |db| {
-                sqlx::query!(
-                    r#"
+        let failure = QueuedFailure {
+            code: Code::VersionNotAvailable,
+            step: Some(Step::ResolveGuest),
+            message: "no worker has known this prompt version for too long",
+        };
+        self.fail_locked(Rescue::VersionUnknown, &failure, async |db| {
+            sqlx::query_as!(
+                Queued,
+                r#"
                 with known as (
                     select distinct release ->> 'prompt_version' as version
                       from workers w, jsonb_array_elements(w.releases) as release
                      where w.beat_at > now() - make_interval(secs => $2)
-                       -- Such a release serves only jobs that have pinned it.
+                       -- A kept release serves only the jobs that have pinned it.
                        and not coalesce((release ->> 'kept')::bool, false)
-                ), hopeless as (
-                    select j.id, j.file_id
-                      from processing_jobs j
-                      join files f on f.id = j.file_id
-                     where j.status = 'queued' and j.prompt_version is not null and j.guest_digest is null
-                       and greatest(j.next_run_at, j.updated_at) < now() - make_interval(secs => $2)
-                       and not exists (select from known where known.version = j.prompt_version)
-                       -- What is published can be had; where it does not load, its jobs wait.
-                       and not exists (select from guest_releases r
-                                        where r.prompt_version = j.prompt_version and r.retired_at is null)
-                       -- No worker may run it now, whatever it knows.
-                       and not exists (select from queue_pauses p where p.channel in (j.channel, '*'))
-                     order by j.id
-                     limit $1
-                       for update of j skip locked
-                       for no key update of f skip locked
-                ), job as (
-                    update processing_jobs j
-                       set status = 'failed', last_error_code = $3, last_error_step = 'resolve_guest',
-                           last_error_message = $4, updated_at = now()
-                      from hopeless
-                     where j.id = hopeless.id and j.status = 'queued'
-                ), file as (
-                    update files f
-                       set status = 'failed', error_code = $3, error_message = $4, processed_at = now(),
-                           updated_at = now(),
-                           storage_key_raw_llm_output = null,
-                           -- Of an earlier life, whose report stays.
-                           (prompt_version, schema_version, guest_digest) =
-                               (select f.prompt_version, f.schema_version, f.guest_digest
-                                 where f.storage_key_report is not null)
-                      from hopeless
-                     where f.id = hopeless.file_id
                 )
-                select id, file_id from hopeless
+                select j.id as job, j.file_id as file
+                  from processing_jobs j
+                  join files f on f.id = j.file_id
+                 where j.status = 'queued' and j.prompt_version is not null and j.guest_digest is null
+                   and greatest(j.next_run_at, j.updated_at) < now() - make_interval(secs => $2)
+                   and not exists (select from known where known.version = j.prompt_version)
+                   -- A published version can be loaded; where loading fails, its jobs wait.
+                   and not exists (select from guest_releases r
+                                    where r.prompt_version = j.prompt_version and r.retired_at is null)
+                   -- During a pause no worker may run it, whatever versions the workers know.
+                   and not exists (select from queue_pauses p where p.channel in (j.channel, '*'))
+                 order by j.id
+                 limit $1
+                   for update of j skip locked
+                   for no key update of f skip locked
                 "#,
-                    BATCH as i64,
-                    patience.as_secs_f64(),
-                    Code::VersionNotAvailable.as_str(),
-                    "no worker has known this prompt version for too long"
-                )
-                .fetch_all(db)
-                .await
+                BATCH as i64,
+                patience.as_secs_f64(),
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+
+    /// Fails the queued jobs that `lock` returns with their rows locked, in one transaction.
+    async fn fail_locked(
+        &self,
+        rescue: Rescue,
+        failure: &QueuedFailure,
+        lock: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<Vec<Queued>>,
+    ) -> Result<Vec<Reaped>, DbError> {
+        let failed = self
+            .run(async |db| {
+                let mut transaction = db.begin().await?;
+                let queued = lock(&mut transaction).await?;
+                if !queued.is_empty() {
+                    let jobs: Vec<_> = queued.iter().map(|queued| queued.job).collect();
+                    fail_queued(&mut transaction, &jobs, failure).await?;
+                }
+                transaction.commit().await?;
+                Ok(queued)
             })
             .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Reaped { job: JobId(row.id), file: FileId(row.file_id), rescue: Rescue::VersionUnknown })
-            .collect())
+        let reaped =
+            failed.into_iter().map(|queued| Reaped { job: JobId(queued.job), file: FileId(queued.file), rescue });
+        Ok(reaped.collect())
     }
+}
+
+/// A queued job whose row is locked, with its file's.
+struct Queued {
+    job: Uuid,
+    file: Uuid,
 }

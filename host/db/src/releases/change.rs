@@ -1,25 +1,32 @@
-//! Changing what a channel runs, one change at a time, each with its line in the audit.
+//! Changing a channel's releases: one change at a time, each with its line in the audit.
 
 use assay_core::channel::{Canary, Change, Channel, Refusal};
 use sqlx::{Connection, PgConnection, types::Json};
 
-use crate::{Database, DbError, releases::By};
+use crate::{database::Database, error::DbError};
+
+/// Who changes something, and why: for the audit.
+#[derive(Clone, Copy, Debug)]
+pub struct By<'a> {
+    pub actor: &'a str,
+    /// May be empty.
+    pub reason: &'a str,
+}
 
 /// A channel before and after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// What it ran.
     pub before: Channel,
-    /// What it runs from the next job on.
+    /// From the next job on.
     pub after: Channel,
 }
 
 impl Database {
-    /// Changes what a channel runs, under a lock. Unless `schema_may_change`, the schema version of new jobs' reports must
-    /// stay what it is.
+    /// Changes a channel's releases, under a lock. Unless `schema_may_change`, new jobs' reports must keep their schema
+    /// version.
     ///
     /// # Errors
-    /// [`DbError`]; or, as the inner result, why the channel stays as it is.
+    /// [`DbError`]; or, as the inner result, why the change was refused.
     pub async fn change_channel(
         &self,
         channel: &str,
@@ -29,13 +36,13 @@ impl Database {
     ) -> Result<Result<Changed, Refusal>, DbError> {
         self.run(async |db| {
             let mut transaction = db.begin().await?;
-            let before = lock(&mut transaction, channel).await?;
+            let before = lock_channel(&mut transaction, channel).await?;
             let after = match before.changed(change) {
                 Ok(after) => after,
                 Err(refusal) => return Ok(Err(refusal)),
             };
-            // What halts is taken away from a channel; what is left was checked when it came. And a worker, which halts, has no right
-            // to lock a release.
+            // Halting only removes a release, and the rest was checked before. Workers may halt, but have no right to
+            // lock a release.
             let halts = matches!(change, Change::Halt(_));
             if !halts && let Err(refusal) = check(&mut transaction, &before, &after, schema_may_change).await? {
                 return Ok(Err(refusal));
@@ -48,14 +55,15 @@ impl Database {
         .await
     }
 
-    /// Undoes the last change of what a channel's new jobs run on that was not undone yet. A shadow is none of that, and stays.
+    /// Undoes the last change of a channel that was not undone yet. The shadow stays, because new jobs do not run on
+    /// it.
     ///
     /// # Errors
     /// As [`Self::change_channel`].
     pub async fn roll_back(&self, channel: &str, by: By<'_>) -> Result<Result<Changed, Refusal>, DbError> {
         self.run(async |db| {
             let mut transaction = db.begin().await?;
-            let before = lock(&mut transaction, channel).await?;
+            let before = lock_channel(&mut transaction, channel).await?;
             let last = sqlx::query!(
                 r#"
                 select c.id, c.action, c.before as "before!: Json<Channel>"
@@ -76,7 +84,7 @@ impl Database {
             let shadow =
                 before.shadow.clone().filter(|shadow| last.before.active.as_ref().is_some_and(|it| it != shadow));
             let changed = Changed { after: Channel { shadow, ..last.before.0 }, before };
-            // The schema was that of the reports before; going back to it is what a rollback is for.
+            // A rollback may change the schema version: earlier reports had the older one.
             if let Err(refusal) = check(&mut transaction, &changed.before, &changed.after, true).await? {
                 return Ok(Err(refusal));
             }
@@ -88,8 +96,8 @@ impl Database {
     }
 }
 
-/// The channel as it is, which nobody else changes from here on.
-async fn lock(db: &mut PgConnection, channel: &str) -> sqlx::Result<Channel> {
+/// Reads the channel and locks it until the end of the transaction.
+async fn lock_channel(db: &mut PgConnection, channel: &str) -> sqlx::Result<Channel> {
     sqlx::query!("insert into release_channels (channel) values ($1) on conflict do nothing", channel)
         .execute(&mut *db)
         .await?;
@@ -103,7 +111,7 @@ async fn lock(db: &mut PgConnection, channel: &str) -> sqlx::Result<Channel> {
     Ok(Channel { active: row.active, canary, shadow: row.shadow })
 }
 
-/// Whether the releases of the channel are in service, and the schema may change where it does.
+/// Checks that the channel's releases are in service, and that the schema version may change if it does.
 async fn check(
     db: &mut PgConnection,
     before: &Channel,
@@ -111,7 +119,7 @@ async fn check(
     schema_may_change: bool,
 ) -> sqlx::Result<Result<(), Refusal>> {
     let named: Vec<String> = before.digests().chain(after.digests()).map(str::to_owned).collect();
-    // Locked, so that none is retired before the change is committed.
+    // Locked, so that no release is retired before the change is committed.
     let rows = sqlx::query!(
         r#"
         select digest, prompt_version || '@' || revision as "name!", schema_version, retired_at is not null as "retired!"
@@ -123,13 +131,13 @@ async fn check(
     .await?;
     let in_service = |digest: &str| rows.iter().any(|row| row.digest == digest && !row.retired);
     if let Some(gone) = after.digests().find(|digest| !in_service(digest)) {
-        // Retired, or deleted since.
+        // Retired, or deleted meanwhile.
         let name = rows.iter().find(|row| row.digest == gone).map_or(gone, |row| row.name.as_str());
         return Ok(Err(Refusal::Retired(name.to_owned())));
     }
     let schema = |digest: &str| rows.iter().find(|row| row.digest == digest).map(|row| row.schema_version.as_str());
     let Some(active) = before.active.as_deref().and_then(schema) else { return Ok(Ok(())) };
-    // A shadow makes no report for anybody.
+    // A shadow's reports are not stored, so its schema version does not matter.
     match after.serving().filter_map(schema).find(|new| *new != active) {
         Some(new) if !schema_may_change => {
             Ok(Err(Refusal::SchemaChange { active: active.to_owned(), new: new.to_owned() }))
@@ -166,8 +174,8 @@ async fn store(
     )
     .execute(&mut *db)
     .await?;
-    // What the change is about: the active release where that changed, else the canary, else the shadow.
-    let about = |of: &Channel| {
+    // The audit names the active release if that changed, else the canary, else the shadow.
+    let changed_digest = |of: &Channel| {
         if before.active != after.active {
             of.active.clone()
         } else if before.canary != after.canary {
@@ -184,8 +192,8 @@ async fn store(
         by.actor,
         action,
         channel,
-        about(before),
-        about(after),
+        changed_digest(before),
+        changed_digest(after),
         by.reason,
         Json(before) as _,
         Json(after) as _,

@@ -1,10 +1,11 @@
-//! Publishing and retiring.
+//! Publishing and retiring releases.
 
 use sqlx::{Connection, PgConnection};
 
-use crate::{Database, DbError, releases::By};
+use super::change::By;
+use crate::{database::Database, error::DbError};
 
-/// A release as its component says it.
+/// A release to be published, as its component describes it.
 #[derive(Debug)]
 pub struct NewRelease<'a> {
     /// sha256 of the component, lower hex.
@@ -13,7 +14,7 @@ pub struct NewRelease<'a> {
     pub prompt_version: &'a str,
     /// From its manifest.
     pub schema_version: &'a str,
-    /// Bytes of the component.
+    /// Of the component.
     pub size_bytes: i64,
     /// From its stamp.
     pub toolchain: Option<&'a str>,
@@ -21,24 +22,25 @@ pub struct NewRelease<'a> {
     pub sources: Option<&'a str>,
 }
 
-/// What became of it.
+/// A release after publishing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// Counts the different bytes under its prompt version.
+    /// Counts the different components of its prompt version, from 1.
     pub revision: i32,
-    /// Whether it was not there before.
+    /// False if the same component was published before.
     pub is_new: bool,
 }
 
 impl Database {
-    /// Adds a release. The same bytes again change nothing; other bytes under its prompt version are the next revision.
+    /// Publishes a release. The same component again changes nothing; another one of its prompt version is the next
+    /// revision.
     ///
     /// # Errors
-    /// [`DbError`]; publishing again is safe.
+    /// [`DbError`]; safe to call again.
     pub async fn publish(&self, release: &NewRelease<'_>, by: By<'_>) -> Result<Published, DbError> {
         let insert = async |db: &mut PgConnection| {
             let mut transaction = db.begin().await?;
-            // Two that publish one version at once would take one number.
+            // Without the lock, two releases that are published at once could get the same revision.
             sqlx::query!("lock table guest_releases in share row exclusive mode").execute(&mut *transaction).await?;
             let known = sqlx::query_scalar!("select revision from guest_releases where digest = $1", release.digest)
                 .fetch_optional(&mut *transaction)
@@ -79,16 +81,17 @@ impl Database {
         self.run(insert).await
     }
 
-    /// Takes a release out of service; false where a channel runs it, or it is retired already: then nothing changes.
+    /// Takes a release out of service. Returns false, and changes nothing, if a channel runs it or it is retired
+    /// already.
     ///
     /// Jobs that have pinned it run on it to their end.
     ///
     /// # Errors
-    /// [`DbError`]; retiring again is safe.
+    /// [`DbError`]; safe to call again.
     pub async fn retire(&self, digest: &str, by: By<'_>) -> Result<bool, DbError> {
         let update = async |db: &mut PgConnection| {
             let mut transaction = db.begin().await?;
-            // Whoever activates a release locks it, and a channel that was changed meanwhile is seen.
+            // Activating a release locks its row too, so that the next statement sees a channel changed meanwhile.
             sqlx::query!("select digest from guest_releases where digest = $1 for update", digest)
                 .fetch_optional(&mut *transaction)
                 .await?;

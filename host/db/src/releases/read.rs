@@ -4,29 +4,63 @@ use assay_core::channel::{Canary, Channel, Plan};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::{
-    Database, DbError,
-    releases::{ChangeRow, ReleaseRow},
-};
+use crate::{database::Database, error::DbError};
+
+/// A published release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReleaseRow {
+    /// sha256 of the component, lower hex.
+    pub digest: String,
+    /// Jobs name it.
+    pub prompt_version: String,
+    /// Counts the different components of one prompt version, from 1.
+    pub revision: i32,
+    /// Of its reports.
+    pub schema_version: String,
+    /// Of the component.
+    pub size_bytes: i64,
+    /// The compiler that built it.
+    pub toolchain: Option<String>,
+    /// Hash of its sources.
+    pub sources: Option<String>,
+    pub published_by: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub published_at: OffsetDateTime,
+    /// From then on it serves no new jobs.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub retired_at: Option<OffsetDateTime>,
+}
+
+/// One line of the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChangeRow {
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    pub actor: String,
+    /// `publish`, `activate`, `canary`, `shadow`, `promote`, `halt`, `rollback` or `retire`.
+    pub action: String,
+    /// None for `publish` and `retire`, which concern every channel.
+    pub channel: Option<String>,
+    pub digest_from: Option<String>,
+    pub digest_to: Option<String>,
+    pub reason: String,
+}
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChannelRow {
-    /// Its name.
     pub name: String,
-    /// What it runs.
     #[serde(flatten)]
     pub runs: Channel,
-    /// Since when.
     #[serde(with = "time::serde::rfc3339")]
     pub changed_at: OffsetDateTime,
-    /// Since when the canary runs, at whatever share.
+    /// When the canary began, at any share.
     #[serde(with = "time::serde::rfc3339::option")]
     pub canary_since: Option<OffsetDateTime>,
 }
 
 impl Database {
-    /// Every release, the newest first.
+    /// Returns every release, the newest first.
     ///
     /// # Errors
     /// [`DbError`].
@@ -47,7 +81,7 @@ impl Database {
         .await
     }
 
-    /// Every channel that anything was activated in.
+    /// Returns every channel that was ever changed.
     ///
     /// # Errors
     /// [`DbError`].
@@ -73,7 +107,7 @@ impl Database {
         Ok(row.collect())
     }
 
-    /// The audit of a release, or of everything; the newest first.
+    /// Returns the audit of one release or of all, the newest change first.
     ///
     /// # Errors
     /// [`DbError`].
@@ -97,7 +131,7 @@ impl Database {
         .await
     }
 
-    /// What a worker needs to have by now.
+    /// Returns the releases that a worker must have loaded.
     ///
     /// # Errors
     /// [`DbError`].

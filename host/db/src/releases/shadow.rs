@@ -1,49 +1,45 @@
-//! What candidates in the shadow came to.
+//! Results of shadow releases.
 
 use std::time::Duration;
 
 use assay_core::ids::FileId;
 use serde::Serialize;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
-/// What a candidate made of one file's answers.
+/// The result of a candidate on one file's answers.
 #[derive(Debug)]
 pub struct ShadowResult<'a> {
-    /// The candidate.
+    /// Of the candidate.
     pub digest: &'a str,
-    /// The file.
     pub file: FileId,
-    /// The release whose job it was.
+    /// Digest of the release that ran the job.
     pub beside: &'a str,
-    /// The job's channel.
     pub channel: &'a str,
-    /// As [`assay_core::report_diff::Difference::as_str`] says it.
+    /// From [`assay_core::report_diff::Difference::as_str`].
     pub result: &'static str,
-    /// Where the reports differ, in the schema's words.
+    /// Where the reports differ, as pointers into the schema.
     pub pointers: Vec<String>,
-    /// Of a fault.
+    /// Only of a fault.
     pub code: Option<&'static str>,
     /// In the sandbox.
     pub guest_time: Duration,
 }
 
-/// How many files had a result, and where the reports of the changed ones differ.
+/// The files with one result, and where their reports differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ShadowTally {
-    /// As in `release_shadows.result`.
     pub result: String,
-    /// Files.
     pub files: i64,
-    /// The most frequent pointers or, for faults, codes; each with its files.
+    /// The most frequent pointers or, for faults, codes; each with its number of files.
     pub most: Vec<(String, i64)>,
 }
 
 impl Database {
-    /// Keeps a result; the last one of a file stays.
+    /// Writes a result, in place of the file's earlier one.
     ///
     /// # Errors
-    /// [`DbError`]; keeping it again is harmless.
+    /// [`DbError`]; safe to call again.
     pub async fn record_shadow(&self, result: &ShadowResult<'_>) -> Result<(), DbError> {
         self.run(async |db| {
             sqlx::query!(
@@ -71,7 +67,7 @@ impl Database {
         Ok(())
     }
 
-    /// What a candidate came to, each result with at most `most` of its places.
+    /// Returns a candidate's results, each with at most `most` pointers or codes.
     ///
     /// # Errors
     /// [`DbError`].

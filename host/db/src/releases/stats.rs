@@ -1,16 +1,16 @@
-//! What attempts on a release came to, from their history.
+//! Statistics of a release, from the history of attempts.
 
 use assay_core::{code::Code, release_stats::ReleaseStats};
 use time::OffsetDateTime;
 
-use crate::{Database, DbError};
+use crate::{database::Database, error::DbError};
 
 impl Database {
-    /// The figures of a release: in one channel or in all, since an instant or from its first attempt on.
+    /// Returns a release's statistics: in one channel or in all, since an instant or its first attempt.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn figures(
+    pub async fn release_stats(
         &self,
         digest: &str,
         channel: Option<&str>,
@@ -21,7 +21,7 @@ impl Database {
                 ReleaseStats,
                 r#"
                 select count(*) filter (where a.outcome in ('succeeded', 'failed')) as "jobs!",
-                       -- Each life of a job once, however often it was tried.
+                       -- Each life of a job counts once, with any number of attempts.
                        count(distinct (a.job_id, a.life))
                            filter (where a.outcome = 'succeeded' or a.code = $4 or a.code = any ($5::text[]))
                            as "results!",

@@ -49,7 +49,7 @@ impl CanaryGuard {
     async fn check(&self, channel: &ChannelRow) -> Result<(), DbError> {
         let (Some(active), Some(canary)) = (&channel.runs.active, &channel.runs.canary) else { return Ok(()) };
         let (name, since) = (Some(channel.name.as_str()), channel.canary_since);
-        let of_canary = self.database.figures(&canary.digest, name, since).await?;
+        let of_canary = self.database.release_stats(&canary.digest, name, since).await?;
         if of_canary.results < release_stats::MIN_SAMPLE {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use assay_core::{code::Code, ids::FileId, job_error::JobError, report_diff::GuestVerdict};
 use assay_db::{
     Database,
-    replay::{ReplayJob, ReplayPlace, ReplaySelection},
+    replay::{ReplayCursor, ReplayJob, ReplaySelection},
 };
 use assay_objects::{Objects, ObjectsError, ObjectsErrorKind};
 use assay_runtime::{Answer, Runtime};
@@ -104,7 +104,7 @@ impl CaseReader {
                 return Ok(None);
             }
             let page = self.database.replay_jobs(selection, after, rows).await.context("look for finished jobs")?;
-            let Some(last) = page.last().map(|job| job.place) else { return Ok(None) };
+            let Some(last) = page.last().map(|job| job.cursor) else { return Ok(None) };
             let left = if page.len() < rows { 0 } else { left - rows };
             anyhow::Ok(Some((futures::stream::iter(page.into_iter().map(anyhow::Ok)), (last, left))))
         });

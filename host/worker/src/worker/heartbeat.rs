@@ -98,7 +98,7 @@ impl Heartbeat {
             }
         }
         if let Some(mut connection) = connection
-            && let Err(error) = connection.farewell(&self.worker).await
+            && let Err(error) = connection.announce_stop(&self.worker).await
         {
             tracing::debug!(%error, "farewell to the fleet failed");
         }

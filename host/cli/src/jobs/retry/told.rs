@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_db::failures::FailedJob;
+use assay_db::failed::FailedJob;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;

@@ -1,0 +1,94 @@
+-- Claims due jobs that this worker can run, and moves their files to `processing`.
+--
+--  $1, $2    prompt versions, and the digest that serves each
+--  $3        digest for jobs without a prompt version in channels without a release
+--  $4        digests that may be called now
+--  $5        most jobs to claim
+--  $6        worker
+--  $7        lease, in seconds
+--  $8 - $12  channels: name, active digest, prompt version of that digest, canary digest, canary percent
+--  $13       channels of $8 of which at least some jobs can be claimed
+--  $14       prompt versions of which at least some jobs can be claimed
+--  $15, $16  due time and job id to begin at; null to begin at the first due job
+
+-- due: the jobs to claim, locked with their files, each with the digest that it will run on.
+-- The limit must be applied here, before the update: a plain sub-select could be run again and take more rows.
+-- A job whose file is locked by another transaction is skipped, so that the batch does not wait for it.
+with due as (
+    select j.id, chosen.digest
+      from processing_jobs j
+      join files f on f.id = j.file_id
+      left join unnest($1::text[], $2::text[]) as served (version, digest)
+        on served.version = j.prompt_version
+      left join unnest($8::text[], $9::text[], $10::text[], $11::text[], $12::integer[])
+                as channel (name, active, version, canary, percent)
+        on channel.name = j.channel
+     cross join lateral (
+        select case when j.guest_digest is not null then j.guest_digest
+                    -- A file is on the same side of the canary in every life. md5 is the same in every release of
+                    -- Postgres; 28 bits of it fit an integer.
+                    when j.prompt_version is null and channel.canary is not null
+                         and ('x' || left(md5(f.id::text), 7))::bit(28)::integer % 100 < channel.percent
+                    then channel.canary
+                    when j.prompt_version is null and channel.name is not null then channel.active
+                    when j.prompt_version is null then $3::text
+                    when j.prompt_version = channel.version then channel.active
+                    else served.digest end as digest
+     ) as chosen
+     where j.status = 'queued' and j.next_run_at <= now()
+       and (j.next_run_at, j.id) >= (coalesce($15, '-infinity'::timestamptz),
+                                     coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
+       -- A CASE, because the planner estimates that half of the rows pass it. For the bare comparison it estimates that
+       -- almost none pass, and then it sorts all due jobs instead of following the index up to the limit.
+       and case when chosen.digest = any ($4::text[]) then true else false end
+       -- Implied by the line above, but needs the job alone: a backlog of a release that may not be called now is
+       -- skipped before its files are read.
+       and case when j.guest_digest is not null then j.guest_digest = any ($4)
+                when j.prompt_version is not null then j.prompt_version = any ($14::text[])
+                when j.channel = any ($8) then j.channel = any ($13::text[])
+                else coalesce($3 = any ($4), false) end
+       -- Neither check of the pauses names a row of the join, so that each runs once and not once a job.
+       and not exists (select from queue_pauses p where p.channel = '*')
+       and case when j.channel = any (array(select p.channel from queue_pauses p)) then false
+                -- The reaper ends this job.
+                when j.cancel_requested_at is not null then false else true end
+     order by j.priority desc, j.next_run_at, j.id
+     limit $5
+       for update of j skip locked
+       for no key update of f skip locked
+-- claimed: the jobs under their new lease token. The status is checked again, because the row may have changed between
+-- the snapshot and the lock.
+), claimed as (
+    update processing_jobs j
+       -- Another program on the queue may put back a job without an attempt left, and refuse a row with more.
+       set status = 'processing', attempts = greatest(j.attempts, least(j.attempts + 1, j.max_attempts)),
+           lease_token = j.lease_token + 1,
+           locked_by = $6, locked_at = now(), heartbeat_at = now(), lock_ttl_seconds = $7,
+           guest_digest = due.digest, updated_at = now()
+      from due
+     where j.id = due.id and j.status = 'queued'
+    returning j.*
+-- moved: the files of these jobs.
+), moved as (
+    update files f
+       set status = 'processing', started_at = now(), processing_attempts = c.attempts,
+           error_code = null, error_message = null, processed_at = null, updated_at = now()
+      from claimed c
+     where f.id = c.file_id
+    returning f.*
+)
+-- The claims, each with the answers that earlier claims of this life received.
+select c.id, c.lease_token, c.attempts, c.max_attempts, c.snoozes, c.life, c.channel, c.prompt_version,
+       c.guest_digest as "guest_digest!",
+       c.next_run_at, extract(epoch from now() - c.next_run_at)::float8 as "lag!",
+       f.id as file_id, f.user_id, f.storage_bucket, f.storage_key_original, f.original_filename,
+       f.extension, f.attributes,
+       to_char(f.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "received_at!",
+       (select coalesce(json_agg(json_build_object(
+                   'ordinal', a.ordinal, 'prompt_sha256', encode(a.prompt_sha256, 'hex'), 'key', a.key,
+                   'sha256', encode(a.sha256, 'hex'), 'model', a.model,
+                   'finish_reason', a.finish_reason) order by a.ordinal), '[]')
+          from job_answers a
+         where a.job_id = c.id and a.life = c.life) as "journal!: Json<Vec<JournalRow>>"
+  from claimed c
+  join moved f on f.id = c.file_id

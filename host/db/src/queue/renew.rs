@@ -1,0 +1,135 @@
+//! Renewing leases: one statement per worker and heartbeat, on its own connection.
+
+use std::{collections::HashMap, time::Duration};
+
+use assay_core::ids::JobId;
+
+use assay_core::lease::Lease;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    database::{Database, within},
+    error::DbError,
+};
+
+/// The heartbeat's own connection, which does not wait for a busy pool.
+#[derive(Debug)]
+pub struct Heartbeat {
+    connection: PgConnection,
+    timeout: Duration,
+}
+
+/// What a worker writes about itself into `workers`.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// The loaded releases, and those that failed to load.
+    pub releases: Value,
+    /// The open breakers.
+    pub breakers: Value,
+}
+
+impl Database {
+    /// Opens the connection for a worker's heartbeats. Each ends within `timeout`, on the server too: otherwise an
+    /// abandoned heartbeat would keep its rows locked, and the next one would wait for them.
+    ///
+    /// # Errors
+    /// [`DbError`] if no connection is made in time.
+    pub async fn heartbeat(&self, timeout: Duration) -> Result<Heartbeat, DbError> {
+        let milliseconds = |limit: Duration| format!("{}ms", limit.as_millis().max(1));
+        let options = self.config.options.clone().options([
+            ("statement_timeout", milliseconds(timeout * 3 / 4)),
+            ("lock_timeout", milliseconds(timeout / 2)),
+        ]);
+        // Connecting locks nothing and has its usual time. Claims are still given up meanwhile.
+        let connection = within(self.config.timeout, PgConnection::connect_with(&options)).await?;
+        Ok(Heartbeat { connection, timeout })
+    }
+}
+
+impl Heartbeat {
+    /// Renews leases and returns the jobs that are still ours, each with whether its end was requested. A job that is
+    /// not among them is lost. The requests come in the same answer, so that none is missed.
+    ///
+    /// Locks the rows in the order of their ids.
+    ///
+    /// # Errors
+    /// [`DbError`]; the leases may or may not have been renewed.
+    pub async fn renew(&mut self, held: &[Lease]) -> Result<HashMap<JobId, bool>, DbError> {
+        if held.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (ids, tokens): (Vec<_>, Vec<_>) = held.iter().map(|lease| (lease.job.0, lease.token.0)).unzip();
+        let rows = within(
+            self.timeout,
+            sqlx::query!(
+                r#"
+                with mine as (
+                    select j.id
+                      from processing_jobs j
+                      join unnest($1::uuid[], $2::bigint[]) as held (id, token)
+                        on held.id = j.id and held.token = j.lease_token
+                     where j.status = 'processing'
+                     order by j.id
+                       for no key update of j
+                )
+                update processing_jobs j
+                   set heartbeat_at = clock_timestamp()
+                  from mine
+                 where j.id = mine.id
+                returning j.id, j.cancel_requested_at is not null as "cancel!"
+                "#,
+                &ids,
+                &tokens
+            )
+            .fetch_all(&mut self.connection),
+        )
+        .await?;
+        Ok(rows.into_iter().map(|row| (JobId(row.id), row.cancel)).collect())
+    }
+
+    /// Writes that this worker is alive, which releases it has, and which breakers are open.
+    ///
+    /// # Errors
+    /// [`DbError`]; the next heartbeat writes it again.
+    pub async fn announce(
+        &mut self,
+        worker: &str,
+        version: &str,
+        slots: i32,
+        announcement: &Announcement,
+    ) -> Result<(), DbError> {
+        within(
+            self.timeout,
+            sqlx::query!(
+                r#"
+                insert into workers (id, version, slots, releases, breakers) values ($1, $2, $3, $4, $5)
+                on conflict (id) do update
+                   set beat_at = now(), slots = excluded.slots, releases = excluded.releases,
+                       breakers = excluded.breakers, stopped_at = null
+                "#,
+                worker,
+                version,
+                slots,
+                announcement.releases,
+                announcement.breakers
+            )
+            .execute(&mut self.connection),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Writes that this worker has stopped.
+    ///
+    /// # Errors
+    /// [`DbError`]; the missing heartbeat shows it later.
+    pub async fn announce_stop(&mut self, worker: &str) -> Result<(), DbError> {
+        within(
+            self.timeout,
+            sqlx::query!("update workers set stopped_at = now() where id = $1", worker).execute(&mut self.connection),
+        )
+        .await?;
+        Ok(())
+    }
+}
