@@ -18,8 +18,13 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let until = httpdate::parse_http_date(value).ok()?;
     // The date is on the provider's clock, so the wait is measured from the provider's `Date`. Our clock is the fall-back:
     // if the clocks differ by minutes, a wait of seconds becomes none or minutes.
-    let now = text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
+    let now = text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(our_clock);
     until.duration_since(now).ok().filter(|wait| !wait.is_zero())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a date without the provider's clock has only ours")]
+fn our_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 fn positive(value: &str, unit_in_seconds: f64) -> Option<Duration> {
@@ -62,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_date_without_the_providers_clock_counts_from_ours() {
-        let until = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100));
+        let until = httpdate::fmt_http_date(our_clock() + Duration::from_secs(100));
         let wait = asked(&[("retry-after", &until)]).expect("a wait");
         assert!((Duration::from_secs(95)..=Duration::from_secs(100)).contains(&wait), "{wait:?}");
     }
