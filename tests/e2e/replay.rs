@@ -337,14 +337,14 @@ async fn what_is_written_stays_at_a_signal_and_when_the_bucket_fails() {
     process.signal(Signal::INT);
     assert_eq!(process.wait().await.code(), Some(1));
     let told = process.stderr().join("\n");
-    assert!(told.contains("the same command goes on behind it") && told.contains("interrupted"), "{told}");
+    assert!(told.contains("the same command continues after them") && told.contains("interrupted"), "{told}");
     gate.release();
 
     let denied = Fault::Status { status: 403, code: "AccessDenied" };
     stage.world.objects.fault_always(Operation::Get, &files[0].to_string(), denied);
     let told = stage.replay("out", &["--guest", &path]).await.unwrap_err();
     assert!(told.contains("AccessDenied") && told.contains(&files[0].to_string()), "{told}");
-    assert!(told.contains("the same command goes on behind it"), "{told}");
+    assert!(told.contains("the same command continues after them"), "{told}");
     stage.world.objects.clear_faults();
     let (summary, lines) = stage.results("out", &guest, &[]).await;
     assert_eq!((lines.len(), &summary["files_of_this_run"]), (2, &1.into()));

@@ -93,7 +93,7 @@ async fn a_file_that_is_rerun_keeps_its_old_report_until_the_new_release_has_mad
     let gate = Gate::new();
     world.model.push(Reply::answer("{}").held(&gate));
     let told = done(&env, &["rerun", &id.to_string()]).await;
-    assert!(told.contains("1 file gets a new life; the last begins at "), "{told}");
+    assert!(told.contains("requeued 1 file, the last to run at "), "{told}");
     assert!(told.contains("after@1"), "{told}");
     gate.reached().await;
     let file = world.file(id).await;
@@ -184,8 +184,8 @@ async fn a_dry_run_tells_how_many_files_would_run_on_what_and_changes_nothing() 
     let worker = worker(&with(env.clone(), &[("WORKER_BEAT_MS", "200")])).await;
     let files = succeeded(&world, 3).await;
     let told = done(&env, &["rerun", "--since", "1h", "--rate", "1/h", "--dry-run"]).await;
-    assert!(told.contains("before of GUEST_DIR") && told.contains("3 files would get a new life"), "{told}");
-    assert!(told.contains("nothing was changed"), "{told}");
+    assert!(told.contains("before of GUEST_DIR") && told.contains("would requeue 3 files"), "{told}");
+    assert!(told.contains("(dry run)"), "{told}");
     activate(&world, &env, "after", &after()).await;
     worker.wait_for_line("channel exchanged").await;
     let told = read(&env, &["rerun", "--prompt-version", "before", "--dry-run"]).await;
@@ -212,11 +212,11 @@ async fn a_file_that_cannot_be_rerun_is_refused_with_its_reason_and_the_others_g
     let arguments: Vec<&str> = ["rerun"].into_iter().chain(named.iter().map(String::as_str)).collect();
     let (code, stdout, stderr) = assay(&env, &arguments).await;
     assert_eq!(code, Some(1));
-    assert!(stdout.contains("2 files get a new life"), "{stdout}");
+    assert!(stdout.contains("requeued 2 files"), "{stdout}");
     for (id, reason) in [
         (failed, "it failed"),
         (unknown, "there is no such file"),
-        (live, "it waits to run already"),
+        (live, "it is already queued"),
         (fresh, "it was never enqueued"),
     ] {
         assert!(stderr.contains(&format!("error: {id}: {reason}")), "{reason}: {stderr}");
@@ -255,10 +255,10 @@ async fn files_are_selected_by_what_made_their_report_and_when() {
     done(&env, &["rerun", "--prompt-version", "other"]).await;
     assert_eq!(lives(&world, &files).await, [1, 2, 2, 2]);
     let told = done(&env, &["rerun", "--since", "2000-01-01"]).await;
-    assert!(told.contains("1 file gets a new life"), "{told}");
+    assert!(told.contains("requeued 1 file"), "{told}");
     assert_eq!(lives(&world, &files).await, [2; 4]);
     let told = done(&env, &["rerun", "--since", "2000-01-01T00:00:00Z"]).await;
-    assert_eq!(told, "no file gets a new life");
+    assert_eq!(told, "requeued 0 files");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -324,7 +324,7 @@ async fn a_file_that_is_rerun_twice_at_once_gets_one_new_life() {
     let mut codes = [one.0, other.0];
     codes.sort_unstable();
     assert_eq!(codes, [Some(0), Some(1)], "{}{}", one.2, other.2);
-    assert!(format!("{}{}", one.2, other.2).contains("it waits to run already"), "{}{}", one.2, other.2);
+    assert!(format!("{}{}", one.2, other.2).contains("it is already queued"), "{}{}", one.2, other.2);
     let job = world.job(id).await;
     assert_eq!((job.life, job.status.as_str()), (2, "queued"));
 }

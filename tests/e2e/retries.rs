@@ -62,8 +62,8 @@ async fn a_job_that_did_not_fail_by_its_answers_goes_on_with_them_on_its_release
     assert_eq!(world.model.calls(), 1);
 
     let told = done(&env, &["jobs", "retry", &id.to_string()]).await;
-    assert!(told.contains("s3_write_failed  default  with the answers that it has"), "{told}");
-    assert!(told.contains("1 job gets a new life"), "{told}");
+    assert!(told.contains("s3_write_failed  default  with its answers"), "{told}");
+    assert!(told.contains("requeued 1 job"), "{told}");
     let file = world.wait_for_status(id, "succeeded").await;
     assert_eq!((file.error_code, file.processing_attempts), (None, 1));
     assert_eq!(world.model.calls(), 1, "nothing was bought twice");
@@ -115,7 +115,7 @@ async fn after_a_rejection_the_model_is_asked_anew_on_what_the_channel_runs_now(
     worker.wait_for_line("channel exchanged").await;
 
     let told = done(&env, &["jobs", "retry", "--code", "schema_validation_failed"]).await;
-    assert!(told.contains("default  afresh"), "{told}");
+    assert!(told.contains("default  without answers"), "{told}");
     let file = world.wait_for_status(id, "succeeded").await;
     assert_eq!(file.prompt_version.as_deref(), Some("mended"));
     assert_eq!(file.storage_key_raw_llm_output, None, "what the first life left is not the second's");
@@ -162,7 +162,7 @@ async fn jobs_are_selected_by_code_and_age_and_begin_at_a_rate() {
 
     let selected = ["jobs", "retry", "--code", "llm_timeout", "--since", "7d", "--rate", "30/min"];
     let told = done(&env, &[&selected[..], &["--dry-run"]].concat()).await;
-    assert!(told.contains("3 jobs would get a new life") && told.contains("nothing was changed"), "{told}");
+    assert!(told.contains("would requeue 3 jobs") && told.contains("(dry run)"), "{told}");
     assert_eq!(lives(&world, &files).await, [1; 5]);
     let told: Value = serde_json::from_str(&done(&env, &[&selected[..], &["--json"]].concat()).await).expect("JSON");
     assert_eq!((&told["jobs"], &told["groups"][0]["afresh"]), (&3.into(), &false.into()));
@@ -173,7 +173,7 @@ async fn jobs_are_selected_by_code_and_age_and_begin_at_a_rate() {
     assert_eq!(spacing, [0.0, 2.0, 4.0]);
     done(&env, &["jobs", "retry", "--since", "2000-01-01"]).await;
     assert_eq!(lives(&world, &files).await, [2; 5], "what waits already is left as it is");
-    assert_eq!(done(&env, &["jobs", "retry", "--since", "2000-01-01"]).await, "no job gets a new life");
+    assert_eq!(done(&env, &["jobs", "retry", "--since", "2000-01-01"]).await, "requeued 0 jobs");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,9 +192,9 @@ async fn a_job_that_did_not_fail_is_refused_with_its_reason_and_the_others_go_on
     let arguments: Vec<&str> = ["jobs", "retry"].into_iter().chain(named.iter().map(String::as_str)).collect();
     let (code, stdout, stderr) = assay(&env, &arguments).await;
     assert_eq!(code, Some(1));
-    assert!(stdout.contains("1 job gets a new life"), "{stdout}");
+    assert!(stdout.contains("requeued 1 job"), "{stdout}");
     for (id, reason) in
-        [(succeeded, "it succeeded"), (waits, "it waits to run already"), (unknown, "there is no such job")]
+        [(succeeded, "it succeeded"), (waits, "it is already queued"), (unknown, "there is no such job")]
     {
         assert!(stderr.contains(&format!("error: {id}: {reason}")), "{reason}: {stderr}");
     }

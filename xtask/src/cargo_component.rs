@@ -66,7 +66,7 @@ fn same_digest_elsewhere(assay: &impl Fn(&[&str]) -> Command, toolchain: &Toolch
     toolchain.apply(&mut build);
     let output = build.output().context("run assay")?;
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let as_promised = told.contains("compile the guest: ") && told.contains("cure: ");
+    let as_promised = told.contains("compile the guest: ") && told.contains("fix: ");
     ensure!(!output.status.success() && as_promised, "a guest that does not compile is told so: {told}");
     fs::write(&source, good)?;
     fs::rename(&elsewhere, folder.join(NAME)).context("move the guest back")
