@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 use anyhow::{Context, anyhow};
 use assay_core::env::Variables;
 use assay_db::{
-    DatabaseConfig,
+    Database, DatabaseConfig,
     releases::{By, NewRelease},
 };
 use assay_guest_build::{Stamp, toolchain};
 use assay_objects::{Objects, ObjectsConfig};
+use assay_runtime::Manifest;
 use assay_worker::releases::follow::key;
 use bytes::Bytes;
 use serde::Serialize;
@@ -59,10 +60,28 @@ pub async fn run(arguments: &Arguments, values: BTreeMap<String, String>) -> Res
             return Err(anyhow!("{} is not published: it breaks a rule of admission", arguments.file.display()).into());
         }
     };
-    let (digest, sources, toolchain) = (digest.to_string(), Stamp::of(&bytes).revision, toolchain(&bytes));
     let objects = Objects::new(&objects);
+    let by = By { actor: &actor, reason: &arguments.audit.reason };
+    let published = publish(&objects, &database, bytes, digest.to_string(), manifest, by).await?;
+    if arguments.json {
+        output::print_json(&published)?;
+    } else {
+        output::print(&render(&published))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Stores the component, then adds the release: every release in the table can be fetched.
+async fn publish(
+    objects: &Objects,
+    database: &Database,
+    bytes: Vec<u8>,
+    digest: String,
+    manifest: Manifest,
+    by: By<'_>,
+) -> anyhow::Result<Published> {
+    let (sources, toolchain) = (Stamp::of(&bytes).revision, toolchain(&bytes));
     let size_bytes = i64::try_from(bytes.len()).context("size of the component")?;
-    // The object first, so that every release in the table can be fetched.
     objects
         .write(objects.bucket(), &key(&digest), "application/wasm", Bytes::from(bytes))
         .await
@@ -75,25 +94,22 @@ pub async fn run(arguments: &Arguments, values: BTreeMap<String, String>) -> Res
         toolchain: toolchain.as_deref(),
         sources: Some(sources.as_str()).filter(|sources| !sources.is_empty()),
     };
-    let by = By { actor: &actor, reason: &arguments.audit.reason };
     let published = database.publish(&release, by).await.context("add the release")?;
-    let report = Published {
-        digest: digest.clone(),
+    Ok(Published {
+        digest,
         prompt_version: manifest.prompt_version,
         schema_version: manifest.schema_version,
         revision: published.revision,
         is_new: published.is_new,
-    };
-    if arguments.json {
-        output::print_json(&report)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let Published { prompt_version, revision, schema_version, .. } = &report;
-    let what = format!("{prompt_version}@{revision} ({schema_version}), {}", short(&digest));
-    output::print(&if published.is_new {
+    })
+}
+
+fn render(published: &Published) -> String {
+    let Published { prompt_version, revision, schema_version, digest, is_new } = published;
+    let what = format!("{prompt_version}@{revision} ({schema_version}), {}", short(digest));
+    if *is_new {
         format!("published {what}\nNothing runs on it yet. Next: assay release activate {prompt_version}@{revision}\n")
     } else {
         format!("{what}, was published before; nothing changed\n")
-    })?;
-    Ok(ExitCode::SUCCESS)
+    }
 }

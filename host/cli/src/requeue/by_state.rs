@@ -1,4 +1,4 @@
-//! Ids of failed and of succeeded jobs, told apart by their state.
+//! Splits ids by the state of their jobs.
 
 use std::collections::HashSet;
 
