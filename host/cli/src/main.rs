@@ -39,7 +39,7 @@ use assay_core::env::Variables;
 use assay_worker::telemetry::TelemetryConfig;
 use clap::{Parser, Subcommand};
 
-use exit::Failure;
+use crate::exit::Failure;
 
 #[cfg(feature = "dev")]
 const EXAMPLES: &str = "Examples:

@@ -23,11 +23,13 @@ use assay_worker::{
 use serde::Serialize;
 
 use crate::{
+    check::{
+        check_result::{CheckResult, Verdict},
+        configuration::part,
+    },
     exit::{self, Failure},
     output,
 };
-use check_result::{CheckResult, Verdict};
-use configuration::part;
 
 /// Check configuration, database, bucket, model and guests, and name a fix for each problem.
 ///

@@ -20,10 +20,12 @@ use assay_worker::{
     worker::shutdown::Shutdown,
 };
 
-use crate::{compile, exit::Failure, output, worker};
-use environment::Environment;
-use services::Services;
-use welcome::Welcome;
+use crate::{
+    compile,
+    dev::{environment::Environment, services::Services, welcome::Welcome},
+    exit::Failure,
+    output, worker,
+};
 
 /// While `dev` waits for the first heartbeat of its worker.
 const POLL_PERIOD: Duration = Duration::from_millis(25);

@@ -2,7 +2,7 @@
 
 mod build;
 mod cargo;
-mod check;
+pub mod check;
 mod guest_builder;
 mod new;
 mod source;
@@ -16,7 +16,6 @@ use std::{collections::BTreeMap, process::ExitCode};
 use assay_core::env::Variables;
 
 use crate::exit::Failure;
-pub use check::{Admitted, admit};
 
 /// Write, build, try, test and check guests.
 ///

@@ -1,16 +1,13 @@
 //! `assay release …`: publish guests, and choose the one that new jobs run on.
 
 mod change;
-mod names;
+pub mod names;
 mod publish;
 mod show;
 
 use std::{collections::BTreeMap, process::ExitCode};
 
 use crate::exit::Failure;
-#[cfg(test)]
-pub use names::tests;
-pub use names::{find, name, runs};
 
 /// Publish guests, and choose the one that new jobs run on.
 ///

@@ -15,7 +15,7 @@ use assay_worker::releases::follow::key;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{audit::Audit, database, exit::Failure, guest, output, release::names::short};
+use crate::{audit::Audit, database, exit::Failure, guest::check, output, release::names::short};
 
 /// Publish a component: check it, store it in the bucket under its digest, and add it to the releases.
 ///
@@ -52,8 +52,8 @@ pub async fn run(arguments: &Arguments, values: BTreeMap<String, String>) -> Res
     vars.finish()?;
     let actor = arguments.audit.actor(&values);
     let database = database::open_from(values.clone()).await?;
-    let admitted = guest::admit(&arguments.file, Variables::from_map(values)).await?;
-    let guest::Admitted { bytes, digest, manifest } = match admitted {
+    let admitted = check::admit(&arguments.file, Variables::from_map(values)).await?;
+    let check::Admitted { bytes, digest, manifest } = match admitted {
         Ok(admitted) => admitted,
         Err(table) => {
             output::print(&table)?;

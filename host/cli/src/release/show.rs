@@ -247,7 +247,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::release::tests::release;
+    use crate::release::names::tests::release;
 
     fn worker(id: &str, digest: &str, refused: Option<&str>) -> WorkerRow {
         let refused = refused.map(str::to_owned);

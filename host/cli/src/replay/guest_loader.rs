@@ -12,7 +12,7 @@ use assay_worker::{
     releases::follow::key,
 };
 
-use crate::{compile, exit::Failure, guest, output, release, replay::context::ReplayContext};
+use crate::{compile, exit::Failure, guest::check, output, release::names, replay::context::ReplayContext};
 
 pub struct Candidate {
     pub release: Arc<Release>,
@@ -54,7 +54,7 @@ impl<'a> GuestLoader<'a> {
             let not_found = || format!("there is no file or folder {meant}, and no such release");
             return Ok(self.published(meant).await.with_context(not_found)?);
         }
-        let admitted = match guest::admit(path, Variables::from_map(values)).await? {
+        let admitted = match check::admit(path, Variables::from_map(values)).await? {
             Ok(admitted) => admitted,
             Err(table) => {
                 output::print(&table)?;
@@ -67,8 +67,8 @@ impl<'a> GuestLoader<'a> {
 
     /// Loads a release.
     pub async fn published(&self, meant: &str) -> anyhow::Result<Candidate> {
-        let row = release::find(&self.releases, meant)?;
-        let (name, expected) = (release::name(row), row.digest.parse::<Digest>().context("the digest of a release")?);
+        let row = names::find(&self.releases, meant)?;
+        let (name, expected) = (names::name(row), row.digest.parse::<Digest>().context("the digest of a release")?);
         // A machine that ran it before has its image in the cache.
         let cached = Release::load_cached(&self.runtime, expected).await.unwrap_or(None);
         let release = match cached {

@@ -15,10 +15,16 @@ use assay_worker::replay::{
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{exit::Failure, output, since::Since};
-use context::ReplayContext;
-use guest_loader::{Candidate, GuestLoader};
-use render::Summary;
+use crate::{
+    exit::Failure,
+    output,
+    replay::{
+        context::ReplayContext,
+        guest_loader::{Candidate, GuestLoader},
+        render::Summary,
+    },
+    since::Since,
+};
 
 /// Run stored answers through a guest, and show what it would change.
 ///

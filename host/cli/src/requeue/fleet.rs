@@ -7,7 +7,7 @@ use assay_db::{
     workers::WorkerRow,
 };
 
-use crate::release;
+use crate::release::names;
 
 #[derive(Debug)]
 pub struct Fleet {
@@ -29,7 +29,7 @@ impl Fleet {
     pub fn runs(&self, channel: &str) -> Option<String> {
         let row = self.channels.iter().find(|row| row.name == channel);
         if let Some(row) = row.filter(|row| row.runs.active.is_some()) {
-            return Some(release::runs(&row.runs, &self.releases));
+            return Some(names::runs(&row.runs, &self.releases));
         }
         let loaded = self.workers.iter().flat_map(|worker| &worker.releases);
         let mut defaults: Vec<_> =
@@ -72,7 +72,7 @@ pub mod tests {
         let at = OffsetDateTime::UNIX_EPOCH;
         Fleet {
             channels: vec![ChannelRow { name: "batch".to_owned(), runs, changed_at: at, canary_since: None }],
-            releases: vec![release::tests::release("minutes-v2", 1, "b", false)],
+            releases: vec![names::tests::release("minutes-v2", 1, "b", false)],
             workers: vec![worker(default), worker(default)],
         }
     }

@@ -20,13 +20,9 @@ use crate::{
     exit::Failure,
     ids::{self, Named},
     job_code, output,
+    requeue::{choice::Choice, options::Options, outcome::RequeueOutcome, render::Unit, session::Session},
     since::Since,
 };
-use choice::Choice;
-use options::Options;
-use outcome::RequeueOutcome;
-use render::Unit;
-use session::Session;
 
 /// Run ended jobs again, with all their attempts.
 ///

@@ -9,8 +9,7 @@ use anyhow::{Context, anyhow};
 use assay_core::{env::Variables, job::FileId};
 use assay_db::{Database, DatabaseConfig};
 
-use crate::{database, exit::Failure, output};
-use overview::Overview;
+use crate::{database, exit::Failure, output, status::overview::Overview};
 
 /// Show the queue and its workers, or one file with its attempts.
 #[derive(Debug, clap::Args)]

@@ -14,10 +14,9 @@ use assay_guest_test::{Fixture, Fuel};
 
 use crate::{
     exit::Failure,
-    guest::{guest_builder::GuestBuilder, source::Source},
+    guest::{guest_builder::GuestBuilder, source::Source, test::bench::Bench},
     output,
 };
-use bench::Bench;
 
 /// Run a guest's fixtures in the sandbox, under a worker's limits.
 ///

@@ -28,14 +28,13 @@ use crate::{
     guest::{
         guest_builder::{BuiltGuest, GuestBuilder},
         source::Source,
+        trial::{
+            answer_source::AnswerSource, answering::Answering, trial_answers::TrialAnswers, trial_report::TrialReport,
+        },
         watch::Watch,
     },
     output,
 };
-use answer_source::AnswerSource;
-use answering::Answering;
-use trial_answers::TrialAnswers;
-use trial_report::TrialReport;
 
 /// Try a guest on a transcript, and show the questions, the answers, the step, and the cost.
 ///
