@@ -92,7 +92,7 @@ fn is_writing() -> bool {
     std::env::var_os("ASSAY_WRITE_DOCS").is_some()
 }
 
-/// What stands in `.env.example`: what is required with an empty value, everything else as a comment with its default.
+/// Returns `.env.example`: required variables with an empty value, all others as comments with their defaults.
 fn example(variables: &[Declared]) -> String {
     let mut text = "\
 # Every variable that Assay reads. Copy to .env, fill in the empty ones, and use it as `assay --env-file .env …` or in

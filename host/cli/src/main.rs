@@ -103,7 +103,7 @@ impl Command {
     fn log_level(&self) -> Option<&'static str> {
         match self {
             Self::Worker(_) => None,
-            // It logs each deletion, as a worker does.
+            // A sweep logs each deletion, as a worker does.
             Self::Sweep(_) => None,
             #[cfg(feature = "dev")]
             Self::Dev(_) => None,

@@ -1,4 +1,4 @@
-//! What a replay reads from.
+//! The database, the bucket and the limits of a replay.
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,7 @@ use crate::{compile, exit::Failure, guest::check, output, release::names, replay
 
 pub struct Candidate {
     pub release: Arc<Release>,
-    /// Where it comes from, as text.
+    /// Source of the guest, as text.
     pub origin: String,
 }
 

@@ -1,4 +1,4 @@
-//! What a requeue needs from start to end.
+//! The database, the start time and the rate of one requeue.
 
 use anyhow::{Context, anyhow};
 use assay_db::{Database, DatabaseConfig, DbError, rerun::Pace};

@@ -89,7 +89,7 @@ impl Bench {
         let verdict = self.fuel.judge(&self.toolchain, &fixture.name, fuel);
         match verdict {
             FuelVerdict::Within => FixtureEnding::Passed,
-            // No budget yet, or one so large that it would hide the next increase.
+            // There is no budget yet, or it is so large that it would hide the next increase.
             FuelVerdict::Unknown | FuelVerdict::Below | FuelVerdict::Above if self.accept => {
                 let before = self.fuel.budget(&self.toolchain, &fixture.name);
                 self.fuel.accept(&self.toolchain, &fixture.name, fuel);

@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub struct Results {
     pub ok: bool,
-    /// Its prompt version.
+    /// Prompt version.
     pub guest: String,
     pub digest: String,
     /// The compiler. Each compiler has its own fuel budgets.
@@ -28,7 +28,7 @@ pub struct FixtureResult {
 
 #[derive(Debug, Serialize)]
 pub struct Cost {
-    /// Of all calls together.
+    /// Sum of all calls.
     pub fuel: u64,
     /// A fixture may use 10 % more.
     pub fuel_budget: Option<u64>,

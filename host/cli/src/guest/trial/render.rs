@@ -7,7 +7,7 @@ use crate::{
     output::plain,
 };
 
-/// Of one text; `--json` has all lines.
+/// Limit for one text; `--json` has all lines.
 const MAX_SHOWN_LINES: usize = 40;
 
 pub fn text(report: &TrialReport, colours: bool) -> String {

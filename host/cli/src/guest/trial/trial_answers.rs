@@ -14,7 +14,7 @@ pub struct TrialAnswers<'a> {
     limits: &'a JobLimits,
     report: &'a mut TrialReport,
     asked: Asked,
-    /// As the guest sees them.
+    /// The answers as the guest sees them.
     pub answers: Vec<Answer>,
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 #[derive(Debug, Serialize)]
 pub struct TrialReport {
-    /// Its prompt version.
+    /// Prompt version.
     pub guest: String,
     pub schema_version: String,
     /// SHA-256 of the component.
@@ -37,7 +37,7 @@ pub struct Cost {
     pub peak_memory: usize,
     /// In the sandbox, in seconds.
     pub seconds: f64,
-    /// Of all questions, if the provider counts them.
+    /// Zero if the provider does not count tokens.
     pub input_tokens: u64,
     pub output_tokens: u64,
 }
