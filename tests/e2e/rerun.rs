@@ -347,7 +347,7 @@ async fn a_rerun_that_fails_takes_no_report_away_and_the_history_knows_reports_o
     );
     let (code, stdout, stderr) = assay(&env, &["report", &id.to_string()]).await;
     assert_eq!((code, stdout.as_str()), (Some(0), r#"{"made":"before"}"#));
-    assert!(stderr.contains("this report is of an earlier run: the file is failed now"), "{stderr}");
+    assert!(stderr.contains("this report is from an earlier run: the file is failed now"), "{stderr}");
     let told = read(&env, &["status", &id.to_string()]).await;
     let keys: Vec<_> =
         told["history"].as_array().expect("attempts").iter().map(|row| row["report_key"].clone()).collect();

@@ -93,12 +93,10 @@ pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Fai
 fn without_fixtures(source: &Source) -> anyhow::Error {
     match source {
         Source::Component(_) => anyhow::anyhow!(
-            "{source} has no fixtures; record one in the folder of its sources with `assay guest try DIR TRANSCRIPT --record NAME`, then build it again"
+            "{source} has no fixtures; record one into the folder of its sources, and build it again: `assay guest try DIR TRANSCRIPT --record NAME`"
         ),
         Source::Folder(_) | Source::Crate(_) => {
-            anyhow::anyhow!(
-                "{source} has no fixtures; record one with `assay guest try {source} TRANSCRIPT --record NAME`"
-            )
+            anyhow::anyhow!("{source} has no fixtures; `assay guest try {source} TRANSCRIPT --record NAME` writes one")
         }
     }
 }
