@@ -20,7 +20,7 @@ pub fn text(report: &TrialReport, colours: bool) -> String {
     for warning in &report.warnings {
         out.push_str(&format!("warning: {}\n", plain(warning)));
     }
-    out.push_str(&rounds_text(report, &bold));
+    out.push_str(&rounds_text(report, bold));
     let (kind, content) = report.step.as_ref().and_then(Value::as_object).and_then(|step| step.iter().next()).unzip();
     out.push_str(&format!("\n{}\n", bold(kind.map_or("no step", String::as_str))));
     if let Some(content) = content {
