@@ -244,6 +244,9 @@ fn requeue_runs_files_again_by_their_state_and_the_old_names_still_work() {
         &["requeue", "--failed", "--succeeded"],
         &["requeue", "--since", "7d"],
         &["requeue", "--succeeded", "--code", "llm_timeout"],
+        &["requeue", "--failed", "--prompt-version", "minutes-v1"],
+        &["requeue", "--code", "llm_timeout"],
+        &["requeue", &good, "--since", "7d"],
         &["requeue", &good, "--failed"],
         &["requeue", &good, "--code", "llm_timeout"],
     ] {

@@ -47,20 +47,20 @@ pub struct Arguments {
     #[arg(
         value_name = "ID",
         required_unless_present_any = ["failed", "succeeded"],
-        conflicts_with_all = ["failed", "succeeded", "since"]
+        conflicts_with_all = ["failed", "succeeded", "code", "prompt_version", "since"]
     )]
     ids: Vec<Named>,
     /// All jobs that failed
     #[arg(long, group = "selection")]
     failed: bool,
     /// Only jobs that failed with this code
-    #[arg(long, value_name = "C", requires = "failed", value_parser = job_code::parse)]
+    #[arg(long, value_name = "C", requires = "failed", conflicts_with = "succeeded", value_parser = job_code::parse)]
     code: Option<String>,
     /// All files that succeeded
     #[arg(long, group = "selection")]
     succeeded: bool,
     /// Only files with a report of this prompt version
-    #[arg(long, value_name = "V", requires = "succeeded")]
+    #[arg(long, value_name = "V", requires = "succeeded", conflicts_with = "failed")]
     prompt_version: Option<String>,
     /// Only jobs that ended since then: 2026-03-04T09:30:00Z, 2026-03-04 (UTC), or 24h or 7d before now
     #[arg(long, value_name = "T", requires = "selection")]
