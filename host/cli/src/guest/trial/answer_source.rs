@@ -20,6 +20,7 @@ pub enum AnswerSource {
 impl AnswerSource {
     /// # Errors
     /// A variable of the model is wrong, if the model is to answer.
+    #[cfg_attr(not(feature = "dev"), expect(unused_variables, reason = "only a binary with `dev` has a stand-in"))]
     pub async fn choose(files: &[PathBuf], stand_in: bool, mut vars: Variables) -> Result<Self, Failure> {
         if !files.is_empty() {
             return Ok(Self::Files(files.to_vec()));
