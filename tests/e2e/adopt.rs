@@ -87,7 +87,7 @@ async fn a_database_of_another_program_is_adopted_and_given_back_as_it_was() {
     let adopted = catalogue(&database).await;
     let gone: Vec<_> = before.iter().filter(|line| !adopted.contains(line)).collect();
     assert!(gone.is_empty(), "nothing of the other program is gone or another: {gone:?}");
-    assert_eq!(migrate(&database, &[]).await.1, "nothing to do: the database is where it should be");
+    assert_eq!(migrate(&database, &[]).await.1, "nothing to do: the schema already has this version");
 
     let (success, printed) = migrate(&database, &["--down"]).await;
     assert!(success, "{printed}");

@@ -34,7 +34,7 @@ async fn migrations_go_up_down_and_up_again_from_empty() {
     migrate(&database, &[]).await;
     let full = shape(&database).await;
     assert_ne!(full, nothing);
-    assert_eq!(migrate(&database, &[]).await, ["nothing to do: the database is where it should be"]);
+    assert_eq!(migrate(&database, &[]).await, ["nothing to do: the schema already has this version"]);
     migrate(&database, &["--down"]).await;
     assert_eq!(shape(&database).await, nothing, "a down undoes its up completely");
     migrate(&database, &[]).await;

@@ -212,11 +212,11 @@ async fn a_file_that_cannot_be_rerun_is_refused_with_its_reason() {
     let arguments: Vec<&str> = ["rerun"].into_iter().chain(named.iter().map(String::as_str)).collect();
     let (code, stdout, stderr) = assay(&env, &arguments).await;
     assert_eq!(code, Some(1));
-    assert!(stdout.contains("2 files get a new life"), "{stdout}");
+    assert!(stdout.contains("requeued 2 files"), "{stdout}");
     for (id, reason) in [
         (failed, "it failed"),
         (unknown, "there is no such file"),
-        (live, "it waits to run already"),
+        (live, "it is already queued"),
         (fresh, "it was never enqueued"),
     ] {
         assert!(stderr.contains(&format!("error: {id}: {reason}")), "{reason}: {stderr}");
@@ -324,7 +324,7 @@ async fn a_file_that_is_rerun_twice_at_once_gets_one_new_life() {
     let mut codes = [one.0, other.0];
     codes.sort_unstable();
     assert_eq!(codes, [Some(0), Some(1)], "{}{}", one.2, other.2);
-    assert!(format!("{}{}", one.2, other.2).contains("it waits to run already"), "{}{}", one.2, other.2);
+    assert!(format!("{}{}", one.2, other.2).contains("it is already queued"), "{}{}", one.2, other.2);
     let job = world.job(id).await;
     assert_eq!((job.life, job.status.as_str()), (2, "queued"));
 }

@@ -173,7 +173,7 @@ async fn jobs_are_selected_by_code_and_age_and_begin_at_a_rate() {
     assert_eq!(spacing, [0.0, 2.0, 4.0]);
     done(&env, &["jobs", "retry", "--since", "2000-01-01"]).await;
     assert_eq!(lives(&world, &files).await, [2; 5], "what waits already is left as it is");
-    assert_eq!(done(&env, &["jobs", "retry", "--since", "2000-01-01"]).await, "no job gets a new life");
+    assert_eq!(done(&env, &["jobs", "retry", "--since", "2000-01-01"]).await, "requeued 0 jobs");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,9 +192,9 @@ async fn a_retry_refuses_a_job_that_did_not_fail_and_goes_on() {
     let arguments: Vec<&str> = ["jobs", "retry"].into_iter().chain(named.iter().map(String::as_str)).collect();
     let (code, stdout, stderr) = assay(&env, &arguments).await;
     assert_eq!(code, Some(1));
-    assert!(stdout.contains("1 job gets a new life"), "{stdout}");
+    assert!(stdout.contains("requeued 1 job"), "{stdout}");
     for (id, reason) in
-        [(succeeded, "it succeeded"), (waits, "it waits to run already"), (unknown, "there is no such job")]
+        [(succeeded, "it succeeded"), (waits, "it is already queued"), (unknown, "there is no such job")]
     {
         assert!(stderr.contains(&format!("error: {id}: {reason}")), "{reason}: {stderr}");
     }

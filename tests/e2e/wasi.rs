@@ -41,7 +41,7 @@ async fn under_deny_all_a_guest_cannot_sleep_and_finds_nothing() {
     };
     let report = async |id| {
         let key = world.wait_for_status(id, "succeeded").await.storage_key_report.expect("the key of the report");
-        wasi::told(object(&world, &key).await.as_str().expect("what the guest said"))
+        wasi::numbers_in(object(&world, &key).await.as_str().expect("what the guest said"))
     };
     // More sleepers than there are threads for guests; each would hold one for a day.
     let mut denied = Vec::new();

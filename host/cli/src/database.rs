@@ -1,17 +1,33 @@
-//! The database as commands want it: answering, and with the schema of this binary.
+//! Opens the database: it must answer, and must have the schema of this binary.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
+use assay_core::env::Variables;
 use assay_db::{Database, DatabaseConfig};
 
-/// Connects once before anything else, so that a database which is not there is told of at once and by its variable.
+use crate::exit::Failure;
+
+/// Connects once, so that a command with a wrong DATABASE_URL fails at once and names the variable.
 ///
 /// # Errors
-/// Where the database does not answer, or its schema is older than this binary.
-pub(super) async fn open(config: DatabaseConfig) -> anyhow::Result<Database> {
+/// The database does not answer, or its schema is older than this binary.
+pub async fn open(config: DatabaseConfig) -> anyhow::Result<Database> {
     let database = Database::new(config);
-    let schema = database.check().await.context("DATABASE_URL: reach the database")?;
+    let schema = database.check().await.context("DATABASE_URL: connect to the database")?;
     if !schema.pending.is_empty() {
-        bail!("DATABASE_URL: the database lacks migrations {:?}; run `assay migrate`", schema.pending);
+        bail!("DATABASE_URL: migrations {:?} are missing; run `assay migrate`", schema.pending);
     }
     Ok(database)
+}
+
+/// Opens the database of these variables.
+///
+/// # Errors
+/// As [`open`]; or a variable of the database is wrong.
+pub async fn open_from(values: BTreeMap<String, String>) -> Result<Database, Failure> {
+    let mut vars = Variables::from_map(values);
+    let config = DatabaseConfig::load(&mut vars);
+    vars.finish()?;
+    Ok(open(config).await?)
 }

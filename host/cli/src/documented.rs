@@ -9,11 +9,13 @@ use assay_core::{
     code::{Code, CodeRow},
     env::{DeclaredVariable, Variables},
 };
+use assay_guest_build::BuildReason;
+use assay_runtime::LoadError;
 use assay_worker::{config::Config, worker::FINAL_WRITES_TIMEOUT};
 
-use super::env_file;
+use crate::env_file;
 
-/// Variables that most deployments look at; the rest of what is not required is rare.
+/// Variables that most deployments set.
 const COMMON: [&str; 20] = [
     "LOG_LEVEL",
     "LOG_FORMAT",
@@ -117,7 +119,7 @@ fn is_writing() -> bool {
     std::env::var_os("ASSAY_WRITE_DOCS").is_some()
 }
 
-/// What stands in `.env.example`: what is required with an empty value, everything else as a comment with its default.
+/// Returns `.env.example`: required variables with an empty value, all others as comments with their defaults.
 fn example(variables: &[DeclaredVariable]) -> String {
     let mut text = "\
 # Every variable that Assay reads. Copy to .env, fill in the empty ones, and use it as `assay --env-file .env …` or in
@@ -160,19 +162,19 @@ fn the_page_of_errors_is_the_table_of_codes() {
 }
 
 #[test]
-fn an_orchestrator_is_told_to_wait_for_longer_than_a_stop_takes() {
+fn the_page_gives_an_orchestrator_more_time_than_a_stop_takes() {
     let page = file("docs/operations/deploy.md");
-    let told = page.split_once("`terminationGracePeriodSeconds: ").expect("the page tells it").1;
-    let told: u64 = told.split('`').next().and_then(|seconds| seconds.parse().ok()).expect("a number of seconds");
+    let given = page.split_once("`terminationGracePeriodSeconds: ").expect("the page names it").1;
+    let given: u64 = given.split('`').next().and_then(|seconds| seconds.parse().ok()).expect("a number of seconds");
     let variables = Config::variables();
     let millis = |name: &str| -> u64 {
         let variable = variables.iter().find(|variable| variable.name == name).expect("it is declared");
         variable.default.parse().expect("it is a time")
     };
-    // The jobs that are given back, a statement under way, the connections.
+    // Returning the jobs, a running statement, closing the connections.
     let last = 2 * FINAL_WRITES_TIMEOUT.as_secs() + millis("DATABASE_TIMEOUT_MS") / 1000;
     let stop = millis("STOP_GRACE_MS") / 1000 + last;
-    assert!(told > stop, "docs/operations/deploy.md gives {told} s, but a stop may take {stop} s");
+    assert!(given > stop, "docs/operations/deploy.md gives {given} s, but a stop may take {stop} s");
 }
 
 #[test]

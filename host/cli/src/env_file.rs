@@ -1,7 +1,7 @@
 //! Files of `KEY=value` lines: what `assay dev` writes and `--env-file` reads.
 //!
-//! A line means here what it means to a shell that sources the file, or it is an error: two readings of one file would be
-//! found out in production. Values never appear in an error, because they may be secrets.
+//! A line has the same meaning as in a shell that sources the file, or it is an error. Content: errors never contain values,
+//! because values can be secrets.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -10,15 +10,15 @@ use anyhow::{Context, bail};
 /// Reads a file.
 ///
 /// # Errors
-/// Where the file cannot be read, or a line is none of comment, blank and `KEY=value`; the line's number is named.
-pub(super) fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+/// The file cannot be read, or a line is not a comment, not blank and not `KEY=value`. The error has the number of the line.
+pub fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read variables from {}", path.display()))?;
     parse(&text).with_context(|| format!("read variables from {}", path.display()))
 }
 
-/// One line, quoted so that a shell and [`read`] see the same value.
+/// Returns one line, quoted so that a shell and [`read`] see the same value.
 #[cfg(any(test, feature = "dev"))]
-pub(super) fn line(name: &str, value: &str) -> String {
+pub fn line(name: &str, value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
     if value.chars().all(plain) {
         format!("{name}={value}\n")
@@ -40,7 +40,7 @@ fn parse(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
             bail!("line {number} is not KEY=value");
         };
         if !is_name(name) {
-            bail!("line {number} has no variable's name before its `=`");
+            bail!("line {number} has no valid name before its `=`");
         }
         let value = word(value).with_context(|| format!("line {number}, {name}"))?;
         values.insert(name.to_owned(), value);
@@ -53,7 +53,7 @@ fn is_name(name: &str) -> bool {
     name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
 }
 
-/// One word of a shell, without any expansion.
+/// Reads one word of a shell, without any expansion.
 fn word(text: &str) -> anyhow::Result<String> {
     let mut value = String::new();
     let mut chars = text.chars();
@@ -74,7 +74,7 @@ fn word(text: &str) -> anyhow::Result<String> {
                         Some(c) => value.extend(['\\', c]),
                         None => bail!("a quote is not closed on its line"),
                     },
-                    Some('$' | '`') => bail!("nothing is expanded here: use single quotes"),
+                    Some('$' | '`') => bail!("nothing is expanded: use single quotes"),
                     Some(c) => value.push(c),
                     None => bail!("a quote is not closed on its line"),
                 }

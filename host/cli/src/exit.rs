@@ -1,19 +1,17 @@
-//! How a command ends when it does not succeed: what is printed, and the exit code.
+//! Failures of commands, and their exit codes.
 
 use std::process::ExitCode;
 
 use assay_core::{env::VariableFault, job_error::JobError};
 use assay_db::DbError;
 
-/// `EX_USAGE` of sysexits.h: the configuration is at fault, and starting again changes nothing.
-pub(super) const USAGE: u8 = 64;
+/// `EX_USAGE` of sysexits.h: the configuration is wrong, so a restart does not help.
+pub const USAGE: u8 = 64;
 
-/// Why a command did not succeed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The configuration: every fault of it.
+    /// Every fault of the configuration.
     Configuration(Vec<VariableFault>),
-    /// Anything else.
     Other(anyhow::Error),
 }
 
@@ -27,7 +25,7 @@ impl Failure {
                 for fault in faults {
                     eprintln!("  {fault}");
                 }
-                eprintln!("The README lists every variable; .env.example is a start.");
+                eprintln!("docs/configuration.md lists every variable; .env.example is a template.");
                 ExitCode::from(USAGE)
             }
             Self::Other(error) => {

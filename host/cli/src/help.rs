@@ -1,8 +1,8 @@
-//! Holds the help texts: a change of the command line is read before it is merged.
+//! Snapshots of the help texts, so that a review shows every change of the command line.
 
 use clap::{Command, CommandFactory};
 
-use super::Arguments;
+use crate::Arguments;
 
 #[test]
 fn every_command_explains_itself_with_examples() {
@@ -16,20 +16,21 @@ fn every_command_explains_itself_with_examples() {
     insta::assert_snapshot!("help", program.render_long_help().to_string());
     for name in names {
         let command = program.find_subcommand_mut(&name).expect("it was listed a moment ago");
-        explains_itself(&name, command);
-        for part in command.get_subcommands_mut().filter(|part| part.get_name() != "help") {
-            explains_itself(&format!("{name}_{}", part.get_name()), part);
+        check_help(&name, command);
+        let shown = |part: &&mut Command| !part.is_hide_set() && part.get_name() != "help";
+        for part in command.get_subcommands_mut().filter(shown) {
+            check_help(&format!("{name}_{}", part.get_name()), part);
         }
     }
 }
 
-fn explains_itself(name: &str, command: &mut Command) {
+fn check_help(name: &str, command: &mut Command) {
     let help = command.render_long_help().to_string();
     assert!(help.contains("Examples:"), "{name} has no examples");
     insta::assert_snapshot!(format!("help_{name}"), help);
 }
 
 #[test]
-fn the_command_line_holds_together() {
+fn the_command_line_is_consistent() {
     Arguments::command().debug_assert();
 }

@@ -1,18 +1,17 @@
-//! Ids as the command line names them: one by one, or from standard input; each once.
+//! Ids as arguments, or from standard input.
 
 use std::{collections::HashSet, io::BufRead, str::FromStr};
 
 use anyhow::{Context, ensure};
 use uuid::Uuid;
 
-use super::output;
+use crate::output;
 
-/// Ids named one by one are held in memory: 16 MB of them.
-const MOST: usize = 1_000_000;
+/// All ids are held in memory, at most 16 MB of them.
+const MAX_IDS: usize = 1_000_000;
 
-/// An id as the command line names it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Named {
+pub enum Named {
     Id(Uuid),
     /// `-`: one id per line of standard input.
     StandardInput,
@@ -26,15 +25,15 @@ impl FromStr for Named {
     }
 }
 
-/// The named ids, each once, in the order named. Nothing is changed before all of them are read.
-pub(super) fn read(named: &[Named], mut input: impl BufRead) -> anyhow::Result<Vec<Uuid>> {
+/// Reads all ids, each once, in their order. A wrong id fails the command before it changes anything.
+pub fn read(named: &[Named], mut input: impl BufRead) -> anyhow::Result<Vec<Uuid>> {
     let mut seen = HashSet::new();
     let mut ids = Vec::new();
     let mut add = |id: Uuid| {
         if seen.insert(id) {
             ids.push(id);
         }
-        ensure!(ids.len() <= MOST, "more than {MOST} ids are given; give them in parts, or select what you mean");
+        ensure!(ids.len() <= MAX_IDS, "more than {MAX_IDS} ids; split them, or use a selection");
         Ok(())
     };
     for one in named {
@@ -46,7 +45,7 @@ pub(super) fn read(named: &[Named], mut input: impl BufRead) -> anyhow::Result<V
                     let text = line.trim();
                     if !text.is_empty() {
                         let place =
-                            || format!("line {} of standard input: {:?} is no id", number + 1, output::plain(text));
+                            || format!("line {} of standard input: {:?} is not an id", number + 1, output::plain(text));
                         add(text.parse().with_context(place)?)?;
                     }
                 }
@@ -76,8 +75,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_id_is_named() {
+    fn a_line_that_is_not_an_id_is_named() {
         let error = ids(&["-"], &format!("{}\ncall.vtt\n", Uuid::from_u128(1))).unwrap_err();
-        assert!(error.starts_with("line 2 of standard input: \"call.vtt\" is no id"), "{error}");
+        assert!(error.starts_with("line 2 of standard input: \"call.vtt\" is not an id"), "{error}");
     }
 }

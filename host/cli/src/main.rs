@@ -1,4 +1,4 @@
-//! The binary `assay`: parses, builds every concrete thing, runs. One file per command.
+//! The binary `assay`: parses the command line and runs one command. Each command has a file or a folder of its own.
 
 mod audit;
 mod check;
@@ -14,6 +14,7 @@ mod guest;
 #[cfg(test)]
 mod help;
 mod ids;
+mod job_code;
 mod jobs;
 mod migrate;
 mod output;
@@ -23,12 +24,12 @@ mod reindent;
 mod release;
 mod replay;
 mod report;
+mod requeue;
 mod rerun;
 mod since;
 mod status;
 mod submit;
 mod sweep;
-mod verdict;
 mod wait;
 mod worker;
 
@@ -38,17 +39,15 @@ use assay_core::env::Variables;
 use assay_worker::telemetry::TelemetryConfig;
 use clap::{Parser, Subcommand};
 
-use exit::Failure;
+use crate::exit::Failure;
 
-/// What the help ends with: only commands that this binary has.
 #[cfg(feature = "dev")]
 const EXAMPLES: &str = "Examples:
-  assay dev                                       everything on this machine, embedded
+  assay dev                                       everything in one process, to try it out
   assay --env-file .assay/env submit call.vtt --wait
   assay --env-file .assay/env status
-  assay check && assay worker                     a deployment";
+  assay check && assay worker                     in a deployment";
 
-/// What the help ends with: only commands that this binary has.
 #[cfg(not(feature = "dev"))]
 const EXAMPLES: &str = "Examples:
   assay check && assay worker
@@ -57,7 +56,7 @@ const EXAMPLES: &str = "Examples:
 
 /// Turns transcripts into reports that can be trusted.
 ///
-/// Everything is configured by environment variables; the README lists them.
+/// Environment variables configure everything; docs/configuration.md lists them.
 #[derive(Debug, Parser)]
 #[command(
     name = "assay",
@@ -69,12 +68,11 @@ const EXAMPLES: &str = "Examples:
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Read variables from a file of KEY=value lines; they win over those of the environment
+    /// Read variables from a file of KEY=value lines; they override the environment
     #[arg(long, global = true, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
 
-/// Each is explained where its arguments are.
 #[derive(Debug, Subcommand)]
 enum Command {
     Worker(worker::Arguments),
@@ -82,6 +80,8 @@ enum Command {
     Submit(submit::Arguments),
     Status(status::Arguments),
     Report(report::Arguments),
+    Requeue(requeue::Arguments),
+    #[command(hide = true)]
     Rerun(rerun::Arguments),
     Jobs(jobs::Arguments),
     Queue(queue::Arguments),
@@ -92,23 +92,24 @@ enum Command {
     Sweep(sweep::Arguments),
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
-    /// Compile one guest; what the worker starts as a short-lived child
+    /// Compile one guest; the worker starts it as a short-lived child
     #[command(hide = true, name = compile::NAME)]
     Compile,
 }
 
 impl Command {
-    /// What is logged where `LOG_LEVEL` says nothing: services tell what they do, and the answer of a command is not
-    /// drowned in the log of its parts.
+    /// Returns the log level if `LOG_LEVEL` is not set. Services log what they do; a command logs little, so that its output
+    /// stays readable.
     fn log_level(&self) -> Option<&'static str> {
         match self {
             Self::Worker(_) => None,
-            // Each deletion is told, as a worker tells it.
+            // A sweep logs each deletion, as a worker does.
             Self::Sweep(_) => None,
             #[cfg(feature = "dev")]
             Self::Dev(_) => None,
             Self::Migrate(_)
             | Self::Submit(_)
+            | Self::Requeue(_)
             | Self::Rerun(_)
             | Self::Jobs(_)
             | Self::Queue(_)
@@ -120,7 +121,6 @@ impl Command {
     }
 }
 
-/// Runs the command line of this process.
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if matches!(arguments.command, Command::Compile) {
@@ -154,6 +154,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Command::Submit(arguments) => submit::run(arguments, vars).await,
             Command::Status(arguments) => status::run(arguments, vars).await,
             Command::Report(arguments) => report::run(arguments, vars).await,
+            Command::Requeue(arguments) => requeue::run(arguments, vars).await,
             Command::Rerun(arguments) => rerun::run(arguments, vars).await,
             Command::Jobs(arguments) => jobs::run(arguments, vars).await,
             Command::Queue(arguments) => queue::run(arguments, values).await,
@@ -169,7 +170,11 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     })
 }
 
-/// The one look at the environment. What is not Unicode is none of our variables.
+/// Returns the environment, without what is not Unicode.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one read of the environment; every command takes the values as an argument"
+)]
 fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

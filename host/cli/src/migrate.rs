@@ -8,31 +8,30 @@ use assay_db::{
     migrate::{Target, plan},
 };
 
-use super::exit::Failure;
+use crate::exit::Failure;
 
-/// Bring the database's schema up, or down.
+/// Migrate the schema of the database, up or down.
 ///
-/// Each step runs in a transaction of its own, and only one migration runs at a time. A database whose `files` and
-/// `processing_jobs` another program made is adopted: its columns, constraints and rows stay as they are.
+/// Each step runs in its own transaction, and only one `assay migrate` runs at a time. If another program made the tables
+/// `files` and `processing_jobs`, they are adopted: their columns, constraints and rows stay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  assay migrate                 bring the database up to this version of Assay
+  assay migrate                 migrate to the schema of this version of Assay
   assay migrate --to 2          up or down to version 2
-  assay migrate --down          undo everything; the tables and their rows are gone
-  assay migrate --print-sql     show what would be run, and run nothing")]
+  assay migrate --down          undo everything: this drops the tables with their rows
+  assay migrate --print-sql     print the SQL, and run nothing")]
 pub struct Arguments {
-    /// The version to migrate to, up or down
+    /// Schema version to migrate to
     #[arg(long, value_name = "N", conflicts_with = "down")]
     to: Option<i64>,
-    /// Undo every migration: tables and rows are gone, but for those that another program had made
+    /// Undo every migration: this drops the tables with their rows, except adopted tables
     #[arg(long)]
     down: bool,
-    /// Print the SQL that would be run, and run nothing
+    /// Print the SQL, and run nothing
     #[arg(long)]
     print_sql: bool,
 }
 
-/// Migrates, or prints how.
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let config = DatabaseConfig::load(&mut vars);
     vars.finish()?;
@@ -56,7 +55,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         println!("{} {:04} {}", if step.down { "undid" } else { "applied" }, step.version, step.name);
     }
     if steps.is_empty() {
-        println!("nothing to do: the database is where it should be");
+        println!("nothing to do: the schema already has this version");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! What commands print: tables, times, and text that came from elsewhere.
+//! Output of commands: tables, times, JSON, and text from elsewhere.
 
 use std::{
     io::{ErrorKind, Write},
@@ -10,13 +10,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use time::{OffsetDateTime, macros::format_description};
 
-/// Writes to standard output. A reader that goes away, as `head` does, has seen enough: that is no error.
-pub(super) fn print(text: &str) -> std::io::Result<()> {
+/// Writes to standard output. If the reader closes the pipe early, as `head` does, that is not an error.
+pub fn print(text: &str) -> std::io::Result<()> {
     print_bytes(text.as_bytes())
 }
 
-/// Writes bytes to standard output, verbatim.
-pub(super) fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
+/// Writes bytes to standard output. A closed pipe is not an error.
+pub fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
@@ -25,13 +25,13 @@ pub(super) fn print_bytes(bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Writes a value to standard output as one indented JSON document.
-pub(super) fn print_json(value: &impl Serialize) -> std::io::Result<()> {
+pub fn print_json(value: &impl Serialize) -> std::io::Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(std::io::Error::other)?;
     print(&(text + "\n"))
 }
 
-/// Aligned columns without lines. `right` are the columns of numbers.
-pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+/// Returns aligned columns without lines. `right` lists the columns that are aligned right.
+pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     if !header.is_empty() {
@@ -47,13 +47,13 @@ pub(super) fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) ->
     table.trim_fmt() + "\n"
 }
 
-/// Text from elsewhere, such as a file's name: without what would move a terminal's cursor.
-pub(super) fn plain(text: &str) -> String {
+/// Replaces control characters: text from elsewhere, such as a file name, could move the terminal's cursor.
+pub fn plain(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 
-/// A span of time in its greatest unit, for a person.
-pub(super) fn span(seconds: f64) -> String {
+/// Returns a time span in its largest unit.
+pub fn span(seconds: f64) -> String {
     const UNITS: [(f64, &str); 3] = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min")];
     UNITS.iter().find(|(unit, _)| seconds >= *unit).map_or_else(
         || format!("{:.0} s", seconds.max(0.0)),
@@ -61,19 +61,40 @@ pub(super) fn span(seconds: f64) -> String {
     )
 }
 
-/// An instant, in UTC, to the second.
-pub(super) fn instant(at: OffsetDateTime) -> String {
+/// Returns a time in UTC, to the second.
+pub fn instant(at: OffsetDateTime) -> String {
     at.to_offset(time::UtcOffset::UTC)
         .format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC"))
         .unwrap_or_default()
 }
 
-/// How far a long command is, on a terminal only.
-pub(super) fn bar(template: &str, length: Option<u64>) -> ProgressBar {
+/// Returns a progress bar. It draws only on a terminal.
+pub fn bar(template: &str, length: Option<u64>) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("a constant template parses");
     let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
+}
+
+/// Names with values. Leaves out empty values.
+#[derive(Default)]
+pub struct Rows(Vec<Vec<String>>);
+
+impl Rows {
+    pub fn add(&mut self, name: &str, value: Option<String>) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.0.push(vec![name.to_owned(), value]);
+        }
+    }
+
+    pub fn table(self) -> String {
+        table(&[], self.0, &[])
+    }
+}
+
+/// Returns the start of a digest: enough to compare it by eye.
+pub fn short_digest(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 #[cfg(test)]
@@ -98,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_told_in_its_greatest_unit() {
-        let told = [0.4, 59.0, 60.0, 7300.0, 200_000.0].map(span);
-        assert_eq!(told, ["0 s", "59 s", "1 min", "2 h", "2 d"]);
+    fn a_span_is_shown_in_its_largest_unit() {
+        let shown = [0.4, 59.0, 60.0, 7300.0, 200_000.0].map(span);
+        assert_eq!(shown, ["0 s", "59 s", "1 min", "2 h", "2 d"]);
     }
 }

@@ -1,14 +1,14 @@
-//! How fast new lives begin.
+//! The rate of a requeue as an argument.
 
 use std::str::FromStr;
 
-/// Units, in seconds.
+/// Units with their seconds.
 const UNITS: [(&str, f64); 3] = [("s", 1.0), ("min", 60.0), ("h", 3600.0)];
 
-/// So many lives per unit of time, evenly spaced.
+/// Starts per unit of time, evenly spaced.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rate {
-    /// Seconds from one to the next.
+pub struct Rate {
+    /// Seconds from one start to the next.
     pub gap: f64,
 }
 
@@ -21,7 +21,7 @@ impl FromStr for Rate {
             let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
             Some(Self { gap: seconds / f64::from(number) })
         });
-        rate.ok_or_else(|| "is no rate: 30/min is, and so are 2/s and 500/h".to_owned())
+        rate.ok_or_else(|| "expected 30/min, 2/s or 500/h".to_owned())
     }
 }
 

@@ -1,11 +1,11 @@
-//! JSON for a person: indented, in the order and with the numbers of the document.
+//! Indents JSON without changing the order of its keys or its numbers.
 //!
-//! A parsed value would do neither: it sorts keys and rounds numbers.
+//! Parsing it would sort keys and round numbers.
 
-/// Indents a JSON document. What is no JSON comes out with odd line breaks, and nothing of it is lost.
+/// Indents a JSON document. Other text gets odd line breaks, but loses nothing.
 ///
-/// Control characters that JSON allows unescaped (DEL and C1) are escaped: some terminals obey them.
-pub(super) fn reindent(document: &str) -> String {
+/// Escapes control characters that JSON allows unescaped (DEL and C1), because some terminals obey them.
+pub fn reindent(document: &str) -> String {
     let mut out = String::with_capacity(document.len() * 5 / 4);
     let mut depth = 0_usize;
     let mut in_string = false;
@@ -30,7 +30,7 @@ pub(super) fn reindent(document: &str) -> String {
             '{' | '[' => {
                 out.push(c);
                 while chars.next_if(|next| next.is_whitespace()).is_some() {}
-                // An empty one stays on its line.
+                // Keeps `{}` and `[]` on one line.
                 if let Some(close) = chars.next_if(|next| matches!(next, '}' | ']')) {
                     out.push(close);
                 } else {

@@ -7,29 +7,28 @@ use assay_core::{env::Variables, ids::FileId};
 use assay_db::{DatabaseConfig, files::FileStatus};
 use assay_objects::{Objects, ObjectsConfig};
 
-use super::{database, exit::Failure, output, reindent::reindent};
+use crate::{database, exit::Failure, output, reindent::reindent};
 
-/// Above every limit that a worker may be configured with.
+/// Larger than any report that a worker can be configured to write.
 const MAX_BYTES: usize = 1 << 30;
 
 /// Print the report of a file.
 ///
-/// On a terminal it is indented; piped or redirected, it is the stored document, byte for byte.
+/// On a terminal it is indented. Piped or redirected, it is the stored document, byte for byte.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay report 0c9d…                          the report
   assay report 0c9d… | jq .next_steps
-  assay report 0c9d… --raw                    what the model answered, where the file failed")]
+  assay report 0c9d… --raw                    the answers of the model, if the file failed")]
 pub struct Arguments {
-    /// The file, as `assay submit` printed it
+    /// The file id that `assay submit` printed
     #[arg(value_name = "FILE-ID")]
     file: FileId,
-    /// Print raw_llm_output.json: the answers of a file that failed
+    /// Print raw_llm_output.json, the model's answers for a file that failed
     #[arg(long)]
     raw: bool,
 }
 
-/// Reads and prints.
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let database = DatabaseConfig::load(&mut vars);
     let objects = ObjectsConfig::load(&mut vars);
@@ -42,7 +41,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         .ok_or_else(|| anyhow!("there is no file {}", arguments.file))?;
     let key = choose(&state, arguments.raw).map_err(|reason| anyhow!(reason))?;
     if !arguments.raw && state.status != "succeeded" {
-        eprintln!("this report is of an earlier run: the file is {} now", state.status);
+        eprintln!("this report is from an earlier run: the file is {} now", state.status);
     }
     let bytes = Objects::new(&objects)
         .read(&state.bucket, key, MAX_BYTES)
@@ -56,7 +55,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     Ok(ExitCode::SUCCESS)
 }
 
-/// The key to print, or why there is none.
+/// Returns the key to print, or the reason why it is missing.
 fn choose(state: &FileStatus, raw: bool) -> Result<&str, String> {
     let id = state.file_id;
     if raw {
@@ -70,8 +69,8 @@ fn choose(state: &FileStatus, raw: bool) -> Result<&str, String> {
     if state.status == "failed" && state.report_key.is_none() {
         let code = state.error_code.as_deref().unwrap_or("no code");
         let raw = state.raw_output_key.as_deref().map_or_else(
-            || "no answer of the model was received".to_owned(),
-            |key| format!("--raw prints what the model answered: {key}"),
+            || "the model gave no answer".to_owned(),
+            |key| format!("--raw prints the model's answers: {key}"),
         );
         return Err(format!("file {id} failed: {code}; {raw}"));
     }
@@ -80,10 +79,11 @@ fn choose(state: &FileStatus, raw: bool) -> Result<&str, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::status::tests::file, *};
+    use super::*;
+    use crate::status::render::tests::file;
 
     #[test]
-    fn a_report_is_printed_also_while_its_file_is_in_work_again_or_where_that_failed() {
+    fn a_report_is_printed_while_its_file_runs_again_and_if_that_fails() {
         let mut state = file("succeeded");
         assert_eq!(choose(&state, false), Ok("users/1/files/2/runs/3-1/report.json"));
         for status in ["queued", "processing", "failed"] {
@@ -106,8 +106,8 @@ mod tests {
         fresh.status = "processing".to_owned();
         reasons.push(choose(&fresh, false).unwrap_err());
         insta::assert_snapshot!(reasons.join("\n"), @r"
-        file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; --raw prints what the model answered: users/1/files/2/runs/3-1/raw_llm_output.json
-        file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; no answer of the model was received
+        file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; --raw prints the model's answers: users/1/files/2/runs/3-1/raw_llm_output.json
+        file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; the model gave no answer
         file 0198c0de-0000-7000-8000-000000000002 has no raw_llm_output.json: it is failed, and only files that failed after an answer have one
         file 0198c0de-0000-7000-8000-000000000002 has no report yet: it is processing
         ");

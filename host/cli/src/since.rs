@@ -1,24 +1,21 @@
-//! A point in the past as an operator writes it: an instant, a day, or a span before now.
+//! A point in the past as an argument: a time, a day, or a span before now.
 
 use std::{str::FromStr, time::Duration};
 
 use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
-/// Units of a span, in seconds.
+/// Units with their seconds.
 const UNITS: [(&str, u64); 5] = [("min", 60), ("s", 1), ("h", 3600), ("d", 86_400), ("w", 604_800)];
 
-/// A point in the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Since {
-    /// This instant.
+pub enum Since {
     At(OffsetDateTime),
-    /// So long before now.
     Ago(Duration),
 }
 
 impl Since {
-    /// The instant, for who has the clock that it is compared with.
-    pub(super) fn instant(self, now: OffsetDateTime) -> OffsetDateTime {
+    /// Returns the time. `now` comes from the clock that it is compared with.
+    pub fn instant(self, now: OffsetDateTime) -> OffsetDateTime {
         match self {
             Self::At(instant) => instant,
             Self::Ago(span) => now - span,
@@ -37,13 +34,14 @@ impl FromStr for Since {
             return Ok(Self::At(day.midnight().assume_utc()));
         }
         span(text).map(Self::Ago).ok_or_else(|| {
-            "is no instant (2026-03-04T09:30:00Z), no day in UTC (2026-03-04), and no span (90s, 30min, 24h, 7d, 2w)".to_owned()
+            "expected a time (2026-03-04T09:30:00Z), a day in UTC (2026-03-04) or a span (90s, 30min, 24h, 7d, 2w)"
+                .to_owned()
         })
     }
 }
 
-/// Whole units, up to a century: more is a slip of the finger.
-pub(super) fn span(text: &str) -> Option<Duration> {
+/// Parses whole units, up to 100 years: more is a typing error.
+pub fn span(text: &str) -> Option<Duration> {
     let (number, seconds) = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let total = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(*seconds)?;
@@ -57,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_a_day_and_a_span_are_points_in_the_past() {
+    fn a_time_a_day_and_a_span_are_points_in_the_past() {
         let now = datetime!(2026-03-04 09:30:00 UTC);
         for (text, instant) in [
             ("2026-03-01T08:00:00Z", datetime!(2026-03-01 08:00:00 UTC)),
@@ -74,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_told_what_would_be_one() {
+    fn an_invalid_time_is_refused_with_examples() {
         for text in ["", "yesterday", "7", "d", "-7d", "+7d", "1.5h", "2026-03-01 08:00", "2026-13-01", "99999999999w"]
         {
             assert!(text.parse::<Since>().unwrap_err().contains("7d"), "{text}");

@@ -1,4 +1,4 @@
-//! `assay submit`: documents go in, file ids come out.
+//! `assay submit`.
 
 use std::{
     fs::File,
@@ -16,15 +16,15 @@ use assay_worker::submit::{Document, DocumentKind, submit as submit_document};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{database, exit::Failure, output, wait};
+use crate::{database, exit::Failure, output, wait};
 
-/// The owner of files that are submitted without one.
-const NOBODY: Uuid = Uuid::from_u128(1);
+/// The owner of files without `--user`.
+const DEFAULT_USER: Uuid = Uuid::from_u128(1);
 
 /// Upload transcripts and enqueue their jobs.
 ///
-/// Every file is looked at before the first is uploaded. An upload whose enqueue fails is taken back. With several
-/// files, a failure does not stop the others; the exit code is 1 then.
+/// All files are checked before the first upload. If a file cannot be enqueued, its upload is deleted. With several files, a
+/// failure does not stop the others, and the exit code is 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay submit call.vtt                              prints the file's id
@@ -36,9 +36,9 @@ pub struct Arguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Owner of the files
-    #[arg(long, value_name = "UUID", default_value_t = NOBODY)]
+    #[arg(long, value_name = "UUID", default_value_t = DEFAULT_USER)]
     user: Uuid,
-    /// Prompt version to run; the worker's default where not given
+    /// Prompt version to run [default: the default of the worker]
     #[arg(long, value_name = "V")]
     prompt_version: Option<String>,
     /// Wait until every file has succeeded or failed
@@ -49,26 +49,23 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What became of one file.
 #[derive(Debug, Serialize)]
 struct Submitted {
     path: String,
     file_id: Option<Uuid>,
     job_id: Option<Uuid>,
-    /// Why it was not submitted.
+    /// Why the file was not submitted.
     error: Option<String>,
-    /// Its end, where it was waited for.
+    /// With `--wait`.
     status: Option<FileStatus>,
 }
 
-/// A path that can be read and has a known kind.
 struct Input<'a> {
     path: &'a Path,
     filename: String,
     kind: DocumentKind,
 }
 
-/// Submits, and waits if asked.
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let database = DatabaseConfig::load(&mut vars);
     let objects = ObjectsConfig::load(&mut vars);
@@ -85,17 +82,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
 
     let database = database::open(database).await?;
     let objects = Objects::new(&objects);
-    let mut submitted = Vec::with_capacity(inputs.len());
-    for input in &inputs {
-        let one = submit(&objects, &database, input, &arguments).await;
-        if let Some(error) = &one.error {
-            eprintln!("error: {}: {error}", output::plain(&one.path));
-        } else if !arguments.json && !arguments.wait {
-            let id = one.file_id.unwrap_or_default();
-            output::print(&format!("{id}  {}\n", output::plain(&one.path)))?;
-        }
-        submitted.push(one);
-    }
+    let mut submitted = submit_all(&objects, &database, &inputs, &arguments).await?;
     if arguments.wait {
         let files: Vec<_> = submitted.iter().filter_map(|one| one.file_id.map(FileId)).collect();
         let mut ended = wait::until_terminal(&database, &files).await?.into_iter();
@@ -115,12 +102,33 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     Ok(ExitCode::from(u8::from(!submitted.iter().all(good))))
 }
 
-/// Sorts what can be submitted from what cannot.
+/// Submits file by file, and prints each result unless it is printed at the end.
+async fn submit_all(
+    objects: &Objects,
+    database: &Database,
+    inputs: &[Input<'_>],
+    arguments: &Arguments,
+) -> std::io::Result<Vec<Submitted>> {
+    let mut submitted = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let one = submit(objects, database, input, arguments).await;
+        if let Some(error) = &one.error {
+            eprintln!("error: {}: {error}", output::plain(&one.path));
+        } else if !arguments.json && !arguments.wait {
+            let id = one.file_id.unwrap_or_default();
+            output::print(&format!("{id}  {}\n", output::plain(&one.path)))?;
+        }
+        submitted.push(one);
+    }
+    Ok(submitted)
+}
+
+/// Splits the paths into files that can be submitted, and reasons against the others.
 fn examine(paths: &[PathBuf]) -> (Vec<Input<'_>>, Vec<String>) {
     let mut inputs = Vec::new();
     let mut faults = Vec::new();
     for path in paths {
-        match look_at(path) {
+        match check_path(path) {
             Ok(input) => inputs.push(input),
             Err(fault) => {
                 faults.push(format!("{}: {fault}", output::plain(&path.to_string_lossy())));
@@ -130,8 +138,8 @@ fn examine(paths: &[PathBuf]) -> (Vec<Input<'_>>, Vec<String>) {
     (inputs, faults)
 }
 
-/// The contents are left for later: only so much is held in memory as is being uploaded.
-fn look_at(path: &Path) -> Result<Input<'_>, String> {
+/// Does not read the content: only the file that is being uploaded is held in memory.
+fn check_path(path: &Path) -> Result<Input<'_>, String> {
     if path.as_os_str().is_empty() {
         return Err("the path is empty".to_owned());
     }
@@ -142,10 +150,10 @@ fn look_at(path: &Path) -> Result<Input<'_>, String> {
         return Err("is a folder: name the files in it".to_owned());
     }
     if !metadata.is_file() {
-        return Err("is no regular file".to_owned());
+        return Err("is not a regular file".to_owned());
     }
     let filename = path.file_name().unwrap_or_default().to_string_lossy();
-    let kind = DocumentKind::of(&filename).ok_or("is no transcript by its name: .txt and .vtt are")?;
+    let kind = DocumentKind::of(&filename).ok_or("is not a transcript: expected a .txt or .vtt file")?;
     Ok(Input { path, filename: filename.into_owned(), kind })
 }
 
@@ -173,7 +181,7 @@ async fn submit(objects: &Objects, database: &Database, input: &Input<'_>, argum
     Submitted { path, file_id, job_id, error, status: None }
 }
 
-/// The table of files that were waited for.
+/// Returns the table of `--wait`.
 fn render(submitted: &[Submitted]) -> String {
     let header = ["FILE", "STATUS", "PROMPT VERSION", "ATTEMPTS", "SECONDS", "CODE", "FILE ID"];
     let row = |one: &Submitted| {
@@ -202,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_that_cannot_be_submitted_is_named_with_its_reason() {
+    fn every_path_that_cannot_be_submitted_has_its_reason() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for name in ["empty.txt", "Call.VTT", "notes.pdf"] {
@@ -223,7 +231,7 @@ mod tests {
         let reasons: Vec<_> =
             faults.iter().map(|fault| fault.replace(&*folder.path().to_string_lossy(), "DIR")).collect();
         insta::assert_snapshot!(reasons.join("\n"), @r"
-        DIR/notes.pdf: is no transcript by its name: .txt and .vtt are
+        DIR/notes.pdf: is not a transcript: expected a .txt or .vtt file
         DIR/folder.txt: is a folder: name the files in it
         DIR/missing.txt: cannot be read: No such file or directory (os error 2)
         : the path is empty

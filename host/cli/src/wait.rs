@@ -1,4 +1,4 @@
-//! Waiting for files to reach their end.
+//! Waits until files have succeeded or failed.
 
 use std::{
     collections::BTreeMap,
@@ -10,24 +10,22 @@ use assay_core::ids::FileId;
 use assay_db::{Database, files::FileStatus};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Time between looks: short against a call of a model, long against a query.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long the database may be away before the waiting is given up; the jobs do not notice.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Short against a model call, long against a query.
+const POLL_PERIOD: Duration = Duration::from_millis(250);
+/// Limit for a database that does not answer. The jobs go on meanwhile.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether nothing happens to a file any more.
-pub(super) fn is_terminal(status: &str) -> bool {
+pub fn is_terminal(status: &str) -> bool {
     matches!(status, "succeeded" | "failed")
 }
 
-/// Waits until every file has succeeded or failed; tells their last states in the order asked. Shows progress on a
-/// terminal only.
+/// Waits until every file has succeeded or failed. Returns their states in the same order. Shows progress on a terminal.
 ///
 /// # Errors
-/// When a file is gone, or the database does not answer for a minute.
-pub(super) async fn until_terminal(database: &Database, files: &[FileId]) -> anyhow::Result<Vec<FileStatus>> {
+/// A file was deleted, or the database does not answer for a minute.
+pub async fn until_terminal(database: &Database, files: &[FileId]) -> anyhow::Result<Vec<FileStatus>> {
     if !files.is_empty() && database.live_workers().await.is_ok_and(|live| live.is_empty()) {
-        eprintln!("no worker has been heard of within the last minute; waiting for one");
+        eprintln!("no live worker: no heartbeat within the last minute; waiting for one");
     }
     let bar = bar(files.len());
     let mut states: BTreeMap<FileId, FileStatus> = BTreeMap::new();
@@ -42,11 +40,11 @@ pub(super) async fn until_terminal(database: &Database, files: &[FileId]) -> any
                     answered = Instant::now();
                     states.insert(*file, state);
                 }
-                Ok(None) => bail!("there is no file {file} any more"),
-                Err(error) if answered.elapsed() > PATIENCE => {
+                Ok(None) => bail!("file {file} was deleted"),
+                Err(error) if answered.elapsed() > DATABASE_PATIENCE => {
                     return Err(error).context("wait for the files; their jobs go on");
                 }
-                Err(error) => tracing::warn!(%error, "look at the files"),
+                Err(error) => tracing::warn!(%error, "file status not read"),
             }
         }
         let ended = states.values().filter(|state| is_terminal(&state.status));
@@ -57,21 +55,21 @@ pub(super) async fn until_terminal(database: &Database, files: &[FileId]) -> any
             bar.finish_and_clear();
             return Ok(files.iter().filter_map(|file| states.remove(file)).collect());
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
 }
 
-/// "2 queued, 1 processing, 4 succeeded"
+/// Returns for example "2 queued, 1 processing, 4 succeeded".
 fn counts<'a>(states: impl Iterator<Item = &'a FileStatus>) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for state in states {
         *counts.entry(state.status.as_str()).or_default() += 1;
     }
-    let told: Vec<_> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
-    told.join(", ")
+    let parts: Vec<_> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    parts.join(", ")
 }
 
-/// indicatif draws on a terminal only.
+/// Draws only on a terminal.
 fn bar(files: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {pos}/{len} done in {elapsed}: {msg}")
         .expect("a constant template parses");

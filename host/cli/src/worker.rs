@@ -1,4 +1,4 @@
-//! `assay worker`: the composition root. Every concrete thing is built here, in the order in which it is needed.
+//! `assay worker`: builds a worker from its configuration, and runs it.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -17,19 +17,19 @@ use assay_worker::{
 };
 use tokio::net::TcpListener;
 
-use super::{compile, database, exit::Failure};
+use crate::{compile, database, exit::Failure};
 
-/// Run jobs until a signal: the first drains, the second gives the jobs back.
+/// Run jobs until a signal: the first one drains, the second one returns the jobs to the queue.
 ///
-/// The first SIGTERM or SIGINT drains: nothing more is claimed, jobs in hand may finish within STOP_GRACE_MS. The second
-/// gives the jobs back at once. Everything is configured by environment variables; the README lists them.
+/// After the first SIGTERM or SIGINT, the worker claims no more jobs, and running jobs may finish within STOP_GRACE_MS. After
+/// the second, it returns its jobs to the queue at once. Environment variables configure everything; docs/configuration.md
+/// lists them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay check && assay worker
   WORKER_CONCURRENCY=64 LOG_FORMAT=json assay worker")]
 pub struct Arguments {}
 
-/// Builds a worker and runs it.
 pub async fn run(_arguments: Arguments, vars: Variables) -> Result<ExitCode, Failure> {
     let config = Config::load(vars)?;
     let shutdown = Shutdown::on_signals()?;
@@ -39,10 +39,10 @@ pub async fn run(_arguments: Arguments, vars: Variables) -> Result<ExitCode, Fai
 }
 
 /// Builds a worker from a configuration and runs it until `shutdown`, with its health and metrics on `admin`.
-pub(super) async fn serve(config: Config, admin: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+pub async fn serve(config: Config, admin: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
     let database = database::open(config.database).await?;
     let guests = Guests::open(&config.guests, compile::child()?).await?;
-    let channels = database.channels().await.context("look for releases")?;
+    let channels = database.channels().await.context("list the channels")?;
     if guests.loaded().is_empty() && channels.iter().all(|channel| channel.runs.active.is_none()) {
         bail!(
             "GUEST_DIR: no guest in {} can be loaded, and no release is active in any channel",

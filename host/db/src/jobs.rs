@@ -1,6 +1,10 @@
 //! Jobs for operators: a list, or one job with its history.
 
-use assay_core::{ids::{FileId, JobId, UserId}, lease::{Lease, LeaseToken}, object_keys::run_folder};
+use assay_core::{
+    ids::{FileId, JobId, UserId},
+    lease::{Lease, LeaseToken},
+    object_keys::run_folder,
+};
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! The variables of `assay dev`: what its own worker runs on, and what it leaves in the file `env` for other commands.
+//! The variables of `assay dev`, for its own worker and for the file `env`.
 
 use std::{
     collections::BTreeMap,
@@ -9,17 +9,17 @@ use std::{
 
 use anyhow::Context;
 
-use super::{
-    super::env_file,
-    services::{BUCKET, DATABASE, Services},
+use crate::{
+    dev::services::{BUCKET, DATABASE, Services},
+    env_file,
 };
 
-/// What other commands need to work with this one. Never the key of a real model: it stays where its owner keeps it.
-pub(super) struct Environment(BTreeMap<&'static str, String>);
+/// Variables for other commands. It never holds the key of a real model.
+pub struct Environment(BTreeMap<&'static str, String>);
 
 impl Environment {
-    /// The variables that follow from the services; a configured model is passed on.
-    pub(super) fn new(services: &Services, configured: &BTreeMap<String, String>) -> Self {
+    /// Takes the variables from the services, and those of a configured model from `configured`.
+    pub fn new(services: &Services, configured: &BTreeMap<String, String>) -> Self {
         let keys = services.objects.keys();
         let mut environment = Self(BTreeMap::new());
         environment.set("DATABASE_URL", services.postgres.url(DATABASE));
@@ -33,7 +33,7 @@ impl Environment {
                 environment.set("LLM_PROVIDER", "openai");
                 environment.set("LLM_BASE_URL", stand_in.base_url());
                 environment.set("LLM_MODEL", assay_dev::MODEL);
-                // A key for somebody else's model has no business here.
+                // The stand-in must not get the key of a real model.
                 environment.set("LLM_API_KEY", "");
                 environment.set("LLM_MODELS", "");
             }
@@ -48,18 +48,16 @@ impl Environment {
         environment
     }
 
-    /// Sets one more.
-    pub(super) fn set(&mut self, name: &'static str, value: impl Into<String>) {
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.0.insert(name, value.into());
     }
 
-    /// For the worker's configuration.
-    pub(super) fn variables(&self) -> impl Iterator<Item = (String, String)> {
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
         self.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone()))
     }
 
-    /// Writes the file, readable by its owner alone; whoever reads it meanwhile sees the old or the new one.
-    pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
+    /// Writes the file, readable only by its owner. A reader sees the old or the new file, never a part.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let mut text = "\
 # Written by `assay dev` at each start. For a shell: set -a; . this-file; set +a
 # For one command: assay --env-file this-file …
@@ -68,7 +66,7 @@ impl Environment {
         for (name, value) in &self.0 {
             text.push_str(&env_file::line(name, value));
         }
-        // One more worker beside the embedded one takes any free port.
+        // A second worker beside the embedded one takes any free port.
         text.push_str(&env_file::line("ADMIN_ADDR", "127.0.0.1:0"));
         let unfinished = path.with_extension("new");
         let write = || -> std::io::Result<()> {
@@ -81,14 +79,14 @@ impl Environment {
     }
 }
 
-/// Creates the folder of the state and tells its absolute path.
-pub(super) fn folder(data: &Path) -> anyhow::Result<PathBuf> {
+/// Creates the folder of the state. Returns its absolute path.
+pub fn folder(data: &Path) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(data).with_context(|| format!("create {}", data.display()))?;
     data.canonicalize().with_context(|| format!("open {}", data.display()))
 }
 
-/// What an earlier run left in its file; nothing where there is none, or none that can be read.
-pub(super) fn earlier(file: &Path) -> BTreeMap<String, String> {
+/// Returns the variables of an earlier run, or none if the file cannot be read.
+pub fn earlier(file: &Path) -> BTreeMap<String, String> {
     env_file::read(file).unwrap_or_default()
 }
 

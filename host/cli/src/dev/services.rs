@@ -1,4 +1,4 @@
-//! The servers of `assay dev`, and where they listen.
+//! The servers of `assay dev`.
 
 use std::{
     collections::BTreeMap,
@@ -10,28 +10,22 @@ use anyhow::Context;
 use assay_dev::{Keys, ObjectStore, Postgres, PostgresOptions, StandIn, StandInOptions};
 use url::Url;
 
-/// The database that jobs and files live in.
-pub(super) const DATABASE: &str = "assay";
-/// The bucket; the store's side files leave no room for a long name.
-pub(super) const BUCKET: &str = "assay-dev";
+pub const DATABASE: &str = "assay";
+/// Short, because the store adds to it in the names of its side files.
+pub const BUCKET: &str = "assay-dev";
 
-/// What runs beside the worker.
-pub(super) struct Services {
-    pub(super) postgres: Postgres,
-    pub(super) objects: ObjectStore,
-    /// None where a model is configured.
-    pub(super) model: Option<StandIn>,
-    pub(super) postgres_folder: PathBuf,
-    pub(super) objects_folder: PathBuf,
+pub struct Services {
+    pub postgres: Postgres,
+    pub objects: ObjectStore,
+    /// `None` if a model is configured.
+    pub model: Option<StandIn>,
+    pub postgres_folder: PathBuf,
+    pub objects_folder: PathBuf,
 }
 
 impl Services {
-    /// Starts them in `data`, on the addresses and with the keys of an earlier run where there was one.
-    pub(super) async fn start(
-        data: &Path,
-        earlier: &BTreeMap<String, String>,
-        has_model: bool,
-    ) -> anyhow::Result<Self> {
+    /// Starts them in `data`, with the addresses and keys of an earlier run if there was one.
+    pub async fn start(data: &Path, earlier: &BTreeMap<String, String>, has_model: bool) -> anyhow::Result<Self> {
         let postgres_folder = data.join("postgres");
         let postgres = Postgres::start(PostgresOptions {
             port: port(earlier, "DATABASE_URL"),
@@ -61,26 +55,26 @@ impl Services {
         Ok(Self { postgres, objects, model, postgres_folder, objects_folder: objects_folder.join(BUCKET) })
     }
 
-    /// Stops them in the order in which nothing misses another.
-    pub(super) async fn stop(self) {
+    /// Stops them so that none needs a stopped one.
+    pub async fn stop(self) {
         if let Some(model) = self.model {
             model.stop().await;
         }
         self.objects.stop().await;
         if let Err(error) = self.postgres.stop().await {
-            tracing::error!(error = format!("{error:#}"), "stop Postgres");
+            tracing::error!(error = format!("{error:#}"), "Postgres did not stop cleanly");
         }
     }
 }
 
-/// The port of an earlier run, or any where it is taken or there was none.
+/// Returns the port of an earlier run. Returns 0, which means any port, if there was none or it is taken.
 fn port(earlier: &BTreeMap<String, String>, variable: &str) -> u16 {
     let url = earlier.get(variable).and_then(|url| Url::parse(url).ok());
     let local = url.filter(|url| url.host_str() == Some("127.0.0.1"));
     local.and_then(|url| url.port()).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap_or(0)
 }
 
-/// Documents lie in it.
+/// Only the owner may enter it, because it holds documents.
 fn private_folder(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()

@@ -1,4 +1,4 @@
-//! What `assay dev` tells when it is ready: what runs where, and what to try next.
+//! The message of `assay dev` when it is ready.
 
 use std::{
     net::SocketAddr,
@@ -8,25 +8,23 @@ use std::{
 use assay_worker::{config::Config, guests::LoadedRelease};
 use serde::Serialize;
 
-use super::services::{BUCKET, Services};
+use crate::dev::services::{BUCKET, Services};
 
-/// What there is to submit in a clone of the repository.
+/// In a clone of the repository.
 const SAMPLE: &str = "docs/samples/en-standup.succeeds.vtt";
 
-/// Everything that a person or a program wants to know. No secret is in it; those are in the file.
+/// Holds no secret; the file `env` does.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Welcome {
-    /// The variables for other commands.
+pub struct Welcome {
     env_file: PathBuf,
     postgres_port: u16,
     postgres_folder: PathBuf,
     s3_endpoint: String,
     bucket: &'static str,
-    /// The folder on disk that holds the bucket's objects under their keys.
+    /// Holds the objects of the bucket, each in a file named by its key.
     objects_folder: PathBuf,
     model: String,
     model_url: String,
-    /// Whether the model is none.
     model_is_stand_in: bool,
     guests: Vec<LoadedRelease>,
     guest_folder: PathBuf,
@@ -35,8 +33,7 @@ pub(super) struct Welcome {
 }
 
 impl Welcome {
-    /// Collects it.
-    pub(super) fn new(
+    pub fn new(
         services: &Services,
         config: &Config,
         guests: &[LoadedRelease],
@@ -64,14 +61,13 @@ impl Welcome {
         }
     }
 
-    /// One line for programs.
-    pub(super) fn json(&self) -> String {
+    /// Returns one line.
+    pub fn json(&self) -> String {
         let line = serde_json::to_string(self).expect("plain data with text keys serializes");
         line + "\n"
     }
 
-    /// For a person.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let here = std::env::current_dir().unwrap_or_default();
         let shown = |path: &Path| path.strip_prefix(&here).unwrap_or(path).display().to_string();
         let program = std::env::args().next().unwrap_or_else(|| "assay".to_owned());
@@ -81,7 +77,7 @@ impl Welcome {
 
     fn render(&self, program: &str, sample: &str, shown: impl Fn(&Path) -> String) -> String {
         let model = if self.model_is_stand_in {
-            format!("a stand-in at {}: no model, its answers are made out of the transcript", self.model_url)
+            format!("a stand-in at {}: not a model, it makes its answers from the transcript", self.model_url)
         } else {
             format!("{} at {}", self.model, self.model_url)
         };
@@ -111,7 +107,7 @@ Try in another terminal, in this folder:
   {program} --env-file {env} check
   {program} --env-file {env} submit {sample} --wait
   {program} --env-file {env} status
-  set -a; . {source}; set +a        after which --env-file is not needed
+  set -a; . {source}; set +a        then --env-file is not needed
 
 ",
             port = self.postgres_port,
@@ -123,7 +119,7 @@ Try in another terminal, in this folder:
             guest_folder = shown(&self.guest_folder),
             slots = self.slots,
             admin = self.admin,
-            // A name without a slash is looked for in PATH.
+            // The shell looks for a name without a slash in PATH.
             source = if env.contains('/') { env.clone() } else { format!("./{env}") },
         )
     }
@@ -160,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_what_runs_where_and_what_to_try() {
+    fn it_shows_what_runs_and_what_to_try() {
         let shown = |path: &Path| path.strip_prefix("/srv").unwrap_or(path).display().to_string();
         insta::assert_snapshot!("dev_is_ready", welcome(true).render("assay", SAMPLE, shown));
     }

@@ -14,24 +14,27 @@ use assay_guest_build::Stamp;
 use assay_runtime::Digest;
 use serde::Serialize;
 
-use super::{make::Maker, source::Source};
-use crate::{exit::Failure, output};
+use crate::{
+    exit::Failure,
+    guest::{guest_builder::GuestBuilder, source::Source},
+    output,
+};
 
 /// Build a guest: a component, ready for GUEST_DIR.
 ///
-/// A guest without code needs no compiler: its files are injected into the generic guest of this binary. A crate is
-/// compiled with cargo for wasm32-unknown-unknown. The same sources and toolchain give the same digest.
+/// A guest without code needs no compiler: its files are injected into the generic guest of this binary. Cargo compiles a
+/// crate for wasm32-unknown-unknown. The same sources and toolchain give the same digest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay guest build                        the guest in this folder
   assay guest build minutes-v1 --out guests/minutes-v1.wasm
   assay guest build minutes-v1 --json | jq -r .digest")]
 pub struct Arguments {
-    /// The guest's folder
+    /// Folder of the guest
     #[arg(value_name = "DIR", default_value = ".")]
     path: PathBuf,
-    /// The file to write, or a folder for it [default: NAME.wasm in the guest's folder, NAME being the prompt version or
-    /// the crate]
+    /// File to write, or a folder for it [default: NAME.wasm in the folder of the guest; NAME is the prompt version or the
+    /// crate]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print one JSON document
@@ -39,9 +42,8 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What was built.
 #[derive(Debug, Serialize)]
-struct Report {
+struct BuildReport {
     file: PathBuf,
     digest: String,
     bytes: usize,
@@ -53,40 +55,39 @@ struct Report {
     seconds: f64,
 }
 
-/// Builds and writes.
 pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Failure> {
     let started = Instant::now();
     let source = Source::at(&arguments.path)?;
     if let Source::Component(path) = &source {
-        return Err(anyhow::anyhow!("{} is built already; name the folder of its sources", path.display()).into());
+        return Err(anyhow::anyhow!("{} is already built; name the folder of its sources", path.display()).into());
     }
-    let maker = Maker::new(vars)?;
-    let made = maker.make(&source).await.with_context(|| format!("build {source}"))?;
-    let stamp = Stamp::of(&made.bytes);
-    let file = place(arguments.out.as_deref(), source.path(), &stamp.name);
-    write(&file, &made.bytes).with_context(|| format!("write {}", file.display()))?;
-    let report = Report {
+    let builder = GuestBuilder::new(vars)?;
+    let built = builder.build(&source).await.with_context(|| format!("build {source}"))?;
+    let stamp = Stamp::of(&built.bytes);
+    let file = output_file(arguments.out.as_deref(), source.path(), &stamp.name);
+    write(&file, &built.bytes).with_context(|| format!("write {}", file.display()))?;
+    let report = BuildReport {
         file,
-        digest: Digest::of(&made.bytes).to_string(),
-        bytes: made.bytes.len(),
+        digest: Digest::of(&built.bytes).to_string(),
+        bytes: built.bytes.len(),
         name: stamp.name,
         version: stamp.version,
         revision: stamp.revision,
-        fixtures: made.fixtures,
-        warnings: made.warnings,
+        fixtures: built.fixtures,
+        warnings: built.warnings,
         seconds: started.elapsed().as_secs_f64(),
     };
     if arguments.json {
         output::print_json(&report)?;
     } else {
-        output::print(&told(&report, std::io::stdout().is_terminal()))?;
+        output::print(&render(&report, std::io::stdout().is_terminal()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file to write: in a folder it goes by the guest's own name.
-fn place(out: Option<&Path>, guest: &Path, name: &str) -> PathBuf {
-    // A folder that is to be there is meant by the slash.
+/// Returns the file to write. In a folder, it has the name of the guest.
+fn output_file(out: Option<&Path>, guest: &Path, name: &str) -> PathBuf {
+    // A path that ends with a slash is a folder that may not exist yet.
     let is_folder = |path: &Path| path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
     match out {
         Some(file) if !is_folder(file) => file.to_owned(),
@@ -94,13 +95,13 @@ fn place(out: Option<&Path>, guest: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// A worker may be reading the folder: the file appears whole or not at all.
+/// Writes the file at once, by a rename: a worker may be reading the folder.
 fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // A link stays one: what it points to is replaced.
+    // A link stays a link; its target is replaced.
     let target = file.canonicalize();
     let file = target.as_deref().unwrap_or(file);
     if file.metadata().is_ok_and(|there| !there.is_file()) {
-        // A device or a pipe takes bytes, and must not become a file.
+        // Write to a device or a pipe; do not replace it by a file.
         return fs::write(file, bytes);
     }
     let folder = match file.parent() {
@@ -116,8 +117,8 @@ fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     written
 }
 
-fn told(report: &Report, colours: bool) -> String {
-    let Report { file, digest, bytes, name, version, seconds, warnings, fixtures, .. } = report;
+fn render(report: &BuildReport, colours: bool) -> String {
+    let BuildReport { file, digest, bytes, name, version, seconds, warnings, fixtures, .. } = report;
     let mut text = String::new();
     for warning in warnings {
         let mark = if colours { "\u{1b}[33mwarning\u{1b}[0m" } else { "warning" };
@@ -137,18 +138,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guest_goes_where_it_is_told_and_in_a_folder_by_its_own_name() {
+    fn a_guest_is_written_to_the_file_or_into_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let guest = Path::new("guest");
-        assert_eq!(place(None, guest, "a-v1"), Path::new("guest/a-v1.wasm"));
-        assert_eq!(place(Some(&root.join("b.wasm")), guest, "a-v1"), root.join("b.wasm"));
-        assert_eq!(place(Some(root), guest, "a-v1"), root.join("a-v1.wasm"));
-        assert_eq!(place(Some(Path::new("not/yet/there/")), guest, "a-v1"), Path::new("not/yet/there/a-v1.wasm"));
+        assert_eq!(output_file(None, guest, "a-v1"), Path::new("guest/a-v1.wasm"));
+        assert_eq!(output_file(Some(&root.join("b.wasm")), guest, "a-v1"), root.join("b.wasm"));
+        assert_eq!(output_file(Some(root), guest, "a-v1"), root.join("a-v1.wasm"));
+        assert_eq!(output_file(Some(Path::new("not/yet/there/")), guest, "a-v1"), Path::new("not/yet/there/a-v1.wasm"));
     }
 
     #[test]
-    fn a_link_is_followed_and_not_cut() {
+    fn a_link_is_followed_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let (target, link) = (folder.path().join("releases/1.wasm"), folder.path().join("current.wasm"));
         write(&target, b"old").unwrap();
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_written_to_and_not_replaced() {
+    fn a_pipe_is_written_to_and_not_replaced() {
         use std::os::unix::fs::FileTypeExt;
 
         let folder = tempfile::tempdir().unwrap();
@@ -176,8 +177,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_built_is_told_with_its_losses() {
-        let report = Report {
+    fn a_built_guest_is_shown_with_its_warnings() {
+        let report = BuildReport {
             file: "guests/minutes-v1.wasm".into(),
             digest: "0123456789abcdef".repeat(4),
             bytes: 4_812_345,
@@ -188,7 +189,11 @@ mod tests {
             warnings: vec!["/properties/due: `format` is not for the model\u{1b}[2J".into()],
             seconds: 0.345,
         };
-        insta::assert_snapshot!(told(&report, false));
-        assert!(told(&report, true).starts_with("\u{1b}[33mwarning\u{1b}[0m: /properties"), "{}", told(&report, true));
+        insta::assert_snapshot!(render(&report, false));
+        assert!(
+            render(&report, true).starts_with("\u{1b}[33mwarning\u{1b}[0m: /properties"),
+            "{}",
+            render(&report, true)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Compiling a guest that has code.
+//! Compiles a guest that has code.
 
 use std::{
     env, fs,
@@ -11,24 +11,20 @@ use assay_guest_build::{SourceHash, Stamp};
 use serde::Deserialize;
 use tokio::process::Command;
 
-/// What guests are compiled for: no WASI, no operating system.
+/// Without WASI and without an operating system.
 const TARGET: &str = "wasm32-unknown-unknown";
-/// What guests are compiled with: `jsonschema` wants random numbers, and the SDK gives it fixed ones.
+/// `jsonschema` needs random numbers; the SDK gives it fixed ones.
 const FLAGS: [&str; 4] = ["--cfg", "getrandom_backend=\"custom\"", "-C", "target-feature=+simd128,+bulk-memory"];
-/// Files that decide what comes of the sources, where they are there, from the workspace's root.
+/// Files in the root of the workspace that change the build, if they exist.
 const SETTINGS: [&str; 4] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"];
 
-/// A compiled crate.
-pub(super) struct Compiled {
-    /// The core module.
-    pub(super) core: Vec<u8>,
-    /// Name, version and hash of the sources.
-    pub(super) stamp: Stamp,
-    /// The sources.
-    pub(super) files: Vec<PathBuf>,
+pub struct Compiled {
+    pub core: Vec<u8>,
+    pub stamp: Stamp,
+    pub files: Vec<PathBuf>,
 }
 
-/// What `cargo metadata` says, as far as it matters.
+/// The used part of the output of `cargo metadata`.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -54,8 +50,8 @@ struct Target {
 /// Runs cargo on the crate.
 ///
 /// # Errors
-/// There is no cargo, no compiler for the target, or the crate does not compile.
-pub(super) async fn compile(folder: &Path) -> anyhow::Result<Compiled> {
+/// Cargo or the target is not installed, or the crate does not compile.
+pub async fn compile(folder: &Path) -> anyhow::Result<Compiled> {
     let folder = folder.canonicalize().with_context(|| format!("read {}", folder.display()))?;
     let toolchain = Toolchain::find(&folder).await?;
     let (package, workspace) = package(&folder, &toolchain).await?;
@@ -65,13 +61,13 @@ pub(super) async fn compile(folder: &Path) -> anyhow::Result<Compiled> {
     })?;
     let mut cargo = toolchain.cargo(&folder);
     cargo.args(["build", "--release", "--target", TARGET, "--package", &package.name]);
-    // On the command line the list is joined with that of the crate's own configuration.
+    // On the command line, cargo joins this list with the one in the crate's own configuration.
     cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={}", flags(&workspace.root)?));
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let status = cargo.status().await.context("run cargo")?;
     ensure!(
         status.success(),
-        "compile the guest: cargo's reason is above\n  cure: `cargo check` in its folder shows the same"
+        "compile the guest: see cargo's error above\n  fix: `cargo check` in its folder shows the same error"
     );
     let artifact = workspace.target.join(TARGET).join("release").join(library.name.replace('-', "_"));
     let file = artifact.with_extension("wasm");
@@ -86,19 +82,18 @@ pub(super) async fn compile(folder: &Path) -> anyhow::Result<Compiled> {
     Ok(Compiled { core, stamp, files })
 }
 
-/// Where a package's workspace is, and where it puts what it compiles.
 struct Workspace {
     root: PathBuf,
     target: PathBuf,
 }
 
-/// The package of the folder, and its workspace.
+/// Returns the package in the folder, and its workspace.
 async fn package(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<(Package, Workspace)> {
     let mut cargo = toolchain.cargo(folder);
     cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
     let output = cargo.output().await.context("run cargo metadata")?;
     ensure!(output.status.success(), "read the crate: {}", String::from_utf8_lossy(&output.stderr).trim());
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("read what cargo metadata says")?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("read the output of cargo metadata")?;
     let manifest = folder.join("Cargo.toml");
     let package = metadata.packages.into_iter().find(|package| package.manifest_path == manifest);
     let package =
@@ -106,7 +101,8 @@ async fn package(folder: &Path, toolchain: &Toolchain) -> anyhow::Result<(Packag
     Ok((package, Workspace { root: metadata.workspace_root, target: metadata.target_directory }))
 }
 
-/// The flags, and what makes paths the same on every machine: they reach a binary through its panics.
+/// Returns the compiler flags. They also make paths the same on every machine, because panics put paths into the binary.
+#[expect(clippy::disallowed_methods, reason = "cargo's own home, which cargo reads from the environment as well")]
 fn flags(root: &Path) -> anyhow::Result<String> {
     let home = env::home_dir().map(|home| home.join(".cargo"));
     let cargo_home =
@@ -114,20 +110,20 @@ fn flags(root: &Path) -> anyhow::Result<String> {
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
     flags.extend([remap(root, "/guest"), remap(&cargo_home, "/cargo")]);
-    serde_json::to_string(&flags).context("write the flags down")
+    serde_json::to_string(&flags).context("write the flags")
 }
 
-/// Every file that cargo made the guest of, as its own list says, and what decides how; sorted.
+/// Returns every file that cargo used, from its own list, and the files that change the build; sorted.
 fn sources(folder: &Path, root: &Path, list: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let text = fs::read_to_string(list).with_context(|| format!("read {}", list.display()))?;
     let (_, files) = text.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
-    // In a makefile's manner: blanks divide, and one that belongs to a name has a backslash before it.
+    // As in a makefile: blanks separate names, and a blank inside a name has a backslash before it.
     let files = files.replace("\\ ", "\0");
     let mut files: Vec<PathBuf> =
         files.split(' ').filter(|file| !file.is_empty()).map(|file| PathBuf::from(file.replace('\0', " "))).collect();
     files.extend(SETTINGS.iter().map(|name| root.join(name)));
     files.push(folder.join("Cargo.toml"));
-    // A package that lies in a folder decides by its manifest, too, what cargo makes of its files.
+    // The manifest of each package in the folder also changes the build.
     let manifests: Vec<_> = files.iter().filter_map(|file| manifest_of(file)).collect();
     files.extend(manifests);
     files.retain(|file| file.is_file());
@@ -145,22 +141,21 @@ fn hash(root: &Path, files: &[PathBuf]) -> anyhow::Result<String> {
     let mut hash = SourceHash::default();
     for file in files {
         let content = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-        // What lies outside of the workspace has no name that is the same everywhere but its last.
+        // Outside the workspace, only the file name is the same on every machine.
         let outside = || Path::new(file.file_name().unwrap_or_default());
         hash.add(file.strip_prefix(root).unwrap_or_else(|_| outside()), &content);
     }
     Ok(hash.finish())
 }
 
-/// A compiler that has the target.
 enum Toolchain {
-    /// The folder's usual one.
+    /// The one that rustup uses in the folder.
     Usual,
-    /// One by its name in rustup.
+    /// By its name in rustup.
     Named(&'static str),
 }
 
-/// What `cargo xtask guests` calls the toolchain that it puts together where rustup's server is out of reach.
+/// The toolchain that `cargo xtask guests` links if rustup's server cannot be reached.
 const LINKED: &str = "assay-guest";
 
 impl Toolchain {
@@ -172,12 +167,14 @@ impl Toolchain {
         }
         let cargo = Command::new("cargo").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().await;
         if cargo.is_err() {
-            bail!("compile the guest: there is no cargo; install Rust from https://rustup.rs");
+            bail!("compile the guest: cargo is not installed; install Rust from https://rustup.rs");
         }
-        Err(anyhow!("compile the guest: no compiler for {TARGET}; `rustup target add {TARGET}` adds it"))
+        Err(anyhow!(
+            "compile the guest: the target {TARGET} is not installed; `rustup target add {TARGET}` installs it"
+        ))
     }
 
-    /// Whether its standard library is there.
+    /// Returns whether the standard library of the target is installed.
     async fn has_target(&self, folder: &Path) -> bool {
         let mut rustc = self.program("rustc", folder);
         rustc.args(["--print", "target-libdir", "--target", TARGET]).stderr(Stdio::null());

@@ -12,24 +12,27 @@ use assay_guest_test::{Rule, RuleStatus, examine};
 use assay_runtime::{Digest, Manifest, Runtime};
 use serde::Serialize;
 
-use super::{
-    make::{Made, Maker},
-    source::Source,
+use crate::{
+    exit::Failure,
+    guest::{
+        guest_builder::{BuiltGuest, GuestBuilder},
+        source::Source,
+    },
+    output,
 };
-use crate::{exit::Failure, output};
 
-/// Hold a component to the rules of admission, each with its verdict and its cure.
+/// Check a component against the rules of admission, and name a fix for each broken rule.
 ///
-/// What a worker demands: size, format, imports, world, compiling, `describe`, schema. And what whoever ships it should
-/// demand: its fixtures pass, and its `check` agrees with the host's own second check on their reports and on 1,000
-/// mutations of them. Exits 0 where every rule is kept, else 1.
+/// A worker requires the rules on size, format, imports, world, compilation, `describe` and schema. A release also needs
+/// fixtures that pass, and a `check` that agrees with the host's second check on their reports and on 1,000 mutations of them.
+/// Exits with 0 if no rule is broken, else with 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay guest check guests/minutes-v1.wasm
-  assay guest check minutes-v1             builds the folder first
+  assay guest check minutes-v1             build the folder first
   assay guest check minutes-v1.wasm --json | jq '.rules[] | select(.verdict == \"failed\")'")]
 pub struct Arguments {
-    /// The component, or a guest's folder
+    /// Component, or the folder of a guest
     #[arg(value_name = "FILE.wasm|DIR", default_value = ".")]
     path: PathBuf,
     /// Print one JSON document
@@ -37,89 +40,84 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Every rule with its verdict.
 #[derive(Debug, Serialize)]
-struct Report {
+struct AdmissionReport {
     ok: bool,
     digest: String,
     revision: String,
     rules: Vec<Rule>,
 }
 
-/// Checks, and prints the verdicts.
 pub async fn run(arguments: &Arguments, vars: Variables) -> Result<ExitCode, Failure> {
     let (_, _, report) = judge(&arguments.path, vars).await?;
     if arguments.json {
         output::print_json(&report)?;
     } else {
-        output::print(&told(&report))?;
+        output::print(&render(&report))?;
     }
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A component that keeps every rule.
-pub(crate) struct Admitted {
-    /// Its bytes.
-    pub(crate) bytes: Vec<u8>,
-    /// Their sha256.
-    pub(crate) digest: Digest,
-    /// What it says of itself.
-    pub(crate) manifest: Manifest,
+/// A component that breaks no rule.
+pub struct Admitted {
+    pub bytes: Vec<u8>,
+    pub digest: Digest,
+    pub manifest: Manifest,
 }
 
-/// Holds a component to the rules for whoever publishes it; where one is broken, the table that `assay guest check` prints.
+/// Checks a component before it is published. If it breaks a rule, returns the table that `assay guest check` prints.
 ///
 /// # Errors
-/// What keeps the rules from being looked at.
-pub(crate) async fn admit(path: &Path, vars: Variables) -> Result<Result<Admitted, String>, Failure> {
-    let (runtime, made, report) = judge(path, vars).await?;
+/// The rules cannot be checked, for example because the build fails.
+pub async fn admit(path: &Path, vars: Variables) -> Result<Result<Admitted, String>, Failure> {
+    let (runtime, built, report) = judge(path, vars).await?;
     if !report.ok {
-        return Ok(Err(told(&report)));
+        return Ok(Err(render(&report)));
     }
-    // Its image is in the cache since it was looked at.
-    let guest = runtime.load(&made.bytes).await.map_err(anyhow::Error::from)?;
+    // The check has put its image into the cache.
+    let guest = runtime.load(&built.bytes).await.map_err(anyhow::Error::from)?;
     let (digest, manifest) = (guest.digest(), guest.manifest().clone());
-    Ok(Ok(Admitted { bytes: made.bytes, digest, manifest }))
+    Ok(Ok(Admitted { bytes: built.bytes, digest, manifest }))
 }
 
-/// Builds where that is needed, and looks at every rule.
-async fn judge(path: &Path, vars: Variables) -> Result<(Runtime, Made, Report), Failure> {
+/// Builds the guest if necessary, and checks every rule.
+async fn judge(path: &Path, vars: Variables) -> Result<(Runtime, BuiltGuest, AdmissionReport), Failure> {
     let source = Source::at(path)?;
-    let maker = Maker::new(vars)?;
-    let made = maker.make_of_any_size(&source).await.with_context(|| format!("build {source}"))?;
-    let fixtures = source.fixtures(&made.bytes);
+    let builder = GuestBuilder::new(vars)?;
+    let built = builder.build_of_any_size(&source).await.with_context(|| format!("build {source}"))?;
+    let fixtures = source.fixtures(&built.bytes);
     let readable = fixtures.as_deref().unwrap_or_default();
-    let runtime = maker.runtime()?;
-    let rules = examine(&runtime, &made.bytes, readable, maker.job_limits()).await;
+    let runtime = builder.runtime()?;
+    let rules = examine(&runtime, &built.bytes, readable, builder.job_limits()).await;
     let mut rules = rules.map_err(anyhow::Error::from)?;
     if !matches!(source, Source::Component(_)) {
-        cure_size(&mut rules, &made);
+        add_size_fix(&mut rules, &built);
     }
     if let Err(error) = &fixtures {
         fail_fixtures(&mut rules, error);
     }
-    let report = Report {
+    let report = AdmissionReport {
         ok: rules.iter().all(|rule| matches!(rule.verdict, RuleStatus::Ok | RuleStatus::Warning)),
-        digest: Digest::of(&made.bytes).to_string(),
-        revision: Stamp::of(&made.bytes).revision,
+        digest: Digest::of(&built.bytes).to_string(),
+        revision: Stamp::of(&built.bytes).revision,
         rules,
     };
-    Ok((runtime, made, report))
+    Ok((runtime, built, report))
 }
 
-/// Whoever builds a guest knows what of it is large.
-fn cure_size(rules: &mut [Rule], made: &Made) {
+/// The builder knows which part of a guest is large.
+fn add_size_fix(rules: &mut [Rule], built: &BuiltGuest) {
     for rule in rules.iter_mut().filter(|rule| rule.name == "size" && rule.verdict == RuleStatus::Failed) {
-        rule.cure = Some(made.cure_of_size().to_owned());
+        rule.cure = Some(built.size_fix().to_owned());
     }
 }
 
-/// Fixtures that cannot be read break a rule like any other, unless an earlier one is broken.
+/// Fails the rule of fixtures if they cannot be read, unless an earlier rule is broken.
 fn fail_fixtures(rules: &mut [Rule], error: &anyhow::Error) {
     let mut rules = rules.iter_mut().skip_while(|rule| rule.name != "fixtures");
     let Some(fixtures) = rules.next().filter(|rule| rule.verdict != RuleStatus::Skipped) else { return };
     fixtures.verdict = RuleStatus::Failed;
-    fixtures.detail = format!("those that it carries cannot be read: {error:#}");
+    fixtures.detail = format!("its fixtures cannot be read: {error:#}");
     fixtures.cure = Some("build it again from its sources: `assay guest build DIR`".to_owned());
     for rule in rules {
         rule.verdict = RuleStatus::Skipped;
@@ -128,7 +126,7 @@ fn fail_fixtures(rules: &mut [Rule], error: &anyhow::Error) {
     }
 }
 
-fn told(report: &Report) -> String {
+fn render(report: &AdmissionReport) -> String {
     let mut rows = Vec::new();
     for rule in &report.rules {
         let verdict = match rule.verdict {
@@ -138,8 +136,8 @@ fn told(report: &Report) -> String {
             RuleStatus::Skipped => "skipped",
         };
         rows.push(vec![rule.name.to_owned(), verdict.to_owned(), rule.detail.clone()]);
-        if let Some(cure) = &rule.cure {
-            rows.push(vec![String::new(), "cure".to_owned(), cure.clone()]);
+        if let Some(fix) = &rule.cure {
+            rows.push(vec![String::new(), "fix".to_owned(), fix.clone()]);
         }
     }
     format!("sha256:{}\n\n{}", report.digest, output::table(&["RULE", "VERDICT", "DETAIL"], rows, &[]))
@@ -154,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn fixtures_that_cannot_be_read_break_their_rule_unless_an_earlier_one_is_broken() {
+    fn unreadable_fixtures_break_their_rule_unless_an_earlier_one_is() {
         let judged = |schema, fixtures, check| {
             let mut rules = [
                 rule("schema", schema, "", None),
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_told_with_verdict_detail_and_cure() {
+    fn rules_are_shown_with_verdict_detail_and_fix() {
         let rules = vec![
             rule("size", RuleStatus::Ok, "4.6 of 64 MiB", None),
             rule(
@@ -185,7 +183,8 @@ mod tests {
             rule("imports", RuleStatus::Failed, "it asks for wasi:io/poll", Some("remove what asks for it")),
             rule("compile", RuleStatus::Skipped, "", None),
         ];
-        let report = Report { ok: false, digest: "0123456789abcdef".repeat(4), revision: "sha256:7".into(), rules };
-        insta::assert_snapshot!(told(&report));
+        let report =
+            AdmissionReport { ok: false, digest: "0123456789abcdef".repeat(4), revision: "sha256:7".into(), rules };
+        insta::assert_snapshot!(render(&report));
     }
 }

@@ -9,35 +9,37 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use assay_guest_build::is_name;
 
-use super::template::{self, Kind};
-use crate::{exit::Failure, output};
+use crate::{
+    exit::Failure,
+    guest::template::{self, Kind},
+    output,
+};
 
-/// What cargo takes for no package, though a prompt version may be called so.
-const NO_CRATES: [&str; 12] =
+/// Names that a prompt version may have, but a crate may not.
+const RESERVED_CRATE_NAMES: [&str; 12] =
     ["test", "core", "std", "alloc", "self", "crate", "fn", "mod", "use", "type", "match", "assay-guest"];
 
 /// Write a new guest that passes its tests at once.
 ///
-/// Without --rust it is a prompt and a schema, which is what most guests are. With it, a crate that brings the SDK, the
-/// contract and the lock file along.
+/// Without --rust, it has a prompt and a schema and no code, like most guests. With --rust, it is a crate that contains the SDK,
+/// the contract and a lock file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay guest new minutes-v1 && assay guest test minutes-v1
   assay guest new minutes-v2 --rust
   assay guest new minutes-v1 --dir guests/minutes")]
 pub struct Arguments {
-    /// The prompt version: what jobs name
+    /// Prompt version that jobs name
     #[arg(value_name = "NAME")]
     name: String,
     /// Write a crate
     #[arg(long)]
     rust: bool,
-    /// Where to [default: a folder of the guest's name]
+    /// Folder to write [default: the name of the guest]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-/// Writes the files.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Arguments { name, rust, dir } = arguments;
     check_name(name, *rust)?;
@@ -45,39 +47,40 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let kind = if *rust { Kind::Crate } else { Kind::Folder };
     let files = template::files(kind, name)?;
     let written = write(&folder, &files)?;
-    output::print(&told(&folder, &written))?;
+    output::print(&render(&folder, &written))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A name is a prompt version, a file, and for a crate the crate.
+/// A name is a prompt version and a file name; with --rust also a crate name.
 fn check_name(name: &str, rust: bool) -> anyhow::Result<()> {
     let inner = if rust { "`-`, `_`" } else { "`-`, `_`, `.`" };
     let rule = format!(
         "a lower-case letter, then lower-case letters, digits, {inner}, and a letter or digit at the end; at most 60"
     );
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
-    ensure!(is_name(name) && begins, "{name:?} is no name for a guest: {rule}");
+    ensure!(is_name(name) && begins, "{name:?} is not a valid name of a guest: {rule}");
     if rust {
-        ensure!(!name.contains('.'), "{name:?} is no name for a crate: {rule}");
-        let taken = NO_CRATES.contains(&name) || template::dependencies().iter().any(|dependency| dependency == name);
-        ensure!(!taken, "{name:?} is the name of something else in Rust; add a version, as in {name}-v1");
+        ensure!(!name.contains('.'), "{name:?} is not a valid name of a crate: {rule}");
+        let taken = RESERVED_CRATE_NAMES.contains(&name)
+            || template::dependencies().iter().any(|dependency| dependency == name);
+        ensure!(!taken, "{name:?} already has a meaning in Rust; add a version, as in {name}-v1");
     }
     Ok(())
 }
 
-/// Writes into a folder that is not there, or is empty.
+/// Writes into a new or an empty folder.
 fn write(folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> anyhow::Result<Vec<PathBuf>> {
     let taken = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if taken || folder.is_file() {
-        bail!("{} is there already; take another name, or --dir", folder.display());
+        bail!("{} is there already; choose another name, or --dir", folder.display());
     }
-    // Whole or not at all: what fails half-way leaves an empty folder, which the next try takes.
+    // All files or none: after a failure the folder is empty, and the next try can use it.
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let unfinished = tempfile::Builder::new().prefix(".new-").tempdir_in(folder);
     let unfinished = unfinished.with_context(|| format!("write {}", folder.display()))?;
     for (name, content) in files {
         let path = unfinished.path().join(name);
-        let parent = path.parent().context("a file lies in a folder")?;
+        let parent = path.parent().context("a file has a folder")?;
         let written = fs::create_dir_all(parent).and_then(|()| fs::write(&path, content));
         written.with_context(|| format!("write {}", folder.join(name).display()))?;
     }
@@ -89,7 +92,7 @@ fn write(folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> anyhow::Result<Vec<Path
     Ok(files.iter().map(|(name, _)| folder.join(name)).collect())
 }
 
-fn told(folder: &Path, written: &[PathBuf]) -> String {
+fn render(folder: &Path, written: &[PathBuf]) -> String {
     let vendored = |path: &&PathBuf| path.starts_with(folder.join("vendor"));
     let own = written.iter().filter(|path| !vendored(path));
     let mut text: String = own.map(|path| format!("wrote {}\n", path.display())).collect();
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_no_job_could_use_is_refused() {
+    fn a_name_that_no_job_can_use_is_refused() {
         for name in ["minutes-v1", "a", "a_b.c-1"] {
             check_name(name, false).unwrap();
         }
@@ -122,13 +125,17 @@ mod tests {
 
     #[test]
     fn a_name_is_refused_with_the_whole_rule() {
-        let told = |name, rust| check_name(name, rust).unwrap_err().to_string();
-        assert!(told("a-", false).contains("`-`, `_`, `.`, and a letter or digit at the end"), "{}", told("a-", false));
-        assert!(told("a-", true).contains("`-`, `_`, and a letter or digit at the end"), "{}", told("a-", true));
+        let refusal = |name, rust| check_name(name, rust).unwrap_err().to_string();
+        assert!(
+            refusal("a-", false).contains("`-`, `_`, `.`, and a letter or digit at the end"),
+            "{}",
+            refusal("a-", false)
+        );
+        assert!(refusal("a-", true).contains("`-`, `_`, and a letter or digit at the end"), "{}", refusal("a-", true));
     }
 
     #[test]
-    fn what_is_there_is_left_alone() {
+    fn existing_files_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("new");
         let files = [(PathBuf::from("a/b"), b"x".to_vec())];
@@ -137,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_half_way_leaves_nothing() {
+    fn a_failed_write_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("new");
         // A file where a folder should be.

@@ -1,4 +1,4 @@
-//! What a path on the command line is: a guest without code, a crate, or a finished component.
+//! The kinds of guests: a folder without code, a crate, or a finished component.
 
 use std::{
     fmt,
@@ -11,9 +11,8 @@ use anyhow::{Context, bail};
 use assay_guest_build::GUEST_TOML;
 use assay_guest_test::Fixture;
 
-/// Where a guest comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub enum Source {
     /// A folder with `guest.toml`.
     Folder(PathBuf),
     /// A folder with `Cargo.toml`.
@@ -22,17 +21,15 @@ pub(super) enum Source {
     Component(PathBuf),
 }
 
-/// What every binary of WebAssembly begins with.
 const MAGIC: &[u8; 4] = b"\0asm";
-/// The file that makes a folder a crate.
 const CARGO_TOML: &str = "Cargo.toml";
 
 impl Source {
-    /// Looks at what is there.
+    /// Returns the kind of guest at a path.
     ///
     /// # Errors
-    /// Nothing is there, or nothing that is a guest.
-    pub(super) fn at(path: &Path) -> anyhow::Result<Self> {
+    /// There is no guest at the path.
+    pub fn at(path: &Path) -> anyhow::Result<Self> {
         let metadata = path.metadata().with_context(|| format!("read {}", path.display()))?;
         if metadata.is_file() {
             return Self::file(path);
@@ -40,15 +37,17 @@ impl Source {
         match (path.join(GUEST_TOML).exists(), path.join(CARGO_TOML).exists()) {
             (true, false) => Ok(Self::Folder(path.to_owned())),
             (false, true) => Ok(Self::Crate(path.to_owned())),
-            (true, true) => bail!("{} has guest.toml and Cargo.toml; delete the one that it is not", path.display()),
+            (true, true) => {
+                bail!("{} has both guest.toml and Cargo.toml; delete the one that does not apply", path.display())
+            }
             (false, false) => bail!(
-                "{} is no guest: it has neither guest.toml nor Cargo.toml; `assay guest new NAME` writes one",
+                "{} is not a guest: it has neither guest.toml nor Cargo.toml; `assay guest new NAME` writes one",
                 path.display()
             ),
         }
     }
 
-    /// A file that is WebAssembly, or is called so: what is wrong with the latter, the rules tell.
+    /// Accepts WebAssembly, and any file named `.wasm`: the rules of admission report what is wrong with it.
     fn file(path: &Path) -> anyhow::Result<Self> {
         let mut begin = Vec::new();
         let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut begin));
@@ -63,21 +62,20 @@ impl Source {
             }
             _ => "name the folder of a guest, or a component".to_owned(),
         };
-        bail!("{} is no guest: it is not WebAssembly; {folder}", path.display())
+        bail!("{} is not a guest: it is not WebAssembly; {folder}", path.display())
     }
 
-    /// The path that was named.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         match self {
             Self::Folder(path) | Self::Crate(path) | Self::Component(path) => path,
         }
     }
 
-    /// The fixtures of the folder, or those that a finished component carries.
+    /// Returns the fixtures of the folder, or those inside a finished component.
     ///
     /// # Errors
-    /// A fixture that cannot be read.
-    pub(super) fn fixtures(&self, component: &[u8]) -> anyhow::Result<Vec<Fixture>> {
+    /// A fixture cannot be read.
+    pub fn fixtures(&self, component: &[u8]) -> anyhow::Result<Vec<Fixture>> {
         match self {
             Self::Folder(path) | Self::Crate(path) => Ok(Fixture::of(path)?),
             Self::Component(_) => Ok(Fixture::carried_by(component)?),
@@ -96,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_what_lies_there() {
+    fn a_folder_is_known_by_its_manifest() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         assert!(Source::at(path).unwrap_err().to_string().contains("neither guest.toml nor Cargo.toml"));
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_a_component_where_it_is_webassembly_or_is_called_so() {
+    fn a_file_is_a_component_by_its_content_or_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str, bytes: &[u8]| {
             let file = folder.path().join(name);

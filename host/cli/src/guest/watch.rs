@@ -1,4 +1,4 @@
-//! Waiting for a change of files.
+//! Waits for changes of files.
 
 use std::{
     collections::BTreeSet,
@@ -10,33 +10,32 @@ use anyhow::Context;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::{sync::mpsc, time::timeout};
 
-/// An editor writes a file in several steps; what comes this close together is one change.
-const SETTLE: Duration = Duration::from_millis(100);
-/// What building writes itself.
-const OWN: [&str; 2] = ["target", "fixtures"];
+/// An editor writes a file in several steps. Steps this close together are one change.
+const SETTLE_PERIOD: Duration = Duration::from_millis(100);
+/// Folders that a build or `--record` writes.
+const GENERATED: [&str; 2] = ["target", "fixtures"];
 
-/// Files and folders under watch.
-pub(super) struct Watch {
+pub struct Watch {
     watcher: RecommendedWatcher,
-    /// Folders that are watched with all that is in them, and single files, by way of their folders.
+    /// Watched with everything inside. Single files are watched through their folders.
     folders: BTreeSet<PathBuf>,
     files: BTreeSet<PathBuf>,
     changes: mpsc::UnboundedReceiver<PathBuf>,
 }
 
 impl Watch {
-    /// Watches from now on. Folders are watched with all that is in them.
+    /// Starts to watch. Folders are watched with everything inside.
     ///
     /// # Errors
     /// The system has no watches left.
-    pub(super) fn new(paths: &[PathBuf]) -> anyhow::Result<Self> {
-        let (tell, changes) = mpsc::unbounded_channel();
+    pub fn new(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let (sender, changes) = mpsc::unbounded_channel();
         let listen = move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
             if !matches!(event.kind, EventKind::Access(_)) {
                 for path in event.paths {
-                    // The receiver is gone only when nobody watches any more.
-                    let _ = tell.send(path);
+                    // The receiver is gone only after the watch has ended.
+                    let _ = sender.send(path);
                 }
             }
         };
@@ -46,13 +45,13 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches these as well. A file is watched by way of its folder: editors put a new file in its place.
+    /// Watches more paths. A file is watched through its folder, because editors replace the file.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub(super) fn add(&mut self, paths: &[PathBuf]) -> anyhow::Result<()> {
+    pub fn add(&mut self, paths: &[PathBuf]) -> anyhow::Result<()> {
         for path in paths {
-            let Some(path) = place(path) else { continue };
+            let Some(path) = resolved(path) else { continue };
             let fresh = match path.is_dir() {
                 true => self.folders.insert(path.clone()),
                 false => self.files.insert(path.clone()),
@@ -61,7 +60,7 @@ impl Watch {
                 true => (path, RecursiveMode::Recursive),
                 false => (folder_of(&path), RecursiveMode::NonRecursive),
             };
-            // A folder that is watched with all that is in it must not be watched again without.
+            // A folder that is watched recursively must not be watched again without recursion.
             if fresh
                 && (mode == RecursiveMode::Recursive || !self.folders.iter().any(|folder| path.starts_with(folder)))
             {
@@ -71,36 +70,35 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits for a change, and until it has settled.
+    /// Waits for a change, and until no other follows.
     ///
     /// # Errors
     /// The system stopped watching.
-    pub(super) async fn changed(&mut self) -> anyhow::Result<()> {
+    pub async fn changed(&mut self) -> anyhow::Result<()> {
         loop {
             let path = self.changes.recv().await.context("watch files: the system stopped")?;
             if self.concerns(&path) {
                 break;
             }
         }
-        while let Ok(Some(_)) = timeout(SETTLE, self.changes.recv()).await {}
+        while let Ok(Some(_)) = timeout(SETTLE_PERIOD, self.changes.recv()).await {}
         Ok(())
     }
 
-    /// Whether a change of this path is one of what is watched, and not what building writes itself.
+    /// Returns whether the path is watched, and not written by a build.
     fn concerns(&self, path: &Path) -> bool {
         let inside = self.folders.iter().filter_map(|folder| path.strip_prefix(folder).ok());
         let first = |path: &Path| path.components().next().map(|part| part.as_os_str().to_owned());
         let own = |path: &Path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.ends_with(".wasm") || first(path).is_some_and(|part| OWN.iter().any(|own| part == *own))
+            name.ends_with(".wasm") || first(path).is_some_and(|part| GENERATED.iter().any(|own| part == *own))
         };
         self.files.contains(path) || inside.into_iter().any(|path| !own(path))
     }
 }
 
-/// Where a path leads. What is not there yet is waited for where it will be; without a folder for it, it is found missing when it is
-/// read.
-fn place(path: &Path) -> Option<PathBuf> {
+/// Resolves a path. A file may not exist yet, but its folder must; else it is reported as missing when it is read.
+fn resolved(path: &Path) -> Option<PathBuf> {
     let to_come = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
     path.canonicalize().ok().or_else(to_come)
 }
@@ -117,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_watched_is_a_change() {
+    fn only_watched_paths_count_as_a_change() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let (guest, call) = (root.join("guest"), root.join("call.txt"));
@@ -132,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_not_there_yet_is_waited_for() {
+    async fn a_file_that_does_not_exist_yet_is_watched() {
         let folder = tempfile::tempdir().unwrap();
         let answer = folder.path().join("answer.json");
         let mut watch = Watch::new(&[answer.clone(), folder.path().join("nowhere/answer.json")]).unwrap();

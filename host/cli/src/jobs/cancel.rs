@@ -1,4 +1,4 @@
-//! `assay jobs cancel`: jobs come to their end, wherever they are.
+//! `assay jobs cancel`.
 
 use std::process::ExitCode;
 
@@ -13,19 +13,19 @@ use uuid::Uuid;
 
 use crate::{database, exit::Failure, output};
 
-/// End jobs: file and job fail with the code cancelled.
+/// CancelOutcome jobs: job and file fail with the code `cancelled`.
 ///
-/// A job that waits ends at once. One that runs is ended by its worker with the next beat, a call of the model included, and its
-/// answers are kept as at any other failure; where it comes to its own end first, that stays. The request is kept in the
-/// database, so it outlives the worker. `assay jobs retry` begins such a job again, with the answers that it has.
+/// A queued job ends at once. The worker of a running job ends it with its next heartbeat, also during a model call, and keeps
+/// its answers. If the job ends by itself first, that result stays. The request is stored in the database, so it survives a
+/// restart of the worker. `assay requeue` starts a cancelled job again, with its answers.
 ///
-/// A job that has ended already is refused; it does not stop the others, and the exit code is 1 then.
+/// A job that has ended is refused. The others go on, and the exit code is 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay jobs cancel 0c9d…
   assay jobs cancel 0c9d… 51c2… --json | jq -r '.[].result'")]
 pub struct Arguments {
-    /// Jobs, by their own ids or those of their files
+    /// Ids of jobs or files
     #[arg(required = true, value_name = "ID")]
     jobs: Vec<Uuid>,
     /// Print one JSON array, in the order of the jobs
@@ -33,9 +33,8 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What became of one request.
 #[derive(Debug, Serialize)]
-struct Told {
+struct CancelView {
     id: Uuid,
     job_id: Option<Uuid>,
     file_id: Option<Uuid>,
@@ -43,7 +42,7 @@ struct Told {
     result: &'static str,
 }
 
-impl Told {
+impl CancelView {
     fn of(one: &Cancelled) -> Self {
         let result = match one.done {
             CancelOutcome::Ended => "cancelled",
@@ -55,7 +54,6 @@ impl Told {
     }
 }
 
-/// Asks, and tells what became of it.
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let config = DatabaseConfig::load(&mut vars);
     vars.finish()?;
@@ -79,7 +77,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         }
     }
     if arguments.json {
-        output::print_json(&cancelled.iter().map(Told::of).collect::<Vec<_>>())?;
+        output::print_json(&cancelled.iter().map(CancelView::of).collect::<Vec<_>>())?;
     }
     Ok(ExitCode::from(u8::from(refused)))
 }

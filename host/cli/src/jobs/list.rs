@@ -10,10 +10,9 @@ use assay_db::{
 };
 use clap::builder::PossibleValuesParser;
 
-use super::retry;
-use crate::{database, exit::Failure, output, since::Since};
+use crate::{database, exit::Failure, job_code, jobs::job_status, output, since::Since};
 
-/// List jobs, those first whose row was changed last.
+/// List jobs, the last changed first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay jobs list --status processing
@@ -24,16 +23,16 @@ pub struct Arguments {
     #[arg(long, value_name = "S",
           value_parser = PossibleValuesParser::new(["queued", "processing", "succeeded", "failed"]))]
     status: Option<String>,
-    /// Jobs with this code as the last thing that went wrong; those that wait for another attempt have one too
-    #[arg(long, value_name = "C", value_parser = retry::code)]
+    /// Jobs whose last error has this code; a job that waits for another attempt can have one
+    #[arg(long, value_name = "C", value_parser = job_code::parse)]
     code: Option<String>,
     /// Jobs of this channel
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
-    /// Jobs that were changed since then: 2026-03-04T09:30:00Z, 2026-03-04 (UTC), or 24h or 7d before now
+    /// Jobs that changed since then: 2026-03-04T09:30:00Z, 2026-03-04 (UTC), or 24h or 7d before now
     #[arg(long, value_name = "T")]
     since: Option<Since>,
-    /// At most so many
+    /// List at most so many jobs
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
     /// Print one JSON array
@@ -41,17 +40,16 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Looks and prints.
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let config = DatabaseConfig::load(&mut vars);
     vars.finish()?;
     let database = database::open(config).await?;
     let since = match arguments.since {
-        Some(since) => Some(since.instant(database.clock().await.context("ask the database for its time")?)),
+        Some(since) => Some(since.instant(database.clock().await.context("read the database's clock")?)),
         None => None,
     };
     let limit = arguments.limit as usize;
-    // One more than wanted tells whether there are more.
+    // One more than the limit shows whether there are more.
     let selection = JobSelection {
         status: arguments.status,
         code: arguments.code,
@@ -59,7 +57,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         since,
         limit: i64::from(arguments.limit) + 1,
     };
-    let mut jobs = database.jobs(&selection).await.context("look for the jobs")?;
+    let mut jobs = database.jobs(&selection).await.context("list the jobs")?;
     let more = jobs.len() > limit;
     jobs.truncate(limit);
     if arguments.json {
@@ -68,21 +66,21 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         output::print(&render(&jobs))?;
     }
     if more {
-        eprintln!("there are more than {limit}; --limit shows more of them");
+        eprintln!("showing the first {limit} jobs; --limit N shows more");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn render(jobs: &[JobRow]) -> String {
     if jobs.is_empty() {
-        return "no job is like this\n".to_owned();
+        return "no jobs found\n".to_owned();
     }
     let header = ["FILE ID", "STATUS", "CODE", "CHANNEL", "LIFE", "ATTEMPTS", "CHANGED", "NEXT RUN", "HELD BY"];
     let row = |job: &JobRow| {
         let waits = job.status == "queued";
         vec![
             job.file_id.to_string(),
-            super::status(job),
+            job_status::text(job),
             job.code.clone().unwrap_or_default(),
             job.channel.clone(),
             job.life.to_string(),
@@ -98,12 +96,12 @@ fn render(jobs: &[JobRow]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::tests::job;
+    use crate::jobs::job_status::tests::job;
 
     #[test]
-    fn jobs_are_listed_with_what_they_wait_for() {
+    fn jobs_are_listed_with_their_next_run() {
         let running = JobRow { cancel_requested: true, code: None, ..job("processing") };
         insta::assert_snapshot!("jobs", render(&[running, job("queued"), job("failed")]));
-        assert_eq!(render(&[]), "no job is like this\n");
+        assert_eq!(render(&[]), "no jobs found\n");
     }
 }

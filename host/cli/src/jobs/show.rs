@@ -13,17 +13,17 @@ use uuid::Uuid;
 use crate::{
     database,
     exit::Failure,
-    output,
-    status::{Rows, short},
+    jobs::job_status,
+    output::{self, Rows, short_digest},
 };
 
-/// Show one job: where it stands, and of every attempt how it ended, why, what it cost, and where its objects are.
+/// Show one job, with the result, the error, the cost and the objects of every attempt.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay jobs show 0c9d…
   assay jobs show 0c9d… --json | jq -r '.history[] | [.code, .run_folder] | @tsv'")]
 pub struct Arguments {
-    /// The job, by its own id or its file's
+    /// The id of the job or of its file
     #[arg(value_name = "ID")]
     job: Uuid,
     /// Print one JSON document
@@ -31,14 +31,13 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Looks and prints.
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let config = DatabaseConfig::load(&mut vars);
     vars.finish()?;
     let database = database::open(config).await?;
     let named = arguments.job;
     let job = database.job(named).await.context("look up the job")?;
-    let job = job.ok_or_else(|| anyhow!("there is no job {named}, and no file of that id that was enqueued"))?;
+    let job = job.ok_or_else(|| anyhow!("there is no job {named}, and no enqueued file with this id"))?;
     if arguments.json {
         output::print_json(&job)?;
     } else {
@@ -52,8 +51,8 @@ fn render(detail: &JobDetail) -> String {
     let mut rows = Rows::default();
     rows.add("job", Some(job.job_id.to_string()));
     rows.add("file", Some(job.file_id.to_string()));
-    rows.add("status", Some(super::status(job)));
-    // Of a job that waits or runs, this is why it had to come back.
+    rows.add("status", Some(job_status::text(job)));
+    // A job that waits or runs has one after a failed attempt.
     let error = job.code.as_ref().map(|code| {
         let message = detail.message.as_deref().unwrap_or_default();
         format!("{code}: {message}")
@@ -82,7 +81,7 @@ fn render(detail: &JobDetail) -> String {
     text
 }
 
-/// A table of the attempts, and of each what is too long for it.
+/// Returns a table of the attempts, then the long values of each attempt.
 fn history(attempts: &[JobAttempt]) -> String {
     let header = [
         "LIFE",
@@ -98,7 +97,7 @@ fn history(attempts: &[JobAttempt]) -> String {
         "WORKER",
     ];
     let row = |attempt: &JobAttempt| {
-        let digest = attempt.guest_digest.as_deref().map(|digest| short(digest).to_owned());
+        let digest = attempt.guest_digest.as_deref().map(|digest| short_digest(digest).to_owned());
         vec![
             attempt.life.to_string(),
             attempt.attempt.to_string(),
@@ -136,7 +135,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::jobs::tests::job;
+    use crate::jobs::job_status::tests::job;
 
     fn attempt(token: i64, outcome: &str, error: Option<(&str, &str, &str)>) -> JobAttempt {
         JobAttempt {
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_shown_with_every_attempt_its_error_and_its_folder() {
+    fn a_job_is_shown_with_the_error_and_the_folder_of_every_attempt() {
         let timeout = attempt(1, "retried", Some(("llm_timeout", "call_model", "call the model: no answer\u{1b}")));
         let ended =
             detail(JobRow { code: None, ..job("succeeded") }, vec![timeout.clone(), attempt(2, "succeeded", None)]);

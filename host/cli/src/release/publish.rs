@@ -5,27 +5,27 @@ use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 use anyhow::{Context, anyhow};
 use assay_core::{env::Variables, object_keys::guest_key};
 use assay_db::{
-    DatabaseConfig,
+    Database, DatabaseConfig,
     releases::{By, NewRelease},
 };
 use assay_guest_build::{Stamp, toolchain};
 use assay_objects::{Objects, ObjectsConfig};
+use assay_runtime::Manifest;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{open, short};
-use crate::{audit::Audit, exit::Failure, guest, output};
+use crate::{audit::Audit, database, exit::Failure, guest::check, output, release::names::short};
 
-/// Publish a component: check it, put it into the bucket under its digest, and add it to the releases.
+/// Publish a component: check it, store it in the bucket under its digest, and add it to the releases.
 ///
-/// Nothing runs on it before it is activated. The same bytes again change nothing; other bytes under a prompt version that
-/// is published are a new revision of it.
+/// No job runs on it before it is activated. Publishing the same bytes again changes nothing. Other bytes with a published
+/// prompt version become its next revision.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay guest build minutes-v2 && assay release publish minutes-v2/minutes-v2.wasm
   assay release publish minutes-v2.wasm --json | jq -r .digest")]
 pub struct Arguments {
-    /// The component, or a guest's folder, which is built first
+    /// Component, or the folder of a guest, which is built first
     #[arg(value_name = "FILE.wasm|DIR")]
     file: PathBuf,
     #[command(flatten)]
@@ -35,9 +35,8 @@ pub struct Arguments {
     json: bool,
 }
 
-/// What was published.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Published {
     digest: String,
     prompt_version: String,
     schema_version: String,
@@ -45,29 +44,47 @@ struct Report {
     is_new: bool,
 }
 
-pub(super) async fn run(arguments: &Arguments, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+pub async fn run(arguments: &Arguments, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
     let mut vars = Variables::from_map(values.clone());
     let objects = ObjectsConfig::load(&mut vars);
     DatabaseConfig::load(&mut vars);
     vars.finish()?;
     let actor = arguments.audit.actor(&values);
-    let database = open(values.clone()).await?;
-    let admitted = guest::admit(&arguments.file, Variables::from_map(values)).await?;
-    let guest::Admitted { bytes, digest, manifest } = match admitted {
+    let database = database::open_from(values.clone()).await?;
+    let admitted = check::admit(&arguments.file, Variables::from_map(values)).await?;
+    let check::Admitted { bytes, digest, manifest } = match admitted {
         Ok(admitted) => admitted,
-        Err(told) => {
-            output::print(&told)?;
+        Err(table) => {
+            output::print(&table)?;
             return Err(anyhow!("{} is not published: it breaks a rule of admission", arguments.file.display()).into());
         }
     };
-    let (digest, sources, toolchain) = (digest.to_string(), Stamp::of(&bytes).revision, toolchain(&bytes));
     let objects = Objects::new(&objects);
-    let size_bytes = i64::try_from(bytes.len()).context("measure the component")?;
-    // The object first: a release that is in the table can be fetched.
+    let by = By { actor: &actor, reason: &arguments.audit.reason };
+    let published = publish(&objects, &database, bytes, digest.to_string(), manifest, by).await?;
+    if arguments.json {
+        output::print_json(&published)?;
+    } else {
+        output::print(&render(&published))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Stores the component, then adds the release: every release in the table can be fetched.
+async fn publish(
+    objects: &Objects,
+    database: &Database,
+    bytes: Vec<u8>,
+    digest: String,
+    manifest: Manifest,
+    by: By<'_>,
+) -> anyhow::Result<Published> {
+    let (sources, toolchain) = (Stamp::of(&bytes).revision, toolchain(&bytes));
+    let size_bytes = i64::try_from(bytes.len()).context("size of the component")?;
     objects
         .write(objects.bucket(), &guest_key(&digest), "application/wasm", Bytes::from(bytes))
         .await
-        .context("put the component into the bucket")?;
+        .context("write the component to the bucket")?;
     let release = NewRelease {
         digest: &digest,
         prompt_version: &manifest.prompt_version,
@@ -76,25 +93,22 @@ pub(super) async fn run(arguments: &Arguments, values: BTreeMap<String, String>)
         toolchain: toolchain.as_deref(),
         sources: Some(sources.as_str()).filter(|sources| !sources.is_empty()),
     };
-    let by = By { actor: &actor, reason: &arguments.audit.reason };
     let published = database.publish(&release, by).await.context("add the release")?;
-    let report = Report {
-        digest: digest.clone(),
+    Ok(Published {
+        digest,
         prompt_version: manifest.prompt_version,
         schema_version: manifest.schema_version,
         revision: published.revision,
         is_new: published.is_new,
-    };
-    if arguments.json {
-        output::print_json(&report)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let Report { prompt_version, revision, schema_version, .. } = &report;
-    let what = format!("{prompt_version}@{revision} ({schema_version}), {}", short(&digest));
-    output::print(&if published.is_new {
+    })
+}
+
+fn render(published: &Published) -> String {
+    let Published { prompt_version, revision, schema_version, digest, is_new } = published;
+    let what = format!("{prompt_version}@{revision} ({schema_version}), {}", short(digest));
+    if *is_new {
         format!("published {what}\nNothing runs on it yet. Next: assay release activate {prompt_version}@{revision}\n")
     } else {
         format!("{what}, was published before; nothing changed\n")
-    })?;
-    Ok(ExitCode::SUCCESS)
+    }
 }

@@ -12,15 +12,18 @@ use assay_db::{
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{find, name, name_of, open, runs};
-use crate::{exit::Failure, output};
+use crate::{
+    database,
+    exit::Failure,
+    output,
+    release::names::{find, name, name_of, runs},
+};
 
-/// Changes that are shown of a release.
-const CHANGES: i64 = 50;
-/// Places that are shown of each result of a shadow.
-const PLACES: i64 = 5;
+const MAX_SHOWN_CHANGES: i64 = 50;
+/// For each result of a shadow.
+const MAX_SHOWN_POINTERS: i64 = 5;
 
-/// Show every release, what the channels run, and which worker has what.
+/// Show all releases, what the channels run, and which workers have loaded which release.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay release list
@@ -31,7 +34,7 @@ pub struct List {
     json: bool,
 }
 
-/// Show what a release came to, in the shadow and for real, and its history.
+/// Show the results of a release, as a shadow and on jobs, and its history.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay release show minutes-v2
@@ -45,75 +48,77 @@ pub struct Show {
     json: bool,
 }
 
-/// What attempts came to, and where.
 #[derive(Debug, Serialize)]
-struct Counted {
-    /// The release.
+struct CountedStats {
     digest: String,
-    /// The channel; all of them where there is none.
+    /// `None` for all channels.
     channel: Option<String>,
-    /// Since the canary of the channel began; else from the first attempt on.
+    /// The start of the channel's canary. `None` counts from the first attempt.
     #[serde(with = "time::serde::rfc3339::option")]
     since: Option<OffsetDateTime>,
     #[serde(flatten)]
     figures: ReleaseStats,
 }
 
-/// Releases, channels and the fleet.
 #[derive(Debug, Serialize)]
-struct Overview {
+struct ReleaseList {
     channels: Vec<ChannelRow>,
     releases: Vec<ReleaseRow>,
     workers: Vec<WorkerRow>,
 }
 
-/// A release with its history.
 #[derive(Debug, Serialize)]
-struct Story {
+struct ReleaseView {
     #[serde(flatten)]
     release: ReleaseRow,
-    /// All that it did; and where it is a canary, what it and the active release did since.
-    counted: Vec<Counted>,
+    /// All of the release; for a canary also its numbers and those of the active release since it began.
+    counted: Vec<CountedStats>,
     shadow: Vec<ShadowTally>,
     changes: Vec<ChangeRow>,
 }
 
-pub(super) async fn list(arguments: &List, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
-    let database = open(values).await?;
-    let overview = Overview {
+pub async fn list(arguments: &List, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+    let database = database::open_from(values).await?;
+    let overview = ReleaseList {
         channels: database.channels().await.context("list the channels")?,
         releases: database.releases().await.context("list the releases")?,
-        workers: database.live_workers().await.context("look at the workers")?,
+        workers: database.live_workers().await.context("list the workers")?,
     };
     if arguments.json {
         output::print_json(&overview)?;
     } else {
-        output::print(&render(&overview))?;
+        output::print(&render_list(&overview))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn show(arguments: &Show, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
-    let database = open(values).await?;
+pub async fn show(arguments: &Show, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
+    let database = database::open_from(values).await?;
     let releases = database.releases().await.context("list the releases")?;
     let release = find(&releases, &arguments.release)?.clone();
-    let changes = database.release_changes(Some(&release.digest), CHANGES).await.context("read the audit")?;
+    let changes = database.release_changes(Some(&release.digest), MAX_SHOWN_CHANGES).await.context("read the audit")?;
     let counted = counted(&database, &release.digest).await.context("count the attempts")?;
-    let shadow = database.shadow_tally(&release.digest, PLACES).await.context("look at the shadow")?;
-    let story = Story { release, counted, shadow, changes };
+    let shadow =
+        database.shadow_tally(&release.digest, MAX_SHOWN_POINTERS).await.context("read the results of the shadow")?;
+    let view = ReleaseView { release, counted, shadow, changes };
     if arguments.json {
-        output::print_json(&story)?;
+        output::print_json(&view)?;
     } else {
-        output::print(&told(&story, &releases))?;
+        output::print(&render_release(&view, &releases))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a release came to, and what it is compared with where it is a canary.
-async fn counted(database: &Database, digest: &str) -> Result<Vec<Counted>, DbError> {
+/// Counts the attempts of a release; for a canary also those of the active release.
+async fn counted(database: &Database, digest: &str) -> Result<Vec<CountedStats>, DbError> {
     let count = async |digest: &str, channel: Option<&str>, since| {
         let figures = database.release_stats(digest, channel, since).await?;
-        Ok::<_, DbError>(Counted { digest: digest.to_owned(), channel: channel.map(str::to_owned), since, figures })
+        Ok::<_, DbError>(CountedStats {
+            digest: digest.to_owned(),
+            channel: channel.map(str::to_owned),
+            since,
+            figures,
+        })
     };
     let mut counted = vec![count(digest, None, None).await?];
     for channel in database.channels().await? {
@@ -126,8 +131,8 @@ async fn counted(database: &Database, digest: &str) -> Result<Vec<Counted>, DbEr
     Ok(counted)
 }
 
-fn render(overview: &Overview) -> String {
-    let Overview { channels, releases, workers } = overview;
+fn render_list(overview: &ReleaseList) -> String {
+    let ReleaseList { channels, releases, workers } = overview;
     if releases.is_empty() {
         return "Nothing is published: channels run what GUEST_DIR serves.\n".to_owned();
     }
@@ -141,7 +146,7 @@ fn render(overview: &Overview) -> String {
             match entry.map(|entry| &entry.refused) {
                 None => {}
                 Some(None) => has.push(worker.id.clone()),
-                Some(Some(reason)) => has.push(format!("{} REFUSES IT: {}", worker.id, output::plain(reason))),
+                Some(Some(reason)) => has.push(format!("{} load failed: {}", worker.id, output::plain(reason))),
             }
         }
         let state = if release.retired_at.is_some() { "retired" } else { "in service" };
@@ -157,8 +162,8 @@ fn render(overview: &Overview) -> String {
     text
 }
 
-fn told(story: &Story, releases: &[ReleaseRow]) -> String {
-    let Story { release, counted, shadow, changes } = story;
+fn render_release(view: &ReleaseView, releases: &[ReleaseRow]) -> String {
+    let ReleaseView { release, counted, shadow, changes } = view;
     let time = |time: &OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
     let mut text = format!(
         "{}\nsha256:{}\nschema {}, {:.1} MB, made by {}, published {} by {}\n",
@@ -198,8 +203,8 @@ fn told(story: &Story, releases: &[ReleaseRow]) -> String {
     text
 }
 
-fn figures(counted: &[Counted], releases: &[ReleaseRow]) -> String {
-    let rows = counted.iter().map(|Counted { digest, channel, since, figures }| {
+fn figures(counted: &[CountedStats], releases: &[ReleaseRow]) -> String {
+    let rows = counted.iter().map(|CountedStats { digest, channel, since, figures }| {
         let place = match (channel, since) {
             (Some(channel), Some(since)) => {
                 format!("{channel}, since its canary began {}", since.format(&Rfc3339).unwrap_or_default())
@@ -242,7 +247,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::release::tests::release;
+    use crate::release::names::tests::release;
 
     fn worker(id: &str, digest: &str, refused: Option<&str>) -> WorkerRow {
         let refused = refused.map(str::to_owned);
@@ -260,11 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn the_list_tells_what_channels_run_and_which_worker_has_what() {
+    fn the_list_shows_what_channels_run_and_which_worker_has_what() {
         let canary = Some(Canary { digest: "b".repeat(64), percent: 5 });
         let runs = Channel { active: Some("a".repeat(64)), canary, shadow: None };
         let changed_at = datetime!(2026-03-04 09:00:00 UTC);
-        let overview = Overview {
+        let overview = ReleaseList {
             channels: vec![ChannelRow { name: "default".to_owned(), runs, changed_at, canary_since: None }],
             releases: vec![
                 release("minutes-v2", 1, "b", false),
@@ -273,13 +278,13 @@ mod tests {
             ],
             workers: vec![worker("host-7", "a", None), worker("host-8", "b", Some("the bucket: 403"))],
         };
-        insta::assert_snapshot!(render(&overview));
-        let nothing = Overview { channels: Vec::new(), releases: Vec::new(), workers: Vec::new() };
-        assert_eq!(render(&nothing), "Nothing is published: channels run what GUEST_DIR serves.\n");
+        insta::assert_snapshot!(render_list(&overview));
+        let nothing = ReleaseList { channels: Vec::new(), releases: Vec::new(), workers: Vec::new() };
+        assert_eq!(render_list(&nothing), "Nothing is published: channels run what GUEST_DIR serves.\n");
     }
 
     #[test]
-    fn a_release_is_told_with_its_history() {
+    fn a_release_is_shown_with_its_history() {
         let change = |action: &str, from: Option<&str>, to: Option<&str>, reason: &str| ChangeRow {
             at: datetime!(2026-03-04 09:00:00 UTC),
             actor: "anna".to_owned(),
@@ -296,7 +301,7 @@ mod tests {
             change("publish", None, Some("b"), ""),
         ];
         let since = Some(datetime!(2026-03-04 09:00:00 UTC));
-        let counted = |digest: &str, channel: Option<&str>, figures| Counted {
+        let counted = |digest: &str, channel: Option<&str>, figures| CountedStats {
             digest: digest.repeat(64),
             channel: channel.map(str::to_owned),
             since: since.filter(|_| channel.is_some()),
@@ -327,7 +332,7 @@ mod tests {
             tally("changed", 9, &[("/next_steps/*/owner", 7), ("/summary", 3)]),
             tally("same", 90, &[]),
         ];
-        let story = Story { release: releases[0].clone(), counted, shadow, changes };
-        insta::assert_snapshot!(told(&story, &releases));
+        let view = ReleaseView { release: releases[0].clone(), counted, shadow, changes };
+        insta::assert_snapshot!(render_release(&view, &releases));
     }
 }

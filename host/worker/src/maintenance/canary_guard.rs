@@ -53,7 +53,7 @@ impl CanaryGuard {
         if of_canary.results < release_stats::MIN_SAMPLE {
             return Ok(());
         }
-        let of_active = self.database.figures(active, name, since).await?;
+        let of_active = self.database.release_stats(active, name, since).await?;
         let Some(halt) = release_stats::halt_reason(&of_canary, &of_active) else { return Ok(()) };
         let reason = halt.to_string();
         let (change, by) = (Change::Halt(canary.digest.clone()), By { actor: &self.actor, reason: &reason });

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use assay_core::env::Variables;
-use assay_db::{Database, DbError, answers::OldAnswer, history::HistoryPlace};
+use assay_db::{Database, DbError, answers::OldAnswer, history::HistoryCursor};
 use assay_objects::Objects;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -64,13 +64,13 @@ impl RetentionConfig {
 
 /// How far the history was scanned.
 struct HistoryScan {
-    place: HistoryPlace,
+    place: HistoryCursor,
     started: Instant,
 }
 
 impl HistoryScan {
     fn start() -> Self {
-        Self { place: HistoryPlace::START, started: Instant::now() }
+        Self { place: HistoryCursor::START, started: Instant::now() }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use assay_conversation::{Answers, ConversationEnd, JobLimits, RejectionReasons, ConversationError, question_sha256, run};
+use assay_conversation::{
+    Answers, ConversationEnd, ConversationError, JobLimits, RejectionReasons, question_sha256, run,
+};
 use assay_core::{
     code::Code,
     job_error::JobError,

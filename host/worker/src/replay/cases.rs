@@ -98,7 +98,7 @@ impl CaseReader {
     /// Returns the selected jobs, the newest first.
     pub fn jobs<'a>(&'a self, selection: &'a ReplaySelection) -> impl Stream<Item = anyhow::Result<ReplayJob>> + 'a {
         let limit = selection.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let pages = futures::stream::try_unfold((ReplayPlace::START, limit), async move |(after, left)| {
+        let pages = futures::stream::try_unfold((ReplayCursor::START, limit), async move |(after, left)| {
             let rows = left.min(JOBS_PER_PAGE);
             if rows == 0 {
                 return Ok(None);

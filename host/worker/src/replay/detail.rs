@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn both_values_are_shown_and_a_missing_one_is_none() {
-        let pair = Pair { before: json!({"a": [1], "gone": true}), after: json!({"a": [2], "new": {"x": 1}}) };
+        let pair = ReportPair { before: json!({"a": [1], "gone": true}), after: json!({"a": [2], "new": {"x": 1}}) };
         let pointers = ["/a/0", "/gone", "/new"].map(str::to_owned);
         let detail = Detail::of(&Evidence::Reports(pair), &pointers);
         let place = |pointer: &str, before: Option<&str>, after: Option<&str>| ChangedValue {

@@ -123,10 +123,11 @@ impl Heartbeat {
         };
         let sent = Instant::now();
         let asked = claims.leases();
-        let kept = connection.beat(&asked).await?;
+        let kept = connection.renew(&asked).await?;
         let lost = claims.apply_renewal(&asked, &kept, self.trusted_until(sent));
         report(lost, metrics, "claims were taken over by other workers");
-        let announcement = queue::Told { releases: fleet_entry(guests), breakers: serde_json::json!(breakers.open()) };
+        let announcement =
+            queue::Announcement { releases: fleet_entry(guests), breakers: serde_json::json!(breakers.open()) };
         let slots = i32::try_from(self.slots).unwrap_or(i32::MAX);
         connection.announce(&self.worker, env!("CARGO_PKG_VERSION"), slots, &announcement).await?;
         // Only here: without claims, the announcement is the only statement of this heartbeat.

@@ -1,7 +1,7 @@
 //! What an object is: first by its key and age, then by the rows that point at it. Pure functions.
 
 use assay_core::object_keys::ParsedKey;
-use assay_db::sweep::{Asked, Pointing};
+use assay_db::sweep::{ObjectQuery, References};
 use assay_objects::ListedObject;
 use time::OffsetDateTime;
 
@@ -45,18 +45,18 @@ pub(super) fn classify(listed: ListedObject, cutoff: OffsetDateTime) -> Classifi
 
 impl Candidate {
     /// Returns the question for the database. Artifacts of one run are asked about as one folder.
-    pub(super) fn asked(&self) -> Asked {
+    pub(super) fn asked(&self) -> ObjectQuery {
         let folder = match self.parsed {
             ParsedKey::Run(..) => self.key.rsplit_once('/').map(|(folder, _)| format!("{folder}/")),
             ParsedKey::Upload(_) | ParsedKey::Answer(..) => None,
         };
-        Asked { key: self.key.clone(), file: self.parsed.file(), job: self.parsed.job(), folder }
+        ObjectQuery { key: self.key.clone(), file: self.parsed.file(), job: self.parsed.job(), folder }
     }
 }
 
 impl ObjectUse {
-    pub(super) const fn of(Pointing { live, pointed }: Pointing) -> Self {
-        match (live, pointed) {
+    pub(super) const fn of(References { live, referenced }: References) -> Self {
+        match (live, referenced) {
             (true, _) => Self::LiveJob,
             (false, true) => Self::Referenced,
             (false, false) => Self::Orphan,
@@ -113,7 +113,7 @@ mod tests {
 
         #[test]
         fn only_an_object_that_nothing_keeps_is_an_orphan(live: bool, pointed: bool) {
-            prop_assert_eq!(ObjectUse::of(Pointing { live, pointed }) == ObjectUse::Orphan, !live && !pointed);
+            prop_assert_eq!(ObjectUse::of(References { live, referenced: pointed }) == ObjectUse::Orphan, !live && !pointed);
         }
     }
 }

@@ -102,14 +102,14 @@ mod tests {
             // Keys made but not yet counted are in memory: the page, with the candidates.
             let held = made.load(Ordering::Relaxed) - done;
             most = most.max(held);
-            assert!(candidates.len() <= 100 && walk.page.as_slice().len() < PAGE);
+            assert!(candidates.len() <= 100 && walk.page.as_slice().len() < MAX_PAGE_OBJECTS);
             for candidate in candidates {
                 walk.counts.add(&candidate.parsed, ObjectUse::Orphan);
             }
             done = usize::try_from(walk.counts.listed).unwrap();
         }
-        assert_eq!((done, most), (PAGES * PAGE, PAGE));
-        let tenth = (PAGES * PAGE / 10) as u64;
+        assert_eq!((done, most), (PAGES * MAX_PAGE_OBJECTS, MAX_PAGE_OBJECTS));
+        let tenth = (PAGES * MAX_PAGE_OBJECTS / 10) as u64;
         let expected = ObjectCounts {
             listed: 10 * tenth,
             foreign: tenth,

@@ -199,7 +199,7 @@ impl Sweep {
             return Ok(Vec::new());
         }
         let asked: Vec<_> = candidates.iter().map(Candidate::asked).collect();
-        let answers = self.database.pointing(&asked).await?;
+        let answers = self.database.references(&asked).await?;
         Ok(candidates.into_iter().zip(answers.into_iter().map(ObjectUse::of)).collect())
     }
 

@@ -1,0 +1,57 @@
+//! Checks of the database and its notifications.
+
+use assay_db::{Database, DatabaseConfig, DbError};
+
+use crate::check::check_result::CheckResult;
+
+pub async fn check(config: Option<DatabaseConfig>) -> Vec<CheckResult> {
+    let (name, listening) = ("database", "notifications");
+    let Some(config) = config else {
+        return vec![CheckResult::skipped(name), CheckResult::skipped(listening)];
+    };
+    let database = Database::new(config);
+    let schema = match database.check().await {
+        Ok(state) if state.pending.is_empty() => {
+            let version = state.applied.last().copied().unwrap_or_default();
+            CheckResult::ok(name, format!("connected, schema version {version}"))
+        }
+        Ok(state) => {
+            let detail = format!("connected, but migrations {:?} are missing", state.pending);
+            CheckResult::failed(name, detail, "run `assay migrate`")
+        }
+        Err(error) => {
+            let unchecked = CheckResult {
+                detail: "not checked: no connection to the database".to_owned(),
+                ..CheckResult::skipped(listening)
+            };
+            let check = CheckResult::failed(name, error.to_string(), fix_of(&error));
+            return vec![check, unchecked];
+        }
+    };
+    let notifications = match database.hears_itself().await {
+        Ok(true) => CheckResult::ok(listening, "LISTEN receives what NOTIFY sends"),
+        Ok(false) => CheckResult::warning(
+            listening,
+            "LISTEN receives nothing, as behind a pooler in transaction mode; workers find jobs by polling",
+            "point DATABASE_URL past the pooler, or accept the delay of WORKER_POLL_MS",
+        ),
+        Err(error) => CheckResult::failed(listening, error.to_string(), fix_of(&error)),
+    };
+    vec![schema, notifications]
+}
+
+fn fix_of(error: &DbError) -> &'static str {
+    match error {
+        DbError::Denied(state) | DbError::Refused(state) => match state.as_str() {
+            "28P01" | "28000" => "correct the user and password in DATABASE_URL, or pg_hba.conf",
+            "3D000" => "create the database, or correct its name in DATABASE_URL",
+            "42501" => "grant the user of DATABASE_URL rights on Assay's tables",
+            _ => "see the SQLSTATE in appendix A of the PostgreSQL manual",
+        },
+        DbError::Transient(_) => "try again in a moment: the server is starting, stopping or full",
+        DbError::Connection(_) | DbError::Timeout(_) => {
+            "start the server, or correct the host and port in DATABASE_URL"
+        }
+        DbError::Row(_) | DbError::Migration(_) | DbError::Unadoptable(_) => "restore the schema: run `assay migrate`",
+    }
+}
