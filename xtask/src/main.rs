@@ -3,6 +3,7 @@
 mod bench;
 mod cargo_component;
 mod chaos;
+mod compare;
 mod demo;
 mod guest_toolchain;
 mod guests;
@@ -39,6 +40,8 @@ enum Command {
     /// Break things under load, heal them, and check what must hold
     #[command(disable_help_flag = true)]
     Chaos(chaos::Args),
+    /// Compare what this tree does with what another revision does
+    Compare(compare::Args),
     /// Follow pages of docs/ word by word, and compare what it says with what happens
     Page(page::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Sqlx(args) => queries::run(&args),
         Command::Guests(args) => guests::run(&args),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Page(args) => page::run(&args),
     };
     match result {
