@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Reads every document below `users/`. Those of one sample with the same name are numbered, the oldest first.
+/// Reads every document below `users/`. Those of one sample with the same name are numbered, that of the earliest run first.
 pub fn of(bucket: &Path, names: &[(String, String)]) -> Result<Capture> {
     let mut found = Vec::new();
     list(&bucket.join("users"), &mut found)?;
@@ -21,7 +21,8 @@ pub fn of(bucket: &Path, names: &[(String, String)]) -> Result<Capture> {
             text = text.replace(value, name);
         }
         let name = item(&key, names);
-        let number = (1..).find(|number| !capture.contains_key(&format!("{name} {number}"))).context("count")?;
+        let number =
+            (1..).find(|number| !capture.contains_key(&format!("{name} {number}"))).context("count the documents")?;
         capture.insert(format!("{name} {number}"), mask::document(&text).into());
     }
     Ok(capture)
@@ -62,7 +63,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn documents_are_named_after_their_sample_and_numbered_by_age() {
+    fn documents_are_named_after_their_sample() {
         let folder = tempfile::tempdir().unwrap();
         let (file, run) = ("0198c2a4-7f3e-7d21-9c55-0a1b2c3d4e5f", "0198c2a4-7f3e-7d21-9c55-0a1b2c3d4e60");
         for lease in [9, 10] {
@@ -74,7 +75,7 @@ mod tests {
         let names = [(file.to_owned(), "<file memo>".to_owned())];
         let capture = of(folder.path(), &names).unwrap();
         assert_eq!(capture.len(), 2);
-        assert_eq!(capture["artifact memo runs/<run>/report.json 1"], json!("{\"run\":9,\"file\":\"<file memo>\"}"));
-        assert_eq!(capture["artifact memo runs/<run>/report.json 2"], json!("{\"run\":10,\"file\":\"<file memo>\"}"));
+        assert_eq!(capture["artifact memo runs/<id>-9/report.json 1"], json!("{\"run\":9,\"file\":\"<file memo>\"}"));
+        assert_eq!(capture["artifact memo runs/<id>-10/report.json 1"], json!("{\"run\":10,\"file\":\"<file memo>\"}"));
     }
 }

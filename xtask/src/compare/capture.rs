@@ -25,11 +25,11 @@ use std::{
 /// Items by name.
 pub type Capture = BTreeMap<String, Value>;
 
-/// Names the worker as on every machine, and lets it look at releases before anybody loses patience.
-const SETTINGS: [(&str, &str); 2] = [("RELEASE_POLL_MS", "200"), ("WORKER_ID", "worker")];
+/// Names the worker as on every machine, and lets it see and show a change of releases within a second.
+const SETTINGS: [(&str, &str); 3] = [("RELEASE_POLL_MS", "200"), ("WORKER_BEAT_MS", "500"), ("WORKER_ID", "worker")];
 /// Longer than every wait of the samples for a rate limit.
 const END_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longer than a worker takes to look at releases twice.
+/// Longer than a worker takes to see and show a change of releases.
 const SETTLE_DELAY: Duration = Duration::from_secs(2);
 const SETTLE_TRIES: u32 = 15;
 const POLL_DELAY: Duration = Duration::from_millis(200);
@@ -76,6 +76,7 @@ pub fn of(side: &Side, data: &Path, known: Option<&Capture>) -> Result<Capture> 
             }
         }
     }
+    capture.insert("health".to_owned(), metrics::health(&session.ready().admin)?);
     capture.insert("metrics".to_owned(), metrics::of(&session.ready().admin)?);
     capture.extend(artifacts::of(&session.ready().objects_folder, &invoker.names())?);
     session.stop()?;

@@ -3,15 +3,15 @@
 use serde_json::Value;
 
 const ID: &str = "<id>";
-const RUN: &str = "<run>";
 const TIME: &str = "<time>";
+const PROCESS: &str = "<process>";
 const DIGEST: &str = "<digest>";
 const MEASURED: &str = "<measured>";
 const LOOPBACK: &str = "127.0.0.1:";
 /// The shortest run of hex digits that is taken for a digest.
 const DIGEST_LENGTH: usize = 32;
-/// Members of JSON that hold a measurement, or the name of a machine.
-const VOLATILE: [&str; 7] = ["elapsed", "fuel", "host", "lease_token", "peak_memory", "pid", "port"];
+/// Members of JSON that hold a measurement, the size of a guest, or the name of a machine.
+const VOLATILE: [&str; 8] = ["bytes", "elapsed", "fuel", "host", "peak_memory", "pid", "port", "size_bytes"];
 /// Endings of such names.
 const VOLATILE_ENDINGS: [&str; 7] = ["_fuel", "_memory", "_micros", "_ms", "_pid", "_port", "_seconds"];
 /// Members that hold the start of a digest.
@@ -87,20 +87,13 @@ pub fn words(text: &str) -> String {
 
 /// Returns the length of what is masked at the start of a text, and its mark.
 fn token(text: &str) -> Option<(usize, &'static str)> {
-    let found = run(text).map(|length| (length, RUN));
-    let found = found.or_else(|| uuid(text).map(|length| (length, ID)));
+    let found = uuid(text).map(|length| (length, ID));
     let found = found.or_else(|| time(text).map(|length| (length, TIME)));
+    let found = found.or_else(|| process(text).map(|length| (length, PROCESS)));
     let found = found.or_else(|| digest(text).map(|length| (length, DIGEST)));
+    let found = found.or_else(|| fits(text, "d.d of dd MiB").map(|length| (length, "<size> of its limit")));
     let found = found.or_else(|| port(text).map(|length| (length, "127.0.0.1:<port>")));
     found.filter(|(length, _)| !text[*length..].starts_with(char::is_alphanumeric))
-}
-
-/// The folder of a run is named after a job and the number of a lease, which depends on the order of claims.
-fn run(text: &str) -> Option<usize> {
-    let uuid = uuid(text)?;
-    let digits = text[uuid..].strip_prefix('-')?.bytes().take_while(u8::is_ascii_digit).count();
-    let length = uuid + 1 + digits;
-    (digits > 0 && text[length..].starts_with('/')).then_some(length)
 }
 
 fn uuid(text: &str) -> Option<usize> {
@@ -120,6 +113,13 @@ fn time(text: &str) -> Option<usize> {
 fn digest(text: &str) -> Option<usize> {
     let length = text.bytes().take_while(u8::is_ascii_hexdigit).count();
     (length >= DIGEST_LENGTH).then_some(length)
+}
+
+/// The id of a worker ends with that of its process, and a random number.
+fn process(text: &str) -> Option<usize> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let random = digest(text[digits..].strip_prefix('-')?)?;
+    (digits > 0).then_some(digits + 1 + random)
 }
 
 fn port(text: &str) -> Option<usize> {
@@ -157,15 +157,16 @@ mod tests {
             (UUID.to_owned(), "<id>"),
             (
                 format!("users/{UUID}/files/{UUID}/runs/{UUID}-3/report.json"),
-                "users/<id>/files/<id>/runs/<run>/report.json",
+                "users/<id>/files/<id>/runs/<id>-3/report.json",
             ),
-            (format!("{UUID}-3"), "<id>-3"),
             (format!("there is no file {UUID}"), "there is no file <id>"),
             ("2026-03-04T09:30:00Z".to_owned(), "<time>"),
             ("at 2026-03-04T09:30:00.123456+02:00.".to_owned(), "at <time>."),
             ("2026-03-04T09:30:00-05:30".to_owned(), "<time>"),
             (format!("guests/{digest}.wasm"), "guests/<digest>.wasm"),
+            (format!("worker-8109-{}", &digest[..32]), "worker-<process>"),
             (format!("sha256:{}", &digest[..32]), "sha256:<digest>"),
+            ("4.7 of 32 MiB".to_owned(), "<size> of its limit"),
             ("http://127.0.0.1:41234/v1".to_owned(), "http://127.0.0.1:<port>/v1"),
         ] {
             assert_eq!(words(&text), expected);
@@ -185,6 +186,8 @@ mod tests {
             "decade facade",
             "127.0.0.1",
             "192.0.2.1:9464",
+            "3 of 4",
+            "at most 3.0 MiB",
             "Совещание в 12:30, 120000 ms",
         ] {
             assert_eq!(words(text), text);
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn other_members_and_absent_measurements_stay() {
         for document in [
-            value!({"attempts": 3, "rounds": 1, "tokens": 120, "ordinal": 0}),
+            value!({"attempts": 3, "rounds": 1, "tokens": 120, "ordinal": 0, "lease_token": 2}),
             value!({"seconds": null, "fuel": null, "elapsed": ""}),
             value!({"prompt_version": "meeting-v2", "schema_version": "report.v2", "version": "meeting-v1"}),
             value!({"terms": 1, "forms": 2, "milliseconds_text": "12 ms", "hostile": "no"}),

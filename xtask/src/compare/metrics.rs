@@ -1,5 +1,6 @@
-//! The families of `/metrics`: their types and the names of their labels.
+//! What a worker answers over HTTP: `/livez`, `/readyz`, and the families of `/metrics` with the names of their labels.
 
+use super::mask;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use std::{
@@ -14,15 +15,38 @@ const ENDINGS: [&str; 4] = ["_bucket", "_count", "_sum", "_total"];
 
 /// Asks a worker for its metrics.
 pub fn of(address: &str) -> Result<Value> {
+    let answer = get(address, "/metrics")?;
+    ensure!(answer.status == "200", "/metrics answered {}", answer.status);
+    Ok(families(&answer.body))
+}
+
+/// Asks a worker whether it lives and is ready.
+pub fn health(address: &str) -> Result<Value> {
+    let mut health = Map::new();
+    for path in ["/livez", "/readyz"] {
+        let answer = get(address, path)?;
+        let mut body = serde_json::from_str(&answer.body).unwrap_or_else(|_| "text".into());
+        mask::json(&mut body);
+        health.insert(path.to_owned(), json!({"status": answer.status, "body": body}));
+    }
+    Ok(Value::Object(health))
+}
+
+struct HttpAnswer {
+    status: String,
+    body: String,
+}
+
+fn get(address: &str, path: &str) -> Result<HttpAnswer> {
     let mut stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     // HTTP/1.0: the answer ends with the connection, and has no chunks.
-    write!(stream, "GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n").context("ask for the metrics")?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").with_context(|| format!("ask for {path}"))?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).context("read the metrics")?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no body")?;
-    ensure!(head.lines().next().is_some_and(|line| line.contains(" 200 ")), "/metrics answered {head}");
-    Ok(families(body))
+    stream.read_to_string(&mut answer).with_context(|| format!("read {path}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("{path} has no body"))?;
+    let status = head.split_whitespace().nth(1).with_context(|| format!("{path} has no status"))?;
+    Ok(HttpAnswer { status: status.to_owned(), body: body.to_owned() })
 }
 
 /// Reads the text format of Prometheus.
