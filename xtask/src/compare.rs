@@ -19,14 +19,16 @@ mod pages;
 mod side;
 mod table;
 
-use crate::{paths, stages::Stages, system};
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 use capture::Capture;
 use difference::Difference;
 use expected::Expected;
 use side::Side;
-use std::collections::BTreeSet;
 use table::Verdict;
+
+use crate::{paths, stages::Stages, system};
 
 const EXPECTED: &str = "tests/compare/expected";
 
@@ -64,9 +66,12 @@ pub fn run(args: &Args) -> Result<()> {
     println!("\n{}\n\n{}\n{}", table::render(&verdicts), stages.summary(), table::count(&verdicts));
     let mut faults = 0;
     for (item, verdict) in &verdicts {
-        if let Verdict::Differs(diff) = verdict {
+        if let Verdict::Differs { diff, added } = verdict {
             println!("\n{item} differs; if that is meant, this is {EXPECTED}/{}:", expected::file_name(item));
             println!("# since COMMIT\n{}", diff.trim_end());
+            if !added.is_empty() {
+                println!("(not part of it, but added there: {})", added.join(", "));
+            }
             faults += 1;
         }
     }
@@ -87,8 +92,8 @@ fn judge(before: &Capture, after: &Capture, expected: &mut Expected) -> Vec<(Str
         let verdict = match difference::between(before.get(item), after.get(item)) {
             Difference::Same => Verdict::Same,
             Difference::Added(members) => Verdict::Added(members),
-            Difference::Changed(diff) if expected.takes(item, &diff) => Verdict::Expected,
-            Difference::Changed(diff) => Verdict::Differs(diff),
+            Difference::Changed { diff, .. } if expected.takes(item, &diff) => Verdict::Expected,
+            Difference::Changed { diff, added } => Verdict::Differs { diff, added },
         };
         (item.clone(), verdict)
     });
@@ -97,14 +102,15 @@ fn judge(before: &Capture, after: &Capture, expected: &mut Expected) -> Vec<(Str
 
 #[cfg(test)]
 mod tests {
-    use super::{Capture, Expected, Verdict, judge};
     use serde_json::json;
+
+    use super::{Capture, Expected, Verdict, judge};
 
     #[test]
     fn an_item_that_vanishes_differs_and_a_new_one_is_an_addition() {
         let capture = |item: &str| Capture::from([(item.to_owned(), json!({"exit": 0}))]);
         let verdicts = judge(&capture("command old"), &capture("command new"), &mut Expected::default());
         assert_eq!(verdicts[0], ("command new".to_owned(), Verdict::Added(vec!["all of it".to_owned()])));
-        assert!(matches!(&verdicts[1], (item, Verdict::Differs(_)) if item == "command old"));
+        assert!(matches!(&verdicts[1], (item, Verdict::Differs { .. }) if item == "command old"));
     }
 }

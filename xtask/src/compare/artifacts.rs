@@ -1,11 +1,13 @@
 //! The objects of a session's bucket, by sample and name.
 
-use super::{capture::Capture, mask};
-use anyhow::{Context, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+use anyhow::{Context, Result};
+
+use super::{capture::Capture, mask};
 
 /// Reads every document below `users/`. Those of one sample with the same name are numbered, that of the earliest run first.
 pub fn of(bucket: &Path, names: &[(String, String)]) -> Result<Capture> {
@@ -58,9 +60,11 @@ fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::of;
-    use serde_json::json;
     use std::fs;
+
+    use serde_json::json;
+
+    use super::of;
 
     #[test]
     fn documents_are_named_after_their_sample() {

@@ -4,15 +4,17 @@
 //! two checkouts apart, and judges by file times alone: it would take the one's code for the other's. A wrapper of the
 //! compiler at another path makes it tell them apart.
 
-use crate::run;
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::run;
 
 /// Tries to copy a binary before a build of another checkout replaces it.
 const COPY_TRIES: u32 = 5;
@@ -105,8 +107,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{executable, is_of};
     use std::{fs, path::Path};
+
+    use super::{executable, is_of};
 
     #[test]
     fn the_binary_is_named_by_cargo() {

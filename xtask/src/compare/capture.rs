@@ -1,5 +1,16 @@
 //! Everything of one revision that is compared, by the name of the item.
 
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
 use super::{
     artifacts,
     commands::{Kind, STEPS, SUBMIT},
@@ -11,15 +22,6 @@ use super::{
 use crate::{
     demo::session::{Asked, Program, Session},
     guests::spinner,
-};
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 /// Items by name.

@@ -9,8 +9,11 @@ pub enum Difference {
     Same,
     /// Paths of members that only the later revision has.
     Added(Vec<String>),
-    /// A unified diff, without additions.
-    Changed(String),
+    Changed {
+        /// Unified, without what was added.
+        diff: String,
+        added: Vec<String>,
+    },
 }
 
 /// Compares an item of the earlier and of the later revision.
@@ -18,13 +21,13 @@ pub fn between(before: Option<&Value>, after: Option<&Value>) -> Difference {
     let (Some(before), Some(after)) = (before, after) else {
         return match after {
             Some(_) => Difference::Added(vec!["all of it".to_owned()]),
-            None => Difference::Changed(diff(before, None)),
+            None => Difference::Changed { diff: diff(before, None), added: Vec::new() },
         };
     };
     let mut added = Vec::new();
     let common = without_additions(before, after, "", &mut added);
     if common != *before {
-        Difference::Changed(diff(Some(before), Some(&common)))
+        Difference::Changed { diff: diff(Some(before), Some(&common)), added }
     } else if added.is_empty() {
         Difference::Same
     } else {
@@ -64,14 +67,15 @@ fn diff(before: Option<&Value>, after: Option<&Value>) -> String {
 fn readable(value: &Value) -> String {
     match value {
         Value::String(text) => text.replace(",\"", ",\n\"") + "\n",
-        other => format!("{other:#}\n"),
+        other => format!("{other:#}\n").replace(",\\\"", ",\n\\\""),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Difference, between};
     use serde_json::{Value, json};
+
+    use super::{Difference, between};
 
     fn compared(before: &Value, after: &Value) -> Difference {
         between(Some(before), Some(after))
@@ -93,11 +97,12 @@ mod tests {
 
     #[test]
     fn a_missing_or_renamed_member_is_a_difference() {
-        let Difference::Changed(diff) = compared(&json!({"seconds": 1}), &json!({"secs": 1})) else {
+        let Difference::Changed { diff, added } = compared(&json!({"seconds": 1}), &json!({"secs": 1})) else {
             panic!("a member is missing")
         };
         assert!(diff.contains("-  \"seconds\": 1") && !diff.contains("secs\""), "{diff}");
-        assert!(matches!(between(Some(&json!(1)), None), Difference::Changed(_)));
+        assert_eq!(added, ["/secs"]);
+        assert!(matches!(between(Some(&json!(1)), None), Difference::Changed { .. }));
     }
 
     #[test]
@@ -110,16 +115,23 @@ mod tests {
             (json!({"a": null}), json!({"a": {}})),
             (json!({"a": {"b": 1}}), json!({"a": {}, "b": 1})),
         ] {
-            assert!(matches!(compared(&before, &after), Difference::Changed(_)), "{before} {after}");
+            assert!(matches!(compared(&before, &after), Difference::Changed { .. }), "{before} {after}");
         }
     }
 
     #[test]
     fn a_document_is_compared_byte_for_byte() {
         assert_eq!(compared(&json!(r#"{"a":1}"#), &json!(r#"{"a":1}"#)), Difference::Same);
-        let Difference::Changed(diff) = compared(&json!(r#"{"a":1,"b":2}"#), &json!(r#"{"a":1,"b": 2}"#)) else {
+        let Difference::Changed { diff, .. } = compared(&json!(r#"{"a":1,"b":2}"#), &json!(r#"{"a":1,"b": 2}"#)) else {
             panic!("a space is a byte")
         };
         assert!(diff.contains("-\"b\":2}\n+\"b\": 2}\n"), "{diff}");
+    }
+
+    #[test]
+    fn a_document_inside_an_answer_is_broken_into_lines() {
+        let answer = |b: u8| json!({"exit": 0, "stdout": format!("{{\"a\":1,\"b\":{b}}}")});
+        let Difference::Changed { diff, .. } = compared(&answer(2), &answer(3)) else { panic!("a digit is a byte") };
+        assert!(diff.contains("-\\\"b\\\":2}\"\n+\\\"b\\\":3}\"\n"), "{diff}");
     }
 }

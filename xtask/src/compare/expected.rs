@@ -2,9 +2,11 @@
 //!
 //! A file counts where the other revision is an ancestor of its commit, or that commit: there the difference must be found.
 
-use super::git;
-use anyhow::{Context, Result};
 use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Context, Result};
+
+use super::git;
 
 const SINCE: &str = "# since ";
 

@@ -1,8 +1,10 @@
 //! The few questions that are put to git.
 
-use crate::paths;
-use anyhow::{Context, Result, ensure};
 use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::paths;
 
 /// Returns the commit that a revision names.
 pub fn commit(revision: &str) -> Result<String> {

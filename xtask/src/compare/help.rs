@@ -1,8 +1,9 @@
 //! The commands of a binary and their flags, as its help lists them. Words of the help may change.
 
+use std::{path::Path, process::Command};
+
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
-use std::{path::Path, process::Command};
 
 /// Lists of flags are indented by less than what explains them.
 const MAX_FLAG_INDENT: usize = 6;
@@ -66,8 +67,9 @@ fn flags(help: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{flags, subcommands};
     use serde_json::json;
+
+    use super::{flags, subcommands};
 
     const HELP: &str = "Looks at jobs
 

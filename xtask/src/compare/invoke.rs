@@ -1,13 +1,5 @@
 //! Runs one command of the table against a session.
 
-use super::{
-    commands::{Kind, Step, Variables},
-    mask,
-    side::Side,
-};
-use crate::{demo::session::Session, paths};
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     path::PathBuf,
@@ -15,6 +7,16 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::{
+    commands::{Kind, Step, Variables},
+    mask,
+    side::Side,
+};
+use crate::{demo::session::Session, paths};
 
 /// No row has it.
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
@@ -197,8 +199,9 @@ impl<'a> Invoker<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Kind};
     use serde_json::json;
+
+    use super::{Answer, Kind};
 
     fn masked(stdout: &str, kind: Kind) -> serde_json::Value {
         let names = [("0198c2a4-7f3e-7d21-9c55-0a1b2c3d4e5f".to_owned(), "<file a>".to_owned())];

@@ -140,8 +140,9 @@ fn fits(text: &str, pattern: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{document, json, words};
     use serde_json::{Value, json as value};
+
+    use super::{document, json, words};
 
     const UUID: &str = "0198c2a4-7f3e-7d21-9c55-0a1b2c3d4e5f";
 

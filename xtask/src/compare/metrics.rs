@@ -1,13 +1,15 @@
 //! What a worker answers over HTTP: `/livez`, `/readyz`, and the families of `/metrics` with the names of their labels.
 
-use super::mask;
-use anyhow::{Context, Result, ensure};
-use serde_json::{Map, Value, json};
 use std::{
     io::{Read, Write},
     net::TcpStream,
     time::Duration,
 };
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value, json};
+
+use super::mask;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Samples of a histogram or a counter have longer names than their family.
@@ -97,8 +99,9 @@ fn after_value(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::families;
     use serde_json::json;
+
+    use super::families;
 
     #[test]
     fn a_family_has_a_type_and_the_names_of_its_labels() {

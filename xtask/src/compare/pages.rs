@@ -34,10 +34,12 @@ pub fn codes(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
     use super::{codes, variables};
     use crate::paths;
-    use serde_json::json;
-    use std::fs;
 
     #[test]
     fn a_variable_has_a_default_or_is_required() {

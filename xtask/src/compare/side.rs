@@ -1,13 +1,15 @@
 //! One of the two revisions: where its binary, its guests and its pages lie.
 
-use super::{build, git};
-use crate::{paths, run};
-use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use super::{build, git};
+use crate::{paths, run};
 
 /// Pages of a revision that are compared.
 pub const VARIABLES: &str = ".env.example";

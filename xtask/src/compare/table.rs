@@ -1,7 +1,8 @@
 //! What is printed at the end: one line per item, then the differences.
 
-use comfy_table::{Table, presets};
 use std::fmt::{self, Display};
+
+use comfy_table::{Table, presets};
 
 /// What a difference means for the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +10,7 @@ pub enum Verdict {
     Same,
     Added(Vec<String>),
     Expected,
-    Differs(String),
+    Differs { diff: String, added: Vec<String> },
 }
 
 impl Display for Verdict {
@@ -18,7 +19,7 @@ impl Display for Verdict {
             Self::Same => f.write_str("same"),
             Self::Added(members) => write!(f, "added: {}", members.join(", ")),
             Self::Expected => f.write_str("expected"),
-            Self::Differs(_) => f.write_str("DIFFERS"),
+            Self::Differs { .. } => f.write_str("DIFFERS"),
         }
     }
 }
@@ -44,7 +45,7 @@ pub fn count(verdicts: &[(String, Verdict)]) -> String {
         of(|verdict| matches!(verdict, Verdict::Same)),
         of(|verdict| matches!(verdict, Verdict::Added(_))),
         of(|verdict| matches!(verdict, Verdict::Expected)),
-        of(|verdict| matches!(verdict, Verdict::Differs(_))),
+        of(|verdict| matches!(verdict, Verdict::Differs { .. })),
     )
 }
 
@@ -57,7 +58,7 @@ mod tests {
         let verdicts = [
             ("codes".to_owned(), Verdict::Same),
             ("help".to_owned(), Verdict::Added(vec!["/requeue".to_owned()])),
-            ("metrics".to_owned(), Verdict::Differs("-a".to_owned())),
+            ("metrics".to_owned(), Verdict::Differs { diff: "-a".to_owned(), added: Vec::new() }),
         ];
         let table = render(&verdicts);
         let rows: Vec<_> = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
