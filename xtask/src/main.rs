@@ -7,6 +7,7 @@
 
 mod bench;
 mod chaos;
+mod compare;
 mod component;
 mod demo;
 mod docs;
@@ -53,6 +54,8 @@ enum Command {
     Chaos(chaos::Args),
     /// Write the generated parts of pages: configuration, errors, .env.example
     Docs,
+    /// Compare what this tree does with what another revision does
+    Compare(compare::Args),
     /// Run the commands on pages of docs/ and compare their output with the page
     Page(page::Args),
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::Guests(args) => guests::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Docs => docs::run(),
+        Command::Compare(args) => compare::run(&args),
         Command::Page(args) => page::run(&args),
     };
     match result {

@@ -40,15 +40,30 @@ pub struct Ready {
     pub model_is_stand_in: bool,
     env_file: PathBuf,
     bucket: String,
-    objects_folder: PathBuf,
+    pub objects_folder: PathBuf,
     model: String,
     model_url: String,
-    admin: String,
+    pub admin: String,
+}
+
+/// A binary, and the guests that its worker offers.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub binary: PathBuf,
+    pub guests: PathBuf,
+}
+
+impl Program {
+    /// Returns what cargo built of this tree last.
+    pub fn built() -> Self {
+        Self { binary: run::assay(), guests: crate::paths::root().join("guest/dist") }
+    }
 }
 
 /// The running services. They end with this value, and, because their input ends then, with this process.
 pub struct Session {
     child: Child,
+    program: Program,
     asked: Asked,
     log: PathBuf,
     ready: Ready,
@@ -61,11 +76,19 @@ impl Session {
     /// # Errors
     /// If they do not come up, with the last lines of their log.
     pub fn start(data: &Path, asked: Asked, variables: &[(&str, &str)]) -> Result<Self> {
+        Self::start_program(Program::built(), data, asked, variables)
+    }
+
+    /// Starts the services of a program, as `start` does.
+    ///
+    /// # Errors
+    /// Where they do not come up, with the last lines of their log.
+    pub fn start_program(program: Program, data: &Path, asked: Asked, variables: &[(&str, &str)]) -> Result<Self> {
         fs::create_dir_all(data).with_context(|| format!("make {}", data.display()))?;
         let log = data.join("log");
-        let mut command = assay(asked);
+        let mut command = assay(&program.binary, asked);
         command.args(["dev", "--json", "--stop-with-stdin", "--data"]).arg(data);
-        command.arg("--guests").arg(crate::paths::root().join("guest/dist")).env("ADMIN_ADDR", "127.0.0.1:0");
+        command.arg("--guests").arg(&program.guests).env("ADMIN_ADDR", "127.0.0.1:0");
         command.envs(variables.iter().copied());
         if !has_model(asked) {
             command.env("JOB_BACKOFF_MS", SHORT_BACKOFF_MS);
@@ -81,7 +104,7 @@ impl Session {
             bail!("assay dev ended with {status}; the end of {}:\n{}", log.display(), last_lines(&log));
         }
         let ready = serde_json::from_str(&line).context("understand what assay dev says")?;
-        Ok(Self { child, asked, log, ready, _stdout: stdout })
+        Ok(Self { child, program, asked, log, ready, _stdout: stdout })
     }
 
     pub fn ready(&self) -> &Ready {
@@ -194,9 +217,14 @@ impl Session {
     }
 
     fn assay(&self) -> Command {
-        let mut command = assay(self.asked);
+        let mut command = assay(&self.program.binary, self.asked);
         command.arg("--env-file").arg(&self.ready.env_file);
         command
+    }
+
+    /// Returns the program without what it needs to know of the services.
+    pub fn bare(&self) -> Command {
+        assay(&self.program.binary, self.asked)
     }
 }
 
@@ -212,9 +240,9 @@ fn has_model(asked: Asked) -> bool {
     asked == Asked::Named && env::var_os("LLM_BASE_URL").is_some_and(|url| !url.is_empty())
 }
 
-/// Returns the binary, without what the environment says about some other deployment. A model that it names is there where it is to be asked.
-fn assay(asked: Asked) -> Command {
-    let mut command = Command::new(run::assay());
+/// Returns a command of the binary without variables of another deployment, but for a model that is to be asked.
+fn assay(binary: &Path, asked: Asked) -> Command {
+    let mut command = Command::new(binary);
     for name in read_by_assay() {
         if !(name.starts_with("LLM_") && has_model(asked)) {
             command.env_remove(name);
@@ -239,11 +267,13 @@ fn last_lines(log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::{Asked, assay};
 
     #[test]
     fn the_demo_hears_of_no_variable_of_another_deployment() {
-        let command = assay(Asked::StandIn);
+        let command = assay(Path::new("assay"), Asked::StandIn);
         let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
         for name in ["DATABASE_URL", "SWEEP", "BREAKER_PROBE_MS", "VERSION_PATIENCE_MS", "LLM_BASE_URL", "LLM_API_KEY"]
         {

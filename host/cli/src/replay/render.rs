@@ -90,7 +90,7 @@ fn counts(tally: &ResultCounts) -> BTreeMap<&'static str, Count> {
     let results = tally.present();
     results
         .map(|(result, count)| {
-            (result, Count { files: count.files, live: count.live, most: count.most(MAX_SHOWN_POINTERS) })
+            (result, Count { files: count.files, live: count.live, most: count.top_places(MAX_SHOWN_POINTERS) })
         })
         .collect()
 }
