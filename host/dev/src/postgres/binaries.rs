@@ -23,6 +23,7 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
+    #[expect(clippy::disallowed_methods, reason = "finds the programs of Postgres; no configuration of a deployment")]
     pub(super) fn find() -> Result<Self> {
         let on_path = env::var_os("PATH").map(|path| env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
         on_path

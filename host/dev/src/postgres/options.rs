@@ -25,6 +25,7 @@ impl PostgresOptions {
     }
 
     /// Makes a quick cluster without durability, in its own folder that is removed with this process.
+    #[expect(clippy::disallowed_methods, reason = "a throwaway cluster; no configuration of a deployment")]
     pub fn throwaway() -> Self {
         let name = format!("assay-postgres-{}-{:016x}", process::id(), rand::random::<u64>());
         Self { folder: env::temp_dir().join(name), durable: false, temporary: true, port: 0, settings: Vec::new() }
