@@ -93,7 +93,7 @@ async fn a_rerun_file_keeps_its_report_until_the_next_one_is_made() {
     let gate = Gate::new();
     world.model.push(Reply::answer("{}").held(&gate));
     let shown = done(&env, &["rerun", &id.to_string()]).await;
-    assert!(shown.contains("1 file gets a new life; the last begins at "), "{shown}");
+    assert!(shown.contains("requeued 1 file, the last to run at "), "{shown}");
     assert!(shown.contains("after@1"), "{shown}");
     gate.reached().await;
     let file = world.file(id).await;
@@ -184,8 +184,8 @@ async fn a_dry_run_counts_files_by_release_and_changes_nothing() {
     let worker = worker(&with(env.clone(), &[("WORKER_BEAT_MS", "200")])).await;
     let files = succeeded(&world, 3).await;
     let shown = done(&env, &["rerun", "--since", "1h", "--rate", "1/h", "--dry-run"]).await;
-    assert!(shown.contains("before of GUEST_DIR") && shown.contains("3 files would get a new life"), "{shown}");
-    assert!(shown.contains("nothing was changed"), "{shown}");
+    assert!(shown.contains("before of GUEST_DIR") && shown.contains("would requeue 3 files"), "{shown}");
+    assert!(shown.contains("(dry run)"), "{shown}");
     activate(&world, &env, "after", &after()).await;
     worker.wait_for_line("channel exchanged").await;
     let shown = read(&env, &["rerun", "--prompt-version", "before", "--dry-run"]).await;
@@ -255,10 +255,10 @@ async fn files_are_selected_by_what_made_their_report_and_when() {
     done(&env, &["rerun", "--prompt-version", "other"]).await;
     assert_eq!(lives(&world, &files).await, [1, 2, 2, 2]);
     let shown = done(&env, &["rerun", "--since", "2000-01-01"]).await;
-    assert!(shown.contains("1 file gets a new life"), "{shown}");
+    assert!(shown.contains("requeued 1 file"), "{shown}");
     assert_eq!(lives(&world, &files).await, [2; 4]);
     let shown = done(&env, &["rerun", "--since", "2000-01-01T00:00:00Z"]).await;
-    assert_eq!(shown, "no file gets a new life");
+    assert_eq!(shown, "requeued 0 files");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -347,7 +347,7 @@ async fn a_failed_rerun_takes_no_report_away() {
     );
     let (code, stdout, stderr) = assay(&env, &["report", &id.to_string()]).await;
     assert_eq!((code, stdout.as_str()), (Some(0), r#"{"made":"before"}"#));
-    assert!(stderr.contains("this report is of an earlier run: the file is failed now"), "{stderr}");
+    assert!(stderr.contains("this report is from an earlier run: the file is failed now"), "{stderr}");
     let shown = read(&env, &["status", &id.to_string()]).await;
     let keys: Vec<_> =
         shown["history"].as_array().expect("attempts").iter().map(|row| row["report_key"].clone()).collect();

@@ -62,8 +62,8 @@ async fn a_job_that_did_not_fail_by_its_answers_goes_on_with_them_on_its_release
     assert_eq!(world.model.calls(), 1);
 
     let shown = done(&env, &["jobs", "retry", &id.to_string()]).await;
-    assert!(shown.contains("s3_write_failed  default  with the answers that it has"), "{shown}");
-    assert!(shown.contains("1 job gets a new life"), "{shown}");
+    assert!(shown.contains("s3_write_failed  default  with its answers"), "{shown}");
+    assert!(shown.contains("requeued 1 job"), "{shown}");
     let file = world.wait_for_status(id, "succeeded").await;
     assert_eq!((file.error_code, file.processing_attempts), (None, 1));
     assert_eq!(world.model.calls(), 1, "nothing was bought twice");
@@ -115,7 +115,7 @@ async fn after_a_rejection_the_channels_release_asks_the_model_again() {
     worker.wait_for_line("channel exchanged").await;
 
     let shown = done(&env, &["jobs", "retry", "--code", "schema_validation_failed"]).await;
-    assert!(shown.contains("default  afresh"), "{shown}");
+    assert!(shown.contains("default  without answers"), "{shown}");
     let file = world.wait_for_status(id, "succeeded").await;
     assert_eq!(file.prompt_version.as_deref(), Some("mended"));
     assert_eq!(file.storage_key_raw_llm_output, None, "what the first life left is not the second's");
@@ -162,7 +162,7 @@ async fn jobs_are_selected_by_code_and_age_and_begin_at_a_rate() {
 
     let selected = ["jobs", "retry", "--code", "llm_timeout", "--since", "7d", "--rate", "30/min"];
     let shown = done(&env, &[&selected[..], &["--dry-run"]].concat()).await;
-    assert!(shown.contains("3 jobs would get a new life") && shown.contains("nothing was changed"), "{shown}");
+    assert!(shown.contains("would requeue 3 jobs") && shown.contains("(dry run)"), "{shown}");
     assert_eq!(lives(&world, &files).await, [1; 5]);
     let shown: Value = serde_json::from_str(&done(&env, &[&selected[..], &["--json"]].concat()).await).expect("JSON");
     assert_eq!((&shown["jobs"], &shown["groups"][0]["afresh"]), (&3.into(), &false.into()));

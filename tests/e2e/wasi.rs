@@ -48,8 +48,8 @@ async fn under_deny_all_a_guest_cannot_sleep_and_finds_nothing() {
     for version in ["sleeps", "opens-a-connection"].repeat(8) {
         denied.push(enqueue(version).await);
     }
-    let first = enqueue("tells-random-numbers").await;
-    let second = enqueue("tells-random-numbers").await;
+    let first = enqueue("reports-random-numbers").await;
+    let second = enqueue("reports-random-numbers").await;
     let environment = enqueue("reads-the-environment").await;
     let good = enqueue(GOOD).await;
     for id in denied {

@@ -68,7 +68,7 @@ fn same_digest_elsewhere(assay: &impl Fn(&[&str]) -> Command, toolchain: &Toolch
     toolchain.apply(&mut build);
     let output = build.output().context("run assay")?;
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    let as_promised = error.contains("compile the guest: ") && error.contains("cure: ");
+    let as_promised = error.contains("compile the guest: ") && error.contains("fix: ");
     ensure!(
         !output.status.success() && as_promised,
         "the error of a guest that does not compile lacks step or cure: {error}"

@@ -4,11 +4,11 @@
 
 use uuid::Uuid;
 
-use crate::ids::{FileId, JobId, UserId};
-
-use crate::file_info::FileInfo;
-
-use crate::lease::Lease;
+use crate::{
+    file_info::FileInfo,
+    ids::{FileId, JobId, UserId},
+    lease::Lease,
+};
 
 /// Prefix of every object that belongs to a file.
 pub const FILES_PREFIX: &str = "users/";

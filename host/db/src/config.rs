@@ -29,7 +29,7 @@ impl DatabaseConfig {
             // `required_secret` has reported it.
             None if url.expose_secret().is_empty() => PgConnectOptions::new_without_pgpass(),
             None => {
-                vars.fault("DATABASE_URL", "is not a Postgres URL; postgres://user:password@host:port/database is");
+                vars.fault("DATABASE_URL", "expected a URL such as postgres://user:password@host:port/database");
                 PgConnectOptions::new_without_pgpass()
             }
         };

@@ -1,8 +1,6 @@
 //! The answers received so far: keys, hashes and usage. Their bytes are in the object store.
 
-use assay_core::lease::Lease;
-
-use assay_core::attempt_usage::Tokens;
+use assay_core::{attempt_usage::Tokens, lease::Lease};
 
 use crate::{database::Database, error::DbError};
 

@@ -1,10 +1,10 @@
 //! Ended jobs whose answers can be run through a guest again.
 
-use assay_core::ids::{FileId, UserId};
-
-use assay_core::file_info::FileInfo;
-
-use assay_core::journal_entry::JournalEntry;
+use assay_core::{
+    file_info::FileInfo,
+    ids::{FileId, UserId},
+    journal_entry::JournalEntry,
+};
 use serde::Serialize;
 use sqlx::types::Json;
 use time::{OffsetDateTime, macros::datetime};

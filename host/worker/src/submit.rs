@@ -1,12 +1,11 @@
 //! Submits a file: uploads it, then writes file and job in one transaction. A failure deletes the upload, or logs that it stays.
 
-use assay_core::code::Code;
-
-use assay_core::ids::{FileId, JobId, UserId};
-
-use assay_core::job_error::JobError;
-
-use assay_core::object_keys::original_key;
+use assay_core::{
+    code::Code,
+    ids::{FileId, JobId, UserId},
+    job_error::JobError,
+    object_keys::original_key,
+};
 use assay_db::{Database, DbError, files::NewFile};
 use assay_objects::Objects;
 use bytes::Bytes;

@@ -32,8 +32,8 @@ pub fn is_fenced(sql: &str) -> bool {
 /// cancel leaves the claim as it is.
 pub fn is_by_owner(sql: &str) -> bool {
     let writes = sql.contains("update processing_jobs") || sql.contains("insert into job_answers");
-    let by_others = conditions(sql).any(|it| it.contains("lock_ttl_seconds"))
-        || sql.contains("set cancel_requested_at = coalesce(");
+    let by_others =
+        conditions(sql).any(|it| it.contains("lock_ttl_seconds")) || sql.contains("set cancel_requested_at = ");
     writes && !by_others && conditions(sql).any(|it| it.contains("status = 'processing'"))
 }
 

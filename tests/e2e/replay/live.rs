@@ -91,7 +91,10 @@ async fn an_answer_that_was_received_is_not_bought_again() {
     stage.world.model.push(Reply::error(401, "invalid_request_error", "invalid_api_key"));
     let arguments = [&["--guest", &path][..], &within("10000")].concat();
     let printed = stage.replay("out", &arguments).await.unwrap_err();
-    assert!(printed.contains("ask the model") && printed.contains("the same command goes on behind it"), "{printed}");
+    assert!(
+        printed.contains("ask the model") && printed.contains("the same command continues after them"),
+        "{printed}"
+    );
     assert_eq!(stage.world.model.calls(), asked + 2);
     let (summary, lines) = stage.results("out", &guest, &within("10000")).await;
     assert_eq!(stage.world.model.calls(), asked + 3, "the first question has its answer");

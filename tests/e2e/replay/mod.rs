@@ -340,14 +340,14 @@ async fn what_is_written_stays_at_a_signal_and_when_the_bucket_fails() {
     process.signal(Signal::INT);
     assert_eq!(process.wait().await.code(), Some(1));
     let output = process.stderr().join("\n");
-    assert!(output.contains("the same command goes on behind it") && output.contains("interrupted"), "{output}");
+    assert!(output.contains("the same command continues after them") && output.contains("interrupted"), "{output}");
     gate.release();
 
     let denied = Fault::Status { status: 403, code: "AccessDenied" };
     stage.world.objects.fault_always(Operation::Get, &files[0].to_string(), denied);
     let output = stage.replay("out", &["--guest", &path]).await.unwrap_err();
     assert!(output.contains("AccessDenied") && output.contains(&files[0].to_string()), "{output}");
-    assert!(output.contains("the same command goes on behind it"), "{output}");
+    assert!(output.contains("the same command continues after them"), "{output}");
     stage.world.objects.clear_faults();
     let (summary, lines) = stage.results("out", &guest, &[]).await;
     assert_eq!((lines.len(), &summary["files_of_this_run"]), (2, &1.into()));

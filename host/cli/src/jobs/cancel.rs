@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{database, exit::Failure, output};
 
-/// CancelOutcome jobs: job and file fail with the code `cancelled`.
+/// Cancel jobs: job and file fail with the code `cancelled`.
 ///
 /// A queued job ends at once. The worker of a running job ends it with its next heartbeat, also during a model call, and keeps
 /// its answers. If the job ends by itself first, that result stays. The request is stored in the database, so it survives a

@@ -2,15 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use assay_core::claim::{Claim, QueuePosition};
-
-use assay_core::ids::{FileId, JobId, UserId};
-
-use assay_core::file_info::FileInfo;
-
-use assay_core::lease::{Lease, LeaseToken};
-
-use assay_core::serving::{ServedChannel, Serving};
+use assay_core::{
+    claim::{Claim, QueuePosition},
+    file_info::FileInfo,
+    ids::{FileId, JobId, UserId},
+    lease::{Lease, LeaseToken},
+    serving::{ServedChannel, Serving},
+};
 use sqlx::types::Json;
 
 use crate::{

@@ -1,8 +1,9 @@
 //! Ending a claim: job, file and history in one statement, and reading back whether it was committed.
 
-use assay_core::lease::Lease;
-
-use assay_core::settlement::{SettleOutcome, Settlement};
+use assay_core::{
+    lease::Lease,
+    settlement::{SettleOutcome, Settlement},
+};
 use sqlx::{Connection, Executor};
 
 use crate::{

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use assay_core::code::Code;
-
-use assay_core::ids::{FileId, JobId};
-
-use assay_core::job_error::Step;
+use assay_core::{
+    code::Code,
+    ids::{FileId, JobId},
+    job_error::Step,
+};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 

@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use assay_core::ids::JobId;
-
-use assay_core::lease::Lease;
+use assay_core::{ids::JobId, lease::Lease};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 

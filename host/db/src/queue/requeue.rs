@@ -1,8 +1,6 @@
 //! Requeueing ended jobs in a new life: failed ones with their answers or without, succeeded ones without.
 
-use assay_core::code::Code;
-
-use assay_core::ids::FileId;
+use assay_core::{code::Code, ids::FileId};
 use sqlx::Connection;
 use time::OffsetDateTime;
 use uuid::Uuid;

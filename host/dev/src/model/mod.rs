@@ -29,11 +29,9 @@ use hyper::body::{Bytes, Incoming};
 use parking_lot::Mutex;
 
 use crate::serve::{Body, HttpServer, boxed};
-
-use wire::{ApiError, ChatRequest};
-
 pub use schema::Schema;
 pub use wire::MODEL;
+use wire::{ApiError, ChatRequest};
 
 /// A worker asks with a handful.
 const MAX_CACHED_SCHEMAS: usize = 256;

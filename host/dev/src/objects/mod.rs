@@ -9,7 +9,6 @@ use anyhow::Result;
 use hyper::{Request, body::Incoming};
 
 use crate::serve::{HttpServer, boxed};
-
 pub use bucket::{Bucket, MAX_BUCKET_NAME};
 pub use keys::Keys;
 

@@ -21,10 +21,9 @@ use parking_lot::Mutex;
 
 use binaries::Binaries;
 use cluster::Cluster;
+pub use options::PostgresOptions;
 use options::USER;
 use server::{Server, Stop};
-
-pub use options::PostgresOptions;
 
 /// A free port may be taken by another process before the server binds it.
 const MAX_PORT_ATTEMPTS: usize = 5;

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use assay_core::channel::{Channel, Plan};
-
-use assay_core::serving::Serving;
+use assay_core::{
+    channel::{Channel, Plan},
+    serving::Serving,
+};
 use assay_runtime::{Compiler, Digest, LoadError, Runtime};
 use parking_lot::RwLock;
 

@@ -3,8 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use anyhow::Context;
-use assay_core::ids::FileId;
-use assay_core::job_error::JobError;
+use assay_core::{ids::FileId, job_error::JobError};
 use assay_llm as llm;
 use assay_runtime::Answer;
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,6 @@
 //! One line of `results.jsonl`: the result of one file.
 
-use assay_core::ids::FileId;
-
-use assay_core::report_diff::Difference;
+use assay_core::{ids::FileId, report_diff::Difference};
 use serde::{Deserialize, Serialize};
 
 use crate::replay::detail::Detail;

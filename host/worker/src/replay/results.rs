@@ -10,8 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use assay_core::ids::FileId;
-use assay_core::report_diff::Difference;
+use assay_core::{ids::FileId, report_diff::Difference};
 
 use crate::{
     guests::release::Release,

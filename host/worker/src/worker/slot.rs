@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assay_core::claim::Claim;
-
-use assay_core::code::{Class, Code};
-
-use assay_core::settlement::{Failure, SettleOutcome, Settlement};
+use assay_core::{
+    claim::Claim,
+    code::{Class, Code},
+    settlement::{Failure, SettleOutcome, Settlement},
+};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::{

@@ -18,7 +18,6 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde_json::Value;
 
 use super::{schema::Schema, transcript::Transcript};
-
 use generator::Generator;
 
 /// Tries per answer. The first valid answer is given.
