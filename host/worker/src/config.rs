@@ -43,7 +43,7 @@ impl Config {
         vars.finish().map(|()| config)
     }
 
-    /// Returns every variable, as the README and `.env.example` list them.
+    /// Returns every variable, as docs/configuration.md and `.env.example` list them.
     pub fn variables() -> Vec<DeclaredVariable> {
         let mut vars = Variables::default();
         TelemetryConfig::load(&mut vars);

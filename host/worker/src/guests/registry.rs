@@ -144,7 +144,7 @@ impl GuestRegistry {
         if self.not_loaded.is_empty() {
             let known: Vec<_> = self.versions.keys().map(String::as_str).collect();
             bail!(
-                "REPORT_PROMPT_VERSION: is {wanted:?}, but {} has {}",
+                "invalid REPORT_PROMPT_VERSION `{wanted}`: {} has {}",
                 config.directory.display(),
                 if known.is_empty() { "no guest".to_owned() } else { known.join(", ") }
             );

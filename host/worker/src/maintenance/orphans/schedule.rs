@@ -48,7 +48,7 @@ impl SweepConfig {
             "report" => SweepMode::Report,
             "delete" => SweepMode::Delete,
             _ => {
-                vars.fault("SWEEP", format!("is {text:?}, but must be off, report or delete"));
+                vars.invalid("SWEEP", &text, "expected off, report or delete");
                 SweepMode::Off
             }
         };
@@ -132,6 +132,6 @@ mod tests {
         let mut vars = Variables::from_map([("SWEEP".to_owned(), "yes".to_owned())].into());
         assert_eq!(SweepConfig::load(&mut vars).mode, SweepMode::Off);
         let faults = vars.finish().unwrap_err();
-        assert_eq!(faults[0].to_string(), "SWEEP: is \"yes\", but must be off, report or delete");
+        assert_eq!(faults[0].to_string(), "invalid SWEEP `yes`: expected off, report or delete");
     }
 }
