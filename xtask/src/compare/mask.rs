@@ -91,6 +91,7 @@ fn token(text: &str) -> Option<(usize, &'static str)> {
     let found = found.or_else(|| time(text).map(|length| (length, TIME)));
     let found = found.or_else(|| process(text).map(|length| (length, PROCESS)));
     let found = found.or_else(|| digest(text).map(|length| (length, DIGEST)));
+    let found = found.or_else(|| short_digest(text).map(|length| (length, "sha256 <digest>")));
     let found = found.or_else(|| fits(text, "d.d of dd MiB").map(|length| (length, "<size> of its limit")));
     let found = found.or_else(|| port(text).map(|length| (length, "127.0.0.1:<port>")));
     found.filter(|(length, _)| !text[*length..].starts_with(char::is_alphanumeric))
@@ -113,6 +114,12 @@ fn time(text: &str) -> Option<usize> {
 fn digest(text: &str) -> Option<usize> {
     let length = text.bytes().take_while(u8::is_ascii_hexdigit).count();
     (length >= DIGEST_LENGTH).then_some(length)
+}
+
+/// The start of a digest in a sentence, as `assay check` shows it.
+fn short_digest(text: &str) -> Option<usize> {
+    const NAME: &str = "sha256 ";
+    Some(NAME.len() + fits(text.strip_prefix(NAME)?, "hhhhhhhhhhhh")?)
 }
 
 /// The id of a worker ends with that of its process, and a random number.
@@ -167,6 +174,7 @@ mod tests {
             (format!("guests/{digest}.wasm"), "guests/<digest>.wasm"),
             (format!("worker-8109-{}", &digest[..32]), "worker-<process>"),
             (format!("sha256:{}", &digest[..32]), "sha256:<digest>"),
+            ("schema report.v1, sha256 95b0cf4b9800".to_owned(), "schema report.v1, sha256 <digest>"),
             ("4.7 of 32 MiB".to_owned(), "<size> of its limit"),
             ("http://127.0.0.1:41234/v1".to_owned(), "http://127.0.0.1:<port>/v1"),
         ] {
@@ -185,6 +193,8 @@ mod tests {
             "x0198c2a4-7f3e-7d21-9c55-0a1b2c3d4e5f",
             "0198c2a4-7f3e-7d21-9c55-0a1b2c3d4e5f0",
             "decade facade",
+            "sha256 of its bytes",
+            "sha256 95b0cf4b98",
             "127.0.0.1",
             "192.0.2.1:9464",
             "3 of 4",
