@@ -12,7 +12,7 @@ use crate::fixtures::{TRANSCRIPT, answer, env, with, worker};
 /// Returns files of the jobs that a claim takes, and the place of the first one.
 async fn claimed(database: &Database, from: Option<QueuePosition>) -> (BTreeSet<Uuid>, Option<QueuePosition>) {
     let serving = Serving { default: Some("d".to_owned()), digests: vec!["d".to_owned()], ..Serving::default() };
-    let claims = database.claim("w", &serving, 2, Duration::from_secs(30), from).await.expect("a claim");
+    let claims = database.claim("w", &serving, 2, Duration::from_secs(30), from).await.expect("a claim").claims;
     let first = claims.iter().map(|claim| claim.position).min();
     (claims.iter().map(|claim| claim.file.id.0).collect(), first)
 }

@@ -156,7 +156,7 @@ async fn a_job_that_the_reaper_took_back_is_not_taken_for_settled() {
         "UPDATE processing_jobs SET locked_at = now() - interval '1 hour', heartbeat_at = now() - interval '1 hour'
                    WHERE file_id = $1";
     change(&world, silent, id).await;
-    database(&world).reap_expired().await.expect("a round of the reaper");
+    database(&world).reap_expired(&[]).await.expect("a round of the reaper");
     let job = world.wait_for_job(id, |job| job.status == "queued").await;
     assert_eq!(job.lease_token, 1);
     settling.forward().await;
@@ -232,7 +232,7 @@ async fn a_lost_attempt_counts_tokens_and_its_file_keeps_its_report() {
         change(&world, answers, id).await;
     }
     change(&world, "UPDATE processing_jobs SET max_attempts = 2 WHERE file_id = $1", spent).await;
-    let rescues = database(&world).reap_expired().await.expect("a round of the reaper");
+    let rescues = database(&world).reap_expired(&[]).await.expect("a round of the reaper").reaped;
     assert_eq!(rescues.len(), 2);
 
     for id in [spent, fresh] {
@@ -266,12 +266,12 @@ async fn a_version_that_workers_only_keep_for_pinned_jobs_is_not_known() {
         sqlx::query(announce).bind(kept).execute(world.database.pool()).await.expect("a worker");
     };
     announce(false).await;
-    let reaped = database(&world).fail_unknown_versions(patience).await.expect("a round of the reaper");
+    let reaped = database(&world).fail_unknown_versions(patience, &[]).await.expect("a round of the reaper").reaped;
     assert!(reaped.is_empty(), "a worker serves it");
 
     announce(true).await;
     let foreign = holding(&world, FILE, held).await;
-    let reaped = database(&world).fail_unknown_versions(patience).await.expect("a round of the reaper");
+    let reaped = database(&world).fail_unknown_versions(patience, &[]).await.expect("a round of the reaper").reaped;
     assert_eq!(
         reaped.iter().map(|reaped| (reaped.file.0, reaped.rescue)).collect::<Vec<_>>(),
         [(id, Rescue::VersionUnknown)]

@@ -8,6 +8,7 @@ mod fixtures;
 mod admin;
 mod adopt;
 mod authoring;
+mod bad_rows;
 mod beats;
 mod breakers;
 mod cache;

@@ -14,6 +14,7 @@ use assay_core::{
 };
 use assay_db::{
     Database, DatabaseConfig,
+    journal::{NewEntry, Recorded},
     queue::{CancelOutcome, RequeuePace, Settled},
 };
 use assay_tests::TestDatabase;
@@ -35,6 +36,8 @@ enum Op {
     Claim,
     /// By who holds the job now, or by who held it before.
     Beat(Holder),
+    /// An answer to the next question reaches the journal.
+    Answer(Holder),
     Settle(Holder, End),
     /// The worker is not heard of any more.
     Crash,
@@ -87,6 +90,8 @@ struct Model {
     report: Option<String>,
     /// Claims that have ended, in all lives.
     ended: i64,
+    /// Answers in the journal of this life.
+    answers: i32,
 }
 
 impl Model {
@@ -103,6 +108,7 @@ impl Model {
             expired: false,
             report: None,
             ended: 0,
+            answers: 0,
         }
     }
 
@@ -117,6 +123,7 @@ impl Model {
             attempts: 0,
             snoozes: 0,
             pinned: self.pinned && keeps_pin,
+            answers: if keeps_pin { self.answers } else { 0 },
             cancel: false,
             due: true,
             ..self.clone()
@@ -186,6 +193,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Enqueue),
         6 => Just(Op::Claim),
         2 => holder().prop_map(Op::Beat),
+        3 => holder().prop_map(Op::Answer),
         6 => (holder(), end).prop_map(|(holder, end)| Op::Settle(holder, end)),
         2 => Just(Op::Crash),
         3 => Just(Op::Reap),
@@ -251,7 +259,8 @@ impl Real {
                     channels: Vec::new(),
                     digests: vec!["d".to_owned()],
                 };
-                let claims = database.claim("w", &serving, 3, Duration::from_secs(30), None).await.expect("a claim");
+                let claimed = database.claim("w", &serving, 3, Duration::from_secs(30), None).await.expect("a claim");
+                let claims = claimed.claims;
                 let free = model.phase == Phase::Queued && model.due;
                 prop_assert_eq!(claims.len(), usize::from(free));
                 if free {
@@ -265,6 +274,8 @@ impl Real {
                         (claim.attempts, claim.life, claim.lease.token.0),
                         (model.attempts, model.life, model.token)
                     );
+                    let ordinals: Vec<_> = claim.journal.iter().map(|entry| entry.ordinal).collect();
+                    prop_assert_eq!(ordinals, (0..model.answers).collect::<Vec<_>>(), "no answer is bought twice");
                 }
             }
             Op::Beat(holder) => {
@@ -274,6 +285,13 @@ impl Real {
                 let held = model.phase == Phase::Processing && lease.token.0 == model.token;
                 prop_assert_eq!(alive.get(&lease.job).copied(), held.then_some(model.cancel));
                 model.expired &= !held;
+            }
+            Op::Answer(holder) => {
+                let Some(lease) = self.lease(model, holder, file).await else { return Ok(()) };
+                let held = model.phase == Phase::Processing && lease.token.0 == model.token;
+                let recorded = database.record_answer(lease, &answer(model.answers)).await.expect("a row");
+                prop_assert_eq!(recorded, if held { Recorded::Written } else { Recorded::Lost });
+                model.answers += i32::from(held);
             }
             Op::Settle(holder, end) => {
                 let Some(lease) = self.lease(model, holder, file).await else { return Ok(()) };
@@ -288,8 +306,8 @@ impl Real {
                 model.expired |= model.phase == Phase::Processing;
             }
             Op::Reap => {
-                database.reap_expired().await.expect("a round of the reaper");
-                database.reap_cancelled().await.expect("a round of the reaper");
+                database.reap_expired(&[]).await.expect("a round of the reaper");
+                database.reap_cancelled(&[]).await.expect("a round of the reaper");
                 model.reap();
             }
             Op::Cancel => {
@@ -397,6 +415,10 @@ impl Real {
     async fn pace(&self) -> RequeuePace {
         RequeuePace { began: self.database.clock().await.expect("the time"), gap: 0.0, before: 0 }
     }
+}
+
+fn answer(ordinal: i32) -> NewEntry<'static> {
+    NewEntry { ordinal, prompt_sha256: &[1], key: "k", sha256: &[2], model: "m", finish_reason: "stop", tokens: None }
 }
 
 fn settlement(lease: Lease, end: End) -> Settlement {

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
+use assay_db::StoredTime;
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use time::{OffsetDateTime, macros::format_description};
 
 /// Writes to standard output. If the reader closes the pipe early, as `head` does, that is not an error.
 pub fn print(text: &str) -> std::io::Result<()> {
@@ -61,11 +61,9 @@ pub fn span(seconds: f64) -> String {
     )
 }
 
-/// Returns a time in UTC, to the second.
-pub fn instant(at: OffsetDateTime) -> String {
-    at.to_offset(time::UtcOffset::UTC)
-        .format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC"))
-        .unwrap_or_default()
+/// Returns a time in UTC, to the second; `never` beyond the year 9999.
+pub fn instant(at: impl Into<StoredTime>) -> String {
+    at.into().to_string()
 }
 
 /// Returns a progress bar. It draws only on a terminal.

@@ -7,6 +7,8 @@ use crate::code::{Class, Code};
 /// The step in which a job failed, as `job_attempts.step` holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
+    /// Reads the rows of the job and its file.
+    ReadRow,
     /// Finds the guest that runs the job.
     ResolveGuest,
     /// Reads the original from the object store.
@@ -31,6 +33,7 @@ impl Step {
     /// Returns the step as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::ReadRow => "read_row",
             Self::ResolveGuest => "resolve_guest",
             Self::ReadTranscript => "read_transcript",
             Self::Advance => "advance",

@@ -10,6 +10,7 @@
 --  $13       channels of $8 of which at least some jobs can be claimed
 --  $14       prompt versions of which at least some jobs can be claimed
 --  $15, $16  due time and job id to begin at; null to begin at the first due job
+--  $17       the only job to claim; null for any
 
 -- due: the jobs to claim, locked with their files, each with the digest that it will run on.
 -- The limit must be applied here, before the update: a plain sub-select could be run again and take more rows.
@@ -36,6 +37,7 @@ with due as (
                     else served.digest end as digest
      ) as chosen
      where j.status = 'queued' and j.next_run_at <= now()
+       and ($17::uuid is null or j.id = $17)
        and (j.next_run_at, j.id) >= (coalesce($15, '-infinity'::timestamptz),
                                      coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
        -- A CASE, because the planner estimates that half of the rows pass it. For the bare comparison it estimates that
@@ -61,7 +63,7 @@ with due as (
 ), claimed as (
     update processing_jobs j
        -- Another program on the queue may put back a job without an attempt left, and refuse a row with more.
-       set status = 'processing', attempts = greatest(j.attempts, least(j.attempts + 1, j.max_attempts)),
+       set status = 'processing', attempts = case when j.attempts < j.max_attempts then j.attempts + 1 else j.attempts end,
            lease_token = j.lease_token + 1,
            locked_by = $6, locked_at = now(), heartbeat_at = now(), lock_ttl_seconds = $7,
            guest_digest = due.digest, updated_at = now()
@@ -80,15 +82,14 @@ with due as (
 -- The claims, each with the answers that earlier claims of this life received.
 select c.id, c.lease_token, c.attempts, c.max_attempts, c.snoozes, c.life, c.channel, c.prompt_version,
        c.guest_digest as "guest_digest!",
-       c.next_run_at, extract(epoch from now() - c.next_run_at)::float8 as "lag!",
+       c.next_run_at as "next_run_at: StoredTime",
+       -- Apart, because the difference of two instants may leave the range of intervals.
+       (extract(epoch from now()) - extract(epoch from c.next_run_at))::float8 as "lag!",
        f.id as file_id, f.user_id, f.storage_bucket, f.storage_key_original, f.original_filename,
-       f.extension, f.attributes,
-       to_char(f.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "received_at!",
-       (select coalesce(json_agg(json_build_object(
-                   'ordinal', a.ordinal, 'prompt_sha256', encode(a.prompt_sha256, 'hex'), 'key', a.key,
-                   'sha256', encode(a.sha256, 'hex'), 'model', a.model,
-                   'finish_reason', a.finish_reason) order by a.ordinal), '[]')
-          from job_answers a
-         where a.job_id = c.id and a.life = c.life) as "journal!: Json<Vec<JournalRow>>"
+       f.extension, f.attributes as "attributes: Lenient<serde_json::Value>", f.created_at as "created_at: StoredTime",
+       -- A function, because it sees what was committed by now. This statement does not: an answer that was journaled
+       -- after the statement began, and before the row was locked, would be bought again. A first claim has none.
+       case when c.lease_token > 1 then assay_journal(c.id, c.life) else '[]' end
+           as "journal!: Lenient<Json<Vec<JournalRow>>>"
   from claimed c
   join moved f on f.id = c.file_id

@@ -4,6 +4,8 @@
 --  $1        most jobs to take back
 --  $2, $3    code and message where the worker was lost
 --  $4, $5    code and message where the job's end was requested
+--  $6        the only job to take back; null for any
+--  $7        jobs to leave alone
 
 -- expired: the jobs, locked with their files. Rows that are locked by another transaction are left for the next round.
 with expired as (
@@ -15,8 +17,13 @@ with expired as (
       from processing_jobs j
       join files f on f.id = j.file_id
      where j.status = 'processing'
-       and coalesce(greatest(j.heartbeat_at, j.locked_at), j.updated_at)
-           + make_interval(secs => j.lock_ttl_seconds) < now()
+       -- The lease is subtracted from now: added to an instant far ahead, it would leave the range of instants. A
+       -- heartbeat of the days to come is a broken clock's, and keeps no job.
+       and (coalesce(greatest(j.heartbeat_at, j.locked_at), j.updated_at)
+                < now() - make_interval(secs => j.lock_ttl_seconds)
+            or coalesce(greatest(j.heartbeat_at, j.locked_at), j.updated_at) > now() + interval '1 day')
+       and ($6::uuid is null or j.id = $6)
+       and j.id <> all ($7::uuid[])
      order by j.id
      limit $1
        for update of j skip locked
@@ -58,11 +65,14 @@ with expired as (
            used.output, guest_digest, channel
       from dead
      cross join lateral (
-           select coalesce(sum(a.tokens_in), 0)::bigint as input,
-                  coalesce(sum(a.tokens_out), 0)::bigint as output
+           -- Saturating: a sum that overflows would fail the jobs of all workers.
+           select least(coalesce(sum(a.tokens_in), 0), 9223372036854775807)::bigint as input,
+                  least(coalesce(sum(a.tokens_out), 0), 9223372036854775807)::bigint as output
              from job_answers a
             where a.job_id = dead.id and a.life = dead.life and a.lease_token = dead.lease_token
            ) as used
+    -- A row of this token is there already only where another program wrote it: it must not keep the job.
+    on conflict (job_id, lease_token) do nothing
 -- wake: some of the jobs can be claimed at once.
 ), wake as (
     select pg_notify('assay_jobs', '') where exists (select from dead where not over)

@@ -47,6 +47,12 @@ impl DbError {
         matches!(self, Self::Connection(_) | Self::Timeout(_) | Self::Transient(_))
     }
 
+    /// Returns whether the server refuses the statement because of a value in a row, so that other rows may pass: data
+    /// errors, constraints, and what a trigger raises.
+    pub fn is_refused_row(&self) -> bool {
+        matches!(self, Self::Refused(state) if ["22", "23", "P0"].iter().any(|class| state.starts_with(class)))
+    }
+
     /// Returns whether a right on a table is missing.
     pub fn is_missing_right(&self) -> bool {
         matches!(self, Self::Refused(state) if state == "42501")
@@ -117,6 +123,14 @@ mod tests {
         assert!(is_transient("57P03"));
         assert!(!is_transient("23505"));
         assert!(!is_transient("42P01"));
+    }
+
+    #[test]
+    fn a_bad_row_is_told_from_a_statement_that_is_refused_whole() {
+        let refused = |state: &str| DbError::Refused(state.to_owned()).is_refused_row();
+        assert!(["22003", "22008", "22P02", "23505", "23514", "P0001"].into_iter().all(refused));
+        assert!(!["42501", "42P01", "42703", "0A000", "XX000", "54001", "57P05"].into_iter().any(refused));
+        assert!(!DbError::Transient("23505".to_owned()).is_refused_row());
     }
 
     #[test]

@@ -3,10 +3,9 @@
 use assay_core::ids::{FileId, JobId, UserId};
 use serde::Serialize;
 use sqlx::{Connection, PgConnection, types::Json};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{database::Database, error::DbError};
+use crate::{database::Database, error::DbError, lenient::Lenient, stored_time::StoredTime};
 
 /// A file to submit. Its original is in the object store already.
 #[derive(Debug)]
@@ -47,10 +46,8 @@ pub struct FileStatus {
     pub guest_digest: Option<String>,
     /// Begun, the running one included.
     pub attempts: i32,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub queued_at: Option<OffsetDateTime>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub processed_at: Option<OffsetDateTime>,
+    pub queued_at: Option<StoredTime>,
+    pub processed_at: Option<StoredTime>,
     /// From enqueueing to the end.
     pub seconds: Option<f64>,
     pub job: Option<JobStatus>,
@@ -68,8 +65,7 @@ pub struct JobStatus {
     pub life: i32,
     pub max_attempts: i32,
     pub snoozes: i32,
-    #[serde(with = "time::serde::rfc3339")]
-    pub next_run_at: OffsetDateTime,
+    pub next_run_at: StoredTime,
     /// The worker that runs it.
     pub locked_by: Option<String>,
     /// A code.
@@ -89,7 +85,8 @@ pub struct AttemptRow {
     pub step: Option<String>,
     /// With its causes, without content.
     pub message: Option<String>,
-    pub seconds: f64,
+    /// None if an instant of the row is infinite.
+    pub seconds: Option<f64>,
     pub tokens_in: i64,
     pub tokens_out: i64,
     /// Of the report that it made; the file may have a newer one.
@@ -156,20 +153,23 @@ impl Database {
                     r#"
                     select f.id, f.original_filename, f.status, f.error_code, f.storage_bucket, f.storage_key_report,
                            f.storage_key_raw_llm_output, f.prompt_version, f.schema_version, f.guest_digest,
-                           f.processing_attempts, f.queued_at, f.processed_at,
-                           extract(epoch from f.processed_at - f.queued_at)::float8 as seconds,
+                           f.processing_attempts, f.queued_at as "queued_at: StoredTime",
+                           f.processed_at as "processed_at: StoredTime",
+                           (extract(epoch from f.processed_at) - extract(epoch from f.queued_at))::float8 as seconds,
                            j.id as "job_id?", j.status as "job_status?", j.channel as "channel?", j.life as "life?",
-                           j.max_attempts as "max_attempts?", j.snoozes as "snoozes?", j.next_run_at as "next_run_at?",
+                           j.max_attempts as "max_attempts?", j.snoozes as "snoozes?", j.next_run_at as "next_run_at?: StoredTime",
                            j.locked_by, j.last_error_code,
                            (select coalesce(json_agg(json_build_object(
                                        'lease_token', a.lease_token, 'attempt', a.attempt, 'life', a.life,
                                        'worker', a.worker, 'outcome', a.outcome, 'code', a.code, 'step', a.step,
                                        'message', a.message,
-                                       'seconds', extract(epoch from a.ended_at - a.started_at)::float8,
+                                       -- Null where an instant is infinite: JSON has no such number.
+                                       'seconds', case when isfinite(a.ended_at) and isfinite(a.started_at)
+                                                  then extract(epoch from a.ended_at - a.started_at)::float8 end,
                                        'tokens_in', a.tokens_in, 'tokens_out', a.tokens_out,
                                        'report_key', a.report_key)
                                        order by a.lease_token), '[]')
-                              from job_attempts a where a.job_id = j.id) as "history!: Json<Vec<AttemptRow>>"
+                              from job_attempts a where a.job_id = j.id) as "history!: Lenient<Json<Vec<AttemptRow>>>"
                       from files f
                       left join processing_jobs j on j.file_id = f.id
                      where f.id = $1
@@ -206,7 +206,7 @@ impl Database {
                 locked_by: row.locked_by,
                 last_error: row.last_error_code,
             }),
-            history: row.history.0,
+            history: row.history.or_default().0,
         }))
     }
 
@@ -221,8 +221,8 @@ impl Database {
                 r#"
                 select status, count(*) as "jobs!",
                        count(*) filter (where status = 'queued' and next_run_at <= now()) as "due!",
-                       extract(epoch from now() - min(next_run_at)
-                           filter (where status = 'queued' and next_run_at <= now()))::float8 as oldest_due_seconds
+                       (extract(epoch from now()) - extract(epoch from min(next_run_at)
+                           filter (where status = 'queued' and next_run_at <= now())))::float8 as oldest_due_seconds
                   from processing_jobs
                  group by status
                  order by status

@@ -9,7 +9,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{database::Database, error::DbError};
+use crate::{database::Database, error::DbError, stored_time::StoredTime};
 
 /// Which jobs a list is of.
 #[derive(Clone, Debug, Default)]
@@ -38,16 +38,14 @@ pub struct JobRow {
     pub attempts: i32,
     pub max_attempts: i32,
     pub snoozes: i32,
-    #[serde(with = "time::serde::rfc3339")]
-    pub next_run_at: OffsetDateTime,
+    pub next_run_at: StoredTime,
     /// The worker that runs it.
     pub locked_by: Option<String>,
     /// The last error.
     pub code: Option<String>,
     pub step: Option<String>,
     /// When its row was last changed, heartbeats aside.
-    #[serde(with = "time::serde::rfc3339")]
-    pub updated_at: OffsetDateTime,
+    pub updated_at: StoredTime,
 }
 
 /// A job with its file and its history.
@@ -62,19 +60,14 @@ pub struct JobDetail {
     /// The pinned guest, lower hex.
     pub guest_digest: Option<String>,
     /// When it was claimed.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub locked_at: Option<OffsetDateTime>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub heartbeat_at: Option<OffsetDateTime>,
+    pub locked_at: Option<StoredTime>,
+    pub heartbeat_at: Option<StoredTime>,
     /// Of this life.
     pub answers: i64,
     /// When this life began.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub queued_at: Option<OffsetDateTime>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub started_at: Option<OffsetDateTime>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub processed_at: Option<OffsetDateTime>,
+    pub queued_at: Option<StoredTime>,
+    pub started_at: Option<StoredTime>,
+    pub processed_at: Option<StoredTime>,
     /// Of all its objects.
     pub bucket: String,
     pub report_key: Option<String>,
@@ -96,8 +89,7 @@ pub struct JobAttempt {
     pub step: Option<String>,
     /// With its causes, without content.
     pub message: Option<String>,
-    #[serde(with = "time::serde::rfc3339")]
-    pub started_at: OffsetDateTime,
+    pub started_at: StoredTime,
     /// From claim to end.
     pub seconds: f64,
     /// In the sandbox.
@@ -126,8 +118,9 @@ impl Database {
                 JobRow,
                 r#"
                 select j.id as job_id, j.file_id, j.status, j.cancel_requested_at is not null as "cancel_requested!",
-                       j.channel, j.priority, j.life, j.attempts, j.max_attempts, j.snoozes, j.next_run_at, j.locked_by,
-                       j.last_error_code as code, j.last_error_step as step, j.updated_at
+                       j.channel, j.priority, j.life, j.attempts, j.max_attempts, j.snoozes,
+                       j.next_run_at as "next_run_at: StoredTime", j.locked_by, j.last_error_code as code,
+                       j.last_error_step as step, j.updated_at as "updated_at: StoredTime"
                   from processing_jobs j
                  where ($1::text is null or j.status = $1)
                    and ($2::text is null or j.last_error_code = $2)
@@ -158,10 +151,13 @@ impl Database {
                 let job = sqlx::query!(
                     r#"
                     select j.id, j.file_id, j.status, j.cancel_requested_at is not null as "cancel_requested!",
-                           j.channel, j.priority, j.life, j.attempts, j.max_attempts, j.snoozes, j.next_run_at,
-                           j.locked_by, j.locked_at, j.heartbeat_at, j.last_error_code, j.last_error_step,
-                           j.last_error_message, j.updated_at, j.prompt_version, j.guest_digest,
-                           f.user_id, f.queued_at, f.started_at, f.processed_at, f.storage_bucket, f.storage_key_report,
+                           j.channel, j.priority, j.life, j.attempts, j.max_attempts, j.snoozes,
+                           j.next_run_at as "next_run_at: StoredTime", j.locked_by,
+                           j.locked_at as "locked_at: StoredTime", j.heartbeat_at as "heartbeat_at: StoredTime",
+                           j.last_error_code, j.last_error_step, j.last_error_message,
+                           j.updated_at as "updated_at: StoredTime", j.prompt_version, j.guest_digest,
+                           f.user_id, f.queued_at as "queued_at: StoredTime", f.started_at as "started_at: StoredTime",
+                           f.processed_at as "processed_at: StoredTime", f.storage_bucket, f.storage_key_report,
                            f.storage_key_raw_llm_output,
                            (select count(*) from job_answers a where a.job_id = j.id and a.life = j.life) as "answers!"
                       from processing_jobs j
@@ -175,8 +171,10 @@ impl Database {
                 let Some(job) = job else { return Ok(None) };
                 let history = sqlx::query!(
                     r#"
-                    select a.lease_token, a.life, a.attempt, a.outcome, a.code, a.step, a.message, a.started_at,
-                           extract(epoch from a.ended_at - a.started_at)::float8 as "seconds!", a.guest_micros,
+                    select a.lease_token, a.life, a.attempt, a.outcome, a.code, a.step, a.message,
+                           a.started_at as "started_at: StoredTime",
+                           (extract(epoch from a.ended_at) - extract(epoch from a.started_at))::float8 as "seconds!",
+                           a.guest_micros,
                            a.tokens_in, a.tokens_out, a.guest_digest,
                            r.prompt_version || '@' || r.revision as release, a.worker, a.report_key
                       from job_attempts a

@@ -1,9 +1,8 @@
 //! Pauses: channels of which no job is claimed. The claim's own statement reads them.
 
 use serde::Serialize;
-use time::OffsetDateTime;
 
-use crate::{database::Database, error::DbError};
+use crate::{database::Database, error::DbError, stored_time::StoredTime};
 
 /// Pauses every channel. `sql/claim.sql` and the reaper have the same name.
 const ALL_CHANNELS: &str = "*";
@@ -12,8 +11,7 @@ const ALL_CHANNELS: &str = "*";
 pub struct Pause {
     /// None if every channel is paused.
     pub channel: Option<String>,
-    #[serde(with = "time::serde::rfc3339")]
-    pub paused_at: OffsetDateTime,
+    pub paused_at: StoredTime,
     pub actor: String,
     /// May be empty.
     pub reason: String,
@@ -78,7 +76,7 @@ impl Database {
             sqlx::query_as!(
                 Pause,
                 r#"
-                select nullif(channel, $1) as channel, paused_at, actor, reason
+                select nullif(channel, $1) as channel, paused_at as "paused_at: StoredTime", actor, reason
                   from queue_pauses
                  order by channel <> $1, channel
                 "#,

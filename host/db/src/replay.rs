@@ -13,7 +13,10 @@ use uuid::Uuid;
 use crate::{
     database::Database,
     error::DbError,
-    rows::{JournalRow, attributes, media_type},
+    lenient::{Lenient, UnreadableColumn},
+    queue::received_at,
+    rows::{JournalRow, attributes, journal, media_type},
+    stored_time::StoredTime,
 };
 
 /// Which ended jobs are meant.
@@ -44,6 +47,14 @@ impl ReplayCursor {
 pub struct ReplayJob {
     /// Where the list continues behind it.
     pub cursor: ReplayCursor,
+    pub file_id: FileId,
+    /// Its rows, unless one of them cannot be read.
+    pub case: Result<StoredCase, UnreadableColumn>,
+}
+
+/// What the rows hold of an ended job.
+#[derive(Debug)]
+pub struct StoredCase {
     pub file: FileInfo,
     /// Bytes of the original, as the producer gave them.
     pub size_bytes: i64,
@@ -105,14 +116,14 @@ impl Database {
                     select a.ended_at, j.id as job_id, j.guest_digest as "guest_digest!",
                            case when j.status = 'succeeded' then f.storage_key_report end as report_key,
                            f.id as file_id, f.user_id, f.storage_bucket, f.storage_key_original, f.original_filename,
-                           f.extension, f.attributes, f.size_bytes,
-                           to_char(f.created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "received_at!",
+                           f.extension, f.attributes as "attributes: Lenient<serde_json::Value>", f.size_bytes,
+                           f.created_at as "created_at: StoredTime",
                            (select coalesce(json_agg(json_build_object(
                                        'ordinal', w.ordinal, 'prompt_sha256', encode(w.prompt_sha256, 'hex'),
                                        'key', w.key, 'sha256', encode(w.sha256, 'hex'), 'model', w.model,
                                        'finish_reason', w.finish_reason) order by w.ordinal), '[]')
                               from job_answers w
-                             where w.job_id = j.id and w.life = j.life) as "journal!: Json<Vec<JournalRow>>"
+                             where w.job_id = j.id and w.life = j.life) as "journal!: Lenient<Json<Vec<JournalRow>>>"
                       from job_attempts a
                       join processing_jobs j on j.id = a.job_id and j.life = a.life and j.lease_token = a.lease_token
                       join files f on f.id = j.file_id
@@ -133,26 +144,28 @@ impl Database {
                 .await
             })
             .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(ReplayJob {
-                    cursor: ReplayCursor { ended_at: row.ended_at, job: row.job_id },
+        let job = rows.into_iter().map(|row| {
+            let (cursor, file_id) = (ReplayCursor { ended_at: row.ended_at, job: row.job_id }, FileId(row.file_id));
+            let case = || {
+                Ok(StoredCase {
                     file: FileInfo {
-                        id: FileId(row.file_id),
+                        id: file_id,
                         user: UserId(row.user_id),
                         bucket: row.storage_bucket,
                         original_key: row.storage_key_original,
                         filename: row.original_filename,
                         media_type: media_type(&row.extension).to_owned(),
-                        received_at: row.received_at,
-                        attributes: attributes(row.attributes),
+                        received_at: received_at(row.created_at)?,
+                        attributes: attributes(row.attributes.read("files.attributes")?),
                     },
                     size_bytes: row.size_bytes,
                     report_key: row.report_key,
                     guest_digest: row.guest_digest,
-                    journal: row.journal.0.into_iter().map(JournalRow::decode).collect::<Result<_, _>>()?,
+                    journal: journal(row.journal)?,
                 })
-            })
-            .collect()
+            };
+            ReplayJob { cursor, file_id, case: case() }
+        });
+        Ok(job.collect())
     }
 }

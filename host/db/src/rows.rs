@@ -2,8 +2,9 @@
 
 use assay_core::journal_entry::JournalEntry;
 use serde::Deserialize;
+use sqlx::types::Json;
 
-use crate::error::DbError;
+use crate::lenient::{Lenient, UnreadableColumn};
 
 /// A row of `job_answers`, as JSON inside another row.
 #[derive(Debug, Deserialize)]
@@ -16,9 +17,14 @@ pub(crate) struct JournalRow {
     finish_reason: String,
 }
 
+/// Returns the answers of a job.
+pub(crate) fn journal(rows: Lenient<Json<Vec<JournalRow>>>) -> Result<Vec<JournalEntry>, UnreadableColumn> {
+    rows.read("job_answers")?.0.into_iter().map(JournalRow::decode).collect()
+}
+
 impl JournalRow {
-    pub(crate) fn decode(self) -> Result<JournalEntry, DbError> {
-        let bytes = |text: &str| hex::decode(text).map_err(|_| DbError::Row("a hash in job_answers is not hex"));
+    fn decode(self) -> Result<JournalEntry, UnreadableColumn> {
+        let bytes = |text: &str| hex::decode(text).map_err(|_| UnreadableColumn("job_answers"));
         Ok(JournalEntry {
             ordinal: self.ordinal,
             prompt_sha256: bytes(&self.prompt_sha256)?,

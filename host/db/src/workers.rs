@@ -3,9 +3,8 @@
 use assay_core::breaker::OpenBreaker;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use time::OffsetDateTime;
 
-use crate::{database::Database, error::DbError};
+use crate::{database::Database, error::DbError, lenient::Lenient, stored_time::StoredTime};
 
 /// A release that a worker has loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +32,7 @@ pub struct WorkerRow {
     pub id: String,
     /// Of the binary.
     pub version: String,
-    #[serde(with = "time::serde::rfc3339")]
-    pub started_at: OffsetDateTime,
+    pub started_at: StoredTime,
     /// Since its last heartbeat.
     pub silent_seconds: f64,
     /// Jobs that it runs at once.
@@ -56,9 +54,10 @@ impl Database {
             .run(async |db| {
                 sqlx::query!(
                     r#"
-                select w.id, w.version, w.started_at, w.slots, w.releases as "releases: Json<Vec<LoadedRelease>>",
-                       w.breakers as "breakers: Json<Vec<OpenBreaker>>",
-                       extract(epoch from now() - w.beat_at)::float8 as "silent!",
+                select w.id, w.version, w.started_at as "started_at: StoredTime", w.slots,
+                       w.releases as "releases: Lenient<Json<Vec<LoadedRelease>>>",
+                       w.breakers as "breakers: Lenient<Json<Vec<OpenBreaker>>>",
+                       (extract(epoch from now()) - extract(epoch from w.beat_at))::float8 as "silent!",
                        (select count(*) from processing_jobs j
                          where j.status = 'processing' and j.locked_by = w.id) as "busy!"
                   from workers w
@@ -79,8 +78,8 @@ impl Database {
                 silent_seconds: row.silent,
                 slots: row.slots,
                 busy: row.busy,
-                releases: row.releases.0,
-                breakers: row.breakers.0,
+                releases: row.releases.or_default().0,
+                breakers: row.breakers.or_default().0,
             })
             .collect())
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use assay_core::{breaker::Alias, code::Code, job_error::JobError};
+use assay_core::{attempt_usage::Tokens, breaker::Alias, code::Code, job_error::JobError};
 use bytes::Bytes;
 use http_body_util::Full;
 use reqwest::{Body, Client, header::CONTENT_TYPE};
@@ -198,14 +198,26 @@ impl Model {
             refusal,
             model: answer.model.as_str().and_then(model_name).unwrap_or(asked).to_owned(),
             finish_reason,
-            usage: usage(&answer.usage),
+            usage: self.usage(&answer.usage, asked),
             adapted,
             elapsed: Duration::ZERO,
         })
     }
-}
 
-fn usage(usage: &serde_json::Value) -> Option<Usage> {
-    let tokens = |name: &str| usage.get(name).and_then(serde_json::Value::as_u64);
-    Some(Usage { input_tokens: tokens("prompt_tokens")?, output_tokens: tokens("completion_tokens").unwrap_or(0) })
+    /// Returns the provider's counts, if they can be meant. Warns once per model where they cannot.
+    fn usage(&self, usage: &serde_json::Value, model: &str) -> Option<Usage> {
+        let tokens = |name: &str| usage.get(name).and_then(serde_json::Value::as_u64);
+        let counted =
+            Usage { input_tokens: tokens("prompt_tokens")?, output_tokens: tokens("completion_tokens").unwrap_or(0) };
+        if counted.input_tokens.max(counted.output_tokens) <= Tokens::MAX_PLAUSIBLE {
+            return Some(counted);
+        }
+        if self.0.memory.is_first_odd_count(model) {
+            tracing::warn!(
+                llm.model = model,
+                "the provider counts more than a billion tokens for one answer; such counts are taken as unknown"
+            );
+        }
+        None
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::adapted::Adapted;
 
@@ -16,6 +16,8 @@ use crate::adapted::Adapted;
 #[derive(Debug, Default)]
 pub(crate) struct ModelMemory {
     models: RwLock<HashMap<String, Rejections>>,
+    /// Models whose token counts were odd once.
+    odd_counts: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +31,11 @@ struct Rejections {
 const MAX_REMEMBERED_SCHEMAS: usize = 1024;
 
 impl ModelMemory {
+    /// Returns whether this is the first odd token count of the model.
+    pub(crate) fn is_first_odd_count(&self, model: &str) -> bool {
+        self.odd_counts.lock().insert(model.to_owned())
+    }
+
     pub(crate) fn recall(&self, model: &str, schema: Option<&str>) -> Adapted {
         let models = self.models.read();
         let Some(known) = models.get(model) else {

@@ -74,6 +74,34 @@ fn only_the_queue_writes_the_state_of_a_job_or_a_file() {
 }
 
 #[test]
+fn a_column_that_may_hold_an_odd_value_is_decoded_by_itself() {
+    let mut found = Vec::new();
+    let mut decoded = 0;
+    for file in files(&[".sqlx"], "json") {
+        let query: serde_json::Value = serde_json::from_str(&file.text).expect("JSON");
+        let columns = query["describe"]["columns"].as_array().expect("columns");
+        for (name, kind) in
+            columns.iter().map(|column| (column["name"].as_str().unwrap_or_default(), &column["type_info"]))
+        {
+            let by = match kind.as_str() {
+                Some("Timestamptz") => "StoredTime",
+                Some("Json" | "Jsonb") => "Lenient<",
+                _ => continue,
+            };
+            decoded += 1;
+            if !name.contains(by) && !SURE.contains(&name) {
+                found.push(format!("{name} in {} is not read as {by}", file.path));
+            }
+        }
+    }
+    assert!(decoded > 20, "only {decoded} columns were found: correct the test");
+    assert_none(&found);
+}
+
+/// Columns whose values the statement itself makes or bounds, and one that belongs to the only row that is read.
+const SURE: [&str; 5] = ["now!", "begins_at!", "ended_at", "most!", "before!: Json<Channel>"];
+
+#[test]
 fn every_write_of_a_jobs_state_names_the_status_that_it_expects() {
     let writes = statements_of_the_database(|sql| sql.contains("update processing_jobs"));
     assert!(writes.len() >= 7, "only {} writes were found: correct the test", writes.len());

@@ -107,7 +107,7 @@ impl Reply {
     #[must_use]
     pub fn usage(self, tokens_in: u64, tokens_out: u64) -> Self {
         self.edit(|completion| {
-            completion["usage"] = json!({ "prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out });
+            completion["usage"] = json!({ "prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in.saturating_add(tokens_out) });
         })
     }
 

@@ -28,11 +28,11 @@ pub mod tests {
             attempts: 1,
             max_attempts: 4,
             snoozes: 0,
-            next_run_at: datetime!(2026-03-04 09:30:31 UTC),
+            next_run_at: datetime!(2026-03-04 09:30:31 UTC).into(),
             locked_by: (status == "processing").then(|| "host-7-af".to_owned()),
             code: Some("llm_timeout".to_owned()),
             step: Some("call_model".to_owned()),
-            updated_at: datetime!(2026-03-04 09:30:04 UTC),
+            updated_at: datetime!(2026-03-04 09:30:04 UTC).into(),
         }
     }
 }

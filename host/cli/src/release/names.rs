@@ -70,8 +70,8 @@ pub mod tests {
             toolchain: Some("rustc 1.95.0".to_owned()),
             sources: None,
             published_by: "anna".to_owned(),
-            published_at: OffsetDateTime::UNIX_EPOCH,
-            retired_at: retired.then_some(OffsetDateTime::UNIX_EPOCH),
+            published_at: OffsetDateTime::UNIX_EPOCH.into(),
+            retired_at: retired.then_some(OffsetDateTime::UNIX_EPOCH.into()),
         }
     }
 

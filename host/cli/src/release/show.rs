@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, process::ExitCode};
 use anyhow::Context;
 use assay_core::{release_stats::ReleaseStats, report_diff::Difference};
 use assay_db::{
-    Database, DbError,
+    Database, DbError, StoredTime,
     releases::{ChangeRow, ChannelRow, ReleaseRow, ShadowTally},
     workers::WorkerRow,
 };
 use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 use crate::{
     database,
@@ -125,7 +125,7 @@ async fn counted(database: &Database, digest: &str) -> Result<Vec<CountedStats>,
         let is_canary = channel.runs.canary.as_ref().is_some_and(|canary| canary.digest == digest);
         let Some(active) = channel.runs.active.as_deref().filter(|_| is_canary) else { continue };
         for digest in [digest, active] {
-            counted.push(count(digest, Some(&channel.name), channel.canary_since).await?);
+            counted.push(count(digest, Some(&channel.name), channel.canary_since.and_then(StoredTime::at)).await?);
         }
     }
     Ok(counted)
@@ -164,7 +164,6 @@ fn render_list(overview: &ReleaseList) -> String {
 
 fn render_release(view: &ReleaseView, releases: &[ReleaseRow]) -> String {
     let ReleaseView { release, counted, shadow, changes } = view;
-    let time = |time: &OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
     let mut text = format!(
         "{}\nsha256:{}\nschema {}, {:.1} MB, made by {}, published {} by {}\n",
         name(release),
@@ -172,11 +171,11 @@ fn render_release(view: &ReleaseView, releases: &[ReleaseRow]) -> String {
         release.schema_version,
         release.size_bytes as f64 / 1e6,
         release.toolchain.as_deref().unwrap_or("an unknown compiler"),
-        time(&release.published_at),
+        release.published_at.rfc3339(),
         output::plain(&release.published_by),
     );
     if let Some(retired) = &release.retired_at {
-        text.push_str(&format!("retired {}\n", time(retired)));
+        text.push_str(&format!("retired {}\n", retired.rfc3339()));
     }
     text.push('\n');
     text.push_str(&figures(counted, releases));
@@ -189,7 +188,7 @@ fn render_release(view: &ReleaseView, releases: &[ReleaseRow]) -> String {
             digest.as_ref().map_or_else(|| "-".to_owned(), |digest| name_of(releases, digest))
         };
         vec![
-            time(&change.at),
+            change.at.rfc3339(),
             output::plain(&change.actor),
             change.action.clone(),
             change.channel.clone().unwrap_or_else(|| "-".to_owned()),
@@ -207,7 +206,7 @@ fn figures(counted: &[CountedStats], releases: &[ReleaseRow]) -> String {
     let rows = counted.iter().map(|CountedStats { digest, channel, since, figures }| {
         let place = match (channel, since) {
             (Some(channel), Some(since)) => {
-                format!("{channel}, since its canary began {}", since.format(&Rfc3339).unwrap_or_default())
+                format!("{channel}, since its canary began {}", StoredTime::from(*since).rfc3339())
             }
             (Some(channel), None) => channel.clone(),
             (None, _) => "all channels".to_owned(),
@@ -255,7 +254,7 @@ mod tests {
         WorkerRow {
             id: id.to_owned(),
             version: "0.1.0".to_owned(),
-            started_at: datetime!(2026-03-04 08:00:00 UTC),
+            started_at: datetime!(2026-03-04 08:00:00 UTC).into(),
             silent_seconds: 2.9,
             slots: 16,
             busy: 1,
@@ -268,7 +267,7 @@ mod tests {
     fn the_list_shows_what_channels_run_and_which_worker_has_what() {
         let canary = Some(Canary { digest: "b".repeat(64), percent: 5 });
         let runs = Channel { active: Some("a".repeat(64)), canary, shadow: None };
-        let changed_at = datetime!(2026-03-04 09:00:00 UTC);
+        let changed_at = datetime!(2026-03-04 09:00:00 UTC).into();
         let overview = ReleaseList {
             channels: vec![ChannelRow { name: "default".to_owned(), runs, changed_at, canary_since: None }],
             releases: vec![
@@ -286,7 +285,7 @@ mod tests {
     #[test]
     fn a_release_is_shown_with_its_history() {
         let change = |action: &str, from: Option<&str>, to: Option<&str>, reason: &str| ChangeRow {
-            at: datetime!(2026-03-04 09:00:00 UTC),
+            at: datetime!(2026-03-04 09:00:00 UTC).into(),
             actor: "anna".to_owned(),
             action: action.to_owned(),
             channel: (action != "publish").then(|| "default".to_owned()),
@@ -300,7 +299,7 @@ mod tests {
             change("activate", Some("a"), Some("b"), ""),
             change("publish", None, Some("b"), ""),
         ];
-        let since = Some(datetime!(2026-03-04 09:00:00 UTC));
+        let since = Some(datetime!(2026-03-04 09:00:00 UTC).into());
         let counted = |digest: &str, channel: Option<&str>, figures| CountedStats {
             digest: digest.repeat(64),
             channel: channel.map(str::to_owned),

@@ -57,7 +57,7 @@ pub mod tests {
         WorkerRow {
             id: "host-7".to_owned(),
             version: "0.1.0".to_owned(),
-            started_at: OffsetDateTime::UNIX_EPOCH,
+            started_at: OffsetDateTime::UNIX_EPOCH.into(),
             silent_seconds: 1.0,
             slots: 4,
             busy: 0,
@@ -69,7 +69,7 @@ pub mod tests {
     /// The channel `batch` has an active release; every other channel runs the default of two workers.
     pub fn fleet(default: Option<&str>) -> Fleet {
         let runs = Channel { active: Some("b".repeat(64)), ..Channel::default() };
-        let at = OffsetDateTime::UNIX_EPOCH;
+        let at = OffsetDateTime::UNIX_EPOCH.into();
         Fleet {
             channels: vec![ChannelRow { name: "batch".to_owned(), runs, changed_at: at, canary_since: None }],
             releases: vec![names::tests::release("minutes-v2", 1, "b", false)],

@@ -129,7 +129,7 @@ fn history_table(state: &FileStatus) -> String {
             attempt.life.to_string(),
             attempt.attempt.to_string(),
             attempt.outcome.clone(),
-            format!("{:.1}", attempt.seconds),
+            attempt.seconds.map(|seconds| format!("{seconds:.1}")).unwrap_or_default(),
             format!("{} in, {} out", attempt.tokens_in, attempt.tokens_out),
             attempt.code.clone().unwrap_or_default(),
             attempt.step.clone().unwrap_or_default(),
@@ -179,8 +179,8 @@ pub mod tests {
             schema_version: Some("report.v2".to_owned()),
             guest_digest: Some(DIGEST.to_owned()),
             attempts: 2,
-            queued_at: Some(datetime!(2026-03-04 09:30:00 UTC)),
-            processed_at: Some(datetime!(2026-03-04 09:30:41.7 UTC)),
+            queued_at: Some(datetime!(2026-03-04 09:30:00 UTC).into()),
+            processed_at: Some(datetime!(2026-03-04 09:30:41.7 UTC).into()),
             seconds: Some(41.7),
             job: Some(JobStatus {
                 job_id: uuid!("0198c0de-0000-7000-8000-000000000003"),
@@ -189,7 +189,7 @@ pub mod tests {
                 life: 1,
                 max_attempts: 4,
                 snoozes: 1,
-                next_run_at: datetime!(2026-03-04 09:30:30 UTC),
+                next_run_at: datetime!(2026-03-04 09:30:30 UTC).into(),
                 locked_by: None,
                 last_error: None,
             }),
@@ -214,7 +214,7 @@ pub mod tests {
             code: error.map(|(code, _, _)| code.to_owned()),
             step: error.map(|(_, step, _)| step.to_owned()),
             message: error.map(|(_, _, message)| message.to_owned()),
-            seconds: 3.25,
+            seconds: Some(3.25),
             tokens_in: 1800,
             tokens_out: 240,
             report_key: None,
@@ -242,7 +242,7 @@ pub mod tests {
     fn pause(channel: Option<&str>, reason: &str) -> Pause {
         Pause {
             channel: channel.map(str::to_owned),
-            paused_at: datetime!(2026-03-04 09:00:00 UTC),
+            paused_at: datetime!(2026-03-04 09:00:00 UTC).into(),
             actor: "anna".to_owned(),
             reason: reason.to_owned(),
         }
@@ -259,7 +259,7 @@ pub mod tests {
             workers: vec![WorkerRow {
                 id: "host-7-af".to_owned(),
                 version: "0.1.0".to_owned(),
-                started_at: datetime!(2026-03-04 08:00:00 UTC),
+                started_at: datetime!(2026-03-04 08:00:00 UTC).into(),
                 silent_seconds: 2.9,
                 slots: 16,
                 busy: 1,
@@ -290,7 +290,7 @@ pub mod tests {
         let worker = |id: &str, breakers| WorkerRow {
             id: id.to_owned(),
             version: "0.1.0".to_owned(),
-            started_at: datetime!(2026-03-04 08:00:00 UTC),
+            started_at: datetime!(2026-03-04 08:00:00 UTC).into(),
             silent_seconds: 2.9,
             slots: 16,
             busy: 0,

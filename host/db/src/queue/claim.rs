@@ -1,21 +1,25 @@
 //! Taking jobs: one statement per batch, without an open transaction.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use assay_core::{
-    claim::{Claim, QueuePosition},
-    file_info::FileInfo,
-    ids::{FileId, JobId, UserId},
-    lease::{Lease, LeaseToken},
+    claim::QueuePosition,
     serving::{ServedChannel, Serving},
 };
 use sqlx::types::Json;
+use uuid::Uuid;
 
-use crate::{
-    database::Database,
-    error::DbError,
-    rows::{JournalRow, attributes, media_type},
-};
+use super::claim_batch::{ClaimBatch, ClaimRow};
+use crate::{database::Database, error::DbError, lenient::Lenient, rows::JournalRow, stored_time::StoredTime};
+
+/// Which of the due jobs a claim takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ClaimScope {
+    /// Skips jobs that are due before.
+    pub(super) from: Option<QueuePosition>,
+    /// Takes no other job.
+    pub(super) only: Option<Uuid>,
+}
 
 impl Database {
     /// Claims at most `slots` due jobs that `serving` can run and whose channel is not paused, and moves their files to
@@ -27,6 +31,9 @@ impl Database {
     /// With `from`, skips jobs that are due before that position. While a long transaction keeps vacuum away, the index
     /// still has entries of ended jobs, and each costs a read of the table; `from` skips them.
     ///
+    /// One bad row never stops the others: rows are decoded one by one, and where the database refuses the batch because
+    /// of a row, the jobs are claimed one by one.
+    ///
     /// # Errors
     /// [`DbError`]; jobs of a lost answer can be claimed again when their lease expires.
     pub async fn claim(
@@ -36,12 +43,28 @@ impl Database {
         slots: usize,
         lease: Duration,
         from: Option<QueuePosition>,
-    ) -> Result<Vec<Claim>, DbError> {
+    ) -> Result<ClaimBatch, DbError> {
+        let scope = ClaimScope { from, only: None };
+        match self.claim_in(worker, serving, slots, lease, &scope).await {
+            Err(error) if error.is_refused_row() => self.claim_singly(worker, serving, slots, lease, from).await,
+            claimed => claimed,
+        }
+    }
+
+    pub(super) async fn claim_in(
+        &self,
+        worker: &str,
+        serving: &Serving,
+        slots: usize,
+        lease: Duration,
+        scope: &ClaimScope,
+    ) -> Result<ClaimBatch, DbError> {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
         let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
         let rows = self
             .run(async |db| {
-                sqlx::query_file!(
+                sqlx::query_file_as!(
+                    ClaimRow,
                     "sql/claim.sql",
                     &versions,
                     &digests,
@@ -57,48 +80,24 @@ impl Database {
                     &channels.percents as &[Option<i32>],
                     &runnable.channels,
                     &runnable.versions,
-                    from.map(|place| place.due),
-                    from.map(|place| place.job.0),
+                    scope.from.map(|place| place.due),
+                    scope.from.map(|place| place.job.0),
+                    scope.only,
                 )
                 .fetch_all(db)
                 .await
             })
             .await?;
-
-        rows.into_iter()
-            .map(|row| {
-                Ok(Claim {
-                    lease: Lease { job: JobId(row.id), token: LeaseToken(row.lease_token) },
-                    attempts: row.attempts,
-                    max_attempts: row.max_attempts,
-                    snoozes: row.snoozes,
-                    life: row.life,
-                    channel: row.channel,
-                    prompt_version: row.prompt_version,
-                    guest_digest: row.guest_digest,
-                    position: QueuePosition { due: row.next_run_at, job: JobId(row.id) },
-                    lag: Duration::try_from_secs_f64(row.lag).unwrap_or_default(),
-                    file: Arc::new(FileInfo {
-                        id: FileId(row.file_id),
-                        user: UserId(row.user_id),
-                        bucket: row.storage_bucket,
-                        original_key: row.storage_key_original,
-                        filename: row.original_filename,
-                        media_type: media_type(&row.extension).to_owned(),
-                        received_at: row.received_at,
-                        attributes: attributes(row.attributes),
-                    }),
-                    journal: row.journal.0.into_iter().map(JournalRow::decode).collect::<Result<_, _>>()?,
-                })
-            })
-            .collect()
+        let mut batch = ClaimBatch::default();
+        rows.into_iter().for_each(|row| batch.add(row));
+        Ok(batch)
     }
 }
 
 /// The channels as the columns of an `unnest`.
 #[derive(Default)]
-struct Channels {
-    names: Vec<String>,
+pub(super) struct Channels {
+    pub(super) names: Vec<String>,
     active: Vec<Option<String>>,
     versions: Vec<Option<String>>,
     canaries: Vec<Option<String>>,
@@ -106,7 +105,7 @@ struct Channels {
 }
 
 impl Channels {
-    fn of(serving: &Serving) -> Self {
+    pub(super) fn of(serving: &Serving) -> Self {
         let mut columns = Self::default();
         for channel in &serving.channels {
             let (canary, percent) = channel.canary.clone().unzip();
@@ -122,13 +121,13 @@ impl Channels {
 
 /// Channels and versions of which at least some jobs can be claimed. Jobs of all others are skipped early.
 #[derive(Debug, PartialEq, Eq)]
-struct Runnable {
-    channels: Vec<String>,
-    versions: Vec<String>,
+pub(super) struct Runnable {
+    pub(super) channels: Vec<String>,
+    pub(super) versions: Vec<String>,
 }
 
 impl Runnable {
-    fn of(serving: &Serving) -> Self {
+    pub(super) fn of(serving: &Serving) -> Self {
         let runs = |digest: &String| serving.digests.contains(digest);
         let active = |channel: &&ServedChannel| channel.active.as_ref().is_some_and(runs);
         let canary = |channel: &&ServedChannel| channel.canary.as_ref().is_some_and(|(digest, _)| runs(digest));

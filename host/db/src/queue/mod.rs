@@ -6,6 +6,8 @@
 
 mod cancel;
 mod claim;
+mod claim_batch;
+mod claim_singly;
 mod fail;
 mod finalize;
 mod reap;
@@ -13,7 +15,9 @@ mod renew;
 mod requeue;
 
 pub use cancel::{CancelOutcome, Cancelled};
+pub(crate) use claim_batch::received_at;
+pub use claim_batch::{ClaimBatch, RefusedJob, UnreadableJob};
 pub use finalize::{Presence, Settled};
-pub use reap::{BATCH, Reaped, Rescue};
+pub use reap::{ReapBatch, Reaped, RefusedRow, Rescue};
 pub use renew::{Announcement, Heartbeat};
 pub use requeue::{RequeuePace, RequeuedFile, RequeuedJob};

@@ -36,18 +36,66 @@ pub struct Reaped {
     pub rescue: Rescue,
 }
 
+/// A job that the database refuses to change, whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRow {
+    pub job: JobId,
+    pub sqlstate: String,
+}
+
+/// What one call of the reaper did.
+#[derive(Clone, Debug, Default)]
+pub struct ReapBatch {
+    pub reaped: Vec<Reaped>,
+    /// Left as they are.
+    pub refused: Vec<RefusedRow>,
+}
+
+impl ReapBatch {
+    /// Adds what became of one job. An error that is not about its rows is the caller's.
+    fn add(&mut self, job: Uuid, reaped: Result<Vec<Reaped>, DbError>) -> Result<(), DbError> {
+        match reaped {
+            Ok(reaped) => self.reaped.extend(reaped),
+            Err(DbError::Refused(sqlstate)) => self.refused.push(RefusedRow { job: JobId(job), sqlstate }),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Returns whether there may be more jobs to reap.
+    pub fn is_full(&self) -> bool {
+        self.reaped.len() + self.refused.len() >= BATCH
+    }
+}
+
 /// Jobs per statement: enough for a dead worker's slots, few enough to keep the transaction short.
-pub const BATCH: usize = 100;
+const BATCH: usize = 100;
 
 impl Database {
     /// Takes back jobs whose lease has expired, each by its own `lock_ttl_seconds`. The lost attempt counts. A job
-    /// whose end was requested ends.
+    /// whose end was requested ends. Leaves the jobs in `except` alone.
     ///
-    /// This stays one statement and does not use `fail_queued`: the jobs are `processing`, and some are requeued.
+    /// Where the database refuses the batch because of one of its rows, takes the jobs back one by one.
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.
-    pub async fn reap_expired(&self) -> Result<Vec<Reaped>, DbError> {
+    pub async fn reap_expired(&self, except: &[JobId]) -> Result<ReapBatch, DbError> {
+        let except: Vec<_> = except.iter().map(|job| job.0).collect();
+        match self.reap_expired_in(None, &except).await {
+            Ok(reaped) => Ok(ReapBatch { reaped, refused: Vec::new() }),
+            Err(error) if error.is_refused_row() => {
+                let mut batch = ReapBatch::default();
+                for job in self.expired_jobs(&except).await? {
+                    batch.add(job, self.reap_expired_in(Some(job), &[]).await)?;
+                }
+                Ok(batch)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// This stays one statement and does not use `fail_queued`: the jobs are `processing`, and some are requeued.
+    async fn reap_expired_in(&self, only: Option<Uuid>, except: &[Uuid]) -> Result<Vec<Reaped>, DbError> {
         let rows = self
             .run(async |db| {
                 sqlx::query_file!(
@@ -57,6 +105,8 @@ impl Database {
                     "the worker stopped renewing its lease",
                     Code::Cancelled.as_str(),
                     "its end was requested, and its worker stopped renewing its lease",
+                    only,
+                    except,
                 )
                 .fetch_all(db)
                 .await
@@ -76,11 +126,35 @@ impl Database {
             .collect())
     }
 
+    /// Returns jobs that [`Self::reap_expired`] would take back, without locks.
+    async fn expired_jobs(&self, except: &[Uuid]) -> Result<Vec<Uuid>, DbError> {
+        self.run(async |db| {
+            sqlx::query_scalar!(
+                r#"
+                select j.id
+                  from processing_jobs j
+                 where j.status = 'processing' and j.id <> all ($2::uuid[])
+                   and (coalesce(greatest(j.heartbeat_at, j.locked_at), j.updated_at)
+                            < now() - make_interval(secs => j.lock_ttl_seconds)
+                        or coalesce(greatest(j.heartbeat_at, j.locked_at), j.updated_at) > now() + interval '1 day')
+                 order by j.id
+                 limit $1
+                "#,
+                BATCH as i64,
+                except,
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+
     /// Ends queued jobs whose end was requested. Only a worker one version behind puts such jobs back into the queue.
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.
-    pub async fn reap_cancelled(&self) -> Result<Vec<Reaped>, DbError> {
+    pub async fn reap_cancelled(&self, except: &[JobId]) -> Result<ReapBatch, DbError> {
+        let except: Vec<_> = except.iter().map(|job| job.0).collect();
         let failure = QueuedFailure::cancelled("its end was requested while it ran");
         self.fail_locked(Rescue::Cancelled, &failure, async |db| {
             sqlx::query_as!(
@@ -89,13 +163,14 @@ impl Database {
                 select j.id as job, j.file_id as file
                   from processing_jobs j
                   join files f on f.id = j.file_id
-                 where j.status = 'queued' and j.cancel_requested_at is not null
+                 where j.status = 'queued' and j.cancel_requested_at is not null and j.id <> all ($2::uuid[])
                  order by j.id
                  limit $1
                    for update of j skip locked
                    for no key update of f skip locked
                 "#,
                 BATCH as i64,
+                &except,
             )
             .fetch_all(db)
             .await
@@ -110,7 +185,8 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError`]; the next round tries again.
-    pub async fn fail_unknown_versions(&self, patience: Duration) -> Result<Vec<Reaped>, DbError> {
+    pub async fn fail_unknown_versions(&self, patience: Duration, except: &[JobId]) -> Result<ReapBatch, DbError> {
+        let except: Vec<_> = except.iter().map(|job| job.0).collect();
         let failure = QueuedFailure {
             code: Code::VersionNotAvailable,
             step: Some(Step::ResolveGuest),
@@ -122,15 +198,19 @@ impl Database {
                 r#"
                 with known as (
                     select distinct release ->> 'prompt_version' as version
-                      from workers w, jsonb_array_elements(w.releases) as release
+                      from workers w,
+                           -- A row that another program wrote must not fail the statement for all.
+                           jsonb_array_elements(case jsonb_typeof(w.releases) when 'array' then w.releases
+                                                else '[]' end) as release
                      where w.beat_at > now() - make_interval(secs => $2)
                        -- A kept release serves only the jobs that have pinned it.
-                       and not coalesce((release ->> 'kept')::bool, false)
+                       and release -> 'kept' is distinct from 'true'::jsonb
                 )
                 select j.id as job, j.file_id as file
                   from processing_jobs j
                   join files f on f.id = j.file_id
                  where j.status = 'queued' and j.prompt_version is not null and j.guest_digest is null
+                   and j.id <> all ($3::uuid[])
                    and greatest(j.next_run_at, j.updated_at) < now() - make_interval(secs => $2)
                    and not exists (select from known where known.version = j.prompt_version)
                    -- A published version can be loaded; where loading fails, its jobs wait.
@@ -145,6 +225,7 @@ impl Database {
                 "#,
                 BATCH as i64,
                 patience.as_secs_f64(),
+                &except,
             )
             .fetch_all(db)
             .await
@@ -152,28 +233,39 @@ impl Database {
         .await
     }
 
-    /// Fails the queued jobs that `lock` returns with their rows locked, in one transaction.
+    /// Fails the queued jobs that `lock` returns with their rows locked, in one transaction; or one by one, where the
+    /// database refuses that because of one of their rows.
     async fn fail_locked(
         &self,
         rescue: Rescue,
         failure: &QueuedFailure,
         lock: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<Vec<Queued>>,
-    ) -> Result<Vec<Reaped>, DbError> {
+    ) -> Result<ReapBatch, DbError> {
+        let mut locked = Vec::new();
         let failed = self
             .run(async |db| {
                 let mut transaction = db.begin().await?;
-                let queued = lock(&mut transaction).await?;
-                if !queued.is_empty() {
-                    let jobs: Vec<_> = queued.iter().map(|queued| queued.job).collect();
+                locked = lock(&mut transaction).await?;
+                if !locked.is_empty() {
+                    let jobs: Vec<_> = locked.iter().map(|queued| queued.job).collect();
                     fail_queued(&mut transaction, &jobs, failure).await?;
                 }
-                transaction.commit().await?;
-                Ok(queued)
+                transaction.commit().await
             })
-            .await?;
-        let reaped =
-            failed.into_iter().map(|queued| Reaped { job: JobId(queued.job), file: FileId(queued.file), rescue });
-        Ok(reaped.collect())
+            .await;
+        let reaped = |queued: &Queued| Reaped { job: JobId(queued.job), file: FileId(queued.file), rescue };
+        match failed {
+            Ok(()) => Ok(ReapBatch { reaped: locked.iter().map(reaped).collect(), refused: Vec::new() }),
+            Err(error) if error.is_refused_row() => {
+                let mut batch = ReapBatch::default();
+                for queued in &locked {
+                    let failed = self.fail_queued_job(queued.job, failure).await;
+                    batch.add(queued.job, failed.map(|failed| failed.then(|| reaped(queued)).into_iter().collect()))?;
+                }
+                Ok(batch)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -2,9 +2,8 @@
 
 use assay_core::channel::{Canary, Channel, Plan};
 use serde::Serialize;
-use time::OffsetDateTime;
 
-use crate::{database::Database, error::DbError};
+use crate::{database::Database, error::DbError, stored_time::StoredTime};
 
 /// A published release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,18 +23,15 @@ pub struct ReleaseRow {
     /// Hash of its sources.
     pub sources: Option<String>,
     pub published_by: String,
-    #[serde(with = "time::serde::rfc3339")]
-    pub published_at: OffsetDateTime,
+    pub published_at: StoredTime,
     /// From then on it serves no new jobs.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub retired_at: Option<OffsetDateTime>,
+    pub retired_at: Option<StoredTime>,
 }
 
 /// One line of the audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChangeRow {
-    #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
+    pub at: StoredTime,
     pub actor: String,
     /// `publish`, `activate`, `canary`, `shadow`, `promote`, `halt`, `rollback` or `retire`.
     pub action: String,
@@ -52,11 +48,9 @@ pub struct ChannelRow {
     pub name: String,
     #[serde(flatten)]
     pub runs: Channel,
-    #[serde(with = "time::serde::rfc3339")]
-    pub changed_at: OffsetDateTime,
+    pub changed_at: StoredTime,
     /// When the canary began, at any share.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub canary_since: Option<OffsetDateTime>,
+    pub canary_since: Option<StoredTime>,
 }
 
 impl Database {
@@ -70,7 +64,7 @@ impl Database {
                 ReleaseRow,
                 r#"
                 select digest, prompt_version, revision, schema_version, size_bytes, toolchain, sources, published_by,
-                       published_at, retired_at
+                       published_at as "published_at: StoredTime", retired_at as "retired_at: StoredTime"
                   from guest_releases
                  order by published_at desc, prompt_version, revision desc
                 "#
@@ -90,7 +84,8 @@ impl Database {
             .run(async |db| {
                 sqlx::query!(
                     r#"
-                    select channel, active, canary, canary_percent, canary_since, shadow, changed_at
+                    select channel, active, canary, canary_percent, canary_since as "canary_since: StoredTime", shadow,
+                           changed_at as "changed_at: StoredTime"
                       from release_channels
                      order by channel
                     "#
@@ -116,7 +111,7 @@ impl Database {
             sqlx::query_as!(
                 ChangeRow,
                 r#"
-                select at, actor, action, channel, digest_from, digest_to, reason
+                select at as "at: StoredTime", actor, action, channel, digest_from, digest_to, reason
                   from release_changes
                  where $1::text is null or $1 in (digest_from, digest_to)
                  order by id desc

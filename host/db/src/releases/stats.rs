@@ -28,9 +28,10 @@ impl Database {
                        count(distinct (a.job_id, a.life)) filter (where a.code = $4) as "rejections!",
                        count(distinct (a.job_id, a.life)) filter (where a.code = any ($5::text[])) as "faults!",
                        count(*) filter (where a.outcome in ('retried', 'snoozed', 'held')) as "retries!",
-                       coalesce(sum(a.tokens_in), 0)::bigint as "tokens_in!",
-                       coalesce(sum(a.tokens_out), 0)::bigint as "tokens_out!",
-                       coalesce(sum(a.guest_micros), 0)::bigint as "guest_micros!"
+                       -- Sums saturate: old rows may hold any count that a provider gave.
+                       least(coalesce(sum(a.tokens_in), 0), 9223372036854775807)::bigint as "tokens_in!",
+                       least(coalesce(sum(a.tokens_out), 0), 9223372036854775807)::bigint as "tokens_out!",
+                       least(coalesce(sum(a.guest_micros), 0), 9223372036854775807)::bigint as "guest_micros!"
                   from job_attempts a
                  where a.guest_digest = $1
                    and a.ended_at >= coalesce($3::timestamptz, '-infinity')

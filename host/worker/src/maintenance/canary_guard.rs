@@ -7,7 +7,7 @@ use assay_core::{
     release_stats,
 };
 use assay_db::{
-    Database, DbError,
+    Database, DbError, StoredTime,
     releases::{By, ChannelRow},
 };
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ impl CanaryGuard {
 
     async fn check(&self, channel: &ChannelRow) -> Result<(), DbError> {
         let (Some(active), Some(canary)) = (&channel.runs.active, &channel.runs.canary) else { return Ok(()) };
-        let (name, since) = (Some(channel.name.as_str()), channel.canary_since);
+        let (name, since) = (Some(channel.name.as_str()), channel.canary_since.and_then(StoredTime::at));
         let of_canary = self.database.release_stats(&canary.digest, name, since).await?;
         if of_canary.results < release_stats::MIN_SAMPLE {
             return Ok(());

@@ -1,10 +1,14 @@
 //! The reaper: any worker, every few seconds, takes back what dead workers left.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
+use assay_core::ids::JobId;
 use assay_db::{
     Database, DbError,
-    queue::{BATCH, Reaped, Rescue},
+    queue::{ReapBatch, Reaped, RefusedRow, Rescue},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -29,16 +33,20 @@ impl Reaper {
     pub async fn run(self, stop: CancellationToken) {
         let started = Instant::now();
         let mut forget_workers_at = started;
+        let mut refused_before = HashSet::new();
         let mut rounds = every(self.period, &stop);
         while rounds.next().await {
+            let mut refused = Vec::new();
             // A worker may die with more jobs than one statement takes.
-            while self.report(self.database.reap_expired().await) >= BATCH {}
-            while self.report(self.database.reap_cancelled().await) >= BATCH {}
+            while self.report(self.database.reap_expired(&refused).await, &mut refused, &refused_before) {}
+            while self.report(self.database.reap_cancelled(&refused).await, &mut refused, &refused_before) {}
             // A fleet that just started does not know yet what it will serve.
             // A version whose file does not load waits for the operator.
             if started.elapsed() >= self.version_patience && self.guests.not_loaded().is_empty() {
-                self.report(self.database.fail_unknown_versions(self.version_patience).await);
+                let failed = self.database.fail_unknown_versions(self.version_patience, &refused).await;
+                self.report(failed, &mut refused, &refused_before);
             }
+            refused_before = refused.into_iter().collect();
             if Instant::now() >= forget_workers_at {
                 forget_workers_at = Instant::now() + FORGET_WORKERS_PERIOD;
                 if let Err(error) = self.database.forget_old_workers().await {
@@ -48,19 +56,36 @@ impl Reaper {
         }
     }
 
-    /// Counts and logs reaped jobs. Returns how many there were.
-    fn report(&self, reaped: Result<Vec<Reaped>, DbError>) -> usize {
-        let reaped = match reaped {
-            Ok(reaped) => reaped,
+    /// Counts and logs reaped jobs, and names those that the database refuses, once. Returns whether there may be more.
+    fn report(
+        &self,
+        batch: Result<ReapBatch, DbError>,
+        refused: &mut Vec<JobId>,
+        refused_before: &HashSet<JobId>,
+    ) -> bool {
+        let batch = match batch {
+            Ok(batch) => batch,
             Err(error) => {
                 tracing::warn!(%error, "search for jobs of dead workers failed");
-                return 0;
+                return false;
             }
         };
-        self.metrics.reaped.inc_by(reaped.len() as u64);
-        reaped.iter().for_each(log_reaped);
-        reaped.len()
+        self.metrics.reaped.inc_by(batch.reaped.len() as u64);
+        batch.reaped.iter().for_each(log_reaped);
+        batch.refused.iter().filter(|row| !refused_before.contains(&row.job)).for_each(log_refused);
+        let is_full = batch.is_full();
+        refused.extend(batch.refused.into_iter().map(|row| row.job));
+        is_full
     }
+}
+
+fn log_refused(RefusedRow { job, sqlstate }: &RefusedRow) {
+    tracing::error!(
+        event = "row_refused",
+        job.id = %job,
+        sqlstate,
+        "the database refuses to take the job back, because of a value in its rows; other jobs go on"
+    );
 }
 
 fn log_reaped(Reaped { job, file, rescue }: &Reaped) {

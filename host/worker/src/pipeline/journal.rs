@@ -13,7 +13,10 @@ use assay_core::{
     object_keys::answer_key,
     stop_reason::StopReason,
 };
-use assay_db::{Database, DbError, journal::NewEntry};
+use assay_db::{
+    Database, DbError,
+    journal::{NewEntry, Recorded},
+};
 use assay_objects::{Objects, ObjectsErrorKind};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -57,8 +60,7 @@ pub(super) fn start_write(
     tokens: Option<Tokens>,
 ) {
     if let Some(tokens) = tokens {
-        run.spent.tokens.input += tokens.input;
-        run.spent.tokens.output += tokens.output;
+        run.spent.tokens.add(tokens);
     }
     let ordinal = i32::try_from(stored.ordinal).unwrap_or(i32::MAX);
     let write = JournalWrite {
@@ -128,8 +130,14 @@ impl JournalWrite {
             let recorded = self.database.record_answer(self.lease, &entry).await;
             self.breakers.record_database(&recorded, false, begun);
             match recorded {
-                Ok(true) => return Ok(()),
-                Ok(false) => return Err(RunError::Stopped(StopReason::Lost)),
+                Ok(Recorded::Written) => return Ok(()),
+                Ok(Recorded::Lost) => return Err(RunError::Stopped(StopReason::Lost)),
+                // The next attempt reads that answer instead of this one.
+                Ok(Recorded::AnsweredBefore) => {
+                    let message =
+                        format!("journal answer {}: an earlier claim has journaled another one", self.ordinal);
+                    return Err(RunError::at(Step::Journal, JobError::new(Code::JournalConflict, message)));
+                }
                 // Writing the row twice is harmless; losing it costs an answer.
                 Err(error) if tokio::time::Instant::now() < deadline && !matches!(error, DbError::Refused(_)) => {
                     tracing::warn!(%error, ordinal = self.ordinal, "journal write failed; trying again");

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use anyhow::Context;
-use assay_core::{code::Code, ids::FileId, job_error::JobError, report_diff::GuestVerdict};
+use assay_core::{attempt_usage::Tokens, code::Code, ids::FileId, job_error::JobError, report_diff::GuestVerdict};
 use assay_db::{
-    Database,
-    replay::{ReplayCursor, ReplayJob, ReplaySelection},
+    Database, UnreadableColumn,
+    replay::{ReplayCursor, ReplayJob, ReplaySelection, StoredCase},
 };
 use assay_objects::{Objects, ObjectsError, ObjectsErrorKind};
 use assay_runtime::{Answer, Runtime};
@@ -121,7 +121,11 @@ impl CaseReader {
     }
 
     async fn read(&self, job: ReplayJob) -> anyhow::Result<CaseRead> {
-        let file = job.file.id;
+        let file = job.file_id;
+        let job = match job.case {
+            Ok(case) => case,
+            Err(UnreadableColumn(_)) => return Ok(CaseRead::Skipped(file, Code::RowUnreadable.as_str())),
+        };
         match self.ready(job).await {
             Ok(ready) => Ok(CaseRead::Ready(Box::new(ready))),
             Err(ReadError::Skip(code)) => Ok(CaseRead::Skipped(file, code)),
@@ -129,7 +133,7 @@ impl CaseReader {
         }
     }
 
-    async fn ready(&self, job: ReplayJob) -> Result<ReadyCase, ReadError> {
+    async fn ready(&self, job: StoredCase) -> Result<ReadyCase, ReadError> {
         let bytes =
             usize::try_from(job.size_bytes).unwrap_or(0).saturating_add(CASE_OVERHEAD_BYTES).min(MAX_ORIGINAL_BYTES);
         let memory = self.memory.clone().acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX)).await;
@@ -155,8 +159,9 @@ impl CaseReader {
                 .map(async |entry| read_answer(&self.objects, file, entry).await.map_err(ReadError::from)),
         );
         let (transcript, verdict, answers) = futures::try_join!(original, verdict, answers)?;
-        let counted: Vec<u64> =
-            answers.iter().filter_map(|(answer, _)| answer.usage.map(|usage| usage.output_tokens)).collect();
+        let counted = answers.iter().filter_map(|(answer, _)| answer.usage.map(|usage| usage.output_tokens));
+        // An answer of an earlier version may hold a count that no provider can mean.
+        let counted: Vec<u64> = counted.filter(|tokens| *tokens <= Tokens::MAX_PLAUSIBLE).collect();
         let output_tokens = counted.iter().sum::<u64>().checked_div(counted.len() as u64);
         let recorded = answers.into_iter().map(|(answer, stored)| RecordedAnswer {
             question: stored.question,

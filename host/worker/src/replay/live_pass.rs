@@ -140,7 +140,7 @@ impl Replay {
         };
         let diverged: HashSet<FileId> = results.diverged().keys().copied().collect();
         let jobs = self.cases.jobs(&self.selection).try_filter(|job| {
-            let selected = diverged.contains(&job.file.id);
+            let selected = diverged.contains(&job.file_id);
             async move { selected }
         });
         let files = jobs.map(async |job| pass.file(job?).await).buffer_unordered(PARALLEL_FILES);

@@ -45,8 +45,8 @@ impl Replay {
         let done = results.done().clone();
         {
             let jobs = self.cases.jobs(&self.selection).try_filter(|job| {
-                selected.insert(job.file.id);
-                let fresh = !done.contains(&job.file.id);
+                selected.insert(job.file_id);
+                let fresh = !done.contains(&job.file_id);
                 async move { fresh }
             });
             let reads = jobs.map(async |job| self.cases.spawn(job?).await).buffer_unordered(PARALLEL_READS);

@@ -10,7 +10,7 @@ use assay_core::{
     claim::{Claim, QueuePosition},
     serving::Serving,
 };
-use assay_db::Listener;
+use assay_db::{Listener, queue::ClaimBatch};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::{
         active_claims::ActiveClaims,
         claim_cursor::ClaimCursor,
         config::WorkerConfig,
+        finalize::unreadable::{log_refused, settle_unreadable},
         heartbeat::Heartbeat,
         slot::{collect_finished, log_panic, run_job},
         state::WorkerState,
@@ -42,6 +43,14 @@ pub(super) struct ClaimLoop {
     pub active_claims: ActiveClaims,
     pub listener: Listener,
     pub shadows: Arc<Shadows>,
+}
+
+/// What one round of claims brought.
+#[derive(Default)]
+struct ClaimedJobs {
+    jobs: Vec<ClaimedJob>,
+    /// Jobs that left the queue, those that could not be read included.
+    taken: usize,
 }
 
 /// A claimed job, and the probe that it is, if any.
@@ -91,8 +100,8 @@ impl ClaimLoop {
     async fn fill_slots(&self, free: usize, cursor: &mut ClaimCursor, jobs: &mut JoinSet<()>) -> bool {
         let sent = Instant::now();
         let claimed = self.claim_jobs(free, cursor).await;
-        let more_due = claimed.len() == free;
-        for ClaimedJob { claim, probe } in claimed {
+        let more_due = claimed.taken >= free;
+        for ClaimedJob { claim, probe } in claimed.jobs {
             let guard = self.active_claims.hold(claim.lease, self.heartbeat.trusted_until(sent));
             let span = tracing::info_span!(
                 "job",
@@ -141,34 +150,37 @@ impl ClaimLoop {
     }
 
     /// Claims at most `free` jobs whose dependencies are available, and probes that are due.
-    async fn claim_jobs(&self, free: usize, cursor: &mut ClaimCursor) -> Vec<ClaimedJob> {
+    async fn claim_jobs(&self, free: usize, cursor: &mut ClaimCursor) -> ClaimedJobs {
         let breakers = &self.services.breakers;
         self.probe_bucket();
         let serving = self.services.guests.serving();
         let claimable = breakers.claimable(&serving.digests);
         // While the database is down, the claim itself is its probe.
         let free = if breakers.is_open(&Dependency::Database) { free.min(1) } else { free };
-        let mut claimed = Vec::new();
+        let mut claimed = ClaimedJobs::default();
         // Probes first: otherwise jobs of other releases could take every slot.
         for offer in claimable.probes {
-            if claimed.len() == free {
+            if claimed.taken >= free {
                 break;
             }
             let serving = Serving { digests: offer.digests, ..serving.clone() };
-            let claims = self.claim(&serving, 1, None).await;
-            claimed.extend(
-                claims
+            let batch = self.claim(&serving, 1, None).await;
+            claimed.taken += batch.len();
+            claimed.jobs.extend(
+                batch
+                    .claims
                     .into_iter()
                     .map(|claim| ClaimedJob { claim, probe: Some(breakers.begin_probe(offer.dependencies.clone())) }),
             );
         }
-        let left = free - claimed.len();
+        let left = free.saturating_sub(claimed.taken);
         if left > 0 && !claimable.digests.is_empty() {
             let serving = Serving { digests: claimable.digests, ..serving };
             let from = cursor.position(self.config.poll);
-            let claims = self.claim(&serving, left, from).await;
-            cursor.advance(from, claims.iter().map(|claim| claim.position).min());
-            claimed.extend(claims.into_iter().map(|claim| ClaimedJob { claim, probe: None }));
+            let batch = self.claim(&serving, left, from).await;
+            cursor.advance(from, batch.claims.iter().map(|claim| claim.position).min());
+            claimed.taken += batch.len();
+            claimed.jobs.extend(batch.claims.into_iter().map(|claim| ClaimedJob { claim, probe: None }));
         }
         claimed
     }
@@ -193,7 +205,7 @@ impl ClaimLoop {
     }
 
     /// Sends one claim. Returns no jobs when the database does not answer, and logs that once.
-    async fn claim(&self, serving: &Serving, slots: usize, from: Option<QueuePosition>) -> Vec<Claim> {
+    async fn claim(&self, serving: &Serving, slots: usize, from: Option<QueuePosition>) -> ClaimBatch {
         let begun = Instant::now();
         let Services { database, breakers, .. } = &*self.services;
         let claim = async {
@@ -205,25 +217,37 @@ impl ClaimLoop {
         };
         let result = claim.await;
         breakers.record_database(&result, true, begun);
+        if let Ok(batch) = &result {
+            self.end_bad_rows(batch, begun);
+        }
         let mut state = self.state.lock();
         match result {
-            Ok(claims) => {
+            Ok(batch) => {
                 if state.claims_failing_since.take().is_some() {
                     tracing::info!("claiming jobs again");
                 }
-                self.services.metrics.claims.inc_by(claims.len() as u64);
-                for claim in &claims {
+                self.services.metrics.claims.inc_by(batch.len() as u64);
+                for claim in &batch.claims {
                     self.services.metrics.pickup_lag.observe(claim.lag.as_secs_f64());
                 }
-                claims
+                batch
             }
             Err(error) => {
                 if state.claims_failing_since.is_none() {
                     tracing::error!(%error, "claim failed");
                     state.claims_failing_since = Some(Instant::now());
                 }
-                Vec::new()
+                ClaimBatch::default()
             }
+        }
+    }
+
+    /// Ends the jobs of a batch that cannot run, each by itself and beside the others.
+    fn end_bad_rows(&self, batch: &ClaimBatch, sent: Instant) {
+        batch.refused.iter().for_each(log_refused);
+        for job in batch.unreadable.clone() {
+            let (services, trusted_until) = (self.services.clone(), self.heartbeat.trusted_until(sent));
+            tokio::spawn(async move { settle_unreadable(&services, job, trusted_until).await });
         }
     }
 

@@ -5,4 +5,5 @@
 pub mod decide;
 pub mod raw_output;
 pub mod settle;
+pub mod unreadable;
 pub mod write;

@@ -1,0 +1,78 @@
+//! Claiming job by job, where the database refuses a batch because of one of its rows.
+
+use std::time::Duration;
+
+use assay_core::{claim::QueuePosition, code::Code, ids::JobId, job_error::Step, serving::Serving};
+use uuid::Uuid;
+
+use super::{
+    claim::{Channels, ClaimScope, Runnable},
+    claim_batch::{ClaimBatch, RefusedJob},
+    fail::QueuedFailure,
+};
+use crate::{database::Database, error::DbError};
+
+/// Jobs that are tried besides those that there are slots for: bad rows, and rows that another worker takes first.
+const MORE_CANDIDATES: usize = 100;
+
+const UNCLAIMABLE: QueuedFailure = QueuedFailure {
+    code: Code::RowUnreadable,
+    step: Some(Step::ReadRow),
+    message: "the database refuses to claim the job: a row has a value that it cannot change",
+};
+
+impl Database {
+    /// Claims at most `slots` jobs, each by its own statement. A job that is refused is failed, and its neighbours are
+    /// claimed.
+    pub(super) async fn claim_singly(
+        &self,
+        worker: &str,
+        serving: &Serving,
+        slots: usize,
+        lease: Duration,
+        from: Option<QueuePosition>,
+    ) -> Result<ClaimBatch, DbError> {
+        let mut batch = ClaimBatch::default();
+        for job in self.due_jobs(serving, slots.saturating_add(MORE_CANDIDATES), from).await? {
+            if batch.len() >= slots {
+                break;
+            }
+            match self.claim_in(worker, serving, 1, lease, &ClaimScope { from, only: Some(job) }).await {
+                Ok(one) => batch.extend(one),
+                Err(DbError::Refused(sqlstate)) => {
+                    let failed = self.fail_queued_job(job, &UNCLAIMABLE).await.is_ok();
+                    batch.refused.push(RefusedJob { job: JobId(job), sqlstate, failed });
+                }
+                // What is claimed already must be run.
+                Err(_) if !batch.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn due_jobs(
+        &self,
+        serving: &Serving,
+        limit: usize,
+        from: Option<QueuePosition>,
+    ) -> Result<Vec<Uuid>, DbError> {
+        let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
+        self.run(async |db| {
+            sqlx::query_file_scalar!(
+                "sql/due_jobs.sql",
+                serving.default,
+                &serving.digests,
+                &channels.names,
+                &runnable.channels,
+                &runnable.versions,
+                from.map(|place| place.due),
+                from.map(|place| place.job.0),
+                i64::try_from(limit).unwrap_or(i64::MAX),
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+}
