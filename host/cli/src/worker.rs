@@ -8,7 +8,7 @@ use assay_llm::Model;
 use assay_objects::Objects;
 use assay_worker::{
     admin::Admin,
-    breakers::Breakers,
+    breakers::{Breakers, Inquiries},
     config::Config,
     guests::Guests,
     metrics::Metrics,
@@ -51,12 +51,15 @@ pub async fn serve(config: Config, admin: TcpListener, shutdown: Shutdown) -> an
     }
     let metrics = Metrics::default();
     let breakers = Breakers::new(config.worker.breaker_probe, metrics.clone());
+    let (objects, model) = (Objects::new(&config.objects), Model::new(config.llm)?);
+    let inquiries = Inquiries::new(breakers.clone(), model.clone(), objects.clone());
     let services = Services {
-        objects: Objects::new(&config.objects),
+        objects,
         database,
         guests: guests.clone(),
-        model: Model::new(config.llm)?,
+        model,
         breakers: breakers.clone(),
+        inquiries,
         metrics: metrics.clone(),
         config: config.pipeline,
     };

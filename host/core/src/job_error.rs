@@ -1,8 +1,15 @@
 //! The error of a failed attempt: a code, a message and its causes, all without content.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{
+    error::Error as StdError,
+    fmt,
+    time::{Duration, Instant},
+};
 
-use crate::code::{Class, Code};
+use crate::{
+    breaker::Dependency,
+    code::{Class, Code},
+};
 
 /// The step in which a job failed, as `job_attempts.step` holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +54,13 @@ impl Step {
     }
 }
 
+/// A call of a dependency that failed.
+#[derive(Clone, Debug)]
+pub struct FailedCall {
+    pub dependency: Dependency,
+    pub begun: Instant,
+}
+
 /// The error of a failed attempt.
 ///
 /// Message and sources are stored and logged, so they hold no content: only codes, sizes, statuses and pointers.
@@ -59,13 +73,15 @@ pub struct JobError {
     pub retry_after: Option<Duration>,
     /// Whether the breaker of the failed dependency is open: the job is then held, independent of the code's class.
     held: bool,
+    /// The call that failed, if a dependency was called.
+    pub call: Option<FailedCall>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl JobError {
     /// Builds an error. The message is one line without content.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None, held: false, source: None }
+        Self { code, message: message.into(), retry_after: None, held: false, call: None, source: None }
     }
 
     /// Adds the error that caused this one.
@@ -82,6 +98,13 @@ impl JobError {
         self
     }
 
+    /// Names the dependency whose call failed, and when the call began.
+    #[must_use]
+    pub fn at_call(mut self, dependency: Dependency, begun: Instant) -> Self {
+        self.call = Some(FailedCall { dependency, begun });
+        self
+    }
+
     /// Holds the job: while a dependency's breaker is open, its failures use no attempt.
     #[must_use]
     pub fn held(mut self) -> Self {
@@ -92,6 +115,11 @@ impl JobError {
     /// Returns [`Class::Hold`] for a held error, else the class of the code.
     pub const fn class(&self) -> Class {
         if self.held { Class::Hold } else { self.code.class() }
+    }
+
+    /// Returns whether the breaker of the failed dependency holds the job.
+    pub const fn is_held(&self) -> bool {
+        self.held
     }
 
     /// Returns message and sources in one line, outermost first, as the rows keep them.

@@ -80,6 +80,11 @@ impl RetryPolicy {
         }
     }
 
+    /// Returns the wait of a held job. `random` is uniform in 0..1.
+    pub fn hold_wait(&self, random: f64) -> Duration {
+        self.with_jitter(self.hold, Duration::ZERO, random)
+    }
+
     /// Returns the wait before attempt `n`, where 2 is the first attempt that waits.
     fn wait_before(&self, n: i32) -> Duration {
         let last = self.backoff.len().saturating_sub(1);

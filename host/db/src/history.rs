@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use assay_core::{code::Code, ids::JobId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -61,6 +62,30 @@ impl Database {
         let full = usize::try_from(row.looked).is_ok_and(|looked| looked >= limit);
         let cursor = HistoryCursor { ended_at: row.ended_at, job: row.job_id, token: row.lease_token };
         Ok(ForgottenAttempts { forgotten: u64::try_from(row.forgotten).unwrap_or(0), next: full.then_some(cursor) })
+    }
+
+    /// Counts the holds of a job's life with this code whose message contains `words`.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn count_holds(&self, job: JobId, life: i32, code: Code, words: &str) -> Result<i64, DbError> {
+        self.run(async |db| {
+            sqlx::query_scalar!(
+                r#"
+                select count(*) as "holds!"
+                  from job_attempts a
+                 where a.job_id = $1 and a.life = $2 and a.outcome = 'held' and a.code = $3
+                   and position($4 in a.message) > 0
+                "#,
+                job.0,
+                life,
+                code.as_str(),
+                words,
+            )
+            .fetch_one(db)
+            .await
+        })
+        .await
     }
 
     /// Deletes at most `limit` results of shadows that are older than `age`, and returns how many.

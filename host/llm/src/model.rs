@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::{
     adapted::Adapted,
-    chat_request::ChatRequest,
+    chat_request::{ChatMessage, ChatRequest},
     completion::{Completion, Usage},
     envelope::lists_model,
     fallback::{OptionalParts, next_fallback},
@@ -120,8 +120,34 @@ impl Model {
         })
     }
 
-    /// Asks, and asks again without each part that the server rejects.
+    /// Asks the model for one token, to learn whether endpoint, key and model work. A list of models does not show whether
+    /// quota is left, or whether the key may use the model.
+    ///
+    /// # Errors
+    /// Fails as a call would. An empty or truncated answer is one.
+    pub async fn ping(&self, model: Option<&str>) -> Result<(), JobError> {
+        let messages = [ChatMessage { role: "user", content: "ping" }];
+        let question = ChatRequest {
+            model,
+            messages: messages.to_vec(),
+            max_output_tokens: Some(1),
+            answer_schema: None,
+            temperature: None,
+        };
+        let config = &self.0.config;
+        let limit = config.total.min(config.connect + config.idle);
+        let asked = timeout(limit, Box::pin(self.answer(&question))).await;
+        asked.unwrap_or_else(|_| Err(LlmError::timeout("no answer to one token", limit, "LLM_IDLE_TIMEOUT_MS")))?;
+        Ok(())
+    }
+
     async fn ask(&self, question: &ChatRequest<'_>) -> Result<Completion, LlmError> {
+        let (answer, model, adapted) = self.answer(question).await?;
+        self.completion(answer, model, adapted)
+    }
+
+    /// Asks, and asks again without each part that the server rejects.
+    async fn answer<'a>(&'a self, question: &ChatRequest<'_>) -> Result<(Answer, &'a str, Adapted), LlmError> {
         let Inner { config, client, completions, memory, .. } = &*self.0;
         let model = config.resolve(question.model).ok_or_else(|| {
             LlmError::new(
@@ -150,7 +176,7 @@ impl Model {
                     if adapted != known {
                         memory.remember(model, question.answer_schema, adapted);
                     }
-                    return self.completion(*answer, model, parts.narrow(adapted));
+                    return Ok((*answer, model, parts.narrow(adapted)));
                 }
                 Reply::Refusal(refusal) => refusal,
             };

@@ -16,10 +16,10 @@ fn by_code(code: &str) -> Option<ObjectsErrorKind> {
         "KeyTooLongError" => ObjectsErrorKind::NotFound,
         "NoSuchBucket" => ObjectsErrorKind::NoSuchBucket,
 
-        // The worker's clock, or keys that are about to be renewed: the same request works soon, and no right is missing.
-        "RequestTimeTooSkewed" | "RequestExpired" | "ExpiredToken" | "TokenRefreshRequired" => {
-            ObjectsErrorKind::Unavailable
-        }
+        // The worker's clock differs from the store's by more than 15 minutes.
+        "RequestTimeTooSkewed" | "RequestExpired" => ObjectsErrorKind::ClockSkewed,
+        // Keys that are about to be renewed: the same request works soon, and no right is missing.
+        "ExpiredToken" | "TokenRefreshRequired" => ObjectsErrorKind::Unavailable,
         "AccessDenied"
         | "AllAccessDisabled"
         | "AccountProblem"

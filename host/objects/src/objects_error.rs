@@ -13,6 +13,8 @@ pub enum ObjectsErrorKind {
     NoSuchBucket,
     /// The access key is wrong, or lacks a right.
     AccessDenied,
+    /// The clock of this machine or of the store is wrong, so the signature has expired.
+    ClockSkewed,
     /// The store wants fewer requests.
     Throttled,
     /// The store failed, or another request conflicted; the same request may work later.
@@ -116,6 +118,7 @@ impl ObjectsErrorKind {
 fn shared_code(kind: ObjectsErrorKind) -> Option<Code> {
     match kind {
         ObjectsErrorKind::AccessDenied => Some(Code::S3AccessDenied),
+        ObjectsErrorKind::ClockSkewed => Some(Code::S3ClockSkewed),
         ObjectsErrorKind::NoSuchBucket | ObjectsErrorKind::Rejected => Some(Code::S3ConfigError),
         _ => None,
     }
@@ -133,6 +136,7 @@ impl fmt::Display for ObjectsError {
             ObjectsErrorKind::NotFound => f.write_str("no such object"),
             ObjectsErrorKind::NoSuchBucket => f.write_str("no such bucket"),
             ObjectsErrorKind::AccessDenied => f.write_str("access denied"),
+            ObjectsErrorKind::ClockSkewed => f.write_str("the clocks of the worker and of the store differ"),
             ObjectsErrorKind::Throttled => f.write_str("throttled"),
             ObjectsErrorKind::Unavailable => f.write_str("the store is not available"),
             ObjectsErrorKind::Timeout => f.write_str("no answer in time (S3_OPERATION_TIMEOUT_MS)"),

@@ -279,10 +279,14 @@ async fn half_a_listing_is_an_error() {
 }
 
 #[test]
-fn a_wrong_clock_and_an_expired_token_are_transient() {
-    for (status, code) in [(403, "RequestTimeTooSkewed"), (400, "ExpiredToken"), (400, "RequestTimeout")] {
+fn an_expired_token_is_transient_and_a_wrong_clock_is_the_operators() {
+    for (status, code) in [(400, "ExpiredToken"), (400, "RequestTimeout")] {
         let error = ObjectsError::new("read an object", classify(status, Some(code)));
         assert_eq!(error.for_read().class(), Class::Retry, "{code}");
+    }
+    for code in ["RequestTimeTooSkewed", "RequestExpired"] {
+        let error = ObjectsError::new("read an object", classify(403, Some(code)));
+        assert_eq!(error.for_read().code, Code::S3ClockSkewed, "{code}");
     }
 }
 

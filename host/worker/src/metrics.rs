@@ -76,7 +76,7 @@ pub struct CodeLabels {
 pub struct BreakerLabels {
     /// `model`, `model:ALIAS`, `bucket` or `database`; the operator chose the alias.
     pub dependency: String,
-    /// `authentication`, `quota`, `model`, `bucket` or `failures`.
+    /// `authentication`, `quota`, `model`, `bucket`, `clock` or `failures`.
     pub reason: &'static str,
 }
 

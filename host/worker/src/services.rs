@@ -4,7 +4,12 @@ use assay_db::Database;
 use assay_llm::Model;
 use assay_objects::Objects;
 
-use crate::{breakers::Breakers, guests::loaded_guests::Guests, metrics::Metrics, pipeline::config::PipelineConfig};
+use crate::{
+    breakers::{Breakers, Inquiries},
+    guests::loaded_guests::Guests,
+    metrics::Metrics,
+    pipeline::config::PipelineConfig,
+};
 
 /// The clients and limits that a job uses. Cheap to clone.
 #[derive(Clone)]
@@ -14,6 +19,7 @@ pub struct Services {
     pub guests: Guests,
     pub model: Model,
     pub breakers: Breakers,
+    pub inquiries: Inquiries,
     pub metrics: Metrics,
     pub config: PipelineConfig,
 }

@@ -21,6 +21,7 @@ pub async fn check(config: Option<ObjectsConfig>) -> CheckResult {
         ObjectsErrorKind::AccessDenied => {
             "correct S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or grant them read, write and delete"
         }
+        ObjectsErrorKind::ClockSkewed => "set the clock of this machine (NTP)",
         ObjectsErrorKind::Network | ObjectsErrorKind::Timeout => "start the store, or correct S3_ENDPOINT",
         ObjectsErrorKind::Throttled | ObjectsErrorKind::Unavailable => "try again in a moment: the store is busy",
         ObjectsErrorKind::NotFound

@@ -11,6 +11,8 @@ pub enum BreakerReason {
     Model,
     /// The bucket does not exist, or its configuration is wrong.
     Bucket,
+    /// The clock of this machine is wrong.
+    Clock,
     /// Too many of the last calls failed.
     Failures,
 }
@@ -23,6 +25,7 @@ impl BreakerReason {
             Self::Quota => "quota",
             Self::Model => "model",
             Self::Bucket => "bucket",
+            Self::Clock => "clock",
             Self::Failures => "failures",
         }
     }

@@ -29,19 +29,18 @@ impl Bench {
         Self { breaker: Breaker::default(), now: Instant::now() }
     }
 
-    fn record(&mut self, result: CallResult) -> BreakerChanges {
+    /// Records the call of a document.
+    fn record(&mut self, result: CallResult) -> bool {
         self.now += Duration::from_secs(1);
-        self.breaker.record(result, false, self.now, self.now, WAIT)
+        self.breaker.record(result, self.now, self.now)
     }
 
-    fn probe(&mut self, result: CallResult) -> BreakerChanges {
-        self.now = self.breaker.next_probe().expect("an open breaker is probed");
-        assert!(self.breaker.probe_is_due(self.now));
-        self.breaker.begin_probe(self.now, WAIT);
-        assert!(!self.breaker.probe_is_due(self.now + WAIT), "one probe at a time");
-        let changes = self.breaker.record(result, true, self.now, self.now, WAIT);
-        self.breaker.end_probe(self.now);
-        changes
+    /// Asks the dependency itself, when that is due.
+    fn inquire(&mut self, result: CallResult) -> BreakerChanges {
+        self.now = self.breaker.next_inquiry().unwrap_or(self.now + Duration::from_secs(1));
+        self.breaker.begin_inquiry(self.now, WAIT);
+        assert!(!self.breaker.inquiry_is_due(self.now), "one inquiry at a time");
+        self.breaker.conclude(result, self.now, self.now, WAIT)
     }
 
     fn reasons(&self) -> Vec<BreakerReason> {
@@ -50,17 +49,40 @@ impl Bench {
 }
 
 #[test]
-fn one_misconfiguration_or_five_failures_of_ten_open_it() {
+fn one_misconfiguration_or_five_failures_of_ten_are_suspicious() {
     let mut bench = Bench::new();
-    assert!(bench.record(EXPIRED).opened.is_some());
-    assert_eq!(bench.record(EXPIRED), BreakerChanges::default(), "it opens once");
+    assert!(bench.record(EXPIRED));
     let mut bench = Bench::new();
     for _ in 0..4 {
-        assert_eq!(bench.record(DOWN), BreakerChanges::default());
-        assert_eq!(bench.record(CallResult::Healthy), BreakerChanges::default());
+        assert!(!bench.record(DOWN));
+        assert!(!bench.record(CallResult::Healthy));
     }
-    let opened = bench.record(DOWN).opened.expect("the fifth failure of nine calls");
-    assert_eq!((opened.reason, opened.code), (BreakerReason::Failures, Code::LlmProvider5xx));
+    assert!(bench.record(DOWN), "the fifth failure of nine calls");
+    assert!(!bench.breaker.is_open(), "no call of a document opens it");
+}
+
+#[test]
+fn only_an_inquiry_that_fails_opens_it() {
+    let mut bench = Bench::new();
+    bench.record(EXPIRED);
+    assert_eq!(bench.inquire(CallResult::Healthy), BreakerChanges::default());
+    assert!(!bench.breaker.is_open(), "it was the document's fault");
+    assert!(bench.breaker.worked_since(bench.now));
+    let opened = bench.inquire(SPENT).opened.expect("the account's fault");
+    assert_eq!((opened.reason, opened.code), (BreakerReason::Quota, Code::LlmQuotaExhausted));
+    assert!(!bench.record(EXPIRED), "it is open already");
+    assert!(!bench.breaker.worked_since(bench.now));
+}
+
+#[test]
+fn a_rate_limit_neither_opens_nor_closes_it() {
+    let mut bench = Bench::new();
+    assert!(!bench.record(CallResult::Ignored));
+    assert_eq!(bench.inquire(CallResult::Ignored), BreakerChanges::default());
+    assert!(!bench.breaker.is_open());
+    bench.inquire(DOWN);
+    assert_eq!(bench.inquire(CallResult::Ignored), BreakerChanges::default());
+    assert!(bench.breaker.is_open());
 }
 
 #[test]
@@ -72,58 +94,50 @@ fn failures_before_the_last_ten_calls_do_not_count() {
     for _ in 0..10 {
         bench.record(CallResult::Healthy);
     }
-    for _ in 0..4 {
-        bench.record(DOWN);
-    }
-    assert!(!bench.breaker.is_open());
+    assert!((0..4).all(|_| !bench.record(DOWN)));
 }
 
 #[test]
-fn only_a_probe_closes_it_and_the_next_one_waits() {
+fn failures_before_an_inquiry_that_went_well_do_not_count() {
     let mut bench = Bench::new();
-    bench.record(EXPIRED);
+    assert!((0..5).any(|_| bench.record(DOWN)));
+    bench.inquire(CallResult::Healthy);
+    assert!((0..4).all(|_| !bench.record(DOWN)));
+    assert!(bench.record(DOWN));
+}
+
+#[test]
+fn only_an_inquiry_closes_it_and_the_next_one_waits() {
+    let mut bench = Bench::new();
+    bench.inquire(EXPIRED);
+    assert_eq!(bench.breaker.next_inquiry().map(|due| due - bench.now), Some(WAIT));
     bench.record(CallResult::Healthy);
     assert!(bench.breaker.is_open(), "a call that was under way proves nothing");
-    assert_eq!(bench.breaker.next_probe().map(|due| due - bench.now), Some(WAIT - Duration::from_secs(1)));
-    let before = bench.now;
-    assert_eq!(bench.probe(EXPIRED), BreakerChanges::default());
-    assert!(bench.breaker.next_probe().is_some_and(|due| due - before > WAIT));
-    assert_eq!(bench.probe(DOWN), BreakerChanges::default(), "a chance failure says nothing about the key");
-    assert_eq!(bench.probe(CallResult::Healthy).closed.len(), 1);
+    assert_eq!(bench.inquire(EXPIRED), BreakerChanges::default());
+    assert_eq!(bench.breaker.next_inquiry().map(|due| due - bench.now), Some(WAIT));
+    assert_eq!(bench.inquire(DOWN), BreakerChanges::default(), "a chance failure says nothing about the key");
+    assert_eq!(bench.inquire(CallResult::Healthy).closed.len(), 1);
     assert!(!bench.breaker.is_open());
 }
 
 #[test]
-fn a_probe_that_finds_another_fault_replaces_the_first() {
+fn an_inquiry_that_finds_another_fault_replaces_the_first() {
     let mut bench = Bench::new();
-    bench.record(EXPIRED);
-    let changes = bench.probe(SPENT);
-    assert_eq!(changes.closed.len(), 1);
+    bench.inquire(EXPIRED);
+    assert_eq!(bench.inquire(SPENT).closed.len(), 1);
     assert_eq!(bench.reasons(), [BreakerReason::Quota]);
-    assert!(bench.breaker.next_probe().is_some());
+    assert!(bench.breaker.next_inquiry().is_some());
 }
 
 #[test]
-fn after_a_probe_without_a_call_the_next_is_due_at_once() {
-    let mut bench = Bench::new();
-    bench.record(EXPIRED);
-    let due = bench.breaker.next_probe().expect("an open breaker is probed");
-    bench.breaker.begin_probe(due, WAIT);
-    bench.breaker.end_probe(due);
-    assert!(bench.breaker.probe_is_due(due));
-    bench.probe(CallResult::Ignored);
-    assert!(!bench.breaker.probe_is_due(bench.now), "the model asks us to come more slowly");
-}
-
-#[test]
-fn a_call_that_began_before_it_closed_does_not_open_it_again() {
+fn a_call_that_began_before_it_closed_does_not_raise_suspicion() {
     let mut bench = Bench::new();
     let begun = bench.now;
-    bench.record(EXPIRED);
-    bench.probe(CallResult::Healthy);
-    let late = bench.breaker.record(EXPIRED, false, begun, bench.now, WAIT);
-    assert_eq!(late, BreakerChanges::default());
-    assert!(bench.record(EXPIRED).opened.is_some());
+    bench.inquire(EXPIRED);
+    bench.inquire(CallResult::Healthy);
+    assert!(!bench.breaker.record(EXPIRED, begun, bench.now));
+    assert_eq!(bench.breaker.conclude(EXPIRED, begun, bench.now, WAIT), BreakerChanges::default());
+    assert!(bench.record(EXPIRED));
 }
 
 fn call_result() -> impl Strategy<Value = CallResult> {
@@ -135,8 +149,14 @@ proptest! {
     fn the_open_faults_are_those_opened_and_not_closed(calls in prop::collection::vec((call_result(), any::<bool>()), 0..60)) {
         let mut bench = Bench::new();
         let mut open = std::collections::BTreeSet::new();
-        for (result, probe) in calls {
-            let changes = if probe && bench.breaker.is_open() { bench.probe(result) } else { bench.record(result) };
+        for (result, is_inquiry) in calls {
+            if !is_inquiry {
+                let before = bench.reasons();
+                bench.record(result);
+                prop_assert_eq!(before, bench.reasons(), "a document's call changes nothing");
+                continue;
+            }
+            let changes = bench.inquire(result);
             for fault in &changes.closed {
                 prop_assert!(open.remove(&fault.reason), "closed, and never opened");
             }
@@ -144,20 +164,17 @@ proptest! {
                 prop_assert!(open.insert(fault.reason), "opened twice");
             }
             prop_assert_eq!(&open, &bench.reasons().into_iter().collect());
-            prop_assert_eq!(bench.breaker.is_open(), bench.breaker.next_probe().is_some());
+            prop_assert_eq!(bench.breaker.is_open(), bench.breaker.next_inquiry().is_some());
         }
     }
 
     #[test]
-    fn it_opens_exactly_when_five_of_the_last_ten_calls_failed(failed in prop::collection::vec(any::<bool>(), 0..40)) {
+    fn it_is_suspicious_exactly_when_five_of_the_last_ten_calls_failed(failed in prop::collection::vec(any::<bool>(), 0..40)) {
         let mut bench = Bench::new();
-        for (at, _) in failed.iter().enumerate() {
-            let opened = bench.record(if failed[at] { DOWN } else { CallResult::Healthy }).opened.is_some();
+        for (at, failure) in failed.iter().enumerate() {
+            let suspicious = bench.record(if *failure { DOWN } else { CallResult::Healthy });
             let recent = &failed[(at + 1).saturating_sub(10)..=at];
-            prop_assert_eq!(opened, recent.iter().filter(|failed| **failed).count() >= 5);
-            if opened {
-                break;
-            }
+            prop_assert_eq!(suspicious, *failure && recent.iter().filter(|failed| **failed).count() >= 5);
         }
     }
 }

@@ -39,40 +39,8 @@ struct BreakerStates {
     needs: HashMap<String, BTreeSet<Dependency>>,
 }
 
-/// The digests that may be claimed now.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Claimable {
-    /// Digests that need no dependency with an open breaker.
-    pub digests: Vec<String>,
-    /// Probes that are due; one job is enough for each.
-    pub probes: Vec<ProbeOffer>,
-}
-
-/// Dependencies to probe, and the digests of which one job can be the probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeOffer {
-    pub dependencies: Vec<Dependency>,
-    pub digests: Vec<String>,
-}
-
-/// A probe under way. Dropping it ends the probe.
-#[derive(Debug)]
-pub struct Probe {
-    breakers: Breakers,
-    pub dependencies: Vec<Dependency>,
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        let now = Instant::now();
-        for dependency in &self.dependencies {
-            self.breakers.update(dependency, |breaker| breaker.end_probe(now));
-        }
-    }
-}
-
 impl Breakers {
-    /// Makes closed breakers. An open breaker is probed about once per `probe_period`.
+    /// Makes closed breakers. The dependency of an open breaker is asked about once per `probe_period`.
     pub fn new(probe_period: Duration, metrics: Metrics) -> Self {
         Self { shared: Arc::new(Shared { state: Mutex::default(), probe_period, metrics }) }
     }
@@ -88,30 +56,22 @@ impl Breakers {
     /// Returns which of `digests` may be claimed: none while the bucket's breaker is open, because every job needs the bucket.
     ///
     /// A release that has asked for nothing yet counts as needing the default model. Forgets releases that are no longer among
-    /// `digests`, and breakers that only they used: no job would probe them.
-    pub fn claimable(&self, digests: &[String]) -> Claimable {
-        let now = Instant::now();
+    /// `digests`, and breakers that only they used.
+    pub fn claimable(&self, digests: &[String]) -> Vec<String> {
         let mut state = self.shared.state.lock();
         state.needs.retain(|digest, _| digests.contains(digest));
         self.forget_unneeded(&mut state, digests);
-        let open: Vec<_> = state.breakers.iter().filter(|(_, breaker)| breaker.is_open()).collect();
-        if open.iter().any(|(dependency, _)| **dependency == Dependency::Bucket) {
-            return Claimable::default();
+        let open: BTreeSet<_> =
+            state.breakers.iter().filter(|(_, breaker)| breaker.is_open()).map(|(dependency, _)| dependency).collect();
+        if open.contains(&Dependency::Bucket) {
+            return Vec::new();
         }
         let default_model = BTreeSet::from([Dependency::Model(Alias::Default)]);
-        let mut claimable = Vec::new();
-        let mut waiting = Vec::new();
-        for digest in digests {
-            let needs = state.needs.get(digest).unwrap_or(&default_model);
-            let missing: Vec<_> = open.iter().copied().filter(|(dependency, _)| needs.contains(*dependency)).collect();
-            if missing.is_empty() {
-                claimable.push(digest.clone());
-            } else {
-                waiting.push(Waiting { digest, missing });
-            }
-        }
-        let due: Vec<_> = open.iter().filter(|(_, breaker)| breaker.probe_is_due(now)).map(|(due, _)| *due).collect();
-        Claimable { digests: claimable, probes: due_probes(&due, &waiting) }
+        let works = |digest: &&String| {
+            let needs = state.needs.get(*digest).unwrap_or(&default_model);
+            !needs.iter().any(|dependency| open.contains(dependency))
+        };
+        digests.iter().filter(works).cloned().collect()
     }
 
     fn forget_unneeded(&self, state: &mut BreakerStates, digests: &[String]) {
@@ -141,18 +101,23 @@ impl Breakers {
         self.shared.state.lock().breakers.get(dependency).is_some_and(Breaker::is_open)
     }
 
-    /// Returns whether a probe of the dependency is due.
-    pub fn probe_is_due(&self, dependency: &Dependency) -> bool {
-        self.shared.state.lock().breakers.get(dependency).is_some_and(|breaker| breaker.probe_is_due(Instant::now()))
+    /// Returns whether a call that ended after `since` has shown that the dependency works.
+    pub fn worked_since(&self, dependency: &Dependency, since: Instant) -> bool {
+        self.shared.state.lock().breakers.get(dependency).is_some_and(|breaker| breaker.worked_since(since))
     }
 
-    /// Begins a probe; it ends when it is dropped.
-    pub fn begin_probe(&self, dependencies: Vec<Dependency>) -> Probe {
-        let delay = self.probe_delay();
-        for dependency in &dependencies {
-            self.update(dependency, |breaker| breaker.begin_probe(Instant::now(), delay));
-        }
-        Probe { breakers: self.clone(), dependencies }
+    /// Returns the open dependencies that are to be asked now. Every claim asks the database.
+    pub fn due_inquiries(&self) -> Vec<Dependency> {
+        let now = Instant::now();
+        let state = self.shared.state.lock();
+        let due = state.breakers.iter().filter(|(_, breaker)| breaker.inquiry_is_due(now));
+        due.map(|(dependency, _)| dependency.clone()).filter(|due| *due != Dependency::Database).collect()
+    }
+
+    /// Begins an inquiry: while it is under way, no other one is due.
+    pub fn begin_inquiry(&self, dependency: &Dependency) {
+        let wait = self.probe_delay();
+        self.update(dependency, |breaker| breaker.begin_inquiry(Instant::now(), wait));
     }
 
     /// Refuses a call while the breaker is open.
@@ -168,29 +133,41 @@ impl Breakers {
         Err(JobError::new(fault.code, message).held())
     }
 
-    /// Records the end of a call that began at `begun`. A failure while the breaker is open holds the job.
-    pub fn record<T>(
-        &self,
-        dependency: &Dependency,
-        probe: bool,
-        begun: Instant,
-        result: Result<T, JobError>,
-    ) -> Result<T, JobError> {
-        let ended = result.as_ref().map_or_else(|error| CallResult::of(error.code), |_| CallResult::Healthy);
-        self.record_end(dependency, ended, probe, begun);
-        result.map_err(|error| self.held_where_open(dependency, error))
+    /// Records the end of a document's call that began at `begun`. Returns whether the dependency is to be asked itself.
+    pub fn record(&self, dependency: &Dependency, ended: CallResult, begun: Instant) -> bool {
+        self.update(dependency, |breaker| {
+            // Other documents were served meanwhile.
+            let works = breaker.worked_since(begun);
+            breaker.record(ended, begun, Instant::now()) && !works
+        })
     }
 
-    /// Records the end of a statement. A claim is a `probe` of the database, and so is a new connection of the heartbeat.
-    pub fn record_database<T>(&self, result: &Result<T, DbError>, probe: bool, begun: Instant) {
+    /// Concludes from an inquiry that began at `begun`: opens or closes the breaker.
+    pub fn conclude(&self, dependency: &Dependency, ended: CallResult, begun: Instant) {
+        let delay = match dependency {
+            // Every claim asks: it costs nothing, and failovers end within seconds.
+            Dependency::Database => Duration::ZERO,
+            _ => self.probe_delay(),
+        };
+        let changes = self.update(dependency, |breaker| breaker.conclude(ended, begun, Instant::now(), delay));
+        self.log_changes(dependency, &changes);
+    }
+
+    /// Records the end of a statement. A claim is an inquiry of the database, and so is a new connection of the heartbeat.
+    pub fn record_database<T>(&self, result: &Result<T, DbError>, inquiry: bool, begun: Instant) {
         let ended = match result {
             Err(DbError::Denied(_)) => CallResult::of(Code::DbAccessDenied),
             // Only of a claim: the next claim would not notice the missing right of another statement.
-            Err(error) if probe && error.is_missing_right() => CallResult::of(Code::DbAccessDenied),
+            Err(error) if inquiry && error.is_missing_right() => CallResult::of(Code::DbAccessDenied),
             Err(error) if error.is_outage() => CallResult::of(Code::DbUpdateFailed),
             Ok(_) | Err(_) => CallResult::Healthy,
         };
-        self.record_end(&Dependency::Database, ended, probe, begun);
+        let is_open = self.is_open(&Dependency::Database);
+        let suspect = self.record(&Dependency::Database, ended, begun);
+        // The database serves every document alike, so a statement is an inquiry where it is suspicious.
+        if suspect || (inquiry && is_open) {
+            self.conclude(&Dependency::Database, ended, begun);
+        }
     }
 
     /// Makes a failure hold its job while the breaker of its dependency is open. Such a failure uses no attempt.
@@ -204,7 +181,7 @@ impl Breakers {
         let now = Instant::now();
         let state = self.shared.state.lock();
         let open = state.breakers.iter().flat_map(|(dependency, breaker)| {
-            let next = breaker.next_probe().map_or(0, |due| due.saturating_duration_since(now).as_secs());
+            let next = breaker.next_inquiry().map_or(0, |due| due.saturating_duration_since(now).as_secs());
             breaker.faults().iter().map(move |fault| OpenBreaker {
                 dependency: dependency.to_string(),
                 reason: fault.reason.as_str().to_owned(),
@@ -215,18 +192,6 @@ impl Breakers {
             })
         });
         open.collect()
-    }
-
-    fn record_end(&self, dependency: &Dependency, ended: CallResult, probe: bool, begun: Instant) {
-        let delay = match (dependency, ended) {
-            // The fault may concern one object. A probe takes no job and costs nothing, so it comes at once.
-            (Dependency::Bucket, CallResult::Misconfigured(..)) if !probe => Duration::ZERO,
-            // Every claim is a probe: it costs nothing, and failovers end within seconds.
-            (Dependency::Database, _) => Duration::ZERO,
-            _ => self.probe_delay(),
-        };
-        let changes = self.update(dependency, |breaker| breaker.record(ended, probe, begun, Instant::now(), delay));
-        self.log_changes(dependency, &changes);
     }
 
     fn log_changes(&self, dependency: &Dependency, changes: &BreakerChanges) {
@@ -262,40 +227,4 @@ impl Breakers {
     fn probe_delay(&self) -> Duration {
         jittered(self.shared.probe_period)
     }
-}
-
-/// A digest that cannot be claimed, with the open breakers that it needs.
-struct Waiting<'a> {
-    digest: &'a str,
-    missing: Vec<(&'a Dependency, &'a Breaker)>,
-}
-
-impl Waiting<'_> {
-    fn misses(&self, dependency: &Dependency) -> bool {
-        self.missing.iter().any(|(missing, _)| *missing == dependency)
-    }
-}
-
-/// Chooses the jobs that probe the dependencies that are due.
-fn due_probes(due: &[&Dependency], waiting: &[Waiting<'_>]) -> Vec<ProbeOffer> {
-    let mut offers = Vec::<ProbeOffer>::new();
-    for dependency in due {
-        // A job that misses two dependencies says little about either of them.
-        let alone = waiting.iter().filter(|one| one.missing.len() == 1 && one.misses(dependency));
-        let digests: Vec<_> = alone.map(|one| one.digest.to_owned()).collect();
-        if !digests.is_empty() {
-            offers.push(ProbeOffer { dependencies: vec![(*dependency).clone()], digests });
-        }
-    }
-    for dependency in due {
-        // Without such a job, one job probes everything that its release misses, unless a part of that is being probed.
-        let is_free = |(other, breaker): &(&Dependency, &Breaker)| {
-            !breaker.is_probing() && !offers.iter().any(|offer| offer.dependencies.contains(other))
-        };
-        if let Some(one) = waiting.iter().find(|one| one.misses(dependency) && one.missing.iter().all(is_free)) {
-            let dependencies = one.missing.iter().map(|(dependency, _)| (*dependency).clone()).collect();
-            offers.push(ProbeOffer { dependencies, digests: vec![one.digest.to_owned()] });
-        }
-    }
-    offers
 }

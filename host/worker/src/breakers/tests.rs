@@ -1,12 +1,12 @@
 use std::time::{Duration, Instant};
 
 use assay_core::{
-    breaker::{Alias, Dependency},
+    breaker::{Alias, CallResult, Dependency},
     code::Code,
     job_error::JobError,
 };
 
-use super::breaker_set::{Breakers, Claimable, ProbeOffer};
+use super::Breakers;
 use crate::metrics::Metrics;
 
 fn breakers(period: Duration) -> Breakers {
@@ -17,9 +17,8 @@ fn model(alias: &str) -> Dependency {
     Dependency::Model(Alias::Named(alias.to_owned()))
 }
 
-fn fail(breakers: &Breakers, dependency: &Dependency, code: Code) -> JobError {
-    let failed: Result<(), _> = Err(JobError::new(code, "a test"));
-    breakers.record(dependency, false, Instant::now(), failed).expect_err("a failure stays one")
+fn conclude(breakers: &Breakers, dependency: &Dependency, code: Code) {
+    breakers.conclude(dependency, CallResult::of(code), Instant::now());
 }
 
 fn digests(names: &[&str]) -> Vec<String> {
@@ -32,61 +31,36 @@ fn a_release_waits_for_its_models_and_a_new_one_for_the_default() {
     breakers.record_dependencies("small", [Alias::Named("small".to_owned())]);
     breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
     let all = digests(&["small", "both", "new"]);
-    fail(&breakers, &model("small"), Code::LlmAuthFailed);
-    assert_eq!(breakers.claimable(&all).digests, ["new"]);
-    fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmQuotaExhausted);
-    assert_eq!(breakers.claimable(&all), Claimable::default(), "no probe is due yet");
-    fail(&breakers, &Dependency::Bucket, Code::S3AccessDenied);
-    assert_eq!(breakers.claimable(&digests(&["other"])), Claimable::default(), "every job needs the bucket");
-    assert!(breakers.probe_is_due(&Dependency::Bucket), "at once: it takes no job");
+    assert_eq!(breakers.claimable(&all), all);
+    conclude(&breakers, &model("small"), Code::LlmAuthFailed);
+    assert_eq!(breakers.claimable(&all), ["new"]);
+    conclude(&breakers, &Dependency::Model(Alias::Default), Code::LlmQuotaExhausted);
+    assert!(breakers.claimable(&all).is_empty());
+    conclude(&breakers, &Dependency::Bucket, Code::S3AccessDenied);
+    assert!(breakers.claimable(&digests(&["other"])).is_empty(), "every job needs the bucket");
 }
 
 #[test]
-fn a_probe_is_one_job_that_misses_nothing_else() {
+fn an_open_dependency_is_asked_when_that_is_due_and_once_at_a_time() {
     let breakers = breakers(Duration::ZERO);
+    conclude(&breakers, &model("small"), Code::LlmAuthFailed);
     breakers.record_dependencies("small", [Alias::Named("small".to_owned())]);
-    breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
-    fail(&breakers, &model("small"), Code::LlmAuthFailed);
-    fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmAuthFailed);
-    let all = digests(&["small", "both"]);
-    let offer = breakers.claimable(&all);
-    let expected = ProbeOffer { dependencies: vec![model("small")], digests: digests(&["small"]) };
-    assert_eq!(offer.probes, [expected]);
-    let probe = breakers.begin_probe(vec![model("small")]);
-    assert_eq!(breakers.claimable(&all).probes, [], "one at a time");
-    breakers.record(&model("small"), true, Instant::now(), Ok(())).expect("a success stays one");
-    drop(probe);
-    assert_eq!(breakers.claimable(&all).digests, ["small"]);
-}
-
-#[test]
-fn a_release_that_misses_two_models_probes_both_with_one_job() {
-    let breakers = breakers(Duration::ZERO);
-    breakers.record_dependencies("both", [Alias::Named("small".to_owned()), Alias::Default]);
-    let needed = [Dependency::Model(Alias::Default), model("small")];
-    for dependency in &needed {
-        fail(&breakers, dependency, Code::LlmAuthFailed);
-    }
-    let all = digests(&["both"]);
-    let offer = breakers.claimable(&all);
-    assert_eq!(offer.probes.len(), 1);
-    let ProbeOffer { dependencies, digests } = offer.probes[0].clone();
-    assert_eq!((dependencies.len(), digests), (2, all.clone()));
-    let probe = breakers.begin_probe(dependencies);
-    assert_eq!(breakers.claimable(&all).probes, [], "one at a time");
-    for dependency in &needed {
-        breakers.record(dependency, true, Instant::now(), Ok(())).expect("a success stays one");
-    }
-    drop(probe);
-    assert_eq!(breakers.claimable(&all).digests, all);
+    assert_eq!(breakers.due_inquiries(), [model("small")]);
+    let later = super::Breakers::new(Duration::from_secs(30), Metrics::default());
+    conclude(&later, &model("small"), Code::LlmAuthFailed);
+    assert!(later.due_inquiries().is_empty());
+    conclude(&breakers, &Dependency::Database, Code::DbUpdateFailed);
+    assert_eq!(breakers.due_inquiries(), [model("small")], "every claim asks the database");
+    breakers.conclude(&model("small"), CallResult::Healthy, Instant::now());
+    assert!(breakers.due_inquiries().is_empty());
 }
 
 #[test]
 fn the_breaker_of_an_unneeded_model_is_forgotten() {
     let breakers = breakers(Duration::from_secs(30));
     breakers.record_dependencies("old", [Alias::Named("small".to_owned())]);
-    fail(&breakers, &model("small"), Code::LlmAuthFailed);
-    fail(&breakers, &Dependency::Model(Alias::Default), Code::LlmAuthFailed);
+    conclude(&breakers, &model("small"), Code::LlmAuthFailed);
+    conclude(&breakers, &Dependency::Model(Alias::Default), Code::LlmAuthFailed);
     breakers.claimable(&digests(&["old", "new"]));
     assert_eq!(breakers.open().len(), 2);
     breakers.claimable(&digests(&["new"]));
@@ -95,12 +69,26 @@ fn the_breaker_of_an_unneeded_model_is_forgotten() {
 }
 
 #[test]
+fn a_failure_is_not_suspicious_while_other_documents_are_served() {
+    let breakers = breakers(Duration::from_secs(30));
+    let model = Dependency::Model(Alias::Default);
+    let refused = CallResult::of(Code::LlmAuthFailed);
+    let begun = Instant::now();
+    assert!(breakers.record(&model, refused, begun));
+    assert!(!breakers.record(&model, CallResult::Healthy, begun));
+    assert!(!breakers.record(&model, refused, begun), "another call went well after this one began");
+    assert!(breakers.worked_since(&model, begun));
+    assert!(breakers.record(&model, refused, Instant::now()), "and none since");
+}
+
+#[test]
 fn an_outage_holds_the_job_and_a_bad_document_ends_it() {
     let breakers = breakers(Duration::from_secs(30));
     let bucket = Dependency::Bucket;
-    let classes: Vec<_> = (0..6).map(|_| fail(&breakers, &bucket, Code::S3ReadFailed).class().as_str()).collect();
-    assert_eq!(classes, ["retry", "retry", "retry", "retry", "hold", "hold"]);
-    assert_eq!(fail(&breakers, &bucket, Code::TranscriptNotFound).class().as_str(), "fail");
+    let class = |code| breakers.held_where_open(&bucket, JobError::new(code, "a test")).class().as_str();
+    assert_eq!((class(Code::S3ReadFailed), class(Code::TranscriptNotFound)), ("retry", "fail"));
+    conclude(&breakers, &bucket, Code::S3ReadFailed);
+    assert_eq!((class(Code::S3ReadFailed), class(Code::TranscriptNotFound)), ("hold", "fail"));
     let refused = breakers.check_open(&bucket).expect_err("it is open");
     assert_eq!(refused.to_string(), "s3_read_failed: not called, because the breaker of bucket is open: failures");
     assert_eq!(refused.class().as_str(), "hold");
@@ -110,4 +98,18 @@ fn an_outage_holds_the_job_and_a_bad_document_ends_it() {
         (open.len(), open[0].reason.as_str(), open[0].cure.as_str()),
         (1, "failures", Code::S3ReadFailed.fix().as_str())
     );
+}
+
+#[test]
+fn five_failed_statements_open_the_breaker_of_the_database_and_a_claim_closes_it() {
+    let breakers = breakers(Duration::from_secs(30));
+    let statement = |failed: bool, inquiry| {
+        let result = if failed { Err(assay_db::DbError::Timeout(Duration::ZERO)) } else { Ok(()) };
+        breakers.record_database(&result, inquiry, Instant::now());
+        breakers.is_open(&Dependency::Database)
+    };
+    assert!((0..4).all(|_| !statement(true, false)));
+    assert!(statement(true, false));
+    assert!(statement(false, false), "a statement that was under way proves nothing");
+    assert!(!statement(false, true));
 }

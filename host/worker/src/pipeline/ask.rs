@@ -62,8 +62,6 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
     drop(asked);
     let stopped = AtomicBool::new(false);
     let claim = run.claim;
-    let probes = run.probes.clone();
-    let probes = probes.as_slice();
     let mut answers = futures::stream::iter(prompts.into_iter().enumerate())
         .map(|(index, prompt)| {
             let stopped = &stopped;
@@ -72,7 +70,7 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
                 if stopped.load(Ordering::Relaxed) {
                     return None;
                 }
-                let answer = answer_one(services, claim, probes, before + index, &prompt).await;
+                let answer = answer_one(services, claim, before + index, &prompt).await;
                 stopped.fetch_or(answer.is_err(), Ordering::Relaxed);
                 Some(answer)
             })
@@ -113,18 +111,12 @@ fn take_over(run: &mut Run<'_>, mut received: Vec<(usize, StoredAnswer)>) -> Run
     unusable.map_or(Ok(()), |error| Err(RunError::at(Step::CallModel, error)))
 }
 
-async fn answer_one(
-    services: &Services,
-    claim: &Claim,
-    probes: &[Dependency],
-    ordinal: usize,
-    prompt: &Prompt,
-) -> Result<Received, RunError> {
+async fn answer_one(services: &Services, claim: &Claim, ordinal: usize, prompt: &Prompt) -> Result<Received, RunError> {
     let question = question_sha256(prompt);
     let entry = claim.journal.iter().find(|entry| usize::try_from(entry.ordinal) == Ok(ordinal));
     match entry {
         Some(entry) => read_journaled(services, claim, ordinal, entry, question).await,
-        None => ask_model(services, probes, ordinal, prompt, question).await,
+        None => ask_model(services, ordinal, prompt, question).await,
     }
 }
 
@@ -145,24 +137,20 @@ async fn read_journaled(
     Ok(Received { answer, stored, origin: Origin::Journal })
 }
 
-/// Asks the model, unless its breaker is open. A job that probes the model asks all the same.
+/// Asks the model, unless its breaker is open.
 async fn ask_model(
     services: &Services,
-    probes: &[Dependency],
     ordinal: usize,
     prompt: &Prompt,
     question: [u8; 32],
 ) -> Result<Received, RunError> {
     let model = Dependency::Model(services.model.alias(prompt.model.as_deref()));
-    let probe = probes.contains(&model);
-    if !probe {
-        services.breakers.check_open(&model).at_step(Step::CallModel)?;
-    }
+    services.breakers.check_open(&model).at_step(Step::CallModel)?;
     let started = Instant::now();
     let completion = services.model.complete(&chat_request(prompt)).await;
     let code = completion.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
     services.metrics.model_call(code, started.elapsed());
-    let completion = services.breakers.record(&model, probe, started, completion).at_step(Step::CallModel)?;
+    let completion = services.inquiries.judge(&model, started, completion).await.at_step(Step::CallModel)?;
     let tokens = completion.usage.map(|usage| Tokens {
         input: i64::try_from(usage.input_tokens).unwrap_or(i64::MAX),
         output: i64::try_from(usage.output_tokens).unwrap_or(i64::MAX),

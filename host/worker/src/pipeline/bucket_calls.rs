@@ -5,17 +5,17 @@ use std::time::Instant;
 use assay_core::{breaker::Dependency, job_error::JobError};
 use assay_objects::Objects;
 
-use crate::{breakers::Breakers, services::Services};
+use crate::{breakers::Inquiries, services::Services};
 
 /// The store, with the breaker of its bucket. Cheap to clone.
 #[derive(Clone)]
 pub struct BucketCalls {
     objects: Objects,
-    breakers: Breakers,
+    inquiries: Inquiries,
 }
 
 pub fn bucket_calls(services: &Services) -> BucketCalls {
-    BucketCalls { objects: services.objects.clone(), breakers: services.breakers.clone() }
+    BucketCalls { objects: services.objects.clone(), inquiries: services.inquiries.clone() }
 }
 
 impl BucketCalls {
@@ -32,6 +32,6 @@ impl BucketCalls {
         if bucket != self.objects.bucket() {
             return result;
         }
-        self.breakers.record(&Dependency::Bucket, false, begun, result)
+        self.inquiries.judge(&Dependency::Bucket, begun, result).await
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use assay_conversation::RejectionReasons;
 use assay_core::{
     attempt_usage::AttemptUsage,
-    breaker::Dependency,
     claim::Claim,
     code::Code,
     job_error::{JobError, Step},
@@ -72,8 +71,6 @@ pub struct ShadowInput {
 #[derive(Debug)]
 pub struct Run<'a> {
     pub claim: &'a Claim,
-    /// The dependencies that this run probes.
-    pub probes: Vec<Dependency>,
     pub release: Option<Arc<Release>>,
     /// The answers in the guest's order, as the next call of `advance` sees them.
     pub answers: Vec<Answer>,
@@ -98,7 +95,6 @@ impl<'a> Run<'a> {
     pub fn new(claim: &'a Claim) -> Self {
         Self {
             claim,
-            probes: Vec::new(),
             release: None,
             answers: Vec::new(),
             stored: Vec::new(),

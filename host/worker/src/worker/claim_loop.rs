@@ -5,11 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assay_core::{
-    breaker::Dependency,
-    claim::{Claim, QueuePosition},
-    serving::Serving,
-};
+use assay_core::{breaker::Dependency, claim::QueuePosition, serving::Serving};
 use assay_db::{Listener, queue::ClaimBatch};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
@@ -17,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    breakers::Probe,
     releases::shadow::Shadows,
     services::Services,
     worker::{
@@ -45,20 +40,6 @@ pub(super) struct ClaimLoop {
     pub shadows: Arc<Shadows>,
 }
 
-/// What one round of claims brought.
-#[derive(Default)]
-struct ClaimedJobs {
-    jobs: Vec<ClaimedJob>,
-    /// Jobs that left the queue, those that could not be read included.
-    taken: usize,
-}
-
-/// A claimed job, and the probe that it is, if any.
-struct ClaimedJob {
-    claim: Claim,
-    probe: Option<Probe>,
-}
-
 impl ClaimLoop {
     /// Claims and runs jobs until `drain`, while the heartbeat's thread is `alive`.
     pub(super) async fn run(&self, drain: &CancellationToken, alive: impl Fn() -> bool, jobs: &mut JoinSet<()>) {
@@ -70,6 +51,8 @@ impl ClaimLoop {
             // Register first, query second: a job that arrives in between wakes the loop.
             let mut woken = std::pin::pin!(self.listener.woken());
             woken.as_mut().enable();
+            // Also without a free slot: an inquiry takes no job.
+            self.services.inquiries.ask_due();
             let free = self.config.concurrency - jobs.len();
             let heartbeat_ok = self.heartbeat_ok(self.active_claims.last_beat().unwrap_or(started));
             if free > 0 && heartbeat_ok && !drain.is_cancelled() {
@@ -99,9 +82,9 @@ impl ClaimLoop {
     /// Claims at most `free` jobs and starts them. Returns whether more jobs may be due.
     async fn fill_slots(&self, free: usize, cursor: &mut ClaimCursor, jobs: &mut JoinSet<()>) -> bool {
         let sent = Instant::now();
-        let claimed = self.claim_jobs(free, cursor).await;
-        let more_due = claimed.taken >= free;
-        for ClaimedJob { claim, probe } in claimed.jobs {
+        let batch = self.claim_jobs(free, cursor).await;
+        let more_due = batch.len() >= free;
+        for claim in batch.claims {
             let guard = self.active_claims.hold(claim.lease, self.heartbeat.trusted_until(sent));
             let span = tracing::info_span!(
                 "job",
@@ -110,7 +93,7 @@ impl ClaimLoop {
                 attempt = claim.attempts,
                 prompt.version = tracing::field::Empty
             );
-            let job = run_job(self.services.clone(), claim, probe, guard, self.shadows.clone());
+            let job = run_job(self.services.clone(), claim, guard, self.shadows.clone());
             jobs.spawn(job.instrument(span));
         }
         self.publish_slots(jobs.len(), false);
@@ -149,59 +132,20 @@ impl ClaimLoop {
         regular
     }
 
-    /// Claims at most `free` jobs whose dependencies are available, and probes that are due.
-    async fn claim_jobs(&self, free: usize, cursor: &mut ClaimCursor) -> ClaimedJobs {
+    /// Claims at most `free` jobs whose dependencies are available.
+    async fn claim_jobs(&self, free: usize, cursor: &mut ClaimCursor) -> ClaimBatch {
         let breakers = &self.services.breakers;
-        self.probe_bucket();
         let serving = self.services.guests.serving();
-        let claimable = breakers.claimable(&serving.digests);
-        // While the database is down, the claim itself is its probe.
+        let digests = breakers.claimable(&serving.digests);
+        if digests.is_empty() {
+            return ClaimBatch::default();
+        }
+        // While the database is down, the claim itself asks it.
         let free = if breakers.is_open(&Dependency::Database) { free.min(1) } else { free };
-        let mut claimed = ClaimedJobs::default();
-        // Probes first: otherwise jobs of other releases could take every slot.
-        for offer in claimable.probes {
-            if claimed.taken >= free {
-                break;
-            }
-            let serving = Serving { digests: offer.digests, ..serving.clone() };
-            let batch = self.claim(&serving, 1, None).await;
-            claimed.taken += batch.len();
-            claimed.jobs.extend(
-                batch
-                    .claims
-                    .into_iter()
-                    .map(|claim| ClaimedJob { claim, probe: Some(breakers.begin_probe(offer.dependencies.clone())) }),
-            );
-        }
-        let left = free.saturating_sub(claimed.taken);
-        if left > 0 && !claimable.digests.is_empty() {
-            let serving = Serving { digests: claimable.digests, ..serving };
-            let from = cursor.position(self.config.poll);
-            let batch = self.claim(&serving, left, from).await;
-            cursor.advance(from, batch.claims.iter().map(|claim| claim.position).min());
-            claimed.taken += batch.len();
-            claimed.jobs.extend(batch.claims.into_iter().map(|claim| ClaimedJob { claim, probe: None }));
-        }
-        claimed
-    }
-
-    /// Probes the bucket if that is due. Such a probe takes no job and no slot.
-    fn probe_bucket(&self) {
-        let breakers = &self.services.breakers;
-        if !breakers.probe_is_due(&Dependency::Bucket) {
-            return;
-        }
-        let probe = breakers.begin_probe(vec![Dependency::Bucket]);
-        let (breakers, objects) = (breakers.clone(), self.services.objects.clone());
-        tokio::spawn(async move {
-            let begun = Instant::now();
-            let _until_recorded = probe;
-            let result = objects.check_read_write().await.map_err(|error| error.for_write());
-            if let Err(error) = breakers.record(&Dependency::Bucket, true, begun, result) {
-                let error = error.chain();
-                tracing::warn!(error, "the bucket is still away");
-            }
-        });
+        let from = cursor.position(self.config.poll);
+        let batch = self.claim(&Serving { digests, ..serving }, free, from).await;
+        cursor.advance(from, batch.claims.iter().map(|claim| claim.position).min());
+        batch
     }
 
     /// Sends one claim. Returns no jobs when the database does not answer, and logs that once.
@@ -209,7 +153,7 @@ impl ClaimLoop {
         let begun = Instant::now();
         let Services { database, breakers, .. } = &*self.services;
         let claim = async {
-            // A probe tries both: a pooled connection may be older than the password that keeps new ones out.
+            // Tries both: a pooled connection may be older than the password that keeps new ones out.
             if breakers.is_open(&Dependency::Database) {
                 database.check_login().await?;
             }

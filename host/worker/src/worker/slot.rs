@@ -13,7 +13,6 @@ use assay_core::{
 use tokio::task::{JoinError, JoinSet};
 
 use crate::{
-    breakers::Probe,
     metrics::{Metrics, OutcomeLabels},
     pipeline::{flow, run::Run},
     releases::shadow::{ShadowCase, Shadows},
@@ -22,24 +21,17 @@ use crate::{
 };
 
 /// Runs a claimed job and finalizes it. If its channel has a candidate in the shadow, offers the job's answers to it.
-pub async fn run_job(
-    services: Arc<Services>,
-    claim: Claim,
-    probe: Option<Probe>,
-    guard: ClaimGuard,
-    shadows: Arc<Shadows>,
-) {
+pub async fn run_job(services: Arc<Services>, claim: Claim, guard: ClaimGuard, shadows: Arc<Shadows>) {
     let started = Instant::now();
     tracing::debug!(lag_ms = claim.lag.as_millis() as u64, "job claimed");
     let candidate = services.guests.shadow_of(&claim.channel, &claim.guest_digest);
     let mut run = Run::new(&claim);
-    run.probes = probe.as_ref().map(|probe| probe.dependencies.clone()).unwrap_or_default();
     run.kept = candidate.is_some().then(Box::default);
 
     let result = flow::run(&services, &mut run, guard.interrupted()).await;
 
     // Boxed, so that its state takes no memory while the job runs.
-    let Some(settlement) = Box::pin(finalize(&services, &mut run, result, probe, &guard)).await else {
+    let Some(settlement) = Box::pin(finalize(&services, &mut run, result, &guard)).await else {
         return;
     };
     count(&services.metrics, &settlement, started.elapsed());

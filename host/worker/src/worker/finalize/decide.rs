@@ -12,7 +12,10 @@ use assay_core::{
 use crate::{
     pipeline::run::{Run, RunError, RunResult},
     services::Services,
-    worker::finalize::raw_output::keep_raw_output,
+    worker::finalize::{
+        judge::{Judged, judge},
+        raw_output::keep_raw_output,
+    },
 };
 
 /// Decides how a claim is settled. Returns `None` when the claim is lost, so that nothing may be written.
@@ -37,8 +40,10 @@ pub(super) async fn failed(services: &Services, run: &mut Run<'_>, step: Step, e
         max_attempts: run.claim.max_attempts,
         snoozes: run.claim.snoozes,
     };
-    let failure = Failure { code: error.code, step, message: error.chain() };
-    match services.config.retry.decide(error.class(), tries, error.retry_after, rand::random()) {
+    let decision = services.config.retry.decide(error.class(), tries, error.retry_after, rand::random());
+    let Judged { decision, message } = judge(services, run, &error, decision).await;
+    let failure = Failure { code: error.code, step, message };
+    match decision {
         RetryDecision::Retry(wait) => Settlement::retried(failure, wait, run.spent),
         RetryDecision::Snooze(wait) => Settlement::snoozed(failure, wait, run.spent),
         RetryDecision::Hold(wait) => Settlement::held(failure, wait, run.spent),

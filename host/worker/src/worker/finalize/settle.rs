@@ -8,7 +8,6 @@ use assay_core::{
 };
 
 use crate::{
-    breakers::Probe,
     pipeline::run::{Run, RunResult},
     services::Services,
     worker::{
@@ -26,13 +25,10 @@ pub async fn finalize(
     services: &Services,
     run: &mut Run<'_>,
     result: RunResult,
-    probe: Option<Probe>,
     guard: &ClaimGuard,
 ) -> Option<Settlement> {
     // Heartbeats go on during the decision: keeping the answers of a failed job may take long.
     let settlement = decide(services, run, result).await;
-    // The probe has made all its calls.
-    drop(probe);
     let trusted_until = guard.begin_settlement();
     let Some(settlement) = settlement else {
         tracing::warn!("job dropped: its claim is lost");
