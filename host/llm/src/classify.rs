@@ -12,6 +12,11 @@ pub fn classify(status: u16, tokens: &[&str]) -> Code {
     tokens.iter().find_map(|token| by_token(token)).unwrap_or_else(|| by_status(status))
 }
 
+/// Returns whether an error's word has a code of its own, so that it is shown.
+pub(crate) fn is_known_word(word: &str) -> bool {
+    by_token(word).is_some()
+}
+
 /// Applies the provider's `x-should-retry`, which decides before the status.
 ///
 /// It only moves between "fail" and "retry". A rate limit already waits as long as asked, and a held job needs the

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use assay_core::job_error::JobError;
 
-use crate::{adapted::Adapted, finish_reason::usable};
+use crate::{adapted::Adapted, finish_reason::usable, plain_word::shown_model};
 
 /// A received answer. It is paid for, so it is journaled before [`Completion::usable`] checks it.
 #[derive(Clone, PartialEq)]
@@ -13,9 +13,11 @@ pub struct Completion {
     pub text: String,
     /// The model's refusal. Content: only for the raw output in the object store.
     pub refusal: Option<String>,
-    /// The model as the provider names it.
+    /// The model as the provider names it. Content: it may be any text.
     pub model: String,
-    /// Why the model stopped, in the provider's word; may be empty.
+    /// The model as the configuration names it.
+    pub asked: String,
+    /// Why the model stopped: a word that providers use, or `other`; may be empty.
     pub finish_reason: String,
     /// The tokens, if the provider counts them.
     pub usage: Option<Usage>,
@@ -35,6 +37,11 @@ pub struct Usage {
 }
 
 impl Completion {
+    /// Returns the name of the model as a row may have it.
+    pub fn shown_model(&self) -> &str {
+        shown_model(&self.model, &self.asked)
+    }
+
     /// Checks whether a guest may see this answer.
     ///
     /// # Errors
@@ -50,7 +57,7 @@ impl fmt::Debug for Completion {
         f.debug_struct("Completion")
             .field("text_bytes", &self.text.len())
             .field("refused", &self.refusal.is_some())
-            .field("model", &self.model)
+            .field("model", &self.shown_model())
             .field("finish_reason", &self.finish_reason)
             .field("usage", &self.usage)
             .field("adapted", &self.adapted)

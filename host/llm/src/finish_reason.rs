@@ -34,6 +34,29 @@ pub(crate) enum FinishReason {
     Broken,
 }
 
+/// Words for an ordinary end.
+const ORDINARY_ENDS: &[&str] = &[
+    "complete",
+    "completed",
+    "end_turn",
+    "eos",
+    "eos_token",
+    "finished",
+    "function_call",
+    "stop",
+    "stop_sequence",
+    "tool_calls",
+    "tool_use",
+];
+
+/// Returns the word for an end as a row may have it: in lower case, `other` for a word that no provider is known for, and empty
+/// without a word.
+pub(crate) fn shown_end(finish_reason: &str) -> String {
+    let word = finish_reason.to_ascii_lowercase();
+    let is_known = ORDINARY_ENDS.contains(&word.as_str()) || FinishReason::of(&word) != FinishReason::Whole;
+    if word.is_empty() || is_known { word } else { "other".to_owned() }
+}
+
 impl FinishReason {
     /// Reads the words of OpenAI and of servers and gateways with their own words. An unknown or missing word means a whole
     /// answer: compatible servers send "", null or their own words for an ordinary end.
@@ -68,6 +91,18 @@ mod tests {
     fn an_ordinary_end_is_usable_in_every_dialect() {
         for reason in ["stop", "", "eos", "STOP", "end_turn", "tool_calls"] {
             assert_eq!(code(reason, false), None, "{reason}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_shown_by_a_known_word() {
+        for (word, shown) in
+            [("stop", "stop"), ("END_TURN", "end_turn"), ("SAFETY", "safety"), ("length", "length"), ("", "")]
+        {
+            assert_eq!(shown_end(word), shown);
+        }
+        for word in ["hunter2", "stopped by Bob", "stop2", "other", " "] {
+            assert_eq!(shown_end(word), "other", "{word}");
         }
     }
 

@@ -16,12 +16,12 @@ use crate::{
     completion::{Completion, Usage},
     envelope::lists_model,
     fallback::{OptionalParts, next_fallback},
-    finish_reason::FinishReason,
+    finish_reason::{FinishReason, shown_end},
     http_client,
     llm_config::LlmConfig,
     llm_error::LlmError,
     model_memory::ModelMemory,
-    plain_word::{model_name, plain_word},
+    plain_word::model_name,
     provider_error::ProviderError,
     reply::{self, Answer, Reply, not_sent, rejected},
     request_body::request_body,
@@ -204,12 +204,8 @@ impl Model {
                 "call the model: the generation failed on the provider's side",
             ));
         }
-        // Rows keep it and operators see it, so only a plain word: other text may be content.
-        let finish_reason = if finish_reason.is_empty() {
-            String::new()
-        } else {
-            plain_word(finish_reason).unwrap_or_else(|| "other".to_owned())
-        };
+        // Rows keep it and operators see it.
+        let finish_reason = shown_end(finish_reason);
         let (text, refusal) = answer.choice.message.unwrap_or_default().into_text();
         let limit = self.0.config.answer_max_bytes;
         if text.len().max(refusal.as_ref().map_or(0, String::len)) > limit {
@@ -223,6 +219,7 @@ impl Model {
             text,
             refusal,
             model: answer.model.as_str().and_then(model_name).unwrap_or(asked).to_owned(),
+            asked: asked.to_owned(),
             finish_reason,
             usage: self.usage(&answer.usage, asked),
             adapted,

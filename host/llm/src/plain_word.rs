@@ -1,6 +1,7 @@
-//! Recognizes words of a provider that cannot be content, so that logs and errors may show them.
+//! Which words of a provider may be shown: those that no document can have put there.
 
 /// Returns a plain word in lower case: providers use such words for codes, types and parameters. At most 64 characters.
+/// It may be a word of a document all the same, so it is compared and never shown.
 pub(crate) fn plain_word(text: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     let fits = (1..=64).contains(&text.len()) && text.bytes().all(plain);
@@ -11,4 +12,113 @@ pub(crate) fn plain_word(text: &str) -> Option<String> {
 pub(crate) fn model_name(text: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:/@+-".contains(&byte);
     ((1..=128).contains(&text.len()) && text.bytes().all(plain)).then_some(text)
+}
+
+/// Words for errors that have no code of their own in `classify`, of providers and of servers with their API.
+const GENERAL_WORDS: &[&str] = &[
+    "badrequesterror",
+    "bad_request",
+    "deadline_exceeded",
+    "failed_precondition",
+    "internal",
+    "invalid_argument",
+    "invalid_request",
+    "invalid_request_error",
+    "invalid_type",
+    "invalid_value",
+    "missing_required_parameter",
+    "not_found",
+    "not_found_error",
+    "permission_denied",
+    "requests",
+    "tokens",
+    "too_many_requests",
+    "unauthenticated",
+    "unavailable",
+    "unknown_parameter",
+    "unknown_url",
+    "unsupported_parameter",
+    "unsupported_value",
+];
+
+/// Returns whether a word is one that providers use for errors, whatever the document.
+pub(crate) fn is_general_word(word: &str) -> bool {
+    GENERAL_WORDS.contains(&word)
+}
+
+/// Media types that a gateway or a server sends in place of a completion.
+const MEDIA_TYPES: &[&str] = &[
+    "application/json",
+    "application/octet-stream",
+    "application/problem+json",
+    "application/xml",
+    "text/event-stream",
+    "text/html",
+    "text/plain",
+    "text/xml",
+];
+
+/// Returns the media type of a `Content-Type`, if it is one of the usual ones.
+pub(crate) fn media_type(content_type: &str) -> Option<&'static str> {
+    let named = content_type.split(';').next()?.trim().to_ascii_lowercase();
+    MEDIA_TYPES.iter().find(|known| **known == named).copied()
+}
+
+/// The digits of a UUID, and of the trace ids that gateways send.
+const ID_DIGITS: usize = 32;
+
+/// Returns the id of a request if it has the form of one: `req_…`, or the digits of a UUID.
+pub(crate) fn request_id(text: &str) -> Option<&str> {
+    let id = text.trim();
+    let is_prefixed = id.strip_prefix("req_").is_some_and(|rest| plain_word(rest).is_some());
+    let digits = id.bytes().filter(|byte| *byte != b'-');
+    let is_uuid = digits.clone().all(|byte| byte.is_ascii_hexdigit()) && digits.count() == ID_DIGITS;
+    (is_prefixed || is_uuid).then_some(id)
+}
+
+/// Returns the name of the model that answered as a row may have it: the provider's, if that is the configured name with a version
+/// behind it, else the configured one.
+pub(crate) fn shown_model<'a>(named: &'a str, configured: &'a str) -> &'a str {
+    let short = configured.rsplit('/').next().unwrap_or(configured);
+    let is_version = |rest: &str| rest.len() <= 12 && rest.bytes().all(|b| b.is_ascii_digit() || b"-.@:_".contains(&b));
+    let is_same = |name: &str| named.strip_prefix(name).is_some_and(is_version);
+    if is_same(configured) || is_same(short) { named } else { configured }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_has_the_form_of_one() {
+        for id in ["req_1", "req_011CSHoEeqs5C35K2UUqR7Fy", "7f1b2c3d-0000-4000-8000-00000000abcd", &"a0".repeat(16)] {
+            assert_eq!(request_id(id), Some(id));
+        }
+        for text in
+            ["", "req_", "req_two words", "hunter2", "79161234567", "4111111111111111", "deadbeef", &"x".repeat(32)]
+        {
+            assert_eq!(request_id(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_media_type_is_one_of_the_usual_ones() {
+        assert_eq!(media_type("Text/HTML; charset=utf-8"), Some("text/html"));
+        assert_eq!(media_type("application/json"), Some("application/json"));
+        for text in ["", "html", "text/hunter2", "hunter2/html", "text/html hunter2"] {
+            assert_eq!(media_type(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_shown_by_its_configured_name_or_a_version_of_it() {
+        for (named, configured) in
+            [("gpt-x", "gpt-x"), ("gpt-x-2024-08-06", "gpt-x"), ("gpt-x-0613", "openai/gpt-x"), ("gpt-x:2", "gpt-x")]
+        {
+            assert_eq!(shown_model(named, configured), named);
+        }
+        for named in ["", "hunter2", "gpt-x-hunter2", "gpt", "my-gpt-x", "gpt-x-79161234567890", "GPT-X"] {
+            assert_eq!(shown_model(named, "gpt-x"), "gpt-x", "{named}");
+        }
+    }
 }

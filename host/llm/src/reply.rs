@@ -7,11 +7,11 @@ use reqwest::{
 };
 
 use crate::{
-    classify::{apply_should_retry, classify},
+    classify::{apply_should_retry, classify, is_known_word},
     envelope::{Choice, Envelope, is_error},
     llm_config::LlmConfig,
     llm_error::LlmError,
-    plain_word::plain_word,
+    plain_word::{is_general_word, media_type, request_id},
     provider_error::ProviderError,
     response_body,
     retry_after::retry_after,
@@ -83,12 +83,13 @@ pub(crate) fn rejected(operation: &str, status: u16, error: &ProviderError, head
     let should_retry = text("x-should-retry").and_then(|value| value.trim().parse().ok());
     let code = apply_should_retry(classify(status, &error.tokens()), should_retry);
     let mut message = format!("{operation}: {status}");
-    // Only plain words of the provider are shown. With the request's id an operator can ask the provider.
-    for word in error.tokens() {
+    // Only words that are in our tables are shown: any other may be of the document.
+    for word in error.tokens().into_iter().filter(|word| is_known_word(word) || is_general_word(word)) {
         message.push(' ');
         message.push_str(word);
     }
-    if let Some(id) = text("x-request-id").and_then(plain_word) {
+    // With the request's id an operator can ask the provider.
+    if let Some(id) = text("x-request-id").and_then(request_id) {
         message.push_str(&format!(" (request {id})"));
     }
     LlmError { retry_after: retry_after(headers), ..LlmError::new(code, message) }
@@ -97,8 +98,6 @@ pub(crate) fn rejected(operation: &str, status: u16, error: &ProviderError, head
 fn bad_envelope(response: &Response, what: &str, bytes: usize) -> LlmError {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     // "text/html" points to a login page or a gateway.
-    let kind = kind.and_then(|kind| kind.split(';').next()?.split_once('/'));
-    let kind = kind.and_then(|(kind, sub)| Some(format!(" of type {}/{}", plain_word(kind)?, plain_word(sub)?)));
-    let kind = kind.unwrap_or_default();
+    let kind = kind.and_then(media_type).map(|kind| format!(" of type {kind}")).unwrap_or_default();
     LlmError::new(Code::LlmBadEnvelope, format!("read the answer: a body of {bytes} bytes{kind} {what}"))
 }

@@ -9,6 +9,29 @@ pub fn classify(status: u16, code: Option<&str>) -> ObjectsErrorKind {
     code.and_then(by_code).unwrap_or_else(|| by_status(status))
 }
 
+/// Codes of S3 and of stores with its API that are shown, although the status says enough to classify them.
+const SHOWN_CODES: &[&str] = &[
+    "BucketAlreadyOwnedByYou",
+    "EntityTooSmall",
+    "InvalidArgument",
+    "InvalidBucketState",
+    "InvalidObjectName",
+    "InvalidRange",
+    "InvalidRequest",
+    "InvalidStorageClass",
+    "InvalidURI",
+    "MalformedXML",
+    "PreconditionFailed",
+    "QuotaExceeded",
+    "XMinioServerNotInitialized",
+    "XMinioStorageFull",
+];
+
+/// Returns whether a code is a store's own, so that it is shown: any other word may be of a key.
+pub(crate) fn is_known_code(code: &str) -> bool {
+    by_code(code).is_some() || SHOWN_CODES.contains(&code)
+}
+
 fn by_code(code: &str) -> Option<ObjectsErrorKind> {
     Some(match code {
         "NoSuchKey" | "NoSuchVersion" => ObjectsErrorKind::NotFound,

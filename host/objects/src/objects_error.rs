@@ -44,7 +44,7 @@ pub struct ObjectsError {
     pub kind: ObjectsErrorKind,
     /// The HTTP status, if the store answered.
     pub status: Option<u16>,
-    /// The store's error code, if it is a plain word.
+    /// The store's error code, if it is a known one.
     pub code: Option<String>,
     /// How long the store asked us to wait.
     pub retry_after: Option<Duration>,
@@ -129,7 +129,7 @@ impl fmt::Display for ObjectsError {
         write!(f, "{}: ", self.operation)?;
         match (self.status, self.code.as_deref()) {
             (Some(status), Some(code)) => return write!(f, "{status} {code}"),
-            (Some(status), None) => return write!(f, "{status} without an S3 error code"),
+            (Some(status), None) => return write!(f, "{status} without a known S3 error code"),
             _ => {}
         }
         match self.kind {

@@ -1,4 +1,4 @@
-//! Converts errors of the SDK. Keeps statuses, codes and I/O errors; drops every text of the store.
+//! Converts errors of the SDK. Keeps statuses, known codes and I/O errors; drops every text of the store.
 
 use std::time::Duration;
 
@@ -8,12 +8,9 @@ use aws_sdk_s3::{
 };
 
 use crate::{
-    classify::classify,
+    classify::{classify, is_known_code},
     objects_error::{ObjectsError, ObjectsErrorKind},
 };
-
-/// The longest code in S3's own list has 34 characters.
-const MAX_CODE_CHARS: usize = 64;
 
 impl ObjectsError {
     pub(crate) fn from_sdk<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
@@ -44,7 +41,7 @@ impl ObjectsError {
 
     fn from_answer(operation: &'static str, answer: &HttpResponse, code: Option<&str>) -> Self {
         let status = answer.status().as_u16();
-        let code = code.filter(|code| is_plain_word(code));
+        let code = code.filter(|code| is_known_code(code));
         Self {
             status: Some(status),
             code: code.map(str::to_owned),
@@ -59,19 +56,17 @@ fn seconds(value: &str) -> Option<Duration> {
     value.trim().parse().ok().filter(|wait| *wait > 0).map(Duration::from_secs)
 }
 
-fn is_plain_word(code: &str) -> bool {
-    (1..=MAX_CODE_CHARS).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_words_are_taken_for_codes() {
-        assert!(is_plain_word("XAmzContentSHA256Mismatch"));
-        for text in ["", "no such key", "users/1/files/2", "Ünknown", &"A".repeat(65)] {
-            assert!(!is_plain_word(text), "{text}");
+    fn only_a_stores_own_words_are_taken_for_codes() {
+        for code in ["XAmzContentSHA256Mismatch", "NoSuchKey", "SlowDown", "InvalidArgument", "XMinioStorageFull"] {
+            assert!(is_known_code(code), "{code}");
+        }
+        for text in ["", "no such key", "users/1/files/2", "hunter2", "nosuchkey", &"A".repeat(65)] {
+            assert!(!is_known_code(text), "{text}");
         }
     }
 

@@ -109,9 +109,26 @@ async fn a_field_that_is_not_needed_cannot_make_an_answer_unreadable() {
 
 #[tokio::test]
 async fn a_finish_reason_that_is_not_a_word_is_not_kept() {
-    let choice = json!({ "message": { "content": "hi" }, "finish_reason": "SECRET words of a document" });
-    let (result, _) = ask([completion(&choice)], &question()).await;
-    assert_eq!(result.unwrap().finish_reason, "other");
+    for word in ["SECRET words of a document", "SECRET"] {
+        let choice = json!({ "message": { "content": "hi" }, "finish_reason": word });
+        let (result, _) = ask([completion(&choice)], &question()).await;
+        assert_eq!(result.unwrap().finish_reason, "other");
+    }
+}
+
+#[tokio::test]
+async fn a_model_under_another_name_is_shown_by_its_configured_name() {
+    for (named, shown) in [("big-2026", "big-2026"), ("SECRET", "big"), ("big-SECRET", "big")] {
+        let body = json!({ "choices": [{ "message": { "content": "hi" } }], "model": named });
+        let (result, _) = ask([ok(&body)], &question()).await;
+        let completion = result.unwrap();
+        assert_eq!(
+            (completion.model.as_str(), completion.shown_model()),
+            (named, shown),
+            "a guest sees the name as it came"
+        );
+        assert!(!format!("{completion:?}").contains("SECRET"));
+    }
 }
 
 #[tokio::test]

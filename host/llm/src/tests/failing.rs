@@ -71,9 +71,16 @@ async fn a_refusal_shows_status_and_codes_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_no_word_is_not_shown() {
-    let error = fail(rejection(400, &json!({ "code": "SECRET words of a document", "type": "x/SECRET" }))).await;
-    assert_eq!((error.code, error.message.as_str()), (Code::LlmRequestRejected, "call the model: 400"));
+async fn a_word_that_no_provider_is_known_for_is_not_shown() {
+    let words = json!({ "code": "SECRET words of a document", "type": "x/SECRET" });
+    let plain = json!({ "code": "SECRET", "type": "SECRET-2", "param": "SECRET", "status": "SECRET" });
+    for error in [words, plain] {
+        let headers = [("x-request-id", "SECRET"), ("content-type", "SECRET/SECRET"), ("retry-after", "SECRET")];
+        let error = fail(response(400, &headers, &json!({ "error": error }).to_string())).await;
+        assert_eq!((error.code, error.message.as_str()), (Code::LlmRequestRejected, "call the model: 400"));
+    }
+    let error = fail(response(200, &[("content-type", "SECRET/SECRET")], "SECRET")).await;
+    assert_eq!(error.message, "read the answer: a body of 6 bytes is no completion");
 }
 
 #[tokio::test]

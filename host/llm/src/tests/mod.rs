@@ -80,7 +80,8 @@ async fn fail(reply: Reply) -> JobError {
     assert_eq!(requests.len(), 1, "the adapter never retries");
     let error = result.expect_err("no answer was sent");
     for secret in ["SECRET", "hush"] {
-        assert!(!format!("{error:?} {}", error.chain()).contains(secret), "{}", error.chain());
+        let shown = format!("{error:?} {}", error.chain()).to_ascii_lowercase();
+        assert!(!shown.contains(&secret.to_ascii_lowercase()), "{shown}");
     }
     error
 }

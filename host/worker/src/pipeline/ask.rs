@@ -41,8 +41,8 @@ struct Received {
 enum Origin {
     /// An earlier attempt journaled it.
     Journal,
-    /// The model gave it just now. The provider may not count tokens.
-    Model { tokens: Option<Tokens> },
+    /// The model gave it just now. The provider may not count tokens. `shown_model` is its name for the row.
+    Model { tokens: Option<Tokens>, shown_model: String },
 }
 
 /// Answers a round of questions, in the guest's order.
@@ -82,8 +82,8 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
     while let Some(answer) = answers.next().await {
         match answer {
             Some(Ok(answer)) => {
-                if let Origin::Model { tokens } = answer.origin {
-                    start_write(services, run, &answer.stored, &answer.answer, tokens);
+                if let Origin::Model { tokens, shown_model } = answer.origin {
+                    start_write(services, run, &answer.stored, &answer.answer, shown_model, tokens);
                 }
                 received.push((answer.stored.ordinal, answer.answer));
                 // At once, so that a run that is interrupted here keeps the answer.
@@ -158,7 +158,8 @@ async fn ask_model(
     if let Some(tokens) = tokens {
         services.metrics.tokens(tokens.input, tokens.output);
     }
+    let shown_model = completion.shown_model().to_owned();
     let answer = StoredAnswer::from(completion);
     let stored = JournaledAnswer { ordinal, question, bytes: answer.encode() };
-    Ok(Received { answer, stored, origin: Origin::Model { tokens } })
+    Ok(Received { answer, stored, origin: Origin::Model { tokens, shown_model } })
 }

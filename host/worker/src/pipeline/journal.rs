@@ -57,6 +57,7 @@ pub(super) fn start_write(
     run: &mut Run<'_>,
     stored: &JournaledAnswer,
     answer: &StoredAnswer,
+    model: String,
     tokens: Option<Tokens>,
 ) {
     if let Some(tokens) = tokens {
@@ -73,7 +74,7 @@ pub(super) fn start_write(
         key: answer_key(&run.claim.file, run.claim.lease, ordinal),
         question: stored.question,
         bytes: stored.bytes.clone(),
-        model: answer.model.clone(),
+        model,
         finish_reason: answer.finish_reason.clone(),
         tokens,
         patience: services.config.journal_patience,

@@ -14,7 +14,7 @@ pub struct StoredAnswer {
     /// The model's words for its refusal. Content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
-    /// The model as the provider names it.
+    /// The model as the provider names it. Content: it may be any text.
     pub model: String,
     /// Why the model stopped, in the provider's word.
     pub finish_reason: String,
@@ -38,7 +38,6 @@ impl fmt::Debug for StoredAnswer {
         f.debug_struct("StoredAnswer")
             .field("text_bytes", &self.text.len())
             .field("refused", &self.refusal.is_some())
-            .field("model", &self.model)
             .field("finish_reason", &self.finish_reason)
             .field("usage", &self.usage)
             .finish()
