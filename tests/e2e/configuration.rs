@@ -1,8 +1,10 @@
 //! Bad configuration: every fault at once, and exit code 64.
 
-use assay_tests::{AssayProcess, World};
+use std::os::unix::fs::PermissionsExt;
 
-use crate::fixtures::{env, with};
+use assay_tests::{AssayProcess, Signal, World};
+
+use crate::fixtures::{env, with, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_faults_of_a_configuration_are_named_at_once() {
@@ -44,6 +46,37 @@ async fn a_secret_is_never_shown_even_where_it_is_at_fault() {
     assert_eq!(process.wait().await.code(), Some(64));
     process.wait_for_line("invalid DATABASE_URL: expected a URL such as postgres://").await;
     assert!(!process.stderr().join("\n").contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_parameter_of_a_database_is_a_fault_by_its_name() {
+    let world = World::start().await;
+    let address = format!("{}?passwd=hunter2", world.database.url());
+    for command in ["worker", "status", "migrate"] {
+        let mut process = AssayProcess::spawn(&[command], &with(env(&world), &[("DATABASE_URL", &address)]));
+        assert!(!process.wait().await.success(), "{command}");
+        let printed = [process.stdout(), process.stderr()].concat().join("\n");
+        assert!(printed.contains("invalid DATABASE_URL: unknown parameter `passwd`"), "{command}: {printed}");
+        assert!(!printed.contains("hunter2"), "{command}: {printed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_a_password_file_is_never_printed() {
+    let world = World::start().await;
+    let (user, rest) = world.database.url().rsplit_once('@').expect("a password in the URL");
+    let (user, password) = user.rsplit_once(':').expect("a password in the URL");
+    let file = world.folder().join("passwords");
+    // The first line lacks a field.
+    std::fs::write(&file, format!("*:*:*:hunter2\n*:*:*:*:{password}\n")).expect("a file");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("its rights");
+    let address = format!("{user}@{rest}");
+    let changes = [("PGPASSFILE", file.display().to_string()), ("DATABASE_URL", address)];
+    let changes: Vec<_> = changes.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut worker = worker(&with(env(&world), &changes)).await;
+    worker.signal(Signal::TERM);
+    assert!(worker.wait().await.success());
+    assert!(!worker.stderr().join("\n").contains("hunter2"), "{:#?}", worker.stderr());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,7 +36,8 @@ impl TelemetryConfig {
     /// Returns the filter: Assay's events at the level, warnings of libraries.
     pub fn filter(&self) -> EnvFilter {
         let level = if LEVELS.contains(&self.level.as_str()) { self.level.as_str() } else { "info" };
-        EnvFilter::new(format!("warn,assay={level},assay_runtime={level},assay_dev={level}"))
+        // sqlx warns about a malformed line of a password file, and quotes the line.
+        EnvFilter::new(format!("warn,sqlx_postgres::options=off,assay={level},assay_runtime={level},assay_dev={level}"))
     }
 
     /// Starts logging to standard error, panics included. Later calls change nothing.
