@@ -144,6 +144,13 @@ mod tests {
     }
 
     #[test]
+    fn declared_codes_constrain_no_document() {
+        let schema = json!({"type": "object", "x-assay-codes": ["more"], "additionalProperties": false});
+        assert_eq!(findings(&schema, &json!({})), []);
+        assert_eq!(findings(&schema, &json!({"x-assay-codes": []})).len(), 1);
+    }
+
+    #[test]
     fn findings_are_sorted_by_pointer_and_keyword() {
         let schema =
             json!({"properties": {"a": {"type": "string", "maxLength": 2}, "b": {"minimum": 3}}, "required": ["c"]});

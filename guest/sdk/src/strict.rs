@@ -12,6 +12,7 @@
 //! | `$defs`, `definitions` | `$defs` |
 //! | `format`, `pattern`, lengths, bounds, counts, `uniqueItems` | moved into the `description` |
 //! | `title`, `default`, `examples`, `$id`, `$schema`, `$comment`, … | removed; they constrain nothing |
+//! | `x-assay-codes` at the root | removed; the host reads it |
 //! | `allOf`, `anyOf` and `oneOf` beside `properties`, `not`, `if`, `contains`, … | removed; each is a [`Loss`] |
 //! | maps, tuples, schemas without a type, a required name without a property | narrower than the canonical schema; each is a [`Loss`] |
 //!
@@ -65,6 +66,9 @@ const DESCRIBED: &[(&str, &str)] = &[
     ("maxItems", "maximum number of items"),
     ("uniqueItems", "unique items"),
 ];
+
+/// Declares a guest's own codes to the host, at the root of the canonical schema.
+const CODES: &str = "x-assay-codes";
 
 /// Keywords for definitions: the current one, and the one of older drafts that many schemas still use.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
@@ -147,7 +151,8 @@ impl Deriver {
 
     fn reference(&mut self, reference: &str, source: &Map<String, Value>, out: &mut Map<String, Value>, at: &str) {
         for keyword in source.keys().filter(|k| !["$ref", "description"].contains(&k.as_str())) {
-            if !ANNOTATIONS.contains(&keyword.as_str()) && !DEFINITIONS.contains(&keyword.as_str()) {
+            let is_codes = keyword == CODES && at.is_empty();
+            if !is_codes && !ANNOTATIONS.contains(&keyword.as_str()) && !DEFINITIONS.contains(&keyword.as_str()) {
                 self.lose(at, keyword, Effect::Unsaid);
             }
         }
@@ -187,6 +192,7 @@ impl Deriver {
             "required" if !is_object(source) => self.lose(at, keyword, Effect::Unsaid),
             "$defs" | "definitions" | "properties" | "required" => {}
             "additionalProperties" | "unevaluatedProperties" if *value == json!(false) => {}
+            CODES if at.is_empty() => {}
             _ if ANNOTATIONS.contains(&keyword) => {}
             _ if DESCRIBED.iter().any(|(known, _)| *known == keyword) => {}
             _ => self.lose(at, keyword, Effect::Unsaid),

@@ -10,8 +10,8 @@ pub mod code;
 pub mod digest;
 pub mod env;
 pub mod file_info;
+pub mod finding_code;
 pub mod ids;
-
 pub mod job_error;
 pub mod journal_entry;
 pub mod lease;

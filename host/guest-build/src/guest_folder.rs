@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use assay_core::manifest::{MAX_DESCRIPTION_BYTES, MAX_SCHEMA_BYTES, is_version};
+use assay_core::{
+    finding_code::declared_codes,
+    manifest::{MAX_DESCRIPTION_BYTES, MAX_SCHEMA_BYTES, is_version},
+};
 use serde::Deserialize;
 
 use crate::{
@@ -176,10 +179,16 @@ fn read(path: &Path) -> Result<String, FolderError> {
     }
 }
 
-/// Checks the size. The generic guest checks the rest.
+/// Checks the size and the declared codes. The generic guest checks the rest.
 fn check_schema(text: &str) -> Result<(), String> {
     let (bytes, limit) = (text.len(), MAX_SCHEMA_BYTES);
-    if bytes > limit { Err(format!("{bytes} bytes of schema, over {limit}")) } else { Ok(()) }
+    if bytes > limit {
+        return Err(format!("{bytes} bytes of schema, over {limit}"));
+    }
+    match serde_json::from_str(text) {
+        Ok(schema) => declared_codes(&schema).map(drop).map_err(|error| error.to_string()),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Divides a prompt into its messages.

@@ -1,8 +1,9 @@
 //! Guests of a few lines, in the sandbox: fixtures, and the rules of admission.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use assay_conversation::JobLimits;
+use assay_core::finding_code::{declared_codes, is_keyword};
 use assay_guest_build::with_section;
 use assay_guest_test::{
     Fault, Fixture, Guest, LoadError, Rule, RuleStatus, Step, TrialError, answer, examine, harness, step_json,
@@ -13,7 +14,7 @@ use assay_runtime::{
     testing::{WatGuest, hostile},
 };
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn load(guest: &WatGuest) -> Guest {
     Guest::from_bytes(&guest.build()).unwrap()
@@ -150,8 +151,35 @@ async fn a_broken_rule_is_named_and_those_after_it_are_skipped() {
     assert!(one(broken(&wat::parse_str("(component)").unwrap(), &[]).await).starts_with("world: "));
     assert!(one(broken(&hostile::begins_with_much_memory().build(), &[]).await).starts_with("compile: "));
     assert!(one(broken(&hostile::spins_in_describe().build(), &[]).await).starts_with("describe: "));
+    let no_codes = WatGuest::new("x").schema(r#"{"type":"object","x-assay-codes":["Bob"]}"#);
+    let no_codes = one(broken(&no_codes.build(), &[]).await);
+    assert!(no_codes.starts_with("describe: ") && no_codes.contains("x-assay-codes"), "{no_codes}");
     let no_schema = WatGuest::new("x").schema(r#"{"type":"objekt"}"#);
     assert!(one(broken(&no_schema.build(), &[]).await).starts_with("schema: "));
+}
+
+/// Returns the codes of a step's findings.
+fn codes(step: &Value) -> Vec<&str> {
+    let findings = [step.pointer("/accept/notes"), step.pointer("/reject/invalid")];
+    let findings = findings.into_iter().flatten().flat_map(|found| found.as_array().into_iter().flatten());
+    findings.filter_map(|finding| finding["code"].as_str()).collect()
+}
+
+#[test]
+fn the_codes_of_our_own_guests_are_declared() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (guest, schema) in
+        [("meeting-v1", "report.v1"), ("meeting-v2", "report.v2"), ("repair", "report.v1"), ("map-reduce", "report.v1")]
+    {
+        let schema = std::fs::read_to_string(root.join("schemas").join(format!("{schema}.json"))).unwrap();
+        let declared = declared_codes(&serde_json::from_str(&schema).unwrap()).unwrap();
+        for fixture in Fixture::of(&root.join("guest").join(guest)).unwrap() {
+            let step = fixture.expected.unwrap();
+            let unknown: Vec<_> =
+                codes(&step).into_iter().filter(|code| !is_keyword(code) && !declared.contains(*code)).collect();
+            assert!(unknown.is_empty(), "{guest}, {}: {unknown:?}", fixture.name);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +195,7 @@ async fn a_fixture_that_fails_breaks_a_rule() {
 async fn a_check_that_disagrees_with_the_schema_breaks_a_rule() {
     // Its `check` finds nothing wrong with anything.
     let strict = WatGuest::new("lenient").schema(r#"{"type":"object","required":["a"]}"#).document(r#"{"a":1}"#);
-    let ends_with = |document: serde_json::Value| Fixture {
+    let ends_with = |document: Value| Fixture {
         expected: Some(json!({"accept": {"document": document, "notes": []}})),
         ..fixture(&["{}"])
     };

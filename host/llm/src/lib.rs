@@ -24,6 +24,7 @@ mod reply;
 mod request_body;
 mod response_body;
 mod retry_after;
+mod schema_for_model;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use crate::{
     adapted::Adapted,
     chat_request::{ChatMessage, ChatRequest},
+    schema_for_model::schema_for_model,
 };
 
 /// Providers require a name for a schema: `[a-zA-Z0-9_-]`, at most 64 characters.
@@ -21,7 +22,8 @@ pub(crate) fn request_body(
     max_output_tokens: Option<u32>,
     adapted: Adapted,
 ) -> serde_json::Result<Vec<u8>> {
-    let schema: Option<&RawValue> = question.answer_schema.map(serde_json::from_str).transpose()?;
+    let schema = question.answer_schema.map(schema_for_model).transpose()?;
+    let schema = schema.as_deref();
     let mut messages = question.messages.clone();
     let instruction;
     let response_format = match schema {

@@ -2,7 +2,11 @@
 //!
 //! All bytes are parsed and validated here, with fewer features than the engine's defaults: compilers trust what parsers accept.
 
-use assay_core::manifest::{MAX_DESCRIPTION_BYTES, is_version};
+use assay_core::{
+    finding_code::{CODES_KEYWORD, declared_codes},
+    manifest::{MAX_DESCRIPTION_BYTES, is_version},
+};
+use serde_json::{Map, Value};
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 use wasmtime::component::{Component, types::ComponentItem};
 
@@ -151,10 +155,12 @@ pub(crate) fn manifest(manifest: &Manifest, limits: &Limits) -> Result<(), LoadE
     if !is_version(&manifest.schema_version) {
         return Err(LoadError::Manifest("schema_version"));
     }
-    let is_object = || serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&manifest.schema).is_ok();
-    if manifest.schema.len() > limits.schema_bytes || !is_object() {
+    if manifest.schema.len() > limits.schema_bytes {
         return Err(LoadError::Manifest("schema"));
     }
+    let schema: Map<String, Value> =
+        serde_json::from_str(&manifest.schema).map_err(|_| LoadError::Manifest("schema"))?;
+    declared_codes(&schema).map_err(|_| LoadError::Manifest(CODES_KEYWORD))?;
     if manifest.description.len() > MAX_DESCRIPTION_BYTES || manifest.description.contains(char::is_control) {
         return Err(LoadError::Manifest("description"));
     }
@@ -179,7 +185,7 @@ mod tests {
         let limits = Limits::default();
         assert_eq!(manifest(&good(), &limits), Ok(()));
         type Spoil = fn(&mut Manifest);
-        let cases: [(&str, Spoil); 9] = [
+        let cases: [(&str, Spoil); 11] = [
             ("prompt_version", |m| m.prompt_version.clear()),
             ("prompt_version", |m| m.prompt_version = "../../etc".into()),
             ("prompt_version", |m| m.prompt_version = "x".repeat(65)),
@@ -188,6 +194,8 @@ mod tests {
             ("schema", |m| m.schema = "{".into()),
             ("schema", |m| m.schema = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000))),
             ("schema", |m| m.schema = format!("{{\"$comment\":\"{}\"}}", "x".repeat(1 << 20))),
+            ("x-assay-codes", |m| m.schema = r#"{"x-assay-codes": "more"}"#.into()),
+            ("x-assay-codes", |m| m.schema = r#"{"x-assay-codes": ["Bob owes Alice"]}"#.into()),
             ("description", |m| m.description = "a\u{1b}[2J".into()),
         ];
         for (field, spoil) in cases {
@@ -238,5 +246,8 @@ mod tests {
         assert!(lines.contains("description must be one line, without control characters"), "{lines}");
         let large = judged("", &of_size(limits.schema_bytes + 1)).unwrap_err();
         assert!(large.contains("schema.json") && large.contains("1048577 bytes of schema, over 1048576"), "{large}");
+        judged("", r#"{"x-assay-codes": ["quote-not-found"]}"#).unwrap();
+        let code = judged("", r#"{"x-assay-codes": ["Bob"]}"#).unwrap_err();
+        assert!(code.contains("schema.json: x-assay-codes: entry 1 is no code"), "{code}");
     }
 }

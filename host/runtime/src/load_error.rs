@@ -189,7 +189,7 @@ rows! {
         "Fix the guest.";
     Self::Manifest(_) => "manifest_invalid",
         "A field of its manifest is not usable. The message names it.",
-        "Use versions of letters, digits, `.`, `_` and `-`, at most 64 bytes; a schema that is an object of at most 1 MiB; a description of at most 4 KiB without control characters.";
+        "Use versions of letters, digits, `.`, `_` and `-`, at most 64 bytes; a schema that is an object of at most 1 MiB; at most 64 `x-assay-codes` of `a-z`, `0-9`, `.`, `_` and `-`, each of at most 64 bytes; a description of at most 4 KiB without control characters.";
     Self::Unavailable => "load_unavailable",
         "The engine had too little memory to set it up.",
         "Give the worker more memory.";

@@ -52,6 +52,21 @@ fn the_derived_schema_is_what_strict_providers_accept() {
     );
 }
 
+#[test]
+fn the_declared_codes_are_for_the_host_and_never_for_the_model() {
+    let mut declared = canonical();
+    declared["x-assay-codes"] = json!(["quote-not-found"]);
+    assert_eq!(derive(&declared), derive(&canonical()));
+    let by_reference = json!({"$ref": "#/$defs/step", "x-assay-codes": [], "$defs": canonical()["$defs"]});
+    let (strict, losses) = derive(&by_reference);
+    assert_eq!((strict.get("x-assay-codes"), losses), (None, vec![]));
+    let nested =
+        json!({"type": "object", "properties": {"a": {"type": "string", "x-assay-codes": []}}, "required": ["a"]});
+    let (strict, losses) = derive(&nested);
+    assert_eq!(losses, [loss("/properties/a", "x-assay-codes", Effect::Unsaid)]);
+    assert!(!strict.to_string().contains("x-assay-codes"), "{strict}");
+}
+
 fn loss(pointer: &str, keyword: &str, effect: Effect) -> Loss {
     Loss { pointer: pointer.into(), keyword: keyword.into(), effect }
 }

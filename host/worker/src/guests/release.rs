@@ -1,19 +1,19 @@
 //! One loaded release: its guest and the verifier of its schema.
 
-use std::{collections::HashSet, fmt};
+use std::fmt;
 
 use assay_core::job_error::JobError;
 use assay_runtime::{Call, Digest, Finding, Guest, LoadError, Manifest, Prompt, Runtime, Verifier};
 
-use crate::guests::{findings, shared_texts::SharedTexts};
+use crate::guests::{findings::SchemaWords, shared_texts::SharedTexts};
 
 /// A guest that is ready to run.
 pub struct Release {
     digest: String,
     guest: Guest,
     verifier: Verifier,
-    /// Property names of the schema: the only segments of a pointer that may leave the run folder.
-    names: HashSet<String>,
+    /// The only words of findings that may leave the run folder.
+    words: SchemaWords,
     shared: SharedTexts,
 }
 
@@ -43,8 +43,8 @@ impl Release {
 
     async fn of(runtime: &Runtime, guest: Guest) -> Result<Self, LoadError> {
         let verifier = runtime.verifier(&guest.manifest().schema).await?.beside(&guest);
-        let names = findings::property_names(&guest.manifest().schema);
-        Ok(Self { digest: guest.digest().to_string(), guest, verifier, names, shared: SharedTexts::default() })
+        let words = SchemaWords::of(&guest.manifest().schema);
+        Ok(Self { digest: guest.digest().to_string(), guest, verifier, words, shared: SharedTexts::default() })
     }
 
     /// Returns the sha256 of the component, lower hex.
@@ -76,11 +76,11 @@ impl Release {
 
     /// Returns a pointer as it may leave the bucket: words of the schema, and `*` for every other segment.
     pub fn shown(&self, pointer: &str) -> String {
-        findings::pointer(pointer, &self.names)
+        self.words.pointer(pointer)
     }
 
     /// Returns findings as they may leave the run folder: codes and pointers, no content.
     pub fn summary(&self, found: &[Finding]) -> String {
-        findings::summary(found, &self.names)
+        self.words.summary(found)
     }
 }

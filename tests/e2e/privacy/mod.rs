@@ -1,16 +1,22 @@
-//! No word of a document leaves for a log, a metric, an error or a row.
+//! No word of a document leaves for a log, a metric, an error, a row or what a command shows of a job.
+
+mod clean;
+mod guests;
 
 use assay_runtime::testing::{WatGuest, hostile};
 use assay_tests::{AssayProcess, Call, Fault, Gate, Operation, Reply, Signal, World};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::fixtures::{Env, VERSION, admin, answer, env_with_guests, with, worker};
+use crate::{
+    fixtures::{Env, VERSION, admin, answer, env_with_guests, with},
+    privacy::clean::{assert_clean, shown_by_commands},
+};
 
 /// In every transcript; also what a model that quotes it says.
 const IN_TRANSCRIPT: &str = "MARKERTRANSCRIPT";
 const IN_ANSWER: &str = "MARKERANSWER";
-/// In the provider's error messages, file names and attributes.
+/// In the errors, headers and names of model and store, in file names and attributes.
 const IN_METADATA: &str = "MARKERMETADATA";
 const MARKERS: [&str; 3] = [IN_TRANSCRIPT, IN_ANSWER, IN_METADATA];
 
@@ -105,6 +111,10 @@ async fn every_path(level: &str, format: &str) {
     let log = worker.stderr();
     outcomes_are_told(&files, &log, level);
     assert_clean(&world, &[log, lines(&metrics), worker.stdout()].concat(), level).await;
+    if (level, format) == ("info", "text") {
+        let ids: Vec<_> = files.iter().map(|(_, id, _)| *id).collect();
+        assert_clean(&world, &shown_by_commands(&world, &ids).await, "commands").await;
+    }
 }
 
 /// Waits until a job has come to the end of its path.
@@ -121,13 +131,41 @@ async fn taken(world: &World, (path, id, code): &(&str, Uuid, Option<&str>)) {
     }
 }
 
-/// Returns what the model says, by the word of the path in what it is asked.
+/// Returns what the model says, with a marker in every text beside the answer.
 fn reply(call: &Call, never: &Gate) -> Reply {
+    const HEADERS: [&str; 9] = [
+        "x-request-id",
+        "request-id",
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+        "location",
+        "server",
+        "set-cookie",
+        "www-authenticate",
+    ];
+    let reply = HEADERS.iter().fold(said(call, never), |reply, name| reply.header(name, IN_METADATA));
+    if !reply.is_completion() {
+        return reply.header("content-type", &format!("{IN_METADATA}/{IN_METADATA}"));
+    }
+    reply.edit(|completion| {
+        for name in ["model", "object", "system_fingerprint", "service_tier"] {
+            completion[name] = json!(IN_METADATA);
+        }
+        let end = &mut completion["choices"][0]["finish_reason"];
+        if *end == "stop" {
+            *end = json!(IN_METADATA);
+        }
+    })
+}
+
+/// Returns what the model says, by the word of the path in what it is asked.
+fn said(call: &Call, never: &Gate) -> Reply {
     let text = call.text();
     let quote = |code: &str| {
         let message = format!("{IN_METADATA} {IN_TRANSCRIPT}");
-        json!({ "error": { "message": message, "type": "invalid_request_error", "code": code, "param": IN_METADATA } })
-            .to_string()
+        let error = json!({ "message": message, "type": IN_METADATA, "code": code, "param": IN_METADATA });
+        json!({ "error": error, "detail": IN_METADATA, "status": IN_METADATA }).to_string()
     };
     let mut good = answer();
     good["overview"] = json!(IN_ANSWER);
@@ -141,12 +179,12 @@ fn reply(call: &Call, never: &Gate) -> Reply {
         text if text.contains("REFUSE") => Reply::refusal(IN_ANSWER),
         text if text.contains("VERBOSE") => Reply::answer(IN_ANSWER.repeat(LIMIT / IN_ANSWER.len() + 1)),
         text if text.contains("SILENT") => Reply::json(&good).held(never),
-        text if text.contains("QUOTE2") => Reply::status(200, quote("bad")),
-        text if text.contains("QUOTE400") => Reply::status(400, quote("bad")),
+        text if text.contains("QUOTE2") => Reply::status(200, quote(IN_METADATA)),
+        text if text.contains("QUOTE400") => Reply::status(400, quote(IN_METADATA)),
         text if text.contains("QUOTE401") => Reply::status(401, quote("invalid_api_key")),
         text if text.contains("QUOTE429") => Reply::status(429, quote("rate_limit_exceeded")),
         text if text.contains("QUOTA") => Reply::status(429, quote("insufficient_quota")),
-        text if text.contains("QUOTE500") => Reply::status(500, quote("bad")),
+        text if text.contains("QUOTE500") => Reply::status(500, quote(IN_METADATA)),
         text if text.contains("RESET") => Reply::reset(),
         text if text.contains("CUT") => Reply::json(&good).cut_after(40),
         text if text.contains("HTML") => Reply::status(200, format!("<html>{IN_ANSWER}</html>")),
@@ -174,7 +212,7 @@ async fn enqueue(world: &World, path: &str) -> Uuid {
     let marked =
         "UPDATE files SET original_filename = $2, attributes = jsonb_build_object('team', $2::text) WHERE id = $1";
     sqlx::query(marked).bind(id).bind(IN_METADATA).execute(world.database.pool()).await.expect("a file");
-    let denied = Fault::Status { status: 500, code: "InternalError" };
+    let denied = Fault::Status { status: 500, code: IN_METADATA };
     match path {
         "NOWRITE" => world.objects.fault_always(Operation::Put, &format!("{id}/runs"), denied),
         "NOREAD" => world.objects.fault_always(Operation::Get, &format!("{id}/original"), denied),
@@ -248,46 +286,4 @@ async fn metrics(worker: &AssayProcess) -> String {
 
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_word_of_a_guest_reaches_a_log_or_a_row() {
-    let world = World::start().await;
-    world.model.always(Reply::answer(IN_ANSWER));
-    let mut talker = WatGuest::new("talker").imports_log();
-    let (at, length) = talker.data.text(IN_ANSWER);
-    let question = talker.data.text(IN_METADATA);
-    let prompt = talker.data.prompt(question, None);
-    let ask = talker.data.ask(&[prompt]);
-    let reject = talker.data.reject("required", &format!("/{IN_ANSWER}/0"), &format!("{IN_ANSWER} is missing"));
-    let talker = talker.advance(format!(
-        "(call $log (i32.const 2) (i32.const {at}) (i32.const {length}))
-         (select (i32.const {reject}) (i32.const {ask}) (local.get $answers_len))"
-    ));
-    let mut worker = worker(&with(env_with_guests(&world, &[talker]), &[("LOG_LEVEL", "trace")])).await;
-    let id = world.enqueue(format!("Ana: {IN_TRANSCRIPT}")).await;
-    let file = world.wait_for_status(id, "failed").await;
-    assert_eq!(file.error_code.as_deref(), Some("schema_validation_failed"));
-    worker.signal(Signal::TERM);
-    assert!(worker.wait().await.success());
-    outcomes_are_told(&[("the guest's rejection", id, file.error_code.as_deref())], &worker.stderr(), "trace");
-    assert_clean(&world, &worker.stderr(), "trace").await;
-}
-
-/// No marker in the lines, nor in what the queue's tables say.
-async fn assert_clean(world: &World, lines: &[String], level: &str) {
-    for marker in MARKERS {
-        let leak = lines.iter().find(|line| line.contains(marker));
-        assert_eq!(leak, None, "at level {level}");
-        let sql = "
-            SELECT count(*) FROM (
-                SELECT row_to_json(j)::text AS row FROM processing_jobs j
-                UNION ALL SELECT row_to_json(a)::text FROM job_attempts a
-                UNION ALL SELECT row_to_json(a)::text FROM job_answers a
-                UNION ALL SELECT row_to_json(w)::text FROM workers w
-                UNION ALL SELECT concat(f.error_code, f.error_message) FROM files f
-            ) AS rows WHERE row LIKE '%' || $1 || '%'";
-        let rows: i64 = sqlx::query_scalar(sql).bind(marker).fetch_one(world.database.pool()).await.expect("a count");
-        assert_eq!(rows, 0, "{marker} is in a row");
-    }
 }

@@ -1,0 +1,97 @@
+//! The schema of an answer as the model gets it: without the codes that its author declares for the host.
+
+use std::{borrow::Cow, fmt};
+
+use assay_core::finding_code::CODES_KEYWORD;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// Returns the schema without the codes at its root. The rest stays as it was written, byte by byte.
+///
+/// # Errors
+/// The text is not JSON.
+pub(crate) fn schema_for_model(text: &str) -> serde_json::Result<Cow<'_, RawValue>> {
+    let schema: &RawValue = serde_json::from_str(text)?;
+    // Names in a schema may have escapes, so the text is not searched. A schema that is no object declares nothing.
+    let Ok(Members(mut members)) = serde_json::from_str::<Members<'_>>(text) else { return Ok(Cow::Borrowed(schema)) };
+    let count = members.len();
+    members.retain(|(name, _)| name != CODES_KEYWORD);
+    if members.len() == count {
+        return Ok(Cow::Borrowed(schema));
+    }
+    to_raw_value(&Members(members)).map(Cow::Owned)
+}
+
+/// The members of a JSON object, in their order, with their values as they were written.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyMembers;
+        impl<'de> Visitor<'de> for AnyMembers {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(AnyMembers)
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(text: &str) -> String {
+        schema_for_model(text).unwrap().get().to_owned()
+    }
+
+    #[test]
+    fn the_codes_at_the_root_are_left_out_and_the_order_stays() {
+        let schema = r#"{"type":"object","x-assay-codes":["more"],"required":["b","a"],"properties":{"b":{"maximum":1.0},"a":{}}}"#;
+        let expected = r#"{"type":"object","required":["b","a"],"properties":{"b":{"maximum":1.0},"a":{}}}"#;
+        assert_eq!(sent(schema), expected);
+        assert_eq!(sent(r#"{"x-assay\u002dcodes":"odd","x-assay-codes":[]}"#), "{}");
+    }
+
+    #[test]
+    fn any_other_schema_stays_as_it_was_written() {
+        for schema in [
+            r#"{ "type" : "object" }"#,
+            r#"{"properties": {"x-assay-codes": {"type": "string"}}}"#,
+            r#"{"description": "x-assay-codes"}"#,
+            r#"["x-assay-codes"]"#,
+            "7",
+            "true",
+        ] {
+            assert_eq!(sent(schema), schema);
+        }
+        let deep = format!("{}{{}}{}", "{\"not\":".repeat(100_000), "}".repeat(100_000));
+        assert_eq!(sent(&deep), deep);
+    }
+
+    #[test]
+    fn a_text_that_is_not_json_is_an_error() {
+        for text in ["", "{", r#"{"x-assay-codes":}"#, "{} {}"] {
+            assert!(schema_for_model(text).is_err(), "{text}");
+        }
+    }
+}
