@@ -1,9 +1,10 @@
 //! Answers that are worth nothing: kept, and never bought again.
 
-use assay_tests::{Operation, Reply, World};
-use serde_json::json;
+use assay_runtime::testing::WatGuest;
+use assay_tests::{FileRow, Operation, Reply, World};
+use serde_json::{Value, json};
 
-use crate::fixtures::{TRANSCRIPT, VERSION, answer, env, object, worker};
+use crate::fixtures::{TRANSCRIPT, VERSION, answer, env, env_with_guests, object, with, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_breaks_the_schema_is_kept_and_fails_without_retry() {
@@ -86,4 +87,86 @@ async fn a_rejection_ends_the_job_even_where_its_raw_output_cannot_be_written() 
     assert_eq!(file.error_code.as_deref(), Some("schema_validation_failed"));
     assert_eq!(file.storage_key_raw_llm_output, None);
     worker.wait_for_line("raw_output_write_failed").await;
+}
+
+/// Returns a guest that logs a line in its first call and then does `body`.
+fn logs_and(mut guest: WatGuest, body: &str) -> WatGuest {
+    let (at, length) = guest.data.text("it speaks of a merger");
+    guest.imports_log().advance(format!("(call $log (i32.const 2) (i32.const {at}) (i32.const {length})) {body}"))
+}
+
+/// Runs a job of a guest that fails before the first answer. Returns its file, and what is in the run folder.
+async fn fail_before_an_answer(guest: WatGuest) -> (FileRow, Option<Value>) {
+    let world = World::start().await;
+    let changes = [("GUEST_CALL_TIMEOUT_MS", "500"), ("JOB_BACKOFF_MS", "1")];
+    let _worker = worker(&with(env_with_guests(&world, &[guest]), &changes)).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    let file = world.wait_for_status(id, "failed").await;
+    assert_eq!((world.model.calls(), &file.storage_key_report), (0, &None));
+    let raw = match &file.storage_key_raw_llm_output {
+        Some(key) => Some(object(&world, key).await),
+        None => None,
+    };
+    (file, raw)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_guest_that_fails_before_an_answer_is_kept() {
+    let mut asks_nothing = WatGuest::new("words");
+    let none = asks_nothing.data.ask(&[]);
+    let mut asks_much = WatGuest::new("words");
+    let question = asks_much.data.text("What is it about?");
+    let prompt = asks_much.data.prompt(question, None);
+    let much = asks_much.data.ask(&[prompt; 33]);
+    for (guest, body, code) in [
+        (WatGuest::new("words"), "(unreachable)".to_owned(), "guest_trap"),
+        (WatGuest::new("words"), "(loop $again (br $again)) (unreachable)".to_owned(), "guest_timeout"),
+        (asks_nothing, format!("(i32.const {none})"), "guest_bad_output"),
+        (asks_much, format!("(i32.const {much})"), "guest_limit_exceeded"),
+    ] {
+        let (file, raw) = fail_before_an_answer(logs_and(guest, &body)).await;
+        assert_eq!(file.error_code.as_deref(), Some(code));
+        let raw = raw.unwrap_or_else(|| panic!("{code}: the words of the guest"));
+        assert_eq!(
+            (&raw["code"], &raw["answers"], &raw["prompt_version"]),
+            (&json!(code), &json!([]), &json!("words"))
+        );
+        assert_eq!(raw["log"], json!([{ "level": "warn", "message": "it speaks of a merger" }]), "{code}");
+        assert!(!file.error_message.unwrap_or_default().contains("merger"), "{code}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_rejects_the_transcript_leaves_its_reasons() {
+    let mut unsupported = WatGuest::new("unsupported");
+    let (at, length) = unsupported.data.text("it is about a merger");
+    let reject = unsupported.data.step(&[2, 2, at, length]);
+    let (file, raw) = fail_before_an_answer(unsupported.advance(format!("(i32.const {reject})"))).await;
+    assert_eq!(file.error_code.as_deref(), Some("schema_validation_failed"));
+    let raw = raw.expect("the reasons of the guest");
+    assert_eq!(raw["rejection"], json!({ "kind": "unsupported", "message": "it is about a merger" }));
+    assert_eq!(raw["answers"], json!([]));
+
+    let mut invalid = WatGuest::new("invalid");
+    let reject = invalid.data.reject("required", "/owner", "a merger has no owner");
+    let (file, raw) = fail_before_an_answer(invalid.advance(format!("(i32.const {reject})"))).await;
+    let findings = json!([{ "code": "required", "pointer": "/owner", "message": "a merger has no owner" }]);
+    assert_eq!(raw.expect("the findings of the guest")["findings"], findings);
+    assert!(!file.error_message.unwrap_or_default().contains("merger"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn findings_on_a_report_without_a_question_are_kept() {
+    let mut guest = WatGuest::new("hasty").schema(r#"{"type":"object","required":["overview"]}"#);
+    let document = guest.data.text("{}");
+    let accept = guest.data.accept(document);
+    let (file, raw) = fail_before_an_answer(guest.advance(format!("(i32.const {accept})"))).await;
+    assert_eq!(file.error_code.as_deref(), Some("report_invalid"));
+    assert_eq!(raw.expect("what the second check found")["findings"][0]["code"], "required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_fails_without_a_word_leaves_no_raw_output() {
+    let (file, raw) = fail_before_an_answer(WatGuest::new("silent").advance("(unreachable)")).await;
+    assert_eq!((file.error_code.as_deref(), raw), (Some("guest_trap"), None));
 }

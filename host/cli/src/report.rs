@@ -19,12 +19,12 @@ const MAX_BYTES: usize = 1 << 30;
 #[command(after_help = "Examples:
   assay report 0c9d…                          the report
   assay report 0c9d… | jq .next_steps
-  assay report 0c9d… --raw                    the answers of the model, if the file failed")]
+  assay report 0c9d… --raw                    what model and guest said, if the file failed")]
 pub struct Arguments {
     /// The file id that `assay submit` printed
     #[arg(value_name = "FILE-ID")]
     file: FileId,
-    /// Print raw_llm_output.json, the model's answers for a file that failed
+    /// Print raw_llm_output.json: what model and guest said about a file that failed
     #[arg(long)]
     raw: bool,
 }
@@ -61,7 +61,7 @@ fn choose(state: &FileStatus, raw: bool) -> Result<&str, String> {
     if raw {
         return state.raw_output_key.as_deref().ok_or_else(|| {
             format!(
-                "file {id} has no raw_llm_output.json: it is {}, and only files that failed after an answer have one",
+                "file {id} has no raw_llm_output.json: it is {}, and only files that failed after an answer or words of the guest have one",
                 state.status
             )
         });
@@ -69,8 +69,8 @@ fn choose(state: &FileStatus, raw: bool) -> Result<&str, String> {
     if state.status == "failed" && state.report_key.is_none() {
         let code = state.error_code.as_deref().unwrap_or("no code");
         let raw = state.raw_output_key.as_deref().map_or_else(
-            || "the model gave no answer".to_owned(),
-            |key| format!("--raw prints the model's answers: {key}"),
+            || "neither model nor guest said anything".to_owned(),
+            |key| format!("--raw prints what model and guest said: {key}"),
         );
         return Err(format!("file {id} failed: {code}; {raw}"));
     }
@@ -106,9 +106,9 @@ mod tests {
         fresh.status = "processing".to_owned();
         reasons.push(choose(&fresh, false).unwrap_err());
         insta::assert_snapshot!(reasons.join("\n"), @r"
-        file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; --raw prints the model's answers: users/1/files/2/runs/3-1/raw_llm_output.json
-        file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; the model gave no answer
-        file 0198c0de-0000-7000-8000-000000000002 has no raw_llm_output.json: it is failed, and only files that failed after an answer have one
+        file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; --raw prints what model and guest said: users/1/files/2/runs/3-1/raw_llm_output.json
+        file 0198c0de-0000-7000-8000-000000000002 failed: schema_validation_failed; neither model nor guest said anything
+        file 0198c0de-0000-7000-8000-000000000002 has no raw_llm_output.json: it is failed, and only files that failed after an answer or words of the guest have one
         file 0198c0de-0000-7000-8000-000000000002 has no report yet: it is processing
         ");
     }

@@ -122,6 +122,11 @@ impl<'a> Run<'a> {
         result
     }
 
+    /// Returns whether the guest said why there is no report, or logged a line.
+    pub fn has_guest_words(&self) -> bool {
+        !self.log.is_empty() || !self.findings.is_empty() || self.rejection.is_some()
+    }
+
     /// Returns what the file row takes over from a run with a report.
     pub fn finished(&self) -> FileResult {
         FileResult { report_key: self.report_key.clone(), ..self.versions() }

@@ -1,4 +1,4 @@
-//! Keeps the answers of a job that ends without a report, with the guest's words about them. Content: only the bucket may hold it.
+//! Keeps the answers of a job that ends without a report, and the guest's words. Content: only the bucket may hold it.
 
 use std::fmt::Display;
 
@@ -27,7 +27,8 @@ struct RawOutput<'a> {
     prompt_version: Option<String>,
     schema_version: Option<String>,
     guest_digest: Option<String>,
-    /// Every answer received since the last requeue, verbatim, with model, finish reason and usage.
+    /// Every answer received since the last requeue, verbatim, with model, finish reason and usage. Empty where the guest failed
+    /// before the first one.
     answers: Vec<RawAnswer<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection: Option<RawRejection<'a>>,
@@ -49,7 +50,7 @@ struct RawRejection<'a> {
     message: &'a str,
 }
 
-/// Writes `raw_llm_output.json` for a job that ends after a received answer. Returns its key.
+/// Writes `raw_llm_output.json` for a job that ends after a received answer, or after words of its guest. Returns its key.
 ///
 /// If the write fails, the job still ends with its code, and the journal keeps the answers.
 pub(super) async fn keep_raw_output(services: &Services, run: &mut Run<'_>, code: Code) -> Option<String> {
@@ -60,7 +61,9 @@ pub(super) async fn keep_raw_output(services: &Services, run: &mut Run<'_>, code
         if let Some(error) = unread {
             log_not_kept(&error, &key);
         }
-        return None;
+        if !run.has_guest_words() {
+            return None;
+        }
     }
     let versions = run.versions();
     let raw = RawOutput {
