@@ -47,5 +47,5 @@ pub use fixture_folder::FIXTURES;
 pub use fuel::{FUEL_TOML, Fuel, FuelComparison, FuelError};
 pub use guest::{Guest, GuestError, harness};
 pub use rules::{Rule, RuleStatus, examine};
-pub use step_json::{step_diff, step_json};
+pub use step_json::{same_step, step_diff, step_json};
 pub use trial::{Trial, TrialError, run_fixture};

@@ -39,9 +39,32 @@ fn expand(value: &mut Value) {
     }
 }
 
-/// Returns the difference of two steps as a unified diff with three lines of context. Without an expected step, all lines are new.
+/// Returns whether two steps are the same. A field of the contract that is null is the same as one that is missing: a fixture may
+/// be older than the field.
+pub fn same_step(expected: &Value, actual: &Value) -> bool {
+    without_nulls(expected) == without_nulls(actual)
+}
+
+/// Drops fields that are null, outside documents and schemas: there, null is a value.
+fn without_nulls(step: &Value) -> Value {
+    match step {
+        Value::Object(fields) => {
+            let present = fields.iter().filter(|(_, field)| !field.is_null());
+            let kept = present.map(|(name, field)| {
+                let is_opaque = JSON_FIELDS.contains(&name.as_str());
+                (name.clone(), if is_opaque { field.clone() } else { without_nulls(field) })
+            });
+            kept.collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Returns the difference of two steps as a unified diff with three lines of context, without what [`same_step`] ignores. Without an
+/// expected step, all lines are new.
 pub fn step_diff(expected: Option<&Value>, actual: &Value) -> String {
-    let text = |value: &Value| pretty(value) + "\n";
+    let text = |value: &Value| pretty(&without_nulls(value)) + "\n";
     let (expected, actual) = (expected.map(text).unwrap_or_default(), text(actual));
     TextDiff::from_lines(&expected, &actual).unified_diff().context_radius(3).header("expected", "actual").to_string()
 }
@@ -81,5 +104,36 @@ mod tests {
         let expected = "--- expected\n+++ actual\n@@ -1,4 +1,4 @@\n {\n   \"a\": 1,\n-  \"b\": 2\n+  \"b\": 3\n }\n";
         assert_eq!(difference, expected);
         assert_eq!(step_diff(None, &json!(1)), "--- expected\n+++ actual\n@@ -0,0 +1 @@\n+1\n");
+        assert_eq!(step_diff(Some(&json!({"a": 1})), &json!({"a": 1, "b": null})), "");
+    }
+
+    #[test]
+    fn a_field_that_a_fixture_does_not_know_may_be_null() {
+        let asked = |prompt: Value| json!({"ask": [prompt]});
+        let message = json!({"role": "user", "content": "x"});
+        let old = asked(json!({"messages": [message]}));
+        for prompt in [
+            json!({"messages": [message], "model": null, "temperature": null, "answer_schema": null}),
+            json!({"messages": [{"role": "user", "content": "x", "later": null}]}),
+        ] {
+            assert!(same_step(&old, &asked(prompt.clone())) && same_step(&asked(prompt), &old));
+        }
+        for prompt in [
+            json!({"messages": [message], "model": "small"}),
+            json!({"messages": [message, null]}),
+            json!({"messages": [{"role": "user", "content": "x", "later": 0}]}),
+        ] {
+            assert!(!same_step(&old, &asked(prompt.clone())), "{prompt}");
+        }
+    }
+
+    #[test]
+    fn a_null_in_a_document_or_a_schema_is_a_value() {
+        let accepted = |document: Value| json!({"accept": {"document": document, "notes": []}});
+        assert!(!same_step(&accepted(json!({"due": null})), &accepted(json!({}))));
+        assert!(!same_step(&accepted(Value::Null), &accepted(json!({}))));
+        let asked = |schema: Value| json!({"ask": [{"messages": [], "answer_schema": schema}]});
+        assert!(!same_step(&asked(json!({"default": null})), &asked(json!({}))));
+        assert!(!same_step(&asked(json!({"enum": ["a", null]})), &asked(json!({"enum": ["a"]}))));
     }
 }

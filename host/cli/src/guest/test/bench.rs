@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use assay_conversation::JobLimits;
-use assay_guest_test::{FIXTURES, Fixture, Fuel, FuelComparison, run_fixture, step_json};
+use assay_guest_test::{FIXTURES, Fixture, Fuel, FuelComparison, run_fixture, same_step, step_json};
 use assay_runtime::{Fault, Finding, Guest, Step, Verifier};
 use serde_json::Value;
 
@@ -69,7 +69,7 @@ impl Bench {
         }
         let step = step_json(&trial.step);
         let ending = match &fixture.expected {
-            Some(expected) if *expected == step => self.judge_fuel(fixture, trial.fuel),
+            Some(expected) if same_step(expected, &step) => self.judge_fuel(fixture, trial.fuel),
             expected => {
                 let diff = assay_guest_test::step_diff(expected.as_ref(), &step);
                 if self.accept {
