@@ -156,13 +156,21 @@ async fn a_guest_that_rejects_the_transcript_leaves_its_reasons() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn findings_on_a_report_without_a_question_are_kept() {
-    let mut guest = WatGuest::new("hasty").schema(r#"{"type":"object","required":["overview"]}"#);
-    let document = guest.data.text("{}");
-    let accept = guest.data.accept(document);
-    let (file, raw) = fail_before_an_answer(guest.advance(format!("(i32.const {accept})"))).await;
-    assert_eq!(file.error_code.as_deref(), Some("report_invalid"));
-    assert_eq!(raw.expect("what the second check found")["findings"][0]["code"], "required");
+async fn the_notes_on_a_report_that_is_refused_are_kept() {
+    for (document, findings) in [("{}", 1), ("no JSON", 0)] {
+        let mut guest = WatGuest::new("hasty").schema(r#"{"type":"object","required":["overview"]}"#);
+        let note = ["merger", "/merger", "it is about a merger"].map(|text| guest.data.text(text));
+        let note = guest.data.words(&note.map(|(at, length)| [at, length]).concat());
+        let (at, length) = guest.data.text(document);
+        let accept = guest.data.step(&[1, at, length, note, 1]);
+        let (file, raw) = fail_before_an_answer(guest.advance(format!("(i32.const {accept})"))).await;
+        assert_eq!(file.error_code.as_deref(), Some("report_invalid"), "{document}");
+        let raw = raw.unwrap_or_else(|| panic!("{document}: the notes of the guest"));
+        let note = json!([{ "code": "merger", "pointer": "/merger", "message": "it is about a merger" }]);
+        assert_eq!(raw["notes"], note, "{document}");
+        assert_eq!(raw["findings"].as_array().map_or(0, Vec::len), findings, "what the second check found");
+        assert!(!file.error_message.unwrap_or_default().contains("merger"), "{document}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,9 +52,10 @@ async fn make_report(services: &Services, run: &mut Run<'_>) -> RunResult {
     }
     let limits = &services.guests.limits().job;
     let mut model = ModelAndJournal { services, run, release: &release };
-    match converse(release.guest(), &transcript, limits, &mut model).await.map_err(run_error)? {
-        ConversationEnd::Accepted(report) => write_report(services, run, &release, report).await,
-        ConversationEnd::Rejected(rejection) => Err(RunError::at(Step::Advance, run.rejected(&release, rejection))),
+    match converse(release.guest(), &transcript, limits, &mut model).await {
+        Ok(ConversationEnd::Accepted(report)) => write_report(services, run, &release, report).await,
+        Ok(ConversationEnd::Rejected(rejection)) => Err(RunError::at(Step::Advance, run.rejected(&release, rejection))),
+        Err(stop) => Err(run_error(run, stop)),
     }
 }
 
@@ -83,14 +84,15 @@ impl Answers for ModelAndJournal<'_, '_> {
     }
 }
 
-/// Converts the stop of a conversation into step and code.
-fn run_error(stop: ConversationError<RunError>) -> RunError {
+/// Converts the stop of a conversation into step and code. Keeps the notes of a report that is none.
+fn run_error(run: &mut Run<'_>, stop: ConversationError<RunError>) -> RunError {
     match stop {
         ConversationError::Fault { fault, .. } => RunError::at(Step::Advance, fault.into()),
         ConversationError::OverLimit { breach, .. } => {
             RunError::at(Step::Advance, JobError::new(Code::GuestLimitExceeded, breach.to_string()))
         }
-        ConversationError::NoReport { fault, .. } => {
+        ConversationError::NoReport { report, fault, .. } => {
+            run.notes = report.notes;
             RunError::at(Step::Verify, JobError::new(Code::ReportInvalid, format!("check the report: {fault}")))
         }
         ConversationError::Unanswered(error) => error,
@@ -120,6 +122,8 @@ async fn read_transcript(services: &Services, file: &FileInfo) -> Result<Arc<Tra
 
 /// Validates an accepted report again, in a second sandbox, and writes it.
 async fn write_report(services: &Services, run: &mut Run<'_>, release: &Release, report: Report) -> RunResult {
+    // Set first: a report that is not written leaves its notes in the raw output.
+    run.notes = report.notes;
     let found = release.verify(&report.document).await.at_step(Step::Verify)?;
     if !found.is_empty() {
         let message = format!("check the report against its schema: {}", release.summary(&found));
@@ -148,6 +152,6 @@ async fn write_report(services: &Services, run: &mut Run<'_>, release: &Release,
         }
         return Err(RunError::at(Step::WriteReport, error));
     }
-    write_notes(services, run, &report.notes).await;
+    write_notes(services, run).await;
     Ok(())
 }

@@ -15,11 +15,11 @@ struct GuestNotes<'a> {
 }
 
 /// Writes the guest's notes and log lines, if there are any. Best effort: the report does not depend on them.
-pub(super) async fn write_notes(services: &Services, run: &Run<'_>, notes: &[Finding]) {
-    if notes.is_empty() && run.log.is_empty() {
+pub(super) async fn write_notes(services: &Services, run: &Run<'_>) {
+    if run.notes.is_empty() && run.log.is_empty() {
         return;
     }
-    let notes = GuestNotes { notes, log: &run.log };
+    let notes = GuestNotes { notes: &run.notes, log: &run.log };
     let bytes = Bytes::from(serde_json::to_vec(&notes).expect("strings are always JSON"));
     let file = &run.claim.file;
     let key = run_key(file, run.claim.lease, RunArtifact::Notes);

@@ -79,6 +79,8 @@ pub struct Run<'a> {
     pub spent: AttemptUsage,
     /// The guest's log lines. Content.
     pub log: Vec<LogLine>,
+    /// The guest's notes on a report that it accepted. Content.
+    pub notes: Vec<Finding>,
     /// Why the guest rejected the answers. Content.
     pub findings: Vec<Finding>,
     /// The kind of the rejection, and the guest's words for it.
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             stored: Vec::new(),
             spent: AttemptUsage::default(),
             log: Vec::new(),
+            notes: Vec::new(),
             findings: Vec::new(),
             rejection: None,
             report_key: None,
@@ -122,9 +125,10 @@ impl<'a> Run<'a> {
         result
     }
 
-    /// Returns whether the guest said why there is no report, or logged a line.
+    /// Returns whether the guest said why there is no report, or left notes or lines.
     pub fn has_guest_words(&self) -> bool {
-        !self.log.is_empty() || !self.findings.is_empty() || self.rejection.is_some()
+        let has_findings = !self.notes.is_empty() || !self.findings.is_empty();
+        has_findings || !self.log.is_empty() || self.rejection.is_some()
     }
 
     /// Returns what the file row takes over from a run with a report.

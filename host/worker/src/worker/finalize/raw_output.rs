@@ -34,6 +34,9 @@ struct RawOutput<'a> {
     rejection: Option<RawRejection<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     findings: &'a [Finding],
+    /// On a report that was accepted and not written.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [Finding],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     log: &'a [LogLine],
 }
@@ -78,6 +81,7 @@ pub(super) async fn keep_raw_output(services: &Services, run: &mut Run<'_>, code
             .collect(),
         rejection: run.rejection.as_ref().map(|(kind, message)| RawRejection { kind, message }),
         findings: &run.findings,
+        notes: &run.notes,
         log: &run.log,
     };
     let bytes = Bytes::from(serde_json::to_vec(&raw).expect("strings, numbers and JSON are always JSON"));
