@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use assay_db::{
     Database, DatabaseConfig,
-    migrate::{self, Origin, Target},
+    migrate::{Origin, Target, plan},
 };
 use assay_dev::{Postgres, PostgresOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, postgres::PgPoolOptions};
@@ -107,15 +107,32 @@ impl TestDatabase {
         PgConnection::connect(&self.url).await.expect("a connection to the test database")
     }
 
-    async fn create(template: &str) -> Self {
+    /// Returns a database without a schema in another encoding than UTF8.
+    pub async fn in_encoding(encoding: &str) -> Self {
+        Self::create(&format!(" TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'")).await
+    }
+
+    /// Returns a database with the current schema and no rows on a cluster of the test's own.
+    pub async fn on(postgres: &Postgres) -> Self {
+        let admin_url = postgres.admin_url();
+        let database = Self::create_at(&admin_url, |name| postgres.url(name), "").await;
+        migrate(&database.url).await;
+        database
+    }
+
+    async fn create(clause: &str) -> Self {
         let cluster = Cluster::get().await;
+        Self::create_at(&cluster.url("postgres"), |name| cluster.url(name), clause).await
+    }
+
+    async fn create_at(admin_url: &str, url_of: impl Fn(&str) -> String, clause: &str) -> Self {
         let name = format!("test_{:016x}", rand::random::<u64>());
-        let mut admin = cluster.admin().await;
-        run(&mut admin, format!("CREATE DATABASE {name}{template}")).await;
-        let url = cluster.url(&name);
+        let mut admin = PgConnection::connect(admin_url).await.expect("a connection to the test cluster");
+        run(&mut admin, format!("CREATE DATABASE {name}{clause}")).await;
+        let url = url_of(&name);
         let pool =
             PgPoolOptions::new().max_connections(POOL).connect(&url).await.expect("a pool for the test database");
-        Self { name, url, admin_url: cluster.url("postgres"), pool }
+        Self { name, url, admin_url: admin_url.to_owned(), pool }
     }
 }
 
@@ -140,7 +157,7 @@ impl Drop for TestDatabase {
 async fn make_template() -> String {
     let cluster = Cluster::get().await;
     let mut hasher = DefaultHasher::new();
-    for step in migrate::plan(Origin::Own, &[].into(), Target::Latest) {
+    for step in plan(Origin::Own, &[].into(), Target::Latest) {
         (step.version, step.sql).hash(&mut hasher);
     }
     let name = format!("assay_template_{:016x}", hasher.finish());
@@ -158,16 +175,20 @@ async fn make_template() -> String {
     if !done {
         run(&mut admin, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
         run(&mut admin, format!("CREATE DATABASE {name}")).await;
-        let config = DatabaseConfig::from_url(&cluster.url(&name).into()).expect("a Postgres URL");
-        let database = Database::new(config);
-        database.migrate(Target::Latest).await.expect("the migrations");
-        database.close().await;
+        migrate(&cluster.url(&name)).await;
         // The mark that it is complete.
         run(&mut admin, format!("ALTER DATABASE {name} IS_TEMPLATE true")).await;
     }
     // Ends the session, and the lock with it.
     admin.close().await.expect("the end of a session");
     name
+}
+
+async fn migrate(url: &str) {
+    let config = DatabaseConfig::from_url(&url.into()).expect("a Postgres URL");
+    let database = Database::new(config);
+    database.migrate(Target::Latest).await.expect("the migrations");
+    database.close().await;
 }
 
 /// Statements that take no parameters; the names in them are made here.

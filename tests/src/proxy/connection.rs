@@ -66,7 +66,8 @@ impl Link {
     }
 
     async fn forward(&mut self, mut client: TcpStream) -> io::Result<()> {
-        let mut server = TcpStream::connect(self.shared.upstream).await?;
+        let upstream = *self.shared.upstream.lock();
+        let mut server = TcpStream::connect(upstream).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (mut up, mut down) = (vec![0; BUFFER], vec![0; BUFFER]);

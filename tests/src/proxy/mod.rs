@@ -66,7 +66,7 @@ pub struct Proxy {
 
 #[derive(Debug)]
 struct Shared {
-    upstream: SocketAddr,
+    upstream: Mutex<SocketAddr>,
     mode: watch::Sender<Mode>,
     cuts: watch::Sender<u64>,
     accepted: watch::Sender<usize>,
@@ -104,7 +104,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port on loopback");
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: Mutex::new(upstream),
             mode: watch::Sender::default(),
             cuts: watch::Sender::default(),
             accepted: watch::Sender::default(),
@@ -118,8 +118,7 @@ impl Proxy {
 
     /// Starts a proxy in front of the server that a URL such as `postgres://user:password@127.0.0.1:5432/name` names.
     pub async fn before(url: &str) -> Self {
-        let (start, end) = authority(url);
-        Self::start(url[start..end].parse().expect("a URL with an address and a port")).await
+        Self::start(address(url)).await
     }
 
     /// Returns where it listens.
@@ -152,6 +151,11 @@ impl Proxy {
     /// Ends new connections at once. Those that exist go on.
     pub fn refuse(&self) {
         self.shared.mode.send_modify(|mode| mode.refuse = true);
+    }
+
+    /// Sends new connections to another server. Those that exist stay where they are, as after a change of DNS.
+    pub fn redirect(&self, url: &str) {
+        *self.shared.upstream.lock() = address(url);
     }
 
     /// Takes connections but lets no byte through, in either direction: a peer that vanished without a word.
@@ -261,6 +265,11 @@ impl Hold {
         self.commands.send(command(done)).unwrap_or_else(|_| panic!("{what}: the held connection is gone"));
         within(what, when_done).await.unwrap_or_else(|_| panic!("{what}: the held connection ended"));
     }
+}
+
+fn address(url: &str) -> SocketAddr {
+    let (start, end) = authority(url);
+    url[start..end].parse().expect("a URL with an address and a port")
 }
 
 /// Returns where host and port stand in a URL.

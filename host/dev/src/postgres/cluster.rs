@@ -23,7 +23,7 @@ use super::{
     account::Account,
     binaries::Binaries,
     cleaner::Cleaner,
-    options::{PostgresOptions, USER},
+    options::{PostgresOptions, Primary, USER},
 };
 
 /// How long a server whose owner just died gets to finish its shutdown.
@@ -57,7 +57,10 @@ impl Cluster {
         let cluster = Self {
             binaries,
             account,
-            password: password(&folder)?,
+            password: match &options.primary {
+                Some(primary) => primary.password.clone(),
+                None => password(&folder)?,
+            },
             data,
             log: folder.join("log"),
             folder,
@@ -69,7 +72,10 @@ impl Cluster {
         // A killed initdb leaves no mark either.
         let mark = cluster.folder.join("initialized");
         if !(mark.is_file() && cluster.data.join("PG_VERSION").is_file()) {
-            cluster.initialize(options.durable)?;
+            match &options.primary {
+                Some(primary) => cluster.copy(primary)?,
+                None => cluster.initialize(options.durable)?,
+            }
             write_private(&mark, "")?;
         }
         Ok(cluster)
@@ -111,6 +117,22 @@ impl Cluster {
         let output = output?;
         if !output.status.success() {
             bail!("initdb ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
+    /// Copies a primary while it runs, as a standby that streams from it.
+    fn copy(&self, primary: &Primary) -> Result<()> {
+        let _ = fs::remove_dir_all(&self.data);
+        DirBuilder::new().mode(0o700).create(&self.data).with_context(|| format!("create {}", self.data.display()))?;
+        self.account.own(&self.data)?;
+        let mut command = self.account.command(&self.binaries.program("pg_basebackup"))?;
+        command.arg("-D").arg(&self.data).args(["-h", "127.0.0.1", "-p", &primary.port.to_string(), "-U", USER]);
+        command.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]);
+        command.env("PGPASSWORD", &primary.password).current_dir("/").stdin(Stdio::null());
+        let output = command.output().context("run pg_basebackup")?;
+        if !output.status.success() {
+            bail!("pg_basebackup ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(())
     }

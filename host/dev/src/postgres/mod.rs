@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use binaries::Binaries;
 use cluster::Cluster;
 pub use options::PostgresOptions;
-use options::USER;
+use options::{Primary, USER};
 use server::{Server, Stop};
 
 /// A free port may be taken by another process before the server binds it.
@@ -80,6 +80,16 @@ impl Postgres {
             Ok(Self { inner: Arc::new(Inner { cluster, options, port, server: Mutex::new(Some(server)) }) })
         })
         .await
+    }
+
+    /// Starts a throwaway standby that streams from this cluster, and is read-only until it is promoted.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; or if this cluster cannot be copied.
+    pub async fn start_standby(&self) -> Result<Self> {
+        let primary = Primary { port: self.inner.port, password: self.inner.cluster.password.clone() };
+        let settings = self.inner.options.settings.clone();
+        Self::start(PostgresOptions { primary: Some(primary), settings, ..PostgresOptions::throwaway() }).await
     }
 
     /// Returns the superuser's connection URL of a database. It holds the password: never log it.

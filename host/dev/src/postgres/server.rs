@@ -24,7 +24,8 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 const MAX_LOG_LINES_PER_ERROR: usize = 8;
 
-const READY_MARK: &str = "database system is ready to accept connections";
+/// A standby accepts read-only connections.
+const READY_MARK: &str = "database system is ready to accept ";
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stop {
