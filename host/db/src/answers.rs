@@ -30,7 +30,7 @@ impl Database {
         stuck: usize,
         limit: usize,
     ) -> Result<Vec<OldAnswer>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 OldAnswer,
                 r#"
@@ -71,7 +71,7 @@ impl Database {
         let jobs: Vec<_> = gone.iter().map(|answer| answer.job).collect();
         let keys: Vec<_> = gone.iter().map(|answer| answer.key.clone()).collect();
         let done = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                 delete from job_answers a

@@ -10,6 +10,6 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn clock(&self) -> Result<OffsetDateTime, DbError> {
-        self.run(async |db| sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(db).await).await
+        self.repeat(async |db| sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(db).await).await
     }
 }

@@ -8,6 +8,10 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use url::Url;
 
+/// Bounds what a session gathers on the server, and how long one stays where a load balancer has moved away from.
+const DEFAULT_MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
 /// Where the database is, and how long a statement may take.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
@@ -15,6 +19,10 @@ pub struct DatabaseConfig {
     pub pool: u32,
     /// For one statement, and for getting a connection.
     pub timeout: Duration,
+    /// After which a connection of the pool is replaced, used or not.
+    pub max_lifetime: Duration,
+    /// After which a connection of the pool that rests is closed.
+    pub idle_timeout: Duration,
     /// Parsed `DATABASE_URL`; sqlx redacts the password in `Debug`.
     pub(crate) options: PgConnectOptions,
 }
@@ -25,6 +33,16 @@ impl DatabaseConfig {
         let url = vars.required_secret("DATABASE_URL", "the Postgres database of files and jobs, postgres://…");
         let pool = vars.number("DATABASE_POOL", 8, 1..=1000, "connections in the worker's pool");
         let timeout = vars.millis("DATABASE_TIMEOUT_MS", Duration::from_secs(10), "patience with one statement, ms");
+        let max_lifetime = vars.millis(
+            "DATABASE_MAX_LIFETIME_MS",
+            DEFAULT_MAX_LIFETIME,
+            "after which a connection of the pool is replaced, ms",
+        );
+        let idle_timeout = vars.millis(
+            "DATABASE_IDLE_TIMEOUT_MS",
+            DEFAULT_IDLE_TIMEOUT,
+            "after which a connection of the pool that rests is closed, ms",
+        );
         let options = parse(&url).unwrap_or_else(|fault| {
             // `required_secret` has reported an empty one.
             if !url.expose_secret().is_empty() {
@@ -32,7 +50,7 @@ impl DatabaseConfig {
             }
             PgConnectOptions::new_without_pgpass()
         });
-        Self { pool, timeout, options: session(options, timeout) }
+        Self { pool, timeout, max_lifetime, idle_timeout, options: session(options, timeout) }
     }
 
     /// Returns the configuration for a URL, with every default.
@@ -42,7 +60,13 @@ impl DatabaseConfig {
     pub fn from_url(url: &SecretString) -> anyhow::Result<Self> {
         let timeout = Duration::from_secs(10);
         let options = parse(url).context("read the URL of the database")?;
-        Ok(Self { pool: 8, timeout, options: session(options, timeout) })
+        Ok(Self {
+            pool: 8,
+            timeout,
+            max_lifetime: DEFAULT_MAX_LIFETIME,
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            options: session(options, timeout),
+        })
     }
 }
 

@@ -1,31 +1,58 @@
 //! The pool, and the deadline of every statement.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgPoolOptions};
+use sqlx::{
+    Connection, PgConnection, PgPool, Postgres,
+    pool::{PoolConnection, PoolConnectionMetadata},
+    postgres::PgPoolOptions,
+};
 use tokio::sync::Semaphore;
 
-use crate::{config::DatabaseConfig, error::DbError};
+use crate::{config::DatabaseConfig, error::DbError, sqlstate::Again};
+
+/// A session that rested for longer is asked before it is used: servers and networks end idle ones in silence. A busy
+/// pool pays no round trip for it.
+const PING_AFTER: Duration = Duration::from_millis(500);
+/// New sessions for one statement. The first should do, because a session of no use takes older ones with it.
+const MAX_NEW_SESSIONS: u32 = 2;
+/// The first delay after a conflict, and the longest one.
+const CONFLICT_DELAY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 
 /// The database of files and jobs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
     turns: Arc<Semaphore>,
+    stale: StaleSessions,
     pub(crate) config: Arc<DatabaseConfig>,
 }
 
 impl Database {
     /// Makes a pool that connects on first use; [`Self::check`] tries the connection.
     pub fn new(config: DatabaseConfig) -> Self {
+        let stale = StaleSessions::default();
         let pool = PgPoolOptions::new()
             .max_connections(config.pool)
             .acquire_timeout(config.timeout)
-            // A ping per acquire would cost a round trip per write. Statements find a dead connection themselves.
+            .max_lifetime(config.max_lifetime)
+            .idle_timeout(config.idle_timeout)
+            // A ping per acquire would cost a round trip per write.
             .test_before_acquire(false)
+            .before_acquire({
+                let (stale, patience) = (stale.clone(), config.timeout / 4);
+                move |connection, session| {
+                    let stale = stale.contains(&session);
+                    Box::pin(async move { Ok(!stale && answers(connection, session.idle_for, patience).await) })
+                }
+            })
             .connect_lazy_with(config.options.clone());
         let turns = Arc::new(Semaphore::new(config.pool as usize));
-        Self { pool, turns, config: Arc::new(config) }
+        Self { pool, turns, stale, config: Arc::new(config) }
     }
 
     /// Opens a connection outside the pool: for the heartbeat, the listener, and reading back after a lost answer.
@@ -51,7 +78,7 @@ impl Database {
     /// Runs statements on a connection of the pool, within the timeout.
     ///
     /// A connection whose statement timed out is closed and not returned: the pool would wait for its answer without a
-    /// deadline, and a silent network would use up the pool's places.
+    /// deadline, and a silent network would use up the pool's places. So is one whose session is of no use.
     pub(crate) async fn run<T>(
         &self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
@@ -63,22 +90,82 @@ impl Database {
             Ok((turn, Box::pin(self.pool.acquire()).await?))
         };
         let (_turn, connection) = within(self.config.timeout, acquired).await?;
-        let mut borrowed = Borrowed { connection, finished: false };
+        let mut borrowed = Borrowed { connection, usable: false };
         let result = within(self.config.timeout, statement(&mut borrowed.connection)).await;
-        borrowed.finished = !matches!(result, Err(DbError::Timeout(_)));
+        borrowed.usable = !result.as_ref().is_err_and(DbError::spends_session);
+        if result.as_ref().is_err_and(DbError::is_read_only) {
+            self.stale.renew();
+        }
         result
+    }
+
+    /// Runs statements as [`Self::run`] does, and again where they certainly were not carried out: after a session of no
+    /// use, on a new one; after a conflict with another transaction, until the timeout.
+    ///
+    /// `statements` must be one statement or one transaction.
+    pub(crate) async fn repeat<T>(
+        &self,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T> + Clone,
+    ) -> Result<T, DbError> {
+        let deadline = Instant::now() + self.config.timeout;
+        let [mut delay, longest] = CONFLICT_DELAY;
+        let mut new_sessions = 0;
+        loop {
+            let error = match self.run(statements.clone()).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            match error.again() {
+                Again::NewSession if new_sessions < MAX_NEW_SESSIONS => new_sessions += 1,
+                Again::SameSession if Instant::now() < deadline => {
+                    tokio::time::sleep(delay.mul_f64(rand::random_range(0.5..1.5))).await;
+                    delay = (delay * 2).min(longest);
+                }
+                _ => return Err(error),
+            }
+            tracing::debug!(%error, "statement is tried again");
+        }
     }
 }
 
-/// A connection of the pool that is closed unless its statement finishes, also where the future is dropped.
+/// Sessions that may be on a server that became read-only: all that began before one of them said so.
+#[derive(Clone, Debug, Default)]
+struct StaleSessions(Arc<Mutex<Option<Instant>>>);
+
+impl StaleSessions {
+    /// Makes every session stale that exists now.
+    fn renew(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn contains(&self, session: &PoolConnectionMetadata) -> bool {
+        let Some(before) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) else { return false };
+        before.elapsed() < session.age
+    }
+}
+
+/// Returns whether a session can be used: it was used a moment ago, or answers.
+async fn answers(connection: &mut PgConnection, idle: Duration, patience: Duration) -> bool {
+    idle < PING_AFTER || matches!(tokio::time::timeout(patience, connection.ping()).await, Ok(Ok(())))
+}
+
+/// Exempts a session from `idle_session_timeout`: it rests by design, as one that listens does. Servers before
+/// PostgreSQL 14 have no such setting.
+pub(crate) async fn allow_rest(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let exempt = "select set_config(name, '0', false) from pg_settings where name = 'idle_session_timeout'";
+    sqlx::query(exempt).execute(connection).await?;
+    Ok(())
+}
+
+/// A connection of the pool that is closed unless its statement left it usable, also where the future is dropped.
 struct Borrowed {
     connection: PoolConnection<Postgres>,
-    finished: bool,
+    usable: bool,
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.usable {
             self.connection.close_on_drop();
         }
     }

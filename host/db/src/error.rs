@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use assay_core::{code::Code, job_error::JobError};
 
+use crate::sqlstate::{Again, Meaning, Session, SqlState};
+
 /// A failed statement. Display shows SQLSTATEs and kinds, never the server's message, which may quote a row.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -53,6 +55,42 @@ impl DbError {
         matches!(self, Self::Refused(state) if ["22", "23", "P0"].iter().any(|class| state.starts_with(class)))
     }
 
+    /// Returns whether the session that reported this is of no use: closed rather than returned to the pool.
+    pub(crate) fn spends_session(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Timeout(_) => true,
+            _ => self.row().is_some_and(|row| row.session == Session::Closed),
+        }
+    }
+
+    /// Returns where the statement may be tried again at once: it certainly was not carried out.
+    pub(crate) fn again(&self) -> Again {
+        self.row().map_or(Again::No, |row| row.again)
+    }
+
+    /// Returns whether the statement certainly was not carried out and can succeed at once: its session was of no use, or
+    /// another transaction was in the way.
+    pub fn is_repeatable(&self) -> bool {
+        self.again() != Again::No
+    }
+
+    /// Returns whether it can succeed on a new session only.
+    pub fn needs_new_session(&self) -> bool {
+        self.again() == Again::NewSession
+    }
+
+    /// Returns whether the server, or this session, accepts no writes: a failover is under way.
+    pub(crate) fn is_read_only(&self) -> bool {
+        matches!(self, Self::Transient(state) if state == "25006")
+    }
+
+    fn row(&self) -> Option<&'static SqlState> {
+        match self {
+            Self::Transient(state) | Self::Denied(state) | Self::Refused(state) => SqlState::of(state),
+            _ => None,
+        }
+    }
+
     /// Returns whether a right on a table is missing.
     pub fn is_missing_right(&self) -> bool {
         matches!(self, Self::Refused(state) if state == "42501")
@@ -64,13 +102,12 @@ impl From<sqlx::Error> for DbError {
         match &error {
             sqlx::Error::Database(database) => {
                 let state = database.code().unwrap_or_default().into_owned();
-                match state.as_str() {
-                    // The server ended the connection: the statement may have been carried out before.
-                    "57P01" | "57P02" => Self::Connection("ended by the server"),
-                    pooler if pooler.starts_with("08") => Self::Connection("ended by a pooler"),
-                    transient if is_transient(transient) => Self::Transient(state),
-                    denied if is_denied(denied) => Self::Denied(state),
-                    _ => Self::Refused(state),
+                match SqlState::of(&state).map(|row| row.meaning) {
+                    Some(Meaning::Connection) if state.starts_with("08") => Self::Connection("ended by a pooler"),
+                    Some(Meaning::Connection) => Self::Connection("ended by the server"),
+                    Some(Meaning::Transient) => Self::Transient(state),
+                    Some(Meaning::Denied) => Self::Denied(state),
+                    Some(Meaning::Refused) | None => Self::Refused(state),
                 }
             }
             sqlx::Error::Io(_) => Self::Connection("input or output"),
@@ -85,27 +122,6 @@ impl From<sqlx::Error> for DbError {
     }
 }
 
-/// Returns whether the same statement may succeed later. All these SQLSTATEs roll the statement back.
-fn is_transient(state: &str) -> bool {
-    const CLASSES: [&str; 2] = [
-        "40", // rolled back: serialization failure, deadlock
-        "53", // out of connections, memory, disk
-    ];
-    const STATES: [&str; 4] = [
-        "57P03", // starting up or shutting down
-        "57014", // cancelled, also by statement_timeout
-        "55P03", // lock_timeout
-        "25006", // read-only: a failover is under way
-    ];
-    CLASSES.iter().any(|class| state.starts_with(class)) || STATES.contains(&state)
-}
-
-/// Returns whether the server refused the connection itself.
-fn is_denied(state: &str) -> bool {
-    // Class 28 is invalid authorization, 3D000 an unknown database.
-    state.starts_with("28") || state == "3D000"
-}
-
 impl From<DbError> for JobError {
     fn from(error: DbError) -> Self {
         let code = if matches!(error, DbError::Denied(_)) { Code::DbAccessDenied } else { Code::DbUpdateFailed };
@@ -118,11 +134,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadlock_is_transient_and_a_constraint_is_not() {
-        assert!(is_transient("40P01"));
-        assert!(is_transient("57P03"));
-        assert!(!is_transient("23505"));
-        assert!(!is_transient("42P01"));
+    fn a_missing_right_is_no_denied_login() {
+        assert!(DbError::Refused("42501".to_owned()).is_missing_right());
+        assert!(!DbError::Denied("28P01".to_owned()).is_missing_right());
     }
 
     #[test]
@@ -134,8 +148,21 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_denies_and_a_missing_right_does_not() {
-        assert!(is_denied("28P01") && is_denied("28000") && is_denied("3D000"));
-        assert!(!is_denied("42501") && DbError::Refused("42501".to_owned()).is_missing_right());
+    fn an_unanswered_statement_spends_its_session_and_is_not_tried_again() {
+        for error in [DbError::Connection("input or output"), DbError::Timeout(Duration::from_secs(1))] {
+            assert!(error.spends_session() && error.is_ambiguous());
+            assert_eq!(error.again(), Again::No);
+        }
+    }
+
+    #[test]
+    fn a_spent_session_is_an_outage_whose_statement_is_certain() {
+        for state in ["25006", "25P03", "57P05"] {
+            let error = DbError::Transient(state.to_owned());
+            assert!(error.needs_new_session() && error.spends_session() && error.is_outage(), "{state}");
+            assert!(!error.is_ambiguous(), "{state}");
+        }
+        let (row, right) = (DbError::Row("it is missing"), DbError::Refused("42501".to_owned()));
+        assert!(!row.spends_session() && !right.spends_session() && !right.needs_new_session());
     }
 }

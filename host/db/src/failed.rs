@@ -40,7 +40,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn failed_jobs(&self, named: &[Uuid], began: OffsetDateTime) -> Result<Vec<FailedJob>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 FailedJob,
                 r#"
@@ -76,7 +76,7 @@ impl Database {
         began: OffsetDateTime,
         after: Uuid,
     ) -> Result<Vec<FailedJob>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 FailedJob,
                 r#"

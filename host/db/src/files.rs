@@ -138,7 +138,7 @@ impl Database {
             transaction.commit().await?;
             Ok(job)
         };
-        let job = self.run(insert_and_enqueue).await?;
+        let job = self.repeat(insert_and_enqueue).await?;
         Ok(JobId(job))
     }
 
@@ -148,7 +148,7 @@ impl Database {
     /// [`DbError`].
     pub async fn file_status(&self, file: FileId) -> Result<Option<FileStatus>, DbError> {
         let row = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                     select f.id, f.original_filename, f.status, f.error_code, f.storage_bucket, f.storage_key_report,
@@ -215,7 +215,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn queue_depth(&self) -> Result<Vec<QueueDepth>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 QueueDepth,
                 r#"

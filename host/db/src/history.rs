@@ -45,7 +45,7 @@ impl Database {
     ) -> Result<ForgottenAttempts, DbError> {
         // Without a cursor, each call would read again the attempts that stay.
         let row = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query_file!(
                     "sql/forget_attempts.sql",
                     age.as_secs_f64(),
@@ -94,7 +94,7 @@ impl Database {
     /// [`DbError`]; safe to call again.
     pub async fn forget_shadows(&self, age: Duration, limit: usize) -> Result<u64, DbError> {
         let done = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                     delete from release_shadows s

@@ -113,7 +113,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn jobs(&self, selection: &JobSelection) -> Result<Vec<JobRow>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 JobRow,
                 r#"
@@ -147,7 +147,7 @@ impl Database {
     /// [`DbError`].
     pub async fn job(&self, named: Uuid) -> Result<Option<JobDetail>, DbError> {
         let found = self
-            .run(async |db| {
+            .repeat(async |db| {
                 let job = sqlx::query!(
                     r#"
                     select j.id, j.file_id, j.status, j.cancel_requested_at is not null as "cancel_requested!",

@@ -22,6 +22,7 @@ pub mod queue;
 pub mod releases;
 pub mod replay;
 mod rows;
+mod sqlstate;
 mod stored_time;
 pub mod succeeded;
 pub mod sweep;

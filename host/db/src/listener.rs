@@ -7,7 +7,7 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    database::{Database, within},
+    database::{Database, allow_rest, within},
     error::DbError,
 };
 
@@ -19,8 +19,12 @@ const PROBE: &str = "assay_probe";
 /// Silence after which the listener probes: it finds half-open connections, and poolers that swallow LISTEN.
 const PROBE_AFTER: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first delay and the longest one.
-const RECONNECT_DELAY: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(60)];
+/// The first delay.
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
+/// The longest delay where LISTEN cannot work: a pooler swallows it, or the login is refused.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// The longest delay during an outage, which may end at any moment.
+const LONGEST_OUTAGE_DELAY: Duration = Duration::from_secs(4);
 
 /// Wakes the worker when jobs arrive.
 #[derive(Clone, Debug)]
@@ -77,25 +81,39 @@ impl Listener {
 }
 
 async fn listen(database: Database, wake: Arc<Wake>, stop: CancellationToken) {
-    let mut pause = RECONNECT_DELAY[0];
+    let mut pause = RECONNECT_DELAY;
     loop {
         let result = tokio::select! {
             () = stop.cancelled() => return,
             result = serve(&database, &wake, &mut pause) => result,
         };
         let Err(error) = result;
-        tracing::warn!(%error, pause_ms = pause.as_millis(), "job notifications interrupted; polling goes on");
+        let longest = longest_delay(&error);
+        // An outage is logged a few times, and not every four seconds.
+        if pause < longest {
+            tracing::warn!(%error, pause_ms = pause.as_millis(), "job notifications interrupted; polling goes on");
+        } else {
+            tracing::debug!(%error, pause_ms = pause.as_millis(), "job notifications are still interrupted");
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        pause = (pause * 2).min(RECONNECT_DELAY[1]);
+        pause = (pause * 2).min(longest);
+    }
+}
+
+fn longest_delay(error: &DbError) -> Duration {
+    match error {
+        DbError::Connection(_) | DbError::Transient(_) => LONGEST_OUTAGE_DELAY,
+        _ => LONGEST_DELAY,
     }
 }
 
 /// Listens on one connection until it fails.
 async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result<std::convert::Infallible, DbError> {
     let mut prober = database.connect().await?;
+    within(database.config.timeout, allow_rest(&mut prober)).await?;
     let mut listener = database.listener().await?;
     let probe = format!("{:032x}", rand::random::<u128>());
     within(database.config.timeout, listener.listen_all([JOBS, RELEASES, CANCELS, PROBE])).await?;
@@ -107,7 +125,7 @@ async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result
     loop {
         match timeout(PROBE_AFTER, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => {
-                *pause = RECONNECT_DELAY[0];
+                *pause = RECONNECT_DELAY;
                 wake.heard(notification.channel());
             }
             Ok(Ok(None)) => return Err(DbError::Connection("the listener was disconnected")),
@@ -122,7 +140,7 @@ async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result
                     return Err(DbError::Timeout(PROBE_TIMEOUT));
                 }
                 heard_once = true;
-                *pause = RECONNECT_DELAY[0];
+                *pause = RECONNECT_DELAY;
             }
         }
     }
@@ -174,6 +192,7 @@ impl Database {
         let pool = sqlx::postgres::PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(self.config.timeout)
+            .after_connect(|connection, _| Box::pin(allow_rest(connection)))
             .connect_lazy_with(self.config.options.clone());
         let mut listener = within(self.config.timeout, PgListener::connect_with(&pool)).await?;
         // We reconnect ourselves, because the queue must be looked at after a reconnect.

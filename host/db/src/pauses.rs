@@ -24,7 +24,7 @@ impl Database {
     /// [`DbError`]; safe to call again.
     pub async fn pause(&self, channel: Option<&str>, actor: &str, reason: &str) -> Result<bool, DbError> {
         let done = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                     insert into queue_pauses (channel, actor, reason) values ($1, $2, $3)
@@ -48,7 +48,7 @@ impl Database {
     /// [`DbError`]; safe to call again.
     pub async fn resume(&self, channel: Option<&str>) -> Result<bool, DbError> {
         let resumed = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query_scalar!(
                     r#"
                     with resumed as (
@@ -72,7 +72,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn pauses(&self) -> Result<Vec<Pause>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 Pause,
                 r#"

@@ -73,7 +73,7 @@ impl Database {
     /// [`DbError`].
     pub async fn replay_count(&self, selection: &ReplaySelection) -> Result<u64, DbError> {
         let count = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query_scalar!(
                     r#"
                     select count(*) as "count!"
@@ -110,7 +110,7 @@ impl Database {
     ) -> Result<Vec<ReplayJob>, DbError> {
         // A job ends with its last attempt. The attempt's `ended_at` has an index, the job's has none.
         let rows = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                     select a.ended_at, j.id as job_id, j.guest_digest as "guest_digest!",

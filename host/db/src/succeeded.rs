@@ -51,7 +51,7 @@ impl Database {
         began: OffsetDateTime,
     ) -> Result<Vec<SucceededFile>, DbError> {
         let ids: Vec<Uuid> = files.iter().map(|file| file.0).collect();
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 SucceededFile,
                 r#"
@@ -84,7 +84,7 @@ impl Database {
         after: Option<FileId>,
     ) -> Result<SucceededPage, DbError> {
         let mut files = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query_as!(
                     SucceededFile,
                     r#"

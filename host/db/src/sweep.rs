@@ -38,7 +38,7 @@ impl Database {
         let jobs: Vec<_> = objects.iter().map(|object| object.job.map(|job| job.0)).collect();
         let folders: Vec<_> = objects.iter().map(|object| object.folder.clone()).collect();
         let references = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query_as!(
                     References,
                     r#"
@@ -82,7 +82,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn installation(&self) -> Result<Uuid, DbError> {
-        self.run(async |db| sqlx::query_scalar!("select id from installation").fetch_one(db).await).await
+        self.repeat(async |db| sqlx::query_scalar!("select id from installation").fetch_one(db).await).await
     }
 
     /// Begins a sweep by `worker`, for `lease`. Returns false if the last one ended less than `every` ago, or another
@@ -92,7 +92,7 @@ impl Database {
     /// [`DbError`].
     pub async fn begin_sweep(&self, worker: &str, every: Duration, lease: Duration) -> Result<bool, DbError> {
         let done = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                     update installation
@@ -117,7 +117,7 @@ impl Database {
     /// [`DbError`]; the lease may or may not have been renewed.
     pub async fn renew_sweep(&self, worker: &str, lease: Duration) -> Result<bool, DbError> {
         let done = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                     update installation set sweeping_until = now() + make_interval(secs => $2)
@@ -138,7 +138,7 @@ impl Database {
     /// # Errors
     /// [`DbError`]; then the next one is due when the lease expires.
     pub async fn end_sweep(&self, worker: &str) -> Result<(), DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query!(
                 r#"
                 update installation set sweeping_by = null, sweeping_until = null, swept_at = now()

@@ -51,7 +51,7 @@ impl Database {
     /// [`DbError`].
     pub async fn live_workers(&self) -> Result<Vec<WorkerRow>, DbError> {
         let rows = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                 select w.id, w.version, w.started_at as "started_at: StoredTime", w.slots,
@@ -90,7 +90,7 @@ impl Database {
     /// [`DbError`].
     pub async fn forget_old_workers(&self) -> Result<u64, DbError> {
         let done = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!("delete from workers where beat_at < now() - interval '1 day'").execute(db).await
             })
             .await?;
@@ -102,7 +102,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn pinned_digests(&self) -> Result<Vec<String>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_scalar!(
                 r#"
                 select distinct guest_digest as "digest!" from processing_jobs

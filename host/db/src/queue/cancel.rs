@@ -41,7 +41,7 @@ impl Database {
     /// [`DbError`]; safe to call again.
     pub async fn cancel(&self, named: &[Uuid]) -> Result<Vec<Cancelled>, DbError> {
         let rows = self
-            .run(async |db| {
+            .repeat(async |db| {
                 let mut transaction = db.begin().await?;
                 // Lock first, in its own statement: only the next statement sees rows committed while we waited.
                 sqlx::query!(

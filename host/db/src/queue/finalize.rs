@@ -44,7 +44,7 @@ impl Database {
     pub async fn settle(&self, lease: Lease, settlement: &Settlement) -> Result<Settled, DbError> {
         let row = SettlementRow::of(settlement);
         let written = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query_file!(
                     "sql/finalize.sql",
                     lease.job.0,

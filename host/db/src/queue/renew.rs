@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 
 use crate::{
-    database::{Database, within},
+    database::{Database, allow_rest, within},
     error::DbError,
 };
 
@@ -40,7 +40,8 @@ impl Database {
             ("lock_timeout", milliseconds(timeout / 2)),
         ]);
         // Connecting locks nothing and has its usual time. Claims are still given up meanwhile.
-        let connection = within(self.config.timeout, PgConnection::connect_with(&options)).await?;
+        let mut connection = within(self.config.timeout, PgConnection::connect_with(&options)).await?;
+        within(self.config.timeout, allow_rest(&mut connection)).await?;
         Ok(Heartbeat { connection, timeout })
     }
 }

@@ -45,7 +45,7 @@ impl Database {
     /// # Errors
     /// [`DbError`]. Safe to call again: jobs already requeued are skipped.
     pub async fn requeue_failed(&self, jobs: &[Uuid], pace: &RequeuePace) -> Result<Vec<RequeuedJob>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             let mut transaction = db.begin().await?;
             // Lock first, in its own statement: only the next statement sees rows committed while we waited. In one
             // statement we would write back old values over another transaction's.
@@ -92,7 +92,7 @@ impl Database {
         priority: i32,
     ) -> Result<Vec<RequeuedFile>, DbError> {
         let ids: Vec<Uuid> = files.iter().map(|file| file.0).collect();
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 RequeuedFile,
                 r#"

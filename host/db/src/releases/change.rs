@@ -34,7 +34,7 @@ impl Database {
         schema_may_change: bool,
         by: By<'_>,
     ) -> Result<Result<Changed, Refusal>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             let mut transaction = db.begin().await?;
             let before = lock_channel(&mut transaction, channel).await?;
             let after = match before.changed(change) {
@@ -61,7 +61,7 @@ impl Database {
     /// # Errors
     /// As [`Self::change_channel`].
     pub async fn roll_back(&self, channel: &str, by: By<'_>) -> Result<Result<Changed, Refusal>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             let mut transaction = db.begin().await?;
             let before = lock_channel(&mut transaction, channel).await?;
             let last = sqlx::query!(

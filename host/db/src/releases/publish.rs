@@ -78,7 +78,7 @@ impl Database {
             transaction.commit().await?;
             Ok(Published { revision, is_new: true })
         };
-        self.run(insert).await
+        self.repeat(insert).await
     }
 
     /// Takes a release out of service. Returns false, and changes nothing, if a channel runs it or it is retired
@@ -119,6 +119,6 @@ impl Database {
             transaction.commit().await?;
             Ok(true)
         };
-        self.run(update).await
+        self.repeat(update).await
     }
 }

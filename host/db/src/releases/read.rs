@@ -59,7 +59,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn releases(&self) -> Result<Vec<ReleaseRow>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 ReleaseRow,
                 r#"
@@ -81,7 +81,7 @@ impl Database {
     /// [`DbError`].
     pub async fn channels(&self) -> Result<Vec<ChannelRow>, DbError> {
         let rows = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                     select channel, active, canary, canary_percent, canary_since as "canary_since: StoredTime", shadow,
@@ -107,7 +107,7 @@ impl Database {
     /// # Errors
     /// [`DbError`].
     pub async fn release_changes(&self, digest: Option<&str>, limit: i64) -> Result<Vec<ChangeRow>, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 ChangeRow,
                 r#"
@@ -132,7 +132,7 @@ impl Database {
     /// [`DbError`].
     pub async fn release_plan(&self) -> Result<Plan, DbError> {
         let channels = self.channels().await?.into_iter().map(|row| (row.name, row.runs)).collect();
-        let versions = self.run(async |db| {
+        let versions = self.repeat(async |db| {
             sqlx::query!(
                 r#"
                 select distinct on (r.prompt_version) r.prompt_version, r.digest
@@ -148,7 +148,7 @@ impl Database {
             .await
         });
         let versions = versions.await?.into_iter().map(|row| (row.prompt_version, row.digest)).collect();
-        let retired = self.run(async |db| {
+        let retired = self.repeat(async |db| {
             sqlx::query_scalar!("select digest from guest_releases where retired_at is not null").fetch_all(db).await
         });
         Ok(Plan { channels, versions, retired: retired.await?, pinned: self.pinned_digests().await? })

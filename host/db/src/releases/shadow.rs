@@ -41,7 +41,7 @@ impl Database {
     /// # Errors
     /// [`DbError`]; safe to call again.
     pub async fn record_shadow(&self, result: &ShadowResult<'_>) -> Result<(), DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query!(
                 r#"
                 insert into release_shadows (digest, file_id, beside, channel, result, pointers, code, guest_micros)
@@ -73,7 +73,7 @@ impl Database {
     /// [`DbError`].
     pub async fn shadow_tally(&self, digest: &str, most: i64) -> Result<Vec<ShadowTally>, DbError> {
         let rows = self
-            .run(async |db| {
+            .repeat(async |db| {
                 sqlx::query!(
                     r#"
                     with places as (

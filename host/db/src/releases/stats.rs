@@ -16,7 +16,7 @@ impl Database {
         channel: Option<&str>,
         since: Option<OffsetDateTime>,
     ) -> Result<ReleaseStats, DbError> {
-        self.run(async |db| {
+        self.repeat(async |db| {
             sqlx::query_as!(
                 ReleaseStats,
                 r#"

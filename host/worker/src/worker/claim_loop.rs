@@ -157,7 +157,12 @@ impl ClaimLoop {
             if breakers.is_open(&Dependency::Database) {
                 database.check_login().await?;
             }
-            database.claim(&self.config.id, serving, slots, self.config.lease, from).await
+            let claim = async || database.claim(&self.config.id, serving, slots, self.config.lease, from).await;
+            match claim().await {
+                // It claimed nothing: its session was of no use, or another transaction was in the way.
+                Err(error) if error.is_repeatable() => claim().await,
+                claimed => claimed,
+            }
         };
         let result = claim.await;
         breakers.record_database(&result, true, begun);

@@ -87,7 +87,7 @@ impl Heartbeat {
                 () = stop.cancelled() => break,
                 // A heartbeat that hangs must not delay the fence.
                 () = self.fence_in_time(claims, metrics) => {}
-                result = self.beat(services, &mut connection, claims) => {
+                result = self.beat_surely(services, &mut connection, claims) => {
                     if let Err(error) = result {
                         connection = None;
                         // Sooner than usual: every second counts while leases run out.
@@ -101,6 +101,25 @@ impl Heartbeat {
             && let Err(error) = connection.announce_stop(&self.worker).await
         {
             tracing::debug!(%error, "farewell to the fleet failed");
+        }
+    }
+
+    /// Beats, and once more if the session was of no use, as after a failover, or another transaction was in the way.
+    async fn beat_surely(
+        &self,
+        services: &Services,
+        connection: &mut Option<queue::Heartbeat>,
+        claims: &ActiveClaims,
+    ) -> Result<(), DbError> {
+        match self.beat(services, connection, claims).await {
+            Err(error) if error.is_repeatable() => {
+                tracing::debug!(%error, "heartbeat is tried again");
+                if error.needs_new_session() {
+                    *connection = None;
+                }
+                self.beat(services, connection, claims).await
+            }
+            result => result,
         }
     }
 
