@@ -91,7 +91,7 @@ async fn a_migration_waits_longer_than_a_statement_of_the_worker() {
     const WAITING: &str = "
         SELECT EXISTS (SELECT FROM pg_stat_activity
                         WHERE datname = current_database() AND wait_event_type = 'Lock'
-                          AND clock_timestamp() - query_start > interval '1 s')";
+                          AND clock_timestamp() - query_start > interval '500 ms')";
     let world = World::start().await;
     let mut foreign = world.database.pool().begin().await.expect("a transaction");
     sqlx::query("SELECT FROM files").execute(&mut *foreign).await.expect("a lock");
@@ -99,7 +99,7 @@ async fn a_migration_waits_longer_than_a_statement_of_the_worker() {
     let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let mut migrating = AssayProcess::spawn(&["migrate", "--down"], &env);
     let waits = async || sqlx::query_scalar(WAITING).fetch_one(world.database.pool()).await.expect("who waits");
-    world.wait_until("a migration that waits for a second", waits).await;
+    world.wait_until("a migration that waits for longer than 300 ms", waits).await;
     foreign.rollback().await.expect("the end of the transaction");
     assert!(migrating.wait().await.success(), "{:?}", migrating.stderr());
 }

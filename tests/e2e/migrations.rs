@@ -1,6 +1,7 @@
 //! The schema goes up, down and up again.
 
 use assay_tests::{AssayProcess, Gate, Reply, Signal, TestDatabase, World};
+use sqlx::{AssertSqlSafe, Executor};
 
 use crate::fixtures::{TRANSCRIPT, answer, env, short_leases, worker};
 
@@ -118,7 +119,7 @@ async fn rows(database: &TestDatabase, tables: &[&str]) -> String {
         "SELECT coalesce(string_agg(line, E'\n' ORDER BY line), '') FROM ({}) AS lines",
         selects.join(" UNION ALL ")
     );
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(database.pool()).await.expect("rows")
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(database.pool()).await.expect("rows")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,6 +128,28 @@ async fn the_sql_is_printed_and_nothing_is_run() {
     let nothing = shape(&database).await;
     let sql = migrate(&database, &["--print-sql"]).await.join("\n");
     assert_eq!(shape(&database).await, nothing);
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(database.pool()).await.expect("the printed SQL runs as it is");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(database.pool()).await.expect("the printed SQL runs as it is");
     assert_ne!(shape(&database).await, nothing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_does_not_make_others_wait_for_a_long_reader() {
+    let world = World::start().await;
+    let database = &world.database;
+    migrate(database, &["--to", "4"]).await;
+    let mut long = database.pool().begin().await.expect("a transaction");
+    long.execute("SELECT count(*) FROM job_attempts").await.expect("a reader");
+    let env = [("DATABASE_URL".to_owned(), database.url().to_owned())].into();
+    let mut migrating = AssayProcess::spawn(&["migrate"], &env);
+    let asks = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'job_attempts'::regclass)";
+    let waits = async || -> bool { sqlx::query_scalar(asks).fetch_one(database.pool()).await.expect("the locks") };
+    let mut other = database.connect().await;
+    other.execute("SET lock_timeout = '2s'").await.expect("a setting");
+    // A second time, because it tries again.
+    for _ in 0..2 {
+        world.wait_until("the migration asks for its lock", &waits).await;
+        other.execute("SELECT count(*) FROM job_attempts").await.expect("a reader that waits for at most 2 s");
+    }
+    long.rollback().await.expect("the end of the reader");
+    assert!(migrating.wait().await.success(), "{:?}", migrating.stderr());
 }

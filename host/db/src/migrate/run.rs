@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{database::Database, error::DbError};
 
-/// How long migrating an adopted database keeps trying to lock the other program's tables.
+/// How long migrating keeps trying to lock tables that others use.
 const LOCK_DEADLINE: Duration = Duration::from_secs(60);
-/// Between two tries, so that the other program can continue.
+/// Between two tries, so that others can continue.
 const LOCK_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 impl Database {
@@ -35,10 +35,8 @@ impl Database {
         let before = state(&mut connection).await?;
         let steps = plan(before.origin, &before.applied, target);
         refuse_unadoptable(&mut connection, &before, target).await?;
-        if before.origin == Origin::Adopted {
-            // A waiting lock blocks every later statement of the other program, so it gives up soon and tries again.
-            connection.execute("set lock_timeout = '900ms'").await?;
-        }
+        // Behind a long reader, a waiting lock blocks every later statement: so it gives up soon and tries again.
+        connection.execute("set lock_timeout = '900ms'").await?;
         let begun = Instant::now();
         while let Err(error) = apply(&mut connection, before.origin, target).await {
             if !is_lock_timeout(&error) || begun.elapsed() > LOCK_DEADLINE {
@@ -102,7 +100,7 @@ fn is_lock_timeout(error: &MigrateError) -> bool {
 fn message(error: &MigrateError) -> String {
     if is_lock_timeout(error) {
         return format!(
-            "{error}; another program has held a lock for {} s: end its long transaction, or try again in a quieter moment",
+            "{error}; another session has held a lock for {} s: end its long transaction, or try again in a quieter moment",
             LOCK_DEADLINE.as_secs()
         );
     }
