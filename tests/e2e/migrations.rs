@@ -1,6 +1,6 @@
 //! The schema goes up, down and up again.
 
-use assay_tests::{AssayProcess, Gate, Reply, Signal, TestDatabase, World};
+use assay_tests::{AssayProcess, Gate, Reply, Signal, TestDatabase, World, old::SCHEMA};
 use sqlx::{AssertSqlSafe, Executor};
 
 use crate::fixtures::{TRANSCRIPT, answer, env, short_leases, worker};
@@ -152,4 +152,20 @@ async fn a_migration_does_not_make_others_wait_for_a_long_reader() {
     }
     long.rollback().await.expect("the end of the reader");
     assert!(migrating.wait().await.success(), "{:?}", migrating.stderr());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_in_another_encoding_migrates_and_works() {
+    for encoding in ["LATIN1", "LATIN5", "SQL_ASCII"] {
+        let mut world = World::start().await;
+        world.database = TestDatabase::in_encoding(encoding).await;
+        migrate(&world.database, &[]).await;
+        world.model.always(Reply::json(&answer()));
+        let _worker = worker(&env(&world)).await;
+        let file = world.enqueue(TRANSCRIPT).await;
+        world.wait_for_status(file, "succeeded").await;
+        let adopted = TestDatabase::in_encoding(encoding).await;
+        adopted.pool().execute(SCHEMA).await.expect("the other program's schema");
+        migrate(&adopted, &[]).await;
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::migrate::{MigrationType, Migrator};
+use sqlx::{
+    AssertSqlSafe, SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
 
 /// Not sqlx's usual table, because an adopted database may keep another program's migrations there.
 pub(super) const TABLE: &str = "_assay_migrations";
@@ -46,12 +49,23 @@ pub(super) fn migrator(origin: Origin) -> Migrator {
     };
     for migrator in [Some(sqlx::migrate!("../../migrations")), adopted].into_iter().flatten() {
         for step in migrator.iter() {
-            steps.insert((step.version, is_down(step.migration_type)), step.clone());
+            steps.insert((step.version, is_down(step.migration_type)), in_ascii(step.clone()));
         }
     }
     let mut migrator = Migrator::with_migrations(steps.into_values().collect());
     migrator.dangerous_set_table_name(TABLE);
     migrator
+}
+
+/// Replaces characters outside ASCII, which a database in LATIN1 or SQL_ASCII may refuse. A published script has one in
+/// a comment; its checksum is that of its file and stays.
+fn in_ascii(step: Migration) -> Migration {
+    let text = step.sql.as_str();
+    if text.is_ascii() {
+        return step;
+    }
+    let text: String = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    Migration { sql: AssertSqlSafe(text).into_sql_str(), ..step }
 }
 
 fn is_down(kind: MigrationType) -> bool {
@@ -82,4 +96,56 @@ pub fn plan(origin: Origin, applied: &BTreeSet<i64>, target: Target) -> Vec<Scri
     undo.sort_by_key(|step| std::cmp::Reverse(step.version));
     let apply = scripts(false).into_iter().filter(|step| step.version <= goal && !applied.contains(&step.version));
     undo.into_iter().chain(apply).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORIGINS: [Origin; 2] = [Origin::Own, Origin::Adopted];
+
+    #[test]
+    fn every_script_is_sent_in_ascii() {
+        for origin in ORIGINS {
+            for script in migrator(origin).iter() {
+                assert!(script.sql.as_str().is_ascii(), "{} {}", script.version, script.description);
+            }
+        }
+    }
+
+    #[test]
+    fn a_script_in_ascii_keeps_the_checksum_of_its_file() {
+        let script =
+            |sql: &'static str| Migration::new(1, "a".into(), MigrationType::ReversibleUp, sql.into_sql_str(), false);
+        for (sql, sent) in [("-- a \u{2026}\nselect 1", "-- a ?\nselect 1"), ("select 2", "select 2")] {
+            let (file, ascii) = (script(sql), in_ascii(script(sql)));
+            assert_eq!((ascii.sql.as_str(), &ascii.checksum), (sent, &file.checksum));
+        }
+    }
+
+    /// Published before the rule, with the character in a comment.
+    const NOT_ASCII: &str = "0002_history.up.sql";
+
+    #[test]
+    fn migrations_are_written_in_ascii() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+        let mut files = 0;
+        for folder in [folder.clone(), folder.join("adopted")] {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_none_or(|extension| extension != "sql") {
+                    continue;
+                }
+                files += 1;
+                let text = std::fs::read_to_string(&path).unwrap();
+                let outside = text.lines().filter(|line| !line.is_ascii());
+                if path.ends_with(NOT_ASCII) {
+                    assert!(outside.into_iter().all(|line| line.trim_start().starts_with("--")), "{}", path.display());
+                } else {
+                    assert_eq!(outside.collect::<Vec<_>>(), [""; 0], "{}", path.display());
+                }
+            }
+        }
+        assert!(files >= 20, "only {files} scripts were found");
+    }
 }
