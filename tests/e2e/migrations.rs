@@ -1,7 +1,7 @@
 //! The schema goes up, down and up again.
 
 use assay_tests::{AssayProcess, Gate, Reply, Signal, TestDatabase, World, old::SCHEMA};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::fixtures::{TRANSCRIPT, answer, env, short_leases, worker};
 
@@ -13,7 +13,7 @@ const SHAPE: &str = "
         UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> '_assay_migrations'
         UNION ALL SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
                    WHERE connamespace = 'public'::regnamespace AND conrelid <> coalesce(to_regclass('_assay_migrations'), 0)
-        UNION ALL SELECT proname || ' ' || md5(prosrc) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        UNION ALL SELECT proname || ' ' || md5(prosrc) || ' ' || coalesce(proconfig::text, '') FROM pg_proc WHERE pronamespace = 'public'::regnamespace
         UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal
     ) AS lines";
 
@@ -42,13 +42,16 @@ async fn migrations_go_up_down_and_up_again_from_empty() {
     assert_eq!(shape(&database).await, full);
 }
 
+/// The newest version.
+const NEWEST: i64 = 10;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_go_down_and_up_again_one_by_one() {
     let database = TestDatabase::empty().await;
     migrate(&database, &[]).await;
-    // Number 8 is of adopted databases alone.
-    let mut shapes = vec![(9, shape(&database).await)];
-    for version in (1..8).rev() {
+    let mut shapes = vec![(NEWEST, shape(&database).await)];
+    // A version that only adopted databases have changes nothing.
+    for version in (1..NEWEST).rev() {
         migrate(&database, &["--to", &version.to_string()]).await;
         shapes.push((version, shape(&database).await));
     }
@@ -168,4 +171,63 @@ async fn a_database_in_another_encoding_migrates_and_works() {
         adopted.pool().execute(SCHEMA).await.expect("the other program's schema");
         migrate(&adopted, &[]).await;
     }
+}
+
+/// Functions of Assay without a search path of their own.
+const WITHOUT_PATH: &str = "
+    SELECT proname::text FROM pg_proc
+     WHERE proname LIKE 'assay\\_%' AND NOT EXISTS (SELECT FROM unnest(proconfig) AS setting WHERE setting LIKE 'search_path=%')";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_function_carries_its_search_path() {
+    let (own, adopted) = (TestDatabase::new().await, TestDatabase::empty().await);
+    adopted.pool().execute(SCHEMA).await.expect("the other program's schema");
+    migrate(&adopted, &[]).await;
+    for database in [own, adopted] {
+        let without: Vec<String> =
+            sqlx::query_scalar(WITHOUT_PATH).fetch_all(database.pool()).await.expect("the catalogue");
+        assert_eq!(without, [""; 0]);
+    }
+}
+
+/// Inserts a file into the schema and enqueues it, on a connection whose search path does not name the schema.
+async fn produce(database: &TestDatabase, schema: &str) -> i64 {
+    let mut producer = PgConnection::connect(database.url()).await.expect("a producer");
+    let file = format!(
+        "INSERT INTO {schema}.files (user_id, storage_bucket, storage_key_original, original_filename, extension, mime_type, size_bytes)
+         VALUES (gen_random_uuid(), 'b', 'k', 'a.txt', 'txt', 'text/plain', 1) RETURNING id"
+    );
+    let file: sqlx::types::Uuid =
+        sqlx::query_scalar(AssertSqlSafe(file)).fetch_one(&mut producer).await.expect("a file");
+    sqlx::query(AssertSqlSafe(format!("SELECT {schema}.assay_enqueue($1)")))
+        .bind(file)
+        .execute(&mut producer)
+        .await
+        .expect("a job");
+    let jobs = format!("SELECT count(*) FROM {schema}.processing_jobs WHERE file_id = '{file}' AND status = 'queued'");
+    sqlx::query_scalar(AssertSqlSafe(jobs)).fetch_one(&mut producer).await.expect("a count")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_needs_no_search_path_to_enqueue_in_another_schema() {
+    // Named in the options, in letters that need quotes, and by the role that migrates.
+    let database = TestDatabase::empty().await;
+    let role = format!("owner_{}", database.name());
+    for (schema, quoted) in [("own", "own"), ("Own", "\"Own\""), (role.as_str(), role.as_str())] {
+        database.pool().execute(AssertSqlSafe(format!("CREATE SCHEMA {quoted}"))).await.expect("a schema");
+        let url = database.url();
+        let and = if url.contains('?') { '&' } else { '?' };
+        let url = if schema == role {
+            let create = format!("CREATE ROLE {role} SUPERUSER");
+            database.pool().execute(AssertSqlSafe(create)).await.expect("a role");
+            format!("{url}{and}options[role]={role}")
+        } else {
+            format!("{url}{and}options=-c%20search_path%3D{}", quoted.replace('"', "%22"))
+        };
+        let mut migrating = AssayProcess::spawn(&["migrate"], &[("DATABASE_URL".to_owned(), url)].into());
+        assert!(migrating.wait().await.success(), "{schema}: {:?}", migrating.stderr());
+        assert_eq!(produce(&database, quoted).await, 1, "{schema}");
+    }
+    let drop = format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}");
+    database.pool().execute(AssertSqlSafe(drop)).await.expect("the role goes");
 }

@@ -28,7 +28,7 @@ pub(super) async fn tables_exist(db: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
         select exists (select from pg_class
-                        where relnamespace = current_schema()::regnamespace
+                        where relnamespace = quote_ident(current_schema())::regnamespace
                           and relname in ('files', 'processing_jobs')) as "exist!"
         "#
     )
@@ -74,7 +74,7 @@ async fn is_ordinary(db: &mut PgConnection, table: &str) -> sqlx::Result<Option<
     sqlx::query_scalar!(
         r#"
         select relkind = 'r' and relpersistence = 'p' as "ordinary!"
-          from pg_class where relnamespace = current_schema()::regnamespace and relname = $1
+          from pg_class where relnamespace = quote_ident(current_schema())::regnamespace and relname = $1
         "#,
         table
     )

@@ -16,11 +16,11 @@ pub(super) async fn taken(db: &mut PgConnection, scripts: &[Script]) -> sqlx::Re
         r#"
         select name as "name!"
           from unnest($1::text[]) as name
-         where exists (select from pg_class where relname = name and relnamespace = current_schema()::regnamespace)
-            or exists (select from pg_type where typname = name and typnamespace = current_schema()::regnamespace)
-            or exists (select from pg_proc where proname = name and pronamespace = current_schema()::regnamespace)
+         where exists (select from pg_class where relname = name and relnamespace = quote_ident(current_schema())::regnamespace)
+            or exists (select from pg_type where typname = name and typnamespace = quote_ident(current_schema())::regnamespace)
+            or exists (select from pg_proc where proname = name and pronamespace = quote_ident(current_schema())::regnamespace)
             or exists (select from pg_trigger t join pg_class c on c.oid = t.tgrelid
-                        where t.tgname = name and c.relnamespace = current_schema()::regnamespace)
+                        where t.tgname = name and c.relnamespace = quote_ident(current_schema())::regnamespace)
          order by name
         "#,
         &names
