@@ -39,6 +39,7 @@ mod reports;
 mod rerun;
 mod retention;
 mod retries;
+mod row_security;
 mod sessions;
 mod shadows;
 mod shared_queue;

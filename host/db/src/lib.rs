@@ -21,6 +21,7 @@ pub mod pauses;
 pub mod queue;
 pub mod releases;
 pub mod replay;
+mod row_security;
 mod rows;
 mod sqlstate;
 mod stored_time;

@@ -57,7 +57,8 @@ impl Admin {
             "busy": state.busy,
             "claims_failing_seconds": claims_failing.map(|time| time.as_secs()),
             "beats_failing_seconds": beats_failing.map(|time| time.as_secs()),
-            // An open breaker does not make the worker unready: a restart would not close it.
+            // These two do not make the worker unready: a restart would change no policy and close no breaker.
+            "row_security_hides": state.row_security_hides,
             "breakers": self.breakers.open(),
             "guests": loaded,
             "guests_not_loaded": self.guests.not_loaded(),

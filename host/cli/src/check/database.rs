@@ -13,7 +13,7 @@ pub async fn check(config: Option<DatabaseConfig>) -> Vec<CheckResult> {
     let schema = match database.check().await {
         Ok(state) if state.pending.is_empty() => {
             let version = state.applied.last().copied().unwrap_or_default();
-            CheckResult::ok(name, format!("connected, schema version {version}"))
+            check_visibility(&database, format!("connected, schema version {version}")).await
         }
         Ok(state) => {
             let detail = format!("connected, but migrations {:?} are missing", state.pending);
@@ -38,6 +38,20 @@ pub async fn check(config: Option<DatabaseConfig>) -> Vec<CheckResult> {
         Err(error) => CheckResult::failed(listening, error.to_string(), fix_of(&error)),
     };
     vec![schema, notifications]
+}
+
+/// Checks that row security hides nothing: no statement fails for it, and jobs wait.
+async fn check_visibility(database: &Database, connected: String) -> CheckResult {
+    let name = "database";
+    match database.tables_with_hidden_rows().await {
+        Ok(tables) if tables.is_empty() => CheckResult::ok(name, connected),
+        Ok(tables) => CheckResult::warning(
+            name,
+            format!("{connected}, but row security hides rows of {}", tables.join(", ")),
+            "give the user of DATABASE_URL a policy `using (true)` on each of these tables, or BYPASSRLS",
+        ),
+        Err(error) => CheckResult::failed(name, error.to_string(), fix_of(&error)),
+    }
 }
 
 fn fix_of(error: &DbError) -> &'static str {

@@ -5,3 +5,4 @@ pub mod every;
 pub mod orphans;
 pub mod reaper;
 pub mod retention;
+pub mod row_security;

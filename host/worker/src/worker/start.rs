@@ -16,6 +16,7 @@ use crate::{
         },
         reaper::Reaper,
         retention::{Retention, RetentionConfig},
+        row_security::RowSecurityWatch,
     },
     releases::{follow::ReleaseFollower, shadow::Shadows},
     services::Services,
@@ -183,11 +184,17 @@ impl Worker {
             metrics: metrics.clone(),
             config: self.retention.clone(),
         };
+        let hidden_rows = RowSecurityWatch { database: database.clone(), state: self.state.clone() };
         let sweep = Sweep { database, objects, metrics, options: SweepOptions::default() };
         let sweeps = SweepSchedule { sweep, worker: self.config.id.clone(), config: self.sweep.clone() };
         let stop = stop.clone();
         tokio::spawn(async move {
-            tokio::join!(canaries.run(stop.clone()), retention.run(stop.clone()), sweeps.run(stop.clone()));
+            tokio::join!(
+                canaries.run(stop.clone()),
+                retention.run(stop.clone()),
+                sweeps.run(stop.clone()),
+                hidden_rows.run(stop.clone()),
+            );
         })
     }
 }

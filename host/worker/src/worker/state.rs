@@ -9,6 +9,8 @@ pub struct WorkerState {
     pub claims_failing_since: Option<Instant>,
     /// Since when no heartbeat has got through.
     pub beats_failing_since: Option<Instant>,
+    /// Tables of which row security hides rows from this worker.
+    pub row_security_hides: Vec<String>,
     /// Whether the worker claims no more jobs.
     pub draining: bool,
     /// Jobs in slots.
