@@ -21,3 +21,9 @@ begin
 end
 $$;
 alter table job_answers drop constraint job_answers_tokens_are_plausible;
+do $$
+begin
+    execute format('alter function assay_fill_job() set search_path = %I, %s, pg_temp',
+                   current_schema(), current_setting('search_path'));
+end
+$$;

@@ -51,5 +51,8 @@ $$;
 do $$
 begin
     execute format('alter function assay_journal(uuid, integer) set search_path = %I, pg_temp', current_schema());
+    -- As 0009 has given it to the function that was replaced.
+    execute format('alter function assay_fill_job() set search_path = %I, %s, pg_temp',
+                   current_schema(), current_setting('search_path'));
 end
 $$;
