@@ -46,7 +46,7 @@ fn an_open_dependency_is_asked_when_that_is_due_and_once_at_a_time() {
     conclude(&breakers, &model("small"), Code::LlmAuthFailed);
     breakers.record_dependencies("small", [Alias::Named("small".to_owned())]);
     assert_eq!(breakers.due_inquiries(), [model("small")]);
-    let later = super::Breakers::new(Duration::from_secs(30), Metrics::default());
+    let later = Breakers::new(Duration::from_secs(30), Metrics::default());
     conclude(&later, &model("small"), Code::LlmAuthFailed);
     assert!(later.due_inquiries().is_empty());
     conclude(&breakers, &Dependency::Database, Code::DbUpdateFailed);
