@@ -27,6 +27,7 @@ mod leases;
 mod locks;
 mod migrations;
 mod model_failures;
+mod open_files;
 mod pauses;
 mod permissions;
 mod privacy;

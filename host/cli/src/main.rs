@@ -10,6 +10,7 @@ mod dev;
 mod documented;
 mod env_file;
 mod exit;
+mod file_limit;
 mod guest;
 #[cfg(test)]
 mod help;
@@ -146,6 +147,9 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     let mut vars = Variables::from_map(values.clone());
     TelemetryConfig::load(&mut vars).start();
+    if let Err(error) = file_limit::raise() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {

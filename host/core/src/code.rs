@@ -120,6 +120,7 @@ codes! {
     VersionNotAvailable { "version_not_available", Fail, Keep, Innocent, Ignored, happened: "The job names a prompt version that no live worker has known for 15 minutes (`VERSION_PATIENCE_MS`). A worker with a guest that does not load never decides this.", fix: "Deploy a worker with that guest, or enqueue the file without a prompt version. Then enqueue it again." }
     RowUnreadable { "row_unreadable", Fail, Keep, Innocent, Ignored, happened: "A row of the job or its file has a value that cannot be read, such as `attributes` nested 200 deep or `created_at` of `infinity`, or that the database refuses to change. The message names the column. Other jobs go on.", fix: "Correct the named column of the file (`files.id` is in the log line), then requeue the job. Correct the producer too." }
     GuestLoadFailed { "guest_load_failed", Hold, Keep, Innocent, Ignored, happened: "The worker that claimed the job has not loaded its pinned digest, or the sandbox has no room.", fix: "Look at `guests_not_loaded` in `/readyz` and at `assay check`. Put the guest back into `GUEST_DIR`." }
+    WorkerOutOfFiles { "worker_out_of_files", Hold, Keep, Innocent, Ignored, happened: "The worker, or its machine, may open no more files, so there was no connection to the model, the bucket or the database.", fix: "Raise the limit of open files (`ulimit -Hn`, `LimitNOFILE=` of systemd), or lower `WORKER_CONCURRENCY`. A worker raises its own soft limit to the hard one." }
     S3ReadFailed { "s3_read_failed", Retry, Keep, Innocent, Failure, happened: "The original could not be read: connection, timeout, 5xx, throttling, or a body that broke off.", fix: "Usually none. If it stays: the store's own health, and `S3_OPERATION_TIMEOUT_MS` for slow links." }
     S3AccessDenied { "s3_access_denied", Hold, Keep, Innocent, Misconfigured(BreakerReason::Authentication), happened: "The store refused the credentials, or their rights on this object.", fix: "Renew `S3_ACCESS_KEY_ID` and `S3_SECRET_ACCESS_KEY`, or grant get, put and delete on `users/*` and get and put on `guests/*`." }
     S3ConfigError { "s3_config_error", Hold, Keep, Innocent, Misconfigured(BreakerReason::Bucket), happened: "The bucket does not exist or is in another region, or the store does not understand the request.", fix: "`assay check` tells which; see `S3_BUCKET`, `S3_REGION`, `S3_ENDPOINT`." }
@@ -228,7 +229,9 @@ mod tests {
 
     #[test]
     fn the_held_codes_are_those_of_misconfigured_dependencies() {
-        let held = |code: &&Code| code.class() == Class::Hold && **code != Code::GuestLoadFailed;
+        // What the worker itself lacks says nothing about a dependency.
+        let of_worker = [Code::GuestLoadFailed, Code::WorkerOutOfFiles];
+        let held = |code: &&Code| code.class() == Class::Hold && !of_worker.contains(code);
         let misconfigured = |code: &&Code| matches!(code.row().dependency, DependencyVerdict::Misconfigured(_));
         let (held, misconfigured): (Vec<_>, Vec<_>) =
             (Code::ALL.iter().filter(held).collect(), Code::ALL.iter().filter(misconfigured).collect());

@@ -18,6 +18,7 @@ pub mod lease;
 pub mod loopback;
 pub mod manifest;
 pub mod object_keys;
+pub mod open_files;
 pub mod release_stats;
 pub mod report_diff;
 pub mod retry;

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use assay_core::{code::Code, job_error::JobError};
+use assay_core::{
+    code::Code,
+    job_error::JobError,
+    open_files::{NO_FILE_LEFT, is_out_of_files},
+};
 
 use crate::sqlstate::{Again, Meaning, Session, SqlState};
 
@@ -12,6 +16,9 @@ pub enum DbError {
     /// No connection, or it broke: the statement may have been carried out.
     #[error("the connection to the database failed ({0})")]
     Connection(&'static str),
+    /// There was no file descriptor for a connection: the statement never reached the server.
+    #[error("{NO_FILE_LEFT} to the database")]
+    OutOfFiles,
     /// No answer in time: the statement may still be carried out.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
@@ -110,6 +117,7 @@ impl From<sqlx::Error> for DbError {
                     Some(Meaning::Refused) | None => Self::Refused(state),
                 }
             }
+            sqlx::Error::Io(error) if is_out_of_files(error) => Self::OutOfFiles,
             sqlx::Error::Io(_) => Self::Connection("input or output"),
             sqlx::Error::Tls(_) => Self::Connection("TLS"),
             sqlx::Error::Protocol(_) => Self::Connection("protocol"),
@@ -124,7 +132,11 @@ impl From<sqlx::Error> for DbError {
 
 impl From<DbError> for JobError {
     fn from(error: DbError) -> Self {
-        let code = if matches!(error, DbError::Denied(_)) { Code::DbAccessDenied } else { Code::DbUpdateFailed };
+        let code = match error {
+            DbError::Denied(_) => Code::DbAccessDenied,
+            DbError::OutOfFiles => Code::WorkerOutOfFiles,
+            _ => Code::DbUpdateFailed,
+        };
         Self::new(code, "write to the database").caused_by(error)
     }
 }

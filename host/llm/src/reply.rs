@@ -1,6 +1,9 @@
 //! Sends one request and reads the reply.
 
-use assay_core::code::Code;
+use assay_core::{
+    code::Code,
+    open_files::{NO_FILE_LEFT, is_out_of_files},
+};
 use reqwest::{
     RequestBuilder, Response,
     header::{CONTENT_TYPE, HeaderMap},
@@ -68,6 +71,9 @@ pub(crate) async fn send(request: RequestBuilder, config: &LlmConfig) -> Result<
 pub(crate) fn not_sent(error: reqwest::Error, config: &LlmConfig) -> LlmError {
     if error.is_connect() && error.is_timeout() {
         return LlmError::timeout("no connection", config.connect, "LLM_CONNECT_TIMEOUT_MS");
+    }
+    if error.is_connect() && is_out_of_files(&error) {
+        return LlmError::new(Code::WorkerOutOfFiles, format!("call the model: {NO_FILE_LEFT}"));
     }
     let message = if error.is_connect() {
         "call the model: no connection"

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, time::Duration};
 
-use assay_core::{code::Code, job_error::JobError};
+use assay_core::{code::Code, job_error::JobError, open_files::NO_FILE_LEFT};
 
 /// What a failure means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum ObjectsErrorKind {
     Timeout,
     /// There was no connection, or it broke before the answer.
     Network,
+    /// There was no file descriptor for a connection.
+    OutOfFiles,
     /// The body broke off, stalled, or was shorter than announced.
     BrokenBody,
     /// The object is larger than the caller accepts.
@@ -117,6 +119,7 @@ impl ObjectsErrorKind {
 /// Returns the code if it does not depend on the direction; such codes are not transient.
 fn shared_code(kind: ObjectsErrorKind) -> Option<Code> {
     match kind {
+        ObjectsErrorKind::OutOfFiles => Some(Code::WorkerOutOfFiles),
         ObjectsErrorKind::AccessDenied => Some(Code::S3AccessDenied),
         ObjectsErrorKind::ClockSkewed => Some(Code::S3ClockSkewed),
         ObjectsErrorKind::NoSuchBucket | ObjectsErrorKind::Rejected => Some(Code::S3ConfigError),
@@ -141,6 +144,7 @@ impl fmt::Display for ObjectsError {
             ObjectsErrorKind::Unavailable => f.write_str("the store is not available"),
             ObjectsErrorKind::Timeout => f.write_str("no answer in time (S3_OPERATION_TIMEOUT_MS)"),
             ObjectsErrorKind::Network => f.write_str("the connection failed"),
+            ObjectsErrorKind::OutOfFiles => f.write_str(NO_FILE_LEFT),
             ObjectsErrorKind::BrokenBody => f.write_str("the body broke off"),
             ObjectsErrorKind::TooLarge { found, limit } => {
                 write!(f, "{found} bytes, but at most {limit} are allowed")

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use assay_core::open_files::is_out_of_files;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -28,6 +29,9 @@ impl ObjectsError {
                     _ => ObjectsErrorKind::Network,
                 };
                 match SdkError::<E, HttpResponse>::DispatchFailure(failure).into_source() {
+                    Ok(source) if kind == ObjectsErrorKind::Network && is_out_of_files(&*source) => {
+                        Self::new(operation, ObjectsErrorKind::OutOfFiles)
+                    }
                     Ok(source) => Self::new(operation, kind).caused_by(source),
                     Err(_) => Self::new(operation, kind),
                 }

@@ -103,7 +103,10 @@ async fn compensate(
     key: &str,
     error: DbError,
 ) -> Result<(FileId, JobId), JobError> {
-    let failed = |error: DbError| JobError::new(Code::DbUpdateFailed, "enqueue the file").caused_by(error);
+    let failed = |error: DbError| {
+        let code = if matches!(error, DbError::OutOfFiles) { Code::WorkerOutOfFiles } else { Code::DbUpdateFailed };
+        JobError::new(code, "enqueue the file").caused_by(error)
+    };
     if error.is_ambiguous() {
         match database.file_status(file).await {
             Ok(Some(status)) => {

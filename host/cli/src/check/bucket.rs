@@ -22,6 +22,7 @@ pub async fn check(config: Option<ObjectsConfig>) -> CheckResult {
             "correct S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, or grant them read, write and delete"
         }
         ObjectsErrorKind::ClockSkewed => "set the clock of this machine (NTP)",
+        ObjectsErrorKind::OutOfFiles => "raise the limit of open files (ulimit -n)",
         ObjectsErrorKind::Network | ObjectsErrorKind::Timeout => "start the store, or correct S3_ENDPOINT",
         ObjectsErrorKind::Throttled | ObjectsErrorKind::Unavailable => "try again in a moment: the store is busy",
         ObjectsErrorKind::NotFound

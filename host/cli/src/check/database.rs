@@ -63,6 +63,7 @@ fn fix_of(error: &DbError) -> &'static str {
             _ => "see the SQLSTATE in appendix A of the PostgreSQL manual",
         },
         DbError::Transient(_) => "try again in a moment: the server is starting, stopping or full",
+        DbError::OutOfFiles => "raise the limit of open files (ulimit -n)",
         DbError::Connection(_) | DbError::Timeout(_) => {
             "start the server, or correct the host and port in DATABASE_URL"
         }

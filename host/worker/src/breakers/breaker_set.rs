@@ -159,6 +159,7 @@ impl Breakers {
             Err(DbError::Denied(_)) => CallResult::of(Code::DbAccessDenied),
             // Only of a claim: the next claim would not notice the missing right of another statement.
             Err(error) if inquiry && error.is_missing_right() => CallResult::of(Code::DbAccessDenied),
+            Err(DbError::OutOfFiles) => CallResult::of(Code::WorkerOutOfFiles),
             Err(error) if error.is_outage() => CallResult::of(Code::DbUpdateFailed),
             Ok(_) | Err(_) => CallResult::Healthy,
         };
