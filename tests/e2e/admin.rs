@@ -1,7 +1,14 @@
 //! What orchestrators and Prometheus see of a worker, over real HTTP.
 
-use assay_tests::{Gate, Proxy, Reply, Signal, World};
+use std::fs;
+
+use assay_tests::{Gate, Proxy, Reply, Signal, World, within};
+use futures::future::join_all;
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::fixtures::{TRANSCRIPT, admin, answer, env, with, worker};
 
@@ -95,4 +102,27 @@ async fn the_metrics_count_a_success_and_a_failure() {
     ] {
         assert!(has(&text, line), "{line} is missing in\n{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_requests_end_and_keep_no_probe_waiting() {
+    let world = World::start().await;
+    let worker = worker(&env(&world)).await;
+    let base = admin(&worker).await;
+    let open_files = || fs::read_dir(format!("/proc/{}/fd", worker.id())).expect("a living process").count();
+    let before = open_files();
+    let half_sent = (0..200).map(async |_| {
+        let mut client = TcpStream::connect(base.trim_start_matches("http://")).await.expect("a connection");
+        client.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n").await.expect("half a request");
+        client
+    });
+    let clients = join_all(half_sent).await;
+    assert_eq!(page(&base, "/livez").await, (200, "ok\n".to_owned()));
+    let more = open_files().saturating_sub(before);
+    assert!(more < 48, "{more} more files for 32 connections and what else a worker opens");
+    let closed = clients.into_iter().map(async |mut client| {
+        // One that is closed with bytes unread is reset.
+        let _ = client.read_to_end(&mut Vec::new()).await;
+    });
+    within("the end of every connection", join_all(closed)).await;
 }

@@ -1,6 +1,6 @@
 //! Health and metrics over HTTP, for orchestrators and Prometheus.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Json, Router, extract::State as Shared, http::StatusCode, routing::get};
@@ -8,10 +8,19 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{breakers::Breakers, guests::loaded_guests::Guests, metrics::Metrics, worker::state::WorkerState};
+use crate::{
+    bounded_http::{HttpLimits, serve},
+    breakers::Breakers,
+    guests::loaded_guests::Guests,
+    metrics::Metrics,
+    worker::state::WorkerState,
+};
 
 /// How long claims or heartbeats may fail before the worker is not ready.
 const UNREADY_AFTER: Duration = Duration::from_secs(30);
+
+/// More than the probes and scrapers of one worker, and few beside its file descriptors.
+const LIMITS: HttpLimits = HttpLimits { connections: 32, request_head: Duration::from_secs(10) };
 
 /// The admin endpoints, and the parts that they show.
 #[derive(Clone)]
@@ -32,16 +41,13 @@ impl Admin {
     }
 
     /// Serves until the process ends.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+    pub async fn serve(self, listener: TcpListener) -> Infallible {
         let router = Router::new()
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(|Shared(admin): Shared<Self>| async move { admin.metrics.encode() }))
             .with_state(self);
-        axum::serve(listener, router).await
+        serve(listener, router, LIMITS).await
     }
 
     fn readiness(&self) -> (bool, Value) {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod bounded_http;
 pub mod breakers;
 pub mod config;
 pub mod guests;
