@@ -1,9 +1,11 @@
 //! Failures of commands, and their exit codes.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use assay_core::{env::VariableFault, job_error::JobError};
 use assay_db::DbError;
+
+use crate::terminal;
 
 /// `EX_USAGE` of sysexits.h: the configuration is wrong, so a restart does not help.
 pub const USAGE: u8 = 64;
@@ -21,19 +23,31 @@ impl Failure {
         match self {
             Self::Configuration(faults) => {
                 let plural = if faults.len() == 1 { "fault" } else { "faults" };
-                eprintln!("error: the configuration has {} {plural}", faults.len());
+                terminal::error(format_args!("the configuration has {} {plural}", faults.len()));
                 for fault in faults {
-                    eprintln!("  {fault}");
+                    terminal::note(format_args!("  {fault}"));
                 }
-                eprintln!("docs/configuration.md lists every variable; .env.example is a template.");
+                terminal::note("docs/configuration.md lists every variable; .env.example is a template.");
                 ExitCode::from(USAGE)
             }
             Self::Other(error) => {
-                eprintln!("error: {error:#}");
+                terminal::error(format_args!("{error:#}"));
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+/// Prints help, the version, or what is wrong with the arguments, which it quotes.
+pub fn report_usage(error: &clap::Error) -> ExitCode {
+    let is_plain = |argument: OsString| argument.to_str().is_some_and(|text| terminal::plain(text) == text);
+    if std::env::args_os().all(is_plain) {
+        // With colours on a terminal, which quoted escape sequences could not be told from. A closed pipe is not an error.
+        let _ = error.print();
+    } else {
+        terminal::note(error.render().to_string().trim_end());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE))
 }
 
 impl From<Vec<VariableFault>> for Failure {

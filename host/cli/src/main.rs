@@ -1,5 +1,8 @@
 //! The binary `assay`: parses the command line and runs one command. Each command has a file or a folder of its own.
 
+// Only `terminal` writes to standard error, because it replaces what a terminal would obey.
+#![warn(clippy::print_stderr)]
+
 mod audit;
 mod check;
 mod compile;
@@ -31,6 +34,7 @@ mod since;
 mod status;
 mod submit;
 mod sweep;
+mod terminal;
 mod wait;
 mod worker;
 
@@ -123,7 +127,10 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::report_usage(&error),
+    };
     if matches!(arguments.command, Command::Compile) {
         return compile::run();
     }

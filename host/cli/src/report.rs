@@ -7,7 +7,7 @@ use assay_core::{env::Variables, ids::FileId};
 use assay_db::{DatabaseConfig, files::FileStatus};
 use assay_objects::{Objects, ObjectsConfig};
 
-use crate::{database, exit::Failure, output, reindent::reindent};
+use crate::{database, exit::Failure, output, reindent::reindent, terminal};
 
 /// Larger than any report that a worker can be configured to write.
 const MAX_BYTES: usize = 1 << 30;
@@ -41,7 +41,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         .ok_or_else(|| anyhow!("there is no file {}", arguments.file))?;
     let key = choose(&state, arguments.raw).map_err(|reason| anyhow!(reason))?;
     if !arguments.raw && state.status != "succeeded" {
-        eprintln!("this report is from an earlier run: the file is {} now", state.status);
+        terminal::note(format_args!("this report is from an earlier run: the file is {} now", state.status));
     }
     let bytes = Objects::new(&objects)
         .read(&state.bucket, key, MAX_BYTES)

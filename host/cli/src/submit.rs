@@ -16,7 +16,7 @@ use assay_worker::submit::{Document, DocumentKind, submit as submit_document};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{database, exit::Failure, output, wait};
+use crate::{database, exit::Failure, output, terminal, wait};
 
 /// The owner of files without `--user`.
 const DEFAULT_USER: Uuid = Uuid::from_u128(1);
@@ -74,9 +74,9 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     let (inputs, faults) = examine(&arguments.files);
     if !faults.is_empty() {
         for fault in faults {
-            eprintln!("error: {fault}");
+            terminal::error(fault);
         }
-        eprintln!("nothing was submitted");
+        terminal::note("nothing was submitted");
         return Ok(ExitCode::FAILURE);
     }
 
@@ -113,7 +113,7 @@ async fn submit_all(
     for input in inputs {
         let one = submit(objects, database, input, arguments).await;
         if let Some(error) = &one.error {
-            eprintln!("error: {}: {error}", output::plain(&one.path));
+            terminal::error(format_args!("{}: {error}", one.path));
         } else if !arguments.json && !arguments.wait {
             let id = one.file_id.unwrap_or_default();
             output::print(&format!("{id}  {}\n", output::plain(&one.path)))?;
@@ -131,7 +131,7 @@ fn examine(paths: &[PathBuf]) -> (Vec<Input<'_>>, Vec<String>) {
         match check_path(path) {
             Ok(input) => inputs.push(input),
             Err(fault) => {
-                faults.push(format!("{}: {fault}", output::plain(&path.to_string_lossy())));
+                faults.push(format!("{}: {fault}", path.display()));
             }
         }
     }

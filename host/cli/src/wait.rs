@@ -10,6 +10,8 @@ use assay_core::ids::FileId;
 use assay_db::{Database, files::FileStatus};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::terminal;
+
 /// Short against a model call, long against a query.
 const POLL_PERIOD: Duration = Duration::from_millis(250);
 /// Limit for a database that does not answer. The jobs go on meanwhile.
@@ -25,7 +27,7 @@ pub fn is_terminal(status: &str) -> bool {
 /// A file was deleted, or the database does not answer for a minute.
 pub async fn until_terminal(database: &Database, files: &[FileId]) -> anyhow::Result<Vec<FileStatus>> {
     if !files.is_empty() && database.live_workers().await.is_ok_and(|live| live.is_empty()) {
-        eprintln!("no live worker: no heartbeat within the last minute; waiting for one");
+        terminal::note("no live worker: no heartbeat within the last minute; waiting for one");
     }
     let bar = bar(files.len());
     let mut states: BTreeMap<FileId, FileStatus> = BTreeMap::new();

@@ -125,7 +125,7 @@ fn render(report: &BuildReport, colours: bool) -> String {
         text.push_str(&format!("{mark}: {}\n", output::plain(warning)));
     }
     let megabytes = *bytes as f64 / 1e6;
-    let file = file.display();
+    let file = output::plain(&file.display().to_string());
     text.push_str(&format!(
         "{file}  {megabytes:.1} MB, {name} ({version}), with its {fixtures} fixtures, in {seconds:.1} s\n"
     ));

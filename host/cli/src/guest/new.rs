@@ -95,12 +95,13 @@ fn write(folder: &Path, files: &[(PathBuf, Vec<u8>)]) -> anyhow::Result<Vec<Path
 fn render(folder: &Path, written: &[PathBuf]) -> String {
     let vendored = |path: &&PathBuf| path.starts_with(folder.join("vendor"));
     let own = written.iter().filter(|path| !vendored(path));
-    let mut text: String = own.map(|path| format!("wrote {}\n", path.display())).collect();
+    let shown = |path: &Path| output::plain(&path.display().to_string());
+    let mut text: String = own.map(|path| format!("wrote {}\n", shown(path))).collect();
     let vendored = written.iter().filter(vendored).count();
     if vendored > 0 {
-        text.push_str(&format!("wrote {} ({vendored} files: the SDK)\n", folder.join("vendor").display()));
+        text.push_str(&format!("wrote {} ({vendored} files: the SDK)\n", shown(&folder.join("vendor"))));
     }
-    text.push_str(&format!("\nNext: assay guest test {}\n", folder.display()));
+    text.push_str(&format!("\nNext: assay guest test {}\n", shown(folder)));
     text
 }
 

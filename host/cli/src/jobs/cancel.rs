@@ -11,7 +11,7 @@ use assay_db::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{database, exit::Failure, output};
+use crate::{database, exit::Failure, output, terminal};
 
 /// Cancel jobs: job and file fail with the code `cancelled`.
 ///
@@ -67,7 +67,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
             CancelOutcome::TooLate | CancelOutcome::Unknown => {
                 let reason =
                     if one.done == CancelOutcome::TooLate { "it has ended already" } else { "there is no such job" };
-                eprintln!("error: {}: {reason}", one.named);
+                terminal::error(format_args!("{}: {reason}", one.named));
                 refused = true;
                 continue;
             }

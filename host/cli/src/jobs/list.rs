@@ -10,7 +10,7 @@ use assay_db::{
 };
 use clap::builder::PossibleValuesParser;
 
-use crate::{database, exit::Failure, job_code, jobs::job_status, output, since::Since};
+use crate::{database, exit::Failure, job_code, jobs::job_status, output, since::Since, terminal};
 
 /// List jobs, the last changed first.
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
         output::print(&render(&jobs))?;
     }
     if more {
-        eprintln!("showing the first {limit} jobs; --limit N shows more");
+        terminal::note(format_args!("showing the first {limit} jobs; --limit N shows more"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -25,6 +25,7 @@ use crate::{
         render::Summary,
     },
     since::Since,
+    terminal,
 };
 
 /// Run stored answers through a guest, and show what it would change.
@@ -122,7 +123,7 @@ async fn run_all(
     let Some(live) = live else { return Ok(None) };
     let price = CostEstimate::of(results, &meant);
     let others = results.diverged().len() as u64 - price.files;
-    bar.suspend(|| eprintln!("{}", render::price(price, live.budget)));
+    bar.suspend(|| terminal::note(render::price(price, live.budget)));
     bar.set_length(price.files);
     let left = |tally: &ResultCounts| tally.of(Difference::Diverged.as_str()).files.saturating_sub(others);
     let asked = |tally: &ResultCounts| price.files.saturating_sub(left(tally));

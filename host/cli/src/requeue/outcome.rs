@@ -6,6 +6,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::terminal;
+
 /// Jobs that failed with one code in one channel.
 #[derive(Clone, Debug, Serialize)]
 pub struct FailedGroup {
@@ -65,7 +67,7 @@ impl RequeueOutcome {
     /// Prints each refused id with its reason to standard error.
     pub fn report_refused(&self) {
         for refused in &self.refused {
-            eprintln!("error: {}: {}", refused.id, refused.reason);
+            terminal::error(format_args!("{}: {}", refused.id, refused.reason));
         }
     }
 

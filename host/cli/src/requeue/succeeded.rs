@@ -12,13 +12,14 @@ use assay_db::{
 use uuid::Uuid;
 
 use crate::{
-    output::{self, bar},
+    output::bar,
     requeue::{
         choice::{Choice, Page, Source, Walk},
         fleet::Fleet,
         outcome::{Refused, RequeueOutcome, SucceededGroup},
         session::{Session, interrupted},
     },
+    terminal,
 };
 
 struct SucceededFiles<'a>(&'a Session);
@@ -91,11 +92,11 @@ fn warn_of_waiting_channels(groups: &[SucceededGroup]) {
     let mut waiting: Vec<_> = groups.iter().filter(|group| group.runs_on.is_none()).collect();
     waiting.dedup_by_key(|group| &group.channel);
     for group in waiting {
-        eprintln!(
+        terminal::note(format_args!(
             "warning: channel {} runs nothing: it has no active release, and no live worker has a default; its jobs wait until \
              a worker with a default starts, or until `assay release activate`",
-            output::plain(&group.channel)
-        );
+            group.channel
+        ));
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
         },
         watch::Watch,
     },
-    output,
+    output, terminal,
 };
 
 /// Try a guest on a transcript, and show the questions, the answers, the step, and the cost.
@@ -156,9 +156,9 @@ impl Trial {
             };
             // The next version of the file may fix the error.
             if let Err(error) = tried.await {
-                eprintln!("error: {error:#}");
+                terminal::error(format_args!("{error:#}"));
             }
-            eprintln!("watching; stop with Ctrl-C");
+            terminal::note("watching; stop with Ctrl-C");
             watch.changed().await?;
         }
     }

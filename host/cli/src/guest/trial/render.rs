@@ -38,7 +38,7 @@ pub fn text(report: &TrialReport, colours: bool) -> String {
         out.push_str(&format!("error: {}\n", plain(error)));
     }
     if let Some(folder) = &report.recorded {
-        out.push_str(&format!("recorded as {}\n", folder.display()));
+        out.push_str(&format!("recorded as {}\n", plain(&folder.display().to_string())));
     }
     out
 }
