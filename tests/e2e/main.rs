@@ -20,6 +20,7 @@ mod configuration;
 mod database_failures;
 mod examples;
 mod guests;
+mod hostile_paths;
 mod invariants;
 mod jobs;
 mod journal;

@@ -6,13 +6,18 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, bail};
+use assay_guest_build::{read_stream, utf8};
+
+/// Far more than all variables. A shell's `<(command)` may give them, so the size is known only at the end.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads a file.
 ///
 /// # Errors
 /// The file cannot be read, or a line is not a comment, not blank and not `KEY=value`. The error has the number of the line.
 pub fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read variables from {}", path.display()))?;
+    let text = read_stream(path, MAX_BYTES).and_then(utf8);
+    let text = text.with_context(|| format!("read variables from {}", path.display()))?;
     parse(&text).with_context(|| format!("read variables from {}", path.display()))
 }
 

@@ -11,8 +11,12 @@ use assay_core::{
     ids::{FileId, UserId},
 };
 use assay_db::{Database, DatabaseConfig, files::FileStatus};
+use assay_guest_build::read_file;
 use assay_objects::{Objects, ObjectsConfig};
-use assay_worker::submit::{Document, DocumentKind, submit as submit_document};
+use assay_worker::{
+    pipeline::PipelineConfig,
+    submit::{Document, DocumentKind, submit as submit_document},
+};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -64,14 +68,17 @@ struct Input<'a> {
     path: &'a Path,
     filename: String,
     kind: DocumentKind,
+    /// Bytes that a worker takes.
+    limit: u64,
 }
 
 pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, Failure> {
     let database = DatabaseConfig::load(&mut vars);
     let objects = ObjectsConfig::load(&mut vars);
+    let limit = PipelineConfig::load(&mut vars).transcript_bytes as u64;
     vars.finish()?;
 
-    let (inputs, faults) = examine(&arguments.files);
+    let (inputs, faults) = examine(&arguments.files, limit);
     if !faults.is_empty() {
         for fault in faults {
             terminal::error(fault);
@@ -124,11 +131,11 @@ async fn submit_all(
 }
 
 /// Splits the paths into files that can be submitted, and reasons against the others.
-fn examine(paths: &[PathBuf]) -> (Vec<Input<'_>>, Vec<String>) {
+fn examine(paths: &[PathBuf], limit: u64) -> (Vec<Input<'_>>, Vec<String>) {
     let mut inputs = Vec::new();
     let mut faults = Vec::new();
     for path in paths {
-        match check_path(path) {
+        match check_path(path, limit) {
             Ok(input) => inputs.push(input),
             Err(fault) => {
                 faults.push(format!("{}: {fault}", path.display()));
@@ -139,26 +146,30 @@ fn examine(paths: &[PathBuf]) -> (Vec<Input<'_>>, Vec<String>) {
 }
 
 /// Does not read the content: only the file that is being uploaded is held in memory.
-fn check_path(path: &Path) -> Result<Input<'_>, String> {
+fn check_path(path: &Path, limit: u64) -> Result<Input<'_>, String> {
     if path.as_os_str().is_empty() {
         return Err("the path is empty".to_owned());
     }
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
+    // Before opening: opening a pipe waits for its writer.
+    let metadata = path.metadata().map_err(unreadable)?;
     if metadata.is_dir() {
         return Err("is a folder: name the files in it".to_owned());
     }
     if !metadata.is_file() {
         return Err("is not a regular file".to_owned());
     }
+    if metadata.len() > limit {
+        return Err(format!("has {} bytes, more than {limit} (TRANSCRIPT_MAX_BYTES)", metadata.len()));
+    }
+    File::open(path).map_err(unreadable)?;
     let filename = path.file_name().unwrap_or_default().to_string_lossy();
     let kind = DocumentKind::of(&filename).ok_or("is not a transcript: expected a .txt or .vtt file")?;
-    Ok(Input { path, filename: filename.into_owned(), kind })
+    Ok(Input { path, filename: filename.into_owned(), kind, limit })
 }
 
 async fn submit(objects: &Objects, database: &Database, input: &Input<'_>, arguments: &Arguments) -> Submitted {
-    let result = match tokio::fs::read(input.path).await {
+    let result = match read_file(input.path, input.limit) {
         Err(error) => Err(format!("cannot be read: {error}")),
         Ok(bytes) => {
             let document = Document {
@@ -217,23 +228,33 @@ mod tests {
             std::fs::write(path(name), "").unwrap();
         }
         std::fs::create_dir(path("folder.txt")).unwrap();
+        std::fs::write(path("full.txt"), [b'x'; 10]).unwrap();
+        std::fs::write(path("large.txt"), [b'x'; 11]).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe.txt")).status().unwrap().success());
         let paths = [
             path("empty.txt"),
             path("notes.pdf"),
             path("Call.VTT"),
             path("folder.txt"),
             path("missing.txt"),
+            path("full.txt"),
+            path("large.txt"),
+            path("pipe.txt"),
+            PathBuf::from("/dev/zero"),
             PathBuf::new(),
         ];
-        let (inputs, faults) = examine(&paths);
+        let (inputs, faults) = examine(&paths, 10);
         let good: Vec<_> = inputs.iter().map(|input| input.filename.as_str()).collect();
-        assert_eq!(good, ["empty.txt", "Call.VTT"]);
+        assert_eq!(good, ["empty.txt", "Call.VTT", "full.txt"]);
         let reasons: Vec<_> =
             faults.iter().map(|fault| fault.replace(&*folder.path().to_string_lossy(), "DIR")).collect();
         insta::assert_snapshot!(reasons.join("\n"), @r"
         DIR/notes.pdf: is not a transcript: expected a .txt or .vtt file
         DIR/folder.txt: is a folder: name the files in it
         DIR/missing.txt: cannot be read: No such file or directory (os error 2)
+        DIR/large.txt: has 11 bytes, more than 10 (TRANSCRIPT_MAX_BYTES)
+        DIR/pipe.txt: is not a regular file
+        /dev/zero: is not a regular file
         : the path is empty
         ");
     }

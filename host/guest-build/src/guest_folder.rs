@@ -4,8 +4,7 @@
 //! Markdown does not show it. A prompt without such a line is one message of the user.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +18,7 @@ use crate::{
     builder::{Builder, Built},
     error::BuildError,
     parts::{Message, Parts},
+    source_files::{FileTooLarge, SourceFolder},
     stamp::{SourceHash, Stamp},
 };
 
@@ -127,12 +127,13 @@ impl GuestFolder {
     /// [`FolderError`].
     pub fn read(folder: &Path) -> Result<Self, FolderError> {
         let path = folder.join(GUEST_TOML);
-        let text = read(&path)?;
+        let files = SourceFolder::open(folder).map_err(|error| unreadable(&path, error))?;
+        let text = read(&files, &path)?;
         let toml: GuestToml = toml::from_str(&text)
             .map_err(|error| FolderError::NotToml { path: path.clone(), message: error.to_string() })?;
         toml.check().map_err(|reason| FolderError::Value { path: path.clone(), reason })?;
         let (prompt, schema) = (folder.join(&toml.prompt), folder.join(&toml.schema));
-        let (prompt_text, schema_text) = (read(&prompt)?, read(&schema)?);
+        let (prompt_text, schema_text) = (read(&files, &prompt)?, read(&files, &schema)?);
         check_schema(&schema_text).map_err(|reason| FolderError::Value { path: schema.clone(), reason })?;
         let messages = messages(&prompt_text).map_err(|reason| FolderError::Prompt { path: prompt.clone(), reason })?;
         let mut hash = SourceHash::default();
@@ -169,13 +170,16 @@ impl GuestFolder {
     }
 }
 
-fn read(path: &Path) -> Result<String, FolderError> {
-    let unreadable = |source| FolderError::Unreadable { path: path.to_owned(), source };
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
-    match read.map_err(unreadable)? as u64 > MAX_FILE_BYTES {
-        true => Err(FolderError::TooLarge { path: path.to_owned() }),
-        false => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+fn read(files: &SourceFolder, path: &Path) -> Result<String, FolderError> {
+    let text = files.read(path, MAX_FILE_BYTES).map_err(|error| unreadable(path, error))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+fn unreadable(path: &Path, error: io::Error) -> FolderError {
+    let path = path.to_owned();
+    match FileTooLarge::of(&error) {
+        Some(_) => FolderError::TooLarge { path },
+        None => FolderError::Unreadable { path, source: error },
     }
 }
 

@@ -19,6 +19,7 @@ mod guest_folder;
 mod initializer;
 mod parts;
 mod sections;
+mod source_files;
 mod stamp;
 
 pub use build_limits::BuildLimits;
@@ -28,4 +29,5 @@ pub use error::{BuildError, BuildReason, BuildStep, ReasonRow};
 pub use guest_folder::{FolderError, GUEST_TOML, GuestFolder, is_name};
 pub use parts::{Message, Parts, verifier_parts};
 pub use sections::strip;
+pub use source_files::{FileTooLarge, SourceFolder, read_file, read_stream, utf8};
 pub use stamp::{SourceHash, Stamp, section, toolchain, with_section};

@@ -1,9 +1,11 @@
 //! Reads and writes single files of fixtures.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
+
+use assay_guest_build::{FileTooLarge, SourceFolder};
 
 use crate::fixture_error::{FixtureError, io_at, malformed};
 
@@ -13,18 +15,27 @@ pub(crate) fn is_stray(path: &Path) -> bool {
     name.starts_with('.') || name.ends_with('~') || name.ends_with(".tmp")
 }
 
-pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, FixtureError> {
-    let entries = fs::read_dir(folder).map_err(io_at(folder))?;
-    entries.map(|entry| entry.map(|entry| entry.path()).map_err(io_at(folder))).collect()
+pub(crate) fn list(files: &SourceFolder, folder: &Path) -> Result<Vec<PathBuf>, FixtureError> {
+    files.list(folder).map_err(io_at(folder))
 }
 
 /// Reads a text within the limit of a worker.
-pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<String, FixtureError> {
-    let bytes = path.metadata().map_err(io_at(path))?.len();
-    if bytes > limit {
-        return Err(malformed(path, format!("{bytes} bytes; a worker takes at most {limit}")));
+pub(crate) fn read_at_most(files: &SourceFolder, path: &Path, limit: u64) -> Result<String, FixtureError> {
+    files.read(path, limit).map_err(|error| match FileTooLarge::of(&error) {
+        Some(FileTooLarge { bytes, limit }) => {
+            malformed(path, format!("{bytes} bytes; a worker takes at most {limit}"))
+        }
+        None => io_at(path)(error),
+    })
+}
+
+/// Reads a text if there is such a file.
+pub(crate) fn read_if_present(files: &SourceFolder, path: &Path, limit: u64) -> Result<Option<String>, FixtureError> {
+    match files.read(path, limit) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_at(path)(error)),
     }
-    fs::read_to_string(path).map_err(io_at(path))
 }
 
 /// Writes a file, whole or not at all.

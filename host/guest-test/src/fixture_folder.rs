@@ -11,11 +11,11 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
-use assay_guest_build::is_name;
+use assay_guest_build::{SourceFolder, is_name};
 use assay_runtime::Transcript;
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ use crate::{
     example::RECEIVED_AT,
     fixture::Fixture,
     fixture_error::{FixtureError, io_at, malformed},
-    fixture_files::{is_stray, list, read_at_most, write},
+    fixture_files::{is_stray, list, read_at_most, read_if_present, write},
     fixture_toml::{FixtureToml, MEDIA_TYPES, model_names, named_answers},
     fuel::{FUEL_TOML, Fuel},
     step_json::pretty,
@@ -37,6 +37,9 @@ const FIXTURE_TOML: &str = "fixture.toml";
 const ANSWERS_FOLDER: &str = "answers";
 /// The default of `TRANSCRIPT_MAX_BYTES`.
 const MAX_TRANSCRIPT_BYTES: u64 = 10 << 20;
+/// A step holds at most a transcript and a schema, or a report.
+const MAX_EXPECTED_BYTES: u64 = 16 << 20;
+const MAX_FIXTURE_TOML_BYTES: u64 = 1 << 20;
 
 impl Fixture {
     /// Reads every fixture of a guest's folder, sorted by name, with fuel budgets. Returns none without the folder `fixtures`.
@@ -48,12 +51,13 @@ impl Fixture {
         if !root.exists() {
             return Ok(Vec::new());
         }
+        let files = SourceFolder::open(guest).map_err(io_at(guest))?;
         let mut folders: Vec<PathBuf> =
-            list(&root)?.into_iter().filter(|path| path.is_dir() && !is_stray(path)).collect();
+            list(&files, &root)?.into_iter().filter(|path| path.is_dir() && !is_stray(path)).collect();
         folders.sort();
-        let fuel = Fuel::read(&root).map_err(|error| malformed(&root, error))?;
+        let fuel = Fuel::read_from(&files, &root).map_err(|error| malformed(&root, error))?;
         let read = folders.iter().map(|folder| {
-            let fixture = Self::read(folder)?;
+            let fixture = Self::read_from(&files, folder)?;
             Ok(Self { fuel: fuel.budgets(&fixture.name), ..fixture })
         });
         read.collect()
@@ -64,30 +68,32 @@ impl Fixture {
     /// # Errors
     /// [`FixtureError`].
     pub fn read(folder: &Path) -> Result<Self, FixtureError> {
+        Self::read_from(&SourceFolder::open(folder).map_err(io_at(folder))?, folder)
+    }
+
+    fn read_from(files: &SourceFolder, folder: &Path) -> Result<Self, FixtureError> {
         let name = text_of(folder.file_name());
         let (path, media_type) = find_document(folder)?;
         let toml_path = folder.join(FIXTURE_TOML);
-        let toml: FixtureToml = match fs::read_to_string(&toml_path) {
-            Ok(text) => toml::from_str(&text).map_err(|error| malformed(&toml_path, error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => FixtureToml::default(),
-            Err(error) => return Err(io_at(&toml_path)(error)),
+        let toml: FixtureToml = match read_if_present(files, &toml_path, MAX_FIXTURE_TOML_BYTES)? {
+            Some(text) => toml::from_str(&text).map_err(|error| malformed(&toml_path, error))?,
+            None => FixtureToml::default(),
         };
         toml.check().map_err(|reason| malformed(&toml_path, reason))?;
         let transcript = Transcript {
             id: toml.id.unwrap_or_else(|| "fixture".to_owned()),
-            text: read_document(&path)?,
+            text: read_document(files, &path)?,
             media_type: toml.media_type.unwrap_or_else(|| media_type.to_owned()),
             filename: toml.filename.unwrap_or_else(|| text_of(path.file_name())),
             received_at: toml.received_at.unwrap_or_else(|| RECEIVED_AT.to_owned()),
             attributes: toml.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         };
         let expected = folder.join(EXPECTED_JSON);
-        let expected = match fs::read_to_string(&expected) {
-            Ok(text) => Some(serde_json::from_str(&text).map_err(|error| malformed(&expected, error))?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io_at(&expected)(error)),
+        let expected = match read_if_present(files, &expected, MAX_EXPECTED_BYTES)? {
+            Some(text) => Some(serde_json::from_str(&text).map_err(|error| malformed(&expected, error))?),
+            None => None,
         };
-        let answers = named_answers(answers::read(&folder.join(ANSWERS_FOLDER))?, &toml.models);
+        let answers = named_answers(answers::read(files, &folder.join(ANSWERS_FOLDER))?, &toml.models);
         Ok(Self { name, transcript, answers, expected, fuel: BTreeMap::new() })
     }
 
@@ -165,8 +171,8 @@ fn find_document(folder: &Path) -> Result<(PathBuf, &'static str), FixtureError>
 }
 
 /// Reads a document as a worker does: without a byte-order mark, and not empty.
-fn read_document(path: &Path) -> Result<String, FixtureError> {
-    let text = read_at_most(path, MAX_TRANSCRIPT_BYTES)?;
+fn read_document(files: &SourceFolder, path: &Path) -> Result<String, FixtureError> {
+    let text = read_at_most(files, path, MAX_TRANSCRIPT_BYTES)?;
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     if text.trim().is_empty() {
         return Err(malformed(path, "it is empty; a worker gives no guest an empty transcript"));
@@ -222,6 +228,61 @@ mod tests {
         assert_eq!(one.fuel, [("rustc 1.95.0".to_owned(), 7)].into());
         assert_eq!(one.expected, Some(serde_json::json!({"accept": 1})));
         assert_eq!(Fixture::of(&folder.path().join("nowhere")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_link_out_of_the_guest_is_refused_by_its_name_and_one_within_is_read() {
+        use std::os::unix::fs::symlink;
+
+        let world = tempfile::tempdir().unwrap();
+        let guest = world.path().join("guest");
+        write_all(
+            world.path(),
+            &[("secret.txt", "secret"), ("elsewhere/1.txt", "x"), ("elsewhere/transcript.txt", "x")],
+        );
+        let refused = |link: &str, target: &str| {
+            fs::create_dir_all(guest.join("fixtures")).unwrap();
+            write_all(&guest, &[("fixtures/a/transcript.txt", "words"), ("fixtures/b/transcript.txt", "x")]);
+            let _ = fs::remove_file(guest.join(link));
+            symlink(target, guest.join(link)).unwrap();
+            let error = Fixture::of(&guest).unwrap_err().to_string();
+            assert!(error.contains(link) && error.contains("a link leads out of the guest's folder"), "{error}");
+            fs::remove_dir_all(&guest).unwrap();
+        };
+        let secret = world.path().join("secret.txt").display().to_string();
+        for file in ["a/transcript.txt", "a/fixture.toml", "a/expected.json"] {
+            refused(&format!("fixtures/{file}"), &secret);
+        }
+        refused("fixtures/a/answers", "../../../elsewhere");
+        refused("fixtures/c", "../../elsewhere");
+        symlink(&secret, {
+            fs::create_dir_all(guest.join("fixtures")).unwrap();
+            guest.join("fixtures/fuel.toml")
+        })
+        .unwrap();
+        let error = Fixture::of(&guest).unwrap_err().to_string();
+        assert!(error.contains("fuel.toml: a link leads out"), "{error}");
+        fs::remove_file(guest.join("fixtures/fuel.toml")).unwrap();
+        write_all(&guest, &[("fixtures/a/transcript.txt", "words"), ("fixtures/b/note", "")]);
+        symlink("../a/transcript.txt", guest.join("fixtures/b/transcript.txt")).unwrap();
+        symlink("a", guest.join("fixtures/c")).unwrap();
+        let read = Fixture::of(&guest).unwrap();
+        assert_eq!(read.iter().map(|fixture| fixture.transcript.text.as_str()).collect::<Vec<_>>(), ["words"; 3]);
+    }
+
+    #[test]
+    fn a_fixture_of_devices_pipes_or_folders_is_refused_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let transcript = folder.path().join("transcript.txt");
+        let refused = || Fixture::read(folder.path()).unwrap_err().to_string();
+        fs::create_dir(&transcript).unwrap();
+        assert!(refused().ends_with("transcript.txt: it is a folder, not a file"));
+        fs::remove_dir(&transcript).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&transcript).status().unwrap().success());
+        assert!(refused().ends_with("transcript.txt: it is a pipe, not a file"));
+        fs::remove_file(&transcript).unwrap();
+        fs::File::create(&transcript).unwrap().set_len(1 << 40).unwrap();
+        assert!(refused().ends_with("1099511627776 bytes; a worker takes at most 10485760"));
     }
 
     #[test]

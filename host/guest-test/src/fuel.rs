@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
+use assay_guest_build::SourceFolder;
 use serde::{Deserialize, Serialize};
 
 use crate::fixture::Fixture;
@@ -9,6 +10,8 @@ use crate::fixture::Fixture;
 /// The file of budgets in the folder `fixtures`.
 pub const FUEL_TOML: &str = "fuel.toml";
 const TOLERANCE_PERCENT: u64 = 10;
+/// Room for thousands of fixtures.
+const MAX_FUEL_TOML_BYTES: u64 = 1 << 20;
 const FUEL_TOML_HEADER: &str =
     "# The fuel that each fixture takes, by compiler. `assay guest test --accept` writes it; over 10 % more fails.\n";
 
@@ -48,7 +51,12 @@ impl Fuel {
     /// # Errors
     /// [`FuelError`].
     pub fn read(fixtures: &Path) -> Result<Self, FuelError> {
-        match fs::read_to_string(fixtures.join(FUEL_TOML)) {
+        Self::read_from(&SourceFolder::open(fixtures)?, fixtures)
+    }
+
+    /// Reads it within the folder of a guest.
+    pub(crate) fn read_from(files: &SourceFolder, fixtures: &Path) -> Result<Self, FuelError> {
+        match files.read(&fixtures.join(FUEL_TOML), MAX_FUEL_TOML_BYTES) {
             Ok(text) => toml::from_str(&text).map_err(|error| FuelError::Malformed(error.to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error.into()),

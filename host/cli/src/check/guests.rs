@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
+use assay_guest_build::read_file;
 use assay_runtime::Digest;
 use assay_worker::guests::{Guests, GuestsConfig, LoadedRelease, UnloadedFile};
 
@@ -28,7 +29,7 @@ pub async fn check(config: Option<GuestsConfig>) -> Vec<CheckResult> {
     if loaded.is_empty() && not_loaded.is_empty() {
         return failed(anyhow::anyhow!("{} has no .wasm file", config.directory.display()));
     }
-    let mut checks = check_each(&config.directory, &loaded, &not_loaded);
+    let mut checks = check_each(&config, &loaded, &not_loaded);
     if !loaded.iter().any(|guest| guest.is_default) {
         checks.push(CheckResult::warning(
             name,
@@ -39,8 +40,8 @@ pub async fn check(config: Option<GuestsConfig>) -> Vec<CheckResult> {
     checks
 }
 
-fn check_each(folder: &Path, loaded: &[LoadedRelease], not_loaded: &[UnloadedFile]) -> Vec<CheckResult> {
-    let files = files_by_digest(folder);
+fn check_each(config: &GuestsConfig, loaded: &[LoadedRelease], not_loaded: &[UnloadedFile]) -> Vec<CheckResult> {
+    let files = files_by_digest(&config.directory, config.limits.sandbox.component_bytes);
     let mut checks = Vec::new();
     for guest in loaded {
         let file = files.get(&guest.digest).map_or("", String::as_str);
@@ -60,12 +61,12 @@ fn check_each(folder: &Path, loaded: &[LoadedRelease], not_loaded: &[UnloadedFil
 }
 
 /// Returns file names by digest: a loaded guest has only a digest, but a user knows its file.
-fn files_by_digest(folder: &Path) -> HashMap<String, String> {
+fn files_by_digest(folder: &Path, limit: usize) -> HashMap<String, String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter(|entry| entry.path().extension().is_some_and(|ext| ext == "wasm"))
         .filter_map(|entry| {
-            let bytes = std::fs::read(entry.path()).ok()?;
+            let bytes = read_file(&entry.path(), limit as u64).ok()?;
             let name = entry.file_name().to_string_lossy().into_owned();
             Some((Digest::of(&bytes).to_string(), name))
         })

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
-use assay_guest_build::{SourceHash, Stamp};
+use assay_guest_build::{SourceHash, Stamp, read_file, utf8};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -17,6 +17,11 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const FLAGS: [&str; 4] = ["--cfg", "getrandom_backend=\"custom\"", "-C", "target-feature=+simd128,+bulk-memory"];
 /// Files in the root of the workspace that change the build, if they exist.
 const SETTINGS: [&str; 4] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "rust-toolchain.toml"];
+
+/// With debug information, which the build strips: several times what a component may have.
+const MAX_CORE_BYTES: u64 = 128 << 20;
+/// A source may embed data.
+const MAX_SOURCE_BYTES: u64 = 64 << 20;
 
 pub struct Compiled {
     pub core: Vec<u8>,
@@ -71,7 +76,7 @@ pub async fn compile(folder: &Path) -> anyhow::Result<Compiled> {
     );
     let artifact = workspace.target.join(TARGET).join("release").join(library.name.replace('-', "_"));
     let file = artifact.with_extension("wasm");
-    let core = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+    let core = read_file(&file, MAX_CORE_BYTES).with_context(|| format!("read {}", file.display()))?;
     let files = sources(&folder, &workspace.root, &artifact.with_extension("d"))?;
     let stamp = Stamp {
         name: package.name,
@@ -115,7 +120,7 @@ fn flags(root: &Path) -> anyhow::Result<String> {
 
 /// Returns every file that cargo used, from its own list, and the files that change the build; sorted.
 fn sources(folder: &Path, root: &Path, list: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let text = fs::read_to_string(list).with_context(|| format!("read {}", list.display()))?;
+    let text = read_file(list, MAX_SOURCE_BYTES).and_then(utf8).with_context(|| format!("read {}", list.display()))?;
     let (_, files) = text.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
     // As in a makefile: blanks separate names, and a blank inside a name has a backslash before it.
     let files = files.replace("\\ ", "\0");
@@ -140,7 +145,7 @@ fn manifest_of(file: &Path) -> Option<PathBuf> {
 fn hash(root: &Path, files: &[PathBuf]) -> anyhow::Result<String> {
     let mut hash = SourceHash::default();
     for file in files {
-        let content = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+        let content = read_file(file, MAX_SOURCE_BYTES).with_context(|| format!("read {}", file.display()))?;
         // Outside the workspace, only the file name is the same on every machine.
         let outside = || Path::new(file.file_name().unwrap_or_default());
         hash.add(file.strip_prefix(root).unwrap_or_else(|_| outside()), &content);

@@ -1,11 +1,11 @@
 //! Builds a component from a source.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, ensure};
 use assay_conversation::JobLimits;
 use assay_core::env::Variables;
-use assay_guest_build::{BuildError, BuildLimits, BuildReason, BuildStep, Builder, Built, GuestFolder};
+use assay_guest_build::{BuildError, BuildLimits, BuildReason, BuildStep, Builder, Built, GuestFolder, read_file};
 use assay_guest_test::{Fixture, harness};
 use assay_runtime::Runtime;
 use assay_worker::guests::{GENERIC, GuestsConfig};
@@ -99,7 +99,9 @@ impl GuestBuilder {
     pub async fn build_of_any_size(&self, source: &Source) -> anyhow::Result<BuiltGuest> {
         let (built, files) = match source {
             Source::Component(path) => {
-                let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+                // The loader refuses what is over the limit; much more is not even read.
+                let limit = 2 * self.config.limits.sandbox.component_bytes as u64;
+                let bytes = read_file(path, limit).with_context(|| format!("read {}", path.display()))?;
                 let files = vec![path.clone()];
                 return Ok(BuiltGuest { bytes, warnings: Vec::new(), files, fixtures: 0, fixture_bytes: 0 });
             }

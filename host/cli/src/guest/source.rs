@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use assay_guest_build::GUEST_TOML;
 use assay_guest_test::Fixture;
 
@@ -34,6 +34,7 @@ impl Source {
         if metadata.is_file() {
             return Self::file(path);
         }
+        ensure!(metadata.is_dir(), "{} is not a guest: it is neither a file nor a folder", path.display());
         match (path.join(GUEST_TOML).exists(), path.join(CARGO_TOML).exists()) {
             (true, false) => Ok(Self::Folder(path.to_owned())),
             (false, true) => Ok(Self::Crate(path.to_owned())),
@@ -108,6 +109,8 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         assert_eq!(Source::at(&file).unwrap(), Source::Component(file));
         assert!(Source::at(&path.join("nowhere")).is_err());
+        let device = Source::at(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(device, "/dev/zero is not a guest: it is neither a file nor a folder");
     }
 
     #[test]

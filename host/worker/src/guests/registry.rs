@@ -45,7 +45,7 @@ pub struct UnloadedFile {
 
 /// Why a file of `GUEST_DIR` does not load.
 #[derive(Debug, thiserror::Error)]
-enum FileError {
+pub(crate) enum FileError {
     #[error("read the guest: {0}; put a file there that this user can read")]
     Unreadable(io::Error),
     #[error(transparent)]
@@ -245,7 +245,7 @@ async fn load(runtime: &Runtime, file: &Path, limit: usize) -> Result<Release, F
 }
 
 /// Reads a file, unless it is larger than a guest may be: it may be larger than memory.
-fn read(file: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read(file: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     // Checked before opening: opening a pipe waits for a writer.
     let metadata = file.metadata().map_err(FileError::Unreadable)?;
     if !metadata.is_file() {

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    guests::loaded_guests::Guests,
+    guests::{loaded_guests::Guests, registry::read},
     maintenance::every::{Rounds, every},
     metrics::Metrics,
 };
@@ -152,7 +152,7 @@ impl ReleaseFollower {
         if self.objects.exists(bucket, &key).await? {
             return Ok(());
         }
-        let bytes = tokio::fs::read(file).await.context("read the guest again")?;
+        let bytes = read(file, self.guests.limits().sandbox.component_bytes).context("read the guest again")?;
         ensure!(Digest::of(&bytes).to_string() == digest, "the file has changed since it was loaded");
         self.objects.write(bucket, &key, "application/wasm", Bytes::from(bytes)).await?;
         Ok(())

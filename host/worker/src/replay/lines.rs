@@ -7,8 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde::{Serialize, de::DeserializeOwned};
+
+/// Several times the largest answer: a longer line was written by something else.
+const MAX_LINE_BYTES: u64 = 64 << 20;
 
 /// An open file of lines, locked against other processes.
 #[derive(Debug)]
@@ -30,11 +33,13 @@ impl Lines {
     /// process leaves behind.
     ///
     /// # Errors
-    /// When the file cannot be used, another process writes to it, or `read` refuses a line.
+    /// When it is no regular file, the file cannot be used, another process writes to it, or `read` refuses a line.
     pub fn open(path: &Path, mut read: impl FnMut(&[u8], Span) -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let named = || path.display().to_string();
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).mode(0o600).open(path).with_context(named)?;
+        // Before its permissions are changed: a link may lead to a device.
+        ensure!(file.metadata().with_context(named)?.is_file(), "{}: it is not a regular file", named());
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!("{}: another replay writes to it; wait for its end", named()),
@@ -46,7 +51,8 @@ impl Lines {
         let (mut end, mut number, mut line) = (0, 0, Vec::new());
         loop {
             line.clear();
-            let bytes = reader.read_until(b'\n', &mut line).with_context(named)?;
+            let bytes = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line).with_context(named)?;
+            ensure!((bytes as u64) < MAX_LINE_BYTES, "{}: a line has more than {MAX_LINE_BYTES} bytes", named());
             if line.pop() != Some(b'\n') {
                 break;
             }
@@ -143,5 +149,16 @@ mod tests {
         let error = all(&path).unwrap_err().to_string();
         assert!(error.ends_with("another replay writes to it; wait for its end"), "{error}");
         drop(held);
+    }
+
+    #[test]
+    fn a_pipe_and_a_line_without_end_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, long) = (folder.path().join("pipe"), folder.path().join("long"));
+        assert!(std::process::Command::new("mkfifo").args(["-m", "644"]).arg(&pipe).status().unwrap().success());
+        assert!(all(&pipe).unwrap_err().to_string().ends_with("it is not a regular file"));
+        assert_eq!(std::fs::metadata(&pipe).unwrap().permissions().mode() & 0o777, 0o644, "it is not touched");
+        File::create(&long).unwrap().set_len(1 << 40).unwrap();
+        assert!(all(&long).unwrap_err().to_string().ends_with("a line has more than 67108864 bytes"));
     }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use assay_conversation::JobLimits;
+use assay_guest_build::{read_stream, utf8};
 #[cfg(feature = "dev")]
 use assay_llm::ChatRequest;
 use assay_runtime::Prompt;
@@ -15,6 +16,9 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 
 use crate::guest::trial::{answer_source::AnswerSource, trial_report::Answered};
+
+/// The default of `ANSWER_MAX_BYTES`. A shell's `<(command)` may give an answer, so its size is known only at its end.
+const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
 pub struct Answering {
     source: AnswerSource,
@@ -88,7 +92,8 @@ impl Answering {
         if let AnswerSource::Files(files) = &self.source {
             let file = files.get(ordinal);
             let file = file.with_context(|| format!("the guest asks question {}; add an --answer", ordinal + 1))?;
-            let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+            let text = read_stream(file, MAX_ANSWER_BYTES).and_then(utf8);
+            let text = text.with_context(|| format!("read {}", file.display()))?;
             return Ok(Answered::from_file(text));
         }
         if let Some(answered) = self.known.lock().get(&question) {

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, anyhow, bail, ensure};
 use assay_conversation::{ConversationEnd, ConversationError, run as converse};
 use assay_core::env::Variables;
-use assay_guest_build::toolchain;
+use assay_guest_build::{FileTooLarge, read_file, toolchain};
 use assay_guest_test::{Fixture, step_json};
 use assay_runtime::{Guest, Step, Transcript};
 use assay_worker::pipeline::PipelineConfig;
@@ -253,10 +253,12 @@ fn now() -> Option<String> {
 
 /// Reads a document as a worker does: UTF-8, without a byte-order mark, not empty.
 fn read_text(path: &Path, limit: usize) -> anyhow::Result<String> {
-    let metadata = path.metadata().with_context(|| format!("read {}", path.display()))?;
-    let bytes = metadata.len();
-    ensure!(bytes <= limit as u64, "{} has more than {limit} bytes (TRANSCRIPT_MAX_BYTES)", path.display());
-    let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    let bytes = match read_file(path, limit as u64) {
+        Err(error) if FileTooLarge::of(&error).is_some() => {
+            bail!("{} has more than {limit} bytes (TRANSCRIPT_MAX_BYTES)", path.display())
+        }
+        read => read.with_context(|| format!("read {}", path.display()))?,
+    };
     let text = String::from_utf8(bytes)
         .map_err(|error| anyhow!("{} is not UTF-8 from byte {}", path.display(), error.utf8_error().valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
