@@ -11,6 +11,7 @@ mod compare;
 mod component;
 mod demo;
 mod docs;
+mod field;
 mod guest_toolchain;
 mod guests;
 mod nightly;
@@ -39,7 +40,7 @@ enum Command {
     Demo(demo::Args),
     /// Check everything that must hold before a change is merged; what CI runs
     Test,
-    /// Check what is too slow for `test`: reproducible guests, cargo-component, long chaos, dependencies
+    /// Check what is too slow for `test`: reproducible guests, cargo-component, field, long chaos, dependencies
     Nightly,
     /// Build a new guest with cargo-component too, and compare both
     Component,
@@ -54,6 +55,8 @@ enum Command {
     Chaos(chaos::Args),
     /// Write the generated parts of pages: configuration, errors, .env.example
     Docs,
+    /// Run the cases that people met in real use, on real parts
+    Field(field::Args),
     /// Compare what this tree does with what another revision does
     Compare(compare::Args),
     /// Run the commands on pages of docs/ and compare their output with the page
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Guests(args) => guests::run(&args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Docs => docs::run(),
+        Command::Field(args) => field::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Page(args) => page::run(&args),
     };

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{chaos, component, guests, run, stages::Stages, system};
+use crate::{chaos, component, field, guests, run, stages::Stages, system};
 
 /// Load of each chaos scenario.
 const CHAOS_MINUTES: u32 = 10;
@@ -16,7 +16,7 @@ const CHAOS_MINUTES: u32 = 10;
 /// # Errors
 /// The errors of all stages that failed, each with the command to run it again.
 pub fn run() -> Result<()> {
-    let mut stages = Stages::new("cargo xtask nightly", 5);
+    let mut stages = Stages::new("cargo xtask nightly", 6);
     stages.run("system packages", system::ensure_postgres)?;
     let results = [
         stages.run("guests, built twice", || {
@@ -24,6 +24,9 @@ pub fn run() -> Result<()> {
             guests::run(&guests::Args::checked()).context("to run it again: cargo xtask guests --check")
         }),
         stages.run("cargo component", || component::run().context("to run it again: cargo xtask component")),
+        stages.run("cases from the field", || {
+            field::run(&field::Args::default()).context("to run it again: cargo xtask field")
+        }),
         stages.run("chaos, long", || chaos::run(&chaos::Args::every_scenario(CHAOS_MINUTES))),
         stages.run("dependencies", check_dependencies),
     ];

@@ -12,7 +12,7 @@ mod server;
 
 use std::{
     net::{Ipv4Addr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -46,6 +46,14 @@ impl Postgres {
     /// Returns whether this machine has the programs that [`Postgres::start`] runs.
     pub fn is_installed() -> bool {
         Binaries::find().is_ok()
+    }
+
+    /// Returns the folder of the programs that [`Postgres::start`] runs, with `psql` among them.
+    ///
+    /// # Errors
+    /// Postgres is not installed; the message says what to install.
+    pub fn programs() -> Result<PathBuf> {
+        Ok(Binaries::find()?.folder().to_owned())
     }
 
     /// Starts the cluster and returns when it accepts connections.
