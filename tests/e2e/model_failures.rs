@@ -43,8 +43,9 @@ async fn a_rate_limited_call_waits_at_least_retry_after() {
 async fn a_rejected_key_fails_no_file() {
     let world = World::start().await;
     world.model.always(Reply::error(401, "invalid_request_error", "invalid_api_key"));
-    let worker = worker(&env(&world)).await;
+    // Both are claimed at once: what comes later waits in the queue while the breaker is open.
     let files = [world.enqueue(TRANSCRIPT).await, world.enqueue(TRANSCRIPT).await];
+    let worker = worker(&env(&world)).await;
     for id in files {
         let job = world.wait_for_job(id, |job| job.last_error_code.is_some()).await;
         assert_eq!(job.last_error_code.as_deref(), Some("llm_auth_failed"));
@@ -75,9 +76,12 @@ async fn a_spent_quota_is_held_and_no_rate_limit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_attempts_are_spent_fails_with_its_last_code() {
     let world = World::start().await;
-    world.model.always(Reply::status(500, "{}"));
+    // Of this document alone: while the model fails for all, no attempt is the last one.
+    world.model.respond(|call| {
+        if call.body.to_string().contains("ODDWORD") { Reply::status(500, "{}") } else { Reply::json(&answer()) }
+    });
     let _worker = worker(&with(env(&world), &[("JOB_BACKOFF_MS", "1")])).await;
-    let id = world.enqueue(TRANSCRIPT).await;
+    let id = world.enqueue("Ana: We talk about the ODDWORD.").await;
     let file = world.wait_for_status(id, "failed").await;
     assert_eq!(file.error_code.as_deref(), Some("llm_provider_5xx"));
     let outcomes: Vec<_> = world.attempts(id).await.into_iter().map(|attempt| attempt.outcome).collect();
