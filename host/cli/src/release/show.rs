@@ -299,7 +299,7 @@ mod tests {
             change("activate", Some("a"), Some("b"), ""),
             change("publish", None, Some("b"), ""),
         ];
-        let since = Some(datetime!(2026-03-04 09:00:00 UTC).into());
+        let since = Some(datetime!(2026-03-04 09:00:00 UTC));
         let counted = |digest: &str, channel: Option<&str>, figures| CountedStats {
             digest: digest.repeat(64),
             channel: channel.map(str::to_owned),
