@@ -68,9 +68,10 @@ struct Named<'a> {
 }
 
 impl Ledger {
-    /// Records a call of a worker; counts those that cannot be read. Calls through no worker's path belong to no job.
+    /// Records a call of a worker; counts those that cannot be read. Calls through no worker's path belong to no job, and neither
+    /// do inquiries.
     pub fn write(&self, call: &Call) {
-        if slot(call).is_none() {
+        if slot(call).is_none() || is_inquiry(&call.bytes) {
             return;
         }
         match Asked::read(call) {
@@ -97,6 +98,12 @@ fn slot(call: &Call) -> Option<Slot> {
     call.prefix.strip_prefix("/w")?.parse().ok()
 }
 
+/// Returns whether a worker asks the model itself, without a document.
+fn is_inquiry(body: &[u8]) -> bool {
+    let messages = serde_json::from_slice::<Request<'_>>(body).map(|request| request.messages);
+    messages.is_ok_and(|messages| matches!(&messages[..], [only] if only.role == "user" && only.content == "ping"))
+}
+
 /// Returns the hash under which the journal keeps a question, of the request that asks it.
 fn question(body: &[u8]) -> Option<Vec<u8>> {
     let request: Request<'_> = serde_json::from_slice(body).ok()?;
@@ -116,6 +123,13 @@ fn question(body: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inquiry_is_told_from_a_question() {
+        let asks = |content: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{content}"}}]}}"#);
+        assert!(is_inquiry(asks("ping").as_bytes()));
+        assert!(!is_inquiry(asks("ping pong").as_bytes()) && !is_inquiry(b"no JSON"));
+    }
 
     #[test]
     fn a_question_has_the_hash_that_the_journal_knows_it_by() {
