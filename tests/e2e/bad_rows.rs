@@ -130,6 +130,26 @@ async fn a_job_that_the_database_refuses_to_claim_ends_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_refuses_every_claim_fails_no_file() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let files = [world.enqueue(TRANSCRIPT).await, world.enqueue(TRANSCRIPT).await];
+    run(&world, "alter table processing_jobs add constraint of_another_program check (status <> 'processing')").await;
+    let worker = worker(&env(&world)).await;
+    for file in files {
+        let job = world.job(file).await;
+        assert!(worker.wait_for_line(&job.id.to_string()).await.contains("row_refused"));
+    }
+    run(&world, "alter table processing_jobs drop constraint of_another_program").await;
+    for file in files {
+        world.wait_for_status(file, "succeeded").await;
+        assert_eq!(world.job(file).await.attempts, 1);
+    }
+    let named = worker.stderr().into_iter().filter(|line| line.contains("row_refused")).count();
+    assert_eq!(named, 2, "each is named once, and not at every look");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_cannot_be_taken_back_keeps_no_other_dead_job() {
     let world = World::start().await;
     world.model.always(Reply::json(&answer()));

@@ -56,10 +56,9 @@ impl DbError {
         matches!(self, Self::Connection(_) | Self::Timeout(_) | Self::Transient(_))
     }
 
-    /// Returns whether the server refuses the statement because of a value in a row, so that other rows may pass: data
-    /// errors, constraints, and what a trigger raises.
+    /// Returns whether the server refuses the statement because of a value in a row, so that other rows may pass.
     pub fn is_refused_row(&self) -> bool {
-        matches!(self, Self::Refused(state) if ["22", "23", "P0"].iter().any(|class| state.starts_with(class)))
+        matches!(self, Self::Refused(state) if is_of_row(state))
     }
 
     /// Returns whether the session that reported this is of no use: closed rather than returned to the pool.
@@ -102,6 +101,11 @@ impl DbError {
     pub fn is_missing_right(&self) -> bool {
         matches!(self, Self::Refused(state) if state == "42501")
     }
+}
+
+/// Returns whether a SQLSTATE is about a value in a row: data errors, constraints, and what a trigger raises.
+pub(crate) fn is_of_row(state: &str) -> bool {
+    ["22", "23", "P0"].iter().any(|class| state.starts_with(class))
 }
 
 impl From<sqlx::Error> for DbError {

@@ -41,7 +41,8 @@ pub struct UnreadableJob {
 pub struct RefusedJob {
     pub job: JobId,
     pub sqlstate: String,
-    /// Whether the job was failed instead. Otherwise the database refused that too, and the job stays queued.
+    /// Whether the job was failed instead. Otherwise it stays queued: no other job could be claimed either, or the database
+    /// refused that too.
     pub failed: bool,
 }
 

@@ -10,7 +10,10 @@ use super::{
     claim_batch::{ClaimBatch, RefusedJob},
     fail::QueuedFailure,
 };
-use crate::{database::Database, error::DbError};
+use crate::{
+    database::Database,
+    error::{DbError, is_of_row},
+};
 
 /// Jobs that are tried besides those that there are slots for: bad rows, and rows that another worker takes first.
 const MORE_CANDIDATES: usize = 100;
@@ -22,8 +25,10 @@ const UNCLAIMABLE: QueuedFailure = QueuedFailure {
 };
 
 impl Database {
-    /// Claims at most `slots` jobs, each by its own statement. A job that is refused is failed, and its neighbours are
-    /// claimed.
+    /// Claims at most `slots` jobs, each by its own statement.
+    ///
+    /// A job that is refused while others are claimed is failed. Where every claim is refused, the fault is not a row's: a
+    /// constraint or a trigger concerns all of them, and the jobs wait.
     pub(super) async fn claim_singly(
         &self,
         worker: &str,
@@ -39,13 +44,17 @@ impl Database {
             }
             match self.claim_in(worker, serving, 1, lease, &ClaimScope { from, only: Some(job) }).await {
                 Ok(one) => batch.extend(one),
-                Err(DbError::Refused(sqlstate)) => {
-                    let failed = self.fail_queued_job(job, &UNCLAIMABLE).await.is_ok();
-                    batch.refused.push(RefusedJob { job: JobId(job), sqlstate, failed });
+                Err(DbError::Refused(sqlstate)) if is_of_row(&sqlstate) => {
+                    batch.refused.push(RefusedJob { job: JobId(job), sqlstate, failed: false });
                 }
                 // What is claimed already must be run.
                 Err(_) if !batch.is_empty() => break,
                 Err(error) => return Err(error),
+            }
+        }
+        if !batch.is_empty() {
+            for refused in &mut batch.refused {
+                refused.failed = self.fail_queued_job(refused.job.0, &UNCLAIMABLE).await.is_ok();
             }
         }
         Ok(batch)

@@ -13,7 +13,10 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::fail::{QueuedFailure, fail_queued};
-use crate::{database::Database, error::DbError};
+use crate::{
+    database::Database,
+    error::{DbError, is_of_row},
+};
 
 /// What the reaper did with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,9 @@ impl ReapBatch {
     fn add(&mut self, job: Uuid, reaped: Result<Vec<Reaped>, DbError>) -> Result<(), DbError> {
         match reaped {
             Ok(reaped) => self.reaped.extend(reaped),
-            Err(DbError::Refused(sqlstate)) => self.refused.push(RefusedRow { job: JobId(job), sqlstate }),
+            Err(DbError::Refused(sqlstate)) if is_of_row(&sqlstate) => {
+                self.refused.push(RefusedRow { job: JobId(job), sqlstate })
+            }
             Err(error) => return Err(error),
         }
         Ok(())

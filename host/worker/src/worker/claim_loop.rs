@@ -6,7 +6,10 @@ use std::{
 };
 
 use assay_core::{breaker::Dependency, claim::QueuePosition, serving::Serving};
-use assay_db::{Listener, queue::ClaimBatch};
+use assay_db::{
+    Listener,
+    queue::{ClaimBatch, RefusedJob},
+};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -193,7 +196,12 @@ impl ClaimLoop {
 
     /// Ends the jobs of a batch that cannot run, each by itself and beside the others.
     fn end_bad_rows(&self, batch: &ClaimBatch, sent: Instant) {
-        batch.refused.iter().for_each(log_refused);
+        {
+            let mut state = self.state.lock();
+            // A job that stays queued is refused again at every look.
+            let is_new = |job: &&RefusedJob| job.failed || state.refused_jobs.insert(job.job);
+            batch.refused.iter().filter(is_new).for_each(log_refused);
+        }
         for job in batch.unreadable.clone() {
             let (services, trusted_until) = (self.services.clone(), self.heartbeat.trusted_until(sent));
             tokio::spawn(async move { settle_unreadable(&services, job, trusted_until).await });

@@ -60,7 +60,7 @@ pub fn log_refused(RefusedJob { job, sqlstate, failed }: &RefusedJob) {
             job.id = %job,
             sqlstate,
             code,
-            "the database refuses to claim the job and to end it; other jobs go on"
+            "the database refuses to claim the job, and it stays queued"
         );
     }
 }
