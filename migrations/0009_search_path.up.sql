@@ -1,5 +1,5 @@
 -- Functions carry the search path of their migration: a producer with another one can call `own.assay_enqueue`, and a
--- trigger finds Assay's tables whoever fires it. Functions with the rights of their owner have a narrower one already.
+-- trigger finds Assay's tables, also when another role fires it. Functions with the rights of their owner have a narrower one already.
 
 do $$
 declare

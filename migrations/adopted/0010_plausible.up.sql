@@ -12,8 +12,8 @@ alter table job_answers
     add constraint job_answers_tokens_are_plausible
         check (tokens_in between 0 and 1000000000 and tokens_out between 0 and 1000000000);
 
--- The table is another program's, so a time that is none is corrected instead of refused: what is due for ever is due now,
--- and what is never due waits a hundred years, as an infinite time does.
+-- The table is another program's, so an implausible time is corrected and not refused: before 1970 becomes now, and after
+-- 9998 becomes a hundred years from now, as for an infinite time.
 create or replace function assay_fill_job() returns trigger language plpgsql as $$
 begin
     new.id := coalesce(new.id, gen_random_uuid());

@@ -1,4 +1,4 @@
-//! Sessions that are of no use: on a server that became read-only, and ended by a server that waits for nobody. Jobs go on, and no
+//! Sessions that are of no use: on a server that became read-only, and ended by a server that limits idle time. Jobs go on, and no
 //! answer is bought twice.
 
 use std::time::Duration;

@@ -42,7 +42,7 @@ impl Failure {
 pub fn report_usage(error: &clap::Error) -> ExitCode {
     let is_plain = |argument: OsString| argument.to_str().is_some_and(|text| terminal::plain(text) == text);
     if std::env::args_os().all(is_plain) {
-        // With colours on a terminal, which quoted escape sequences could not be told from. A closed pipe is not an error.
+        // With colours on a terminal: the filter would also remove them from our own text. A closed pipe is not an error.
         let _ = error.print();
     } else {
         terminal::note(error.render().to_string().trim_end());

@@ -21,6 +21,8 @@ const SHOWN_CODES: &[&str] = &[
     "InvalidStorageClass",
     "InvalidURI",
     "MalformedXML",
+    // What the SDK says of a HEAD, whose answer has no body.
+    "NotFound",
     "PreconditionFailed",
     "QuotaExceeded",
     "XMinioServerNotInitialized",

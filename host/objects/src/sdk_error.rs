@@ -66,10 +66,12 @@ mod tests {
 
     #[test]
     fn only_a_stores_own_words_are_taken_for_codes() {
-        for code in ["XAmzContentSHA256Mismatch", "NoSuchKey", "SlowDown", "InvalidArgument", "XMinioStorageFull"] {
+        for code in
+            ["XAmzContentSHA256Mismatch", "NoSuchKey", "NotFound", "SlowDown", "InvalidArgument", "XMinioStorageFull"]
+        {
             assert!(is_known_code(code), "{code}");
         }
-        for text in ["", "no such key", "users/1/files/2", "hunter2", "nosuchkey", &"A".repeat(65)] {
+        for text in ["", "no such key", "users/1/files/2", "hunter2", "nosuchkey", "notfound", &"A".repeat(65)] {
             assert!(!is_known_code(text), "{text}");
         }
     }

@@ -39,7 +39,7 @@ pub struct Reaped {
     pub rescue: Rescue,
 }
 
-/// A job that the database refuses to change, whoever asks.
+/// A job that the database refuses to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRow {
     pub job: JobId,

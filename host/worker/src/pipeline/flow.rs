@@ -84,7 +84,7 @@ impl Answers for ModelAndJournal<'_, '_> {
     }
 }
 
-/// Converts the stop of a conversation into step and code. Keeps the notes of a report that is none.
+/// Converts the stop of a conversation into step and code. Keeps the notes of a refused report.
 fn run_error(run: &mut Run<'_>, stop: ConversationError<RunError>) -> RunError {
     match stop {
         ConversationError::Fault { fault, .. } => RunError::at(Step::Advance, fault.into()),
