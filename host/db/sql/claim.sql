@@ -10,14 +10,29 @@
 --  $13       channels of $8 of which at least some jobs can be claimed
 --  $14       prompt versions of which at least some jobs can be claimed
 --  $15, $16  due time and job id to begin at; null to begin at the first due job
---  $17       the only job to claim; null for any
+--  $17       the only jobs to claim; null for any
 
 -- due: the jobs to claim, locked with their files, each with the digest that it will run on.
+-- Reads 50 due jobs more than it claims and no further, so that a backlog of jobs that cannot run costs little. `due_jobs.sql`
+-- finds what is behind it.
 -- The limit must be applied here, before the update: a plain sub-select could be run again and take more rows.
 -- A job whose file is locked by another transaction is skipped, so that the batch does not wait for it.
 with due as (
     select j.id, chosen.digest
-      from processing_jobs j
+      from (
+        (select q.id, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
+           from processing_jobs q
+          where $17::uuid[] is null and q.status = 'queued' and q.next_run_at <= now()
+            and (q.next_run_at, q.id) >= (coalesce($15, '-infinity'::timestamptz),
+                                          coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
+          order by q.priority desc, q.next_run_at, q.id
+          limit $5::bigint + 50)
+        union all
+        select q.id, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
+          from processing_jobs q
+         where q.id = any ($17)
+      ) as head
+      join processing_jobs j on j.id = head.id
       join files f on f.id = j.file_id
       left join unnest($1::text[], $2::text[]) as served (version, digest)
         on served.version = j.prompt_version
@@ -36,25 +51,23 @@ with due as (
                     when j.prompt_version = channel.version then channel.active
                     else served.digest end as digest
      ) as chosen
+     -- Said of the locked row, too: it may have changed between the snapshot and the lock.
      where j.status = 'queued' and j.next_run_at <= now()
-       and ($17::uuid is null or j.id = $17)
-       and (j.next_run_at, j.id) >= (coalesce($15, '-infinity'::timestamptz),
-                                     coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
        -- A CASE, because the planner estimates that half of the rows pass it. For the bare comparison it estimates that
        -- almost none pass, and then it sorts all due jobs instead of following the index up to the limit.
        and case when chosen.digest = any ($4::text[]) then true else false end
-       -- Implied by the line above, but needs the job alone: a backlog of a release that may not be called now is
-       -- skipped before its files are read.
-       and case when j.guest_digest is not null then j.guest_digest = any ($4)
-                when j.prompt_version is not null then j.prompt_version = any ($14::text[])
-                when j.channel = any ($8) then j.channel = any ($13::text[])
+       -- Implied by the line above, but needs the first look alone: a job of a release that may not be called now is
+       -- skipped before its row and its file are read again.
+       and case when head.guest_digest is not null then head.guest_digest = any ($4)
+                when head.prompt_version is not null then head.prompt_version = any ($14::text[])
+                when head.channel = any ($8) then head.channel = any ($13::text[])
                 else coalesce($3 = any ($4), false) end
        -- Neither check of the pauses names a row of the join, so that each runs once and not once a job.
        and not exists (select from queue_pauses p where p.channel = '*')
-       and case when j.channel = any (array(select p.channel from queue_pauses p)) then false
+       and case when head.channel = any (array(select p.channel from queue_pauses p)) then false
                 -- The reaper ends this job.
                 when j.cancel_requested_at is not null then false else true end
-     order by j.priority desc, j.next_run_at, j.id
+     order by head.priority desc, head.next_run_at, head.id
      limit $5
        for update of j skip locked
        for no key update of f skip locked

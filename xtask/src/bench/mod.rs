@@ -28,6 +28,8 @@ enum Subject {
     Pipeline,
     /// Releases that are exchanged under load: no job fails, no call is repeated, and how soon the new one runs
     Release,
+    /// Claims behind a million due jobs that cannot run: what they read, and how soon a worker finds the job behind them
+    Backlog,
     /// A guest's call: beside native validation and Ajv in Node, and what building and loading take
     Guest {
         /// Build the generic guest in other ways too, and measure them beside the shipped one
@@ -47,6 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         Subject::Pipeline => worker("cargo xtask bench pipeline", "pipeline"),
         Subject::Release => worker("cargo xtask bench release", "release"),
+        Subject::Backlog => worker("cargo xtask bench backlog", "backlog"),
         Subject::Guest { ablation, generic } => guest(*ablation, generic),
     }
 }

@@ -14,11 +14,11 @@ use crate::{database::Database, error::DbError, lenient::Lenient, rows::JournalR
 
 /// Which of the due jobs a claim takes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ClaimScope {
+pub(super) struct ClaimScope<'a> {
     /// Skips jobs that are due before.
     pub(super) from: Option<QueuePosition>,
-    /// Takes no other job.
-    pub(super) only: Option<Uuid>,
+    /// Takes no other jobs.
+    pub(super) only: Option<&'a [Uuid]>,
 }
 
 impl Database {
@@ -44,8 +44,7 @@ impl Database {
         lease: Duration,
         from: Option<QueuePosition>,
     ) -> Result<ClaimBatch, DbError> {
-        let scope = ClaimScope { from, only: None };
-        match self.claim_in(worker, serving, slots, lease, &scope).await {
+        match self.claim_together(worker, serving, slots, lease, from).await {
             Err(error) if error.is_refused_row() => self.claim_singly(worker, serving, slots, lease, from).await,
             claimed => claimed,
         }
@@ -57,7 +56,7 @@ impl Database {
         serving: &Serving,
         slots: usize,
         lease: Duration,
-        scope: &ClaimScope,
+        scope: &ClaimScope<'_>,
     ) -> Result<ClaimBatch, DbError> {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
         let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
@@ -98,10 +97,10 @@ impl Database {
 #[derive(Default)]
 pub(super) struct Channels {
     pub(super) names: Vec<String>,
-    active: Vec<Option<String>>,
-    versions: Vec<Option<String>>,
-    canaries: Vec<Option<String>>,
-    percents: Vec<Option<i32>>,
+    pub(super) active: Vec<Option<String>>,
+    pub(super) versions: Vec<Option<String>>,
+    pub(super) canaries: Vec<Option<String>>,
+    pub(super) percents: Vec<Option<i32>>,
 }
 
 impl Channels {
@@ -121,13 +120,13 @@ impl Channels {
 
 /// Channels and versions of which at least some jobs can be claimed. Jobs of all others are skipped early.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Runnable {
-    pub(super) channels: Vec<String>,
-    pub(super) versions: Vec<String>,
+struct Runnable {
+    channels: Vec<String>,
+    versions: Vec<String>,
 }
 
 impl Runnable {
-    pub(super) fn of(serving: &Serving) -> Self {
+    fn of(serving: &Serving) -> Self {
         let runs = |digest: &String| serving.digests.contains(digest);
         let active = |channel: &&ServedChannel| channel.active.as_ref().is_some_and(runs);
         let canary = |channel: &&ServedChannel| channel.canary.as_ref().is_some_and(|(digest, _)| runs(digest));

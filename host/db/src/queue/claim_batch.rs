@@ -26,6 +26,8 @@ pub struct ClaimBatch {
     pub unreadable: Vec<UnreadableJob>,
     /// Jobs that the database refuses to claim.
     pub refused: Vec<RefusedJob>,
+    /// Whether jobs that cannot run now stand before these. Then the positions of these do not tell where the queue begins.
+    pub past_backlog: bool,
 }
 
 /// A claimed job with a row that cannot be read.
@@ -84,6 +86,7 @@ impl ClaimBatch {
         self.claims.extend(other.claims);
         self.unreadable.extend(other.unreadable);
         self.refused.extend(other.refused);
+        self.past_backlog |= other.past_backlog;
     }
 
     /// Returns how many jobs left the queue.

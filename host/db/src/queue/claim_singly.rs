@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use assay_core::{claim::QueuePosition, code::Code, ids::JobId, job_error::Step, serving::Serving};
-use uuid::Uuid;
 
 use super::{
-    claim::{Channels, ClaimScope, Runnable},
+    claim::ClaimScope,
     claim_batch::{ClaimBatch, RefusedJob},
     fail::QueuedFailure,
 };
@@ -42,7 +41,7 @@ impl Database {
             if batch.len() >= slots {
                 break;
             }
-            match self.claim_in(worker, serving, 1, lease, &ClaimScope { from, only: Some(job) }).await {
+            match self.claim_in(worker, serving, 1, lease, &ClaimScope { from, only: Some(&[job]) }).await {
                 Ok(one) => batch.extend(one),
                 Err(DbError::Refused(sqlstate)) if is_of_row(&sqlstate) => {
                     batch.refused.push(RefusedJob { job: JobId(job), sqlstate, failed: false });
@@ -58,30 +57,5 @@ impl Database {
             }
         }
         Ok(batch)
-    }
-
-    async fn due_jobs(
-        &self,
-        serving: &Serving,
-        limit: usize,
-        from: Option<QueuePosition>,
-    ) -> Result<Vec<Uuid>, DbError> {
-        let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
-        self.run(async |db| {
-            sqlx::query_file_scalar!(
-                "sql/due_jobs.sql",
-                serving.default,
-                &serving.digests,
-                &channels.names,
-                &runnable.channels,
-                &runnable.versions,
-                from.map(|place| place.due),
-                from.map(|place| place.job.0),
-                i64::try_from(limit).unwrap_or(i64::MAX),
-            )
-            .fetch_all(db)
-            .await
-        })
-        .await
     }
 }

@@ -7,6 +7,7 @@
 mod cancel;
 mod claim;
 mod claim_batch;
+mod claim_behind;
 mod claim_singly;
 mod fail;
 mod finalize;

@@ -147,7 +147,8 @@ impl ClaimLoop {
         let free = if breakers.is_open(&Dependency::Database) { free.min(1) } else { free };
         let from = cursor.position(self.config.poll);
         let batch = self.claim(&Serving { digests, ..serving }, free, from).await;
-        cursor.advance(from, batch.claims.iter().map(|claim| claim.position).min());
+        let first = batch.claims.iter().map(|claim| claim.position).min();
+        cursor.advance(from, first.filter(|_| !batch.past_backlog));
         batch
     }
 

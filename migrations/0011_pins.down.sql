@@ -1,0 +1,1 @@
+drop index processing_jobs_pins;
