@@ -7,7 +7,7 @@ use assay_core::{
     serving::{ServedChannel, Serving},
 };
 use assay_db::{Database, DatabaseConfig};
-use assay_tests::{Proxy, Reply, World};
+use assay_tests::{Delay, Fate, Proxy, Reply, World};
 use uuid::Uuid;
 
 use crate::fixtures::{TRANSCRIPT, answer, env, with, worker};
@@ -215,4 +215,19 @@ async fn a_claim_goes_past_a_backlog_and_past_jobs_that_others_lock() {
     assert!(claim().await.is_empty());
     other.rollback().await.expect("an end");
     assert_eq!(claim().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_claim_makes_its_session_plan_anew() {
+    let world = World::start().await;
+    world.model.always(Reply::json(&answer()));
+    let proxy = Proxy::before(world.database.url()).await;
+    let slow = Delay { by: Duration::from_millis(150), client: Fate::Answered };
+    proxy.delay_statements("coalesce($15, '-infinity'", move || Some(slow));
+    let plans = proxy.hold_statement("discard plans");
+    let _worker = worker(&with(env(&world), &[("DATABASE_URL", &*proxy.url_of(world.database.url()))])).await;
+    plans.reached().await;
+    plans.forward().await;
+    let file = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(file, "succeeded").await;
 }

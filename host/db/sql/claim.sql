@@ -11,13 +11,29 @@
 --  $14       prompt versions of which at least some jobs can be claimed
 --  $15, $16  due time and job id to begin at; null to begin at the first due job
 --  $17       the only jobs to claim; null for any
+--
+-- Planning a claim takes longer than the claim, so one plan is to do for all. Sub-selects hide $5 and $17 from the planner,
+-- which would plan anew for their values.
 
+-- priorities: of the queued jobs, the highest first.
+with recursive priorities as (
+    (select j.priority from processing_jobs j where j.status = 'queued' order by j.priority desc limit 1)
+    union all
+    select next.priority
+      from priorities p
+     cross join lateral (
+        select j.priority
+          from processing_jobs j
+         where j.status = 'queued' and j.priority < p.priority
+         order by j.priority desc
+         limit 1
+     ) as next
 -- due: the jobs to claim, locked with their files, each with the digest that it will run on.
 -- Reads 50 due jobs more than it claims and no further, so that a backlog of jobs that cannot run costs little. `due_jobs.sql`
 -- finds what is behind it.
 -- The limit must be applied here, before the update: a plain sub-select could be run again and take more rows.
 -- A job whose file is locked by another transaction is skipped, so that the batch does not wait for it.
-with due as (
+), due as (
     select j.id, chosen.digest
       from (
         (select q.id, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
@@ -26,33 +42,49 @@ with due as (
             and (q.next_run_at, q.id) >= (coalesce($15, '-infinity'::timestamptz),
                                           coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
           order by q.priority desc, q.next_run_at, q.id
-          limit $5::bigint + 50)
+          -- No more than are due: the index would be followed through all jobs that are due later.
+          limit (
+            select count(*)
+              from (
+                select
+                  from priorities p
+                 cross join lateral (
+                    select from processing_jobs d
+                     where d.status = 'queued' and d.priority = p.priority and d.next_run_at <= now()
+                       and (d.next_run_at, d.id) >= (coalesce($15, '-infinity'::timestamptz),
+                                                     coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
+                     order by d.next_run_at, d.id
+                     limit (select $5::bigint + 50)
+                 ) as of_priority
+                 limit (select $5::bigint + 50)
+              ) as head
+          ))
         union all
         select q.id, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
           from processing_jobs q
-         where q.id = any ($17)
+         where q.id = any ((select $17::uuid[])::uuid[])
       ) as head
       join processing_jobs j on j.id = head.id
       join files f on f.id = j.file_id
-      left join unnest($1::text[], $2::text[]) as served (version, digest)
-        on served.version = j.prompt_version
-      left join unnest($8::text[], $9::text[], $10::text[], $11::text[], $12::integer[])
-                as channel (name, active, version, canary, percent)
-        on channel.name = j.channel
      cross join lateral (
         select case when j.guest_digest is not null then j.guest_digest
-                    -- A file is on the same side of the canary in every life. md5 is the same in every release of
-                    -- Postgres; 28 bits of it fit an integer.
-                    when j.prompt_version is null and channel.canary is not null
-                         and ('x' || left(md5(f.id::text), 7))::bit(28)::integer % 100 < channel.percent
-                    then channel.canary
-                    when j.prompt_version is null and channel.name is not null then channel.active
+                    when j.prompt_version is null and j.channel = any ($8) then (
+                        select case when c.canary is not null
+                                         -- A file is on the same side of the canary in every life. md5 is the same in every
+                                         -- release of Postgres; 28 bits of it fit an integer.
+                                         and ('x' || left(md5(j.file_id::text), 7))::bit(28)::integer % 100 < c.percent
+                                    then c.canary else c.active end
+                          from unnest($8::text[], $9::text[], $11::text[], $12::integer[]) as c (name, active, canary, percent)
+                         where c.name = j.channel)
                     when j.prompt_version is null then $3::text
-                    when j.prompt_version = channel.version then channel.active
-                    else served.digest end as digest
+                    else coalesce(
+                        (select c.active from unnest($8, $9, $10::text[]) as c (name, active, version)
+                          where c.name = j.channel and c.version = j.prompt_version),
+                        (select s.digest from unnest($1::text[], $2::text[]) as s (version, digest)
+                          where s.version = j.prompt_version)) end as digest
      ) as chosen
      -- Said of the locked row, too: it may have changed between the snapshot and the lock.
-     where j.status = 'queued' and j.next_run_at <= now()
+     where case when j.status = 'queued' and j.next_run_at <= now() then true else false end
        -- A CASE, because the planner estimates that half of the rows pass it. For the bare comparison it estimates that
        -- almost none pass, and then it sorts all due jobs instead of following the index up to the limit.
        and case when chosen.digest = any ($4::text[]) then true else false end
@@ -68,7 +100,7 @@ with due as (
                 -- The reaper ends this job.
                 when j.cancel_requested_at is not null then false else true end
      order by head.priority desc, head.next_run_at, head.id
-     limit $5
+     limit (select $5::bigint)
        for update of j skip locked
        for no key update of f skip locked
 -- claimed: the jobs under their new lease token. The status is checked again, because the row may have changed between
@@ -81,7 +113,8 @@ with due as (
            locked_by = $6, locked_at = now(), heartbeat_at = now(), lock_ttl_seconds = $7,
            guest_digest = due.digest, updated_at = now()
       from due
-     where j.id = due.id and j.status = 'queued'
+     -- A CASE, because there is an index of all queued jobs, and an empty one looks as good as the key.
+     where j.id = due.id and case when j.status = 'queued' then true else false end
     returning j.*
 -- moved: the files of these jobs.
 ), moved as (

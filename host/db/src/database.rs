@@ -7,7 +7,7 @@ use std::{
 };
 
 use sqlx::{
-    Connection, PgConnection, PgPool, Postgres,
+    Connection, Executor, PgConnection, PgPool, Postgres,
     pool::{PoolConnection, PoolConnectionMetadata},
     postgres::PgPoolOptions,
 };
@@ -20,6 +20,8 @@ use crate::{config::DatabaseConfig, error::DbError, sqlstate::Again};
 const PING_AFTER: Duration = Duration::from_millis(500);
 /// New sessions for one statement. The first should do, because a session of no use takes older ones with it.
 const MAX_NEW_SESSIONS: u32 = 2;
+/// A claim that takes longer may follow a plan that was made while the tables were small.
+const SLOW_PLAN: Duration = Duration::from_millis(100);
 /// The first delay after a conflict, and the longest one.
 const CONFLICT_DELAY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 
@@ -97,6 +99,26 @@ impl Database {
             self.stale.renew();
         }
         result
+    }
+
+    /// Runs a statement as [`Self::run`] does, and makes its session plan anew if it was slow. Claims keep their plans, and a
+    /// plan from an empty queue reads all of a full one, until Postgres analyzes the tables.
+    pub(crate) async fn run_planned<T>(
+        &self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T, DbError> {
+        self.run(async |db| {
+            let begun = Instant::now();
+            let value = statement(&mut *db).await?;
+            if begun.elapsed() > SLOW_PLAN {
+                // The statement has done its work: what it returned counts, whatever becomes of this.
+                if let Err(error) = db.execute("discard plans").await {
+                    tracing::debug!(%error, "plans were not discarded");
+                }
+            }
+            Ok(value)
+        })
+        .await
     }
 
     /// Runs statements as [`Self::run`] does, and again where they certainly were not carried out: after a session of no

@@ -1,4 +1,4 @@
-//! Backlogs: due jobs that wait for something.
+//! Backlogs: jobs that wait for something.
 
 use std::time::Duration;
 
@@ -20,12 +20,20 @@ pub struct Backlog {
     prompt_version: Option<&'static str>,
     guest_digest: Option<&'static str>,
     paused: bool,
+    /// From now; before, where it is negative.
+    due_in_hours: f64,
 }
 
-const WAITING: Backlog =
-    Backlog { name: "", channel: HEALTHY_CHANNEL, prompt_version: None, guest_digest: None, paused: false };
+const WAITING: Backlog = Backlog {
+    name: "",
+    channel: HEALTHY_CHANNEL,
+    prompt_version: None,
+    guest_digest: None,
+    paused: false,
+    due_in_hours: -1.0,
+};
 
-pub const BACKLOGS: [Backlog; 3] = [
+pub const BACKLOGS: [Backlog; 4] = [
     Backlog { name: "of a prompt version that no worker serves", prompt_version: Some("waits-v1"), ..WAITING },
     Backlog {
         name: "pinned to a release that may not be called",
@@ -33,10 +41,11 @@ pub const BACKLOGS: [Backlog; 3] = [
         ..WAITING
     },
     Backlog { name: "of a paused channel", channel: "paused", paused: true, ..WAITING },
+    Backlog { name: "that is due later", due_in_hours: 24.0, ..WAITING },
 ];
 
 impl Backlog {
-    /// Replaces all jobs by this backlog, due for an hour.
+    /// Replaces all jobs by this backlog.
     ///
     /// # Errors
     /// The database's.
@@ -51,12 +60,13 @@ impl Backlog {
                  returning id
              )
              insert into processing_jobs (file_id, channel, prompt_version, guest_digest, next_run_at)
-             select id, $2, $3, $4, now() - interval '1 hour' from file",
+             select id, $2, $3, $4, now() + $5 * interval '1 hour' from file",
         )
         .bind(jobs)
         .bind(self.channel)
         .bind(self.prompt_version)
         .bind(self.guest_digest)
+        .bind(self.due_in_hours)
         .execute(pool)
         .await
         .context("insert")?;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench backlog`: what a claim reads behind a million due jobs that cannot run, and how soon a worker finds the
+//! `cargo xtask bench backlog`: what a claim reads behind a million jobs that cannot run, and how soon a worker finds the
 //! job behind them. No test, and no part of CI.
 //!
 //! Arguments: `--jobs N`, the length of the backlog; a million where not given.
@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let jobs = jobs_wanted()?;
     let stage = Stage::set_up().await.context("set the stage")?;
     println!("{}", machine::machine());
-    println!("{jobs} due jobs that cannot run, then one that can; claims for 16 slots\n");
+    println!("{jobs} jobs that cannot run, then one that can; claims for 16 slots\n");
     let mut bounds = Bounds::default();
     for backlog in &BACKLOGS {
         backlog.fill(&stage, jobs).await.with_context(|| format!("make the backlog {:?}", backlog.name))?;

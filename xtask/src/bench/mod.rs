@@ -28,7 +28,7 @@ enum Subject {
     Pipeline,
     /// Releases that are exchanged under load: no job fails, no call is repeated, and how soon the new one runs
     Release,
-    /// Claims behind a million due jobs that cannot run: what they read, and how soon a worker finds the job behind them
+    /// Claims behind a million jobs that cannot run: what they read, and how soon a worker finds the job behind them
     Backlog,
     /// A guest's call: beside native validation and Ajv in Node, and what building and loading take
     Guest {

@@ -61,7 +61,7 @@ impl Database {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
         let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
         let rows = self
-            .run(async |db| {
+            .run_planned(async |db| {
                 sqlx::query_file_as!(
                     ClaimRow,
                     "sql/claim.sql",

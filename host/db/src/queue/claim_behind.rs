@@ -77,7 +77,7 @@ impl Database {
     }
 
     async fn head_is_full(&self, read: usize, from: Option<QueuePosition>) -> Result<bool, DbError> {
-        self.run(async |db| {
+        self.run_planned(async |db| {
             sqlx::query_file_scalar!(
                 "sql/head_is_full.sql",
                 from.map(|place| place.due),
@@ -99,7 +99,7 @@ impl Database {
     ) -> Result<Vec<Uuid>, DbError> {
         let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
         let channels = Channels::of(serving);
-        self.run(async |db| {
+        self.run_planned(async |db| {
             sqlx::query_file_scalar!(
                 "sql/due_jobs.sql",
                 &versions,
