@@ -49,13 +49,30 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String
     table.trim_fmt() + "\n"
 }
 
+/// Stands in the place of a value that cannot be read.
+pub const UNREADABLE: &str = "unreadable";
+
 /// Returns a time span in its largest unit.
 pub fn span(seconds: f64) -> String {
+    if !seconds.is_finite() {
+        return UNREADABLE.to_owned();
+    }
     const UNITS: [(f64, &str); 3] = [(86_400.0, "d"), (3600.0, "h"), (60.0, "min")];
     UNITS.iter().find(|(unit, _)| seconds >= *unit).map_or_else(
         || format!("{:.0} s", seconds.max(0.0)),
         |(unit, name)| format!("{:.0} {name}", (seconds / unit).floor()),
     )
+}
+
+/// Returns how long ago something was.
+pub fn ago(seconds: f64) -> String {
+    let span = span(seconds);
+    if seconds.is_finite() { format!("{span} ago") } else { span }
+}
+
+/// Returns seconds to a tenth. The time from or to an infinite instant has none.
+pub fn seconds(seconds: f64) -> String {
+    if seconds.is_finite() { format!("{seconds:.1}") } else { UNREADABLE.to_owned() }
 }
 
 /// Returns a time in UTC, to the second; `never` beyond the year 9999.
@@ -112,5 +129,13 @@ mod tests {
     fn a_span_is_shown_in_its_largest_unit() {
         let shown = [0.4, 59.0, 60.0, 7300.0, 200_000.0].map(span);
         assert_eq!(shown, ["0 s", "59 s", "1 min", "2 h", "2 d"]);
+    }
+
+    #[test]
+    fn times_without_a_number_of_seconds_are_unreadable() {
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!([span(odd), ago(odd), seconds(odd)], [UNREADABLE; 3]);
+        }
+        assert_eq!([ago(59.0), seconds(3.25)], ["59 s ago", "3.2"]);
     }
 }

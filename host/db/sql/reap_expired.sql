@@ -66,8 +66,8 @@ with expired as (
       from dead
      cross join lateral (
            -- Saturating: a sum that overflows would fail the jobs of all workers.
-           select least(coalesce(sum(a.tokens_in), 0), 9223372036854775807)::bigint as input,
-                  least(coalesce(sum(a.tokens_out), 0), 9223372036854775807)::bigint as output
+           select greatest(least(coalesce(sum(a.tokens_in), 0), 9223372036854775807), -9223372036854775808)::bigint as input,
+                  greatest(least(coalesce(sum(a.tokens_out), 0), 9223372036854775807), -9223372036854775808)::bigint as output
              from job_answers a
             where a.job_id = dead.id and a.life = dead.life and a.lease_token = dead.lease_token
            ) as used

@@ -5,7 +5,12 @@ use serde::Serialize;
 use sqlx::{Connection, PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::{database::Database, error::DbError, lenient::Lenient, stored_time::StoredTime};
+use crate::{
+    database::Database,
+    error::DbError,
+    lenient::{Lenient, UnreadableColumn},
+    stored_time::StoredTime,
+};
 
 /// A file to submit. Its original is in the object store already.
 #[derive(Debug)]
@@ -53,6 +58,14 @@ pub struct FileStatus {
     pub job: Option<JobStatus>,
     /// Ended claims, the oldest first.
     pub history: Vec<AttemptRow>,
+    /// Columns whose value cannot be read; their fields are empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableColumn>,
+}
+
+impl FileStatus {
+    /// The rows of [`Self::history`].
+    pub const HISTORY: UnreadableColumn = UnreadableColumn("job_attempts");
 }
 
 /// The job of a file.
@@ -165,7 +178,10 @@ impl Database {
                                        'message', a.message,
                                        -- Null where an instant is infinite: JSON has no such number.
                                        'seconds', case when isfinite(a.ended_at) and isfinite(a.started_at)
-                                                  then extract(epoch from a.ended_at - a.started_at)::float8 end,
+                                                  -- Apart, because the difference of two instants may leave
+                                                  -- the range of intervals.
+                                                  then (extract(epoch from a.ended_at)
+                                                        - extract(epoch from a.started_at))::float8 end,
                                        'tokens_in', a.tokens_in, 'tokens_out', a.tokens_out,
                                        'report_key', a.report_key)
                                        order by a.lease_token), '[]')
@@ -180,6 +196,7 @@ impl Database {
                 .await
             })
             .await?;
+        let mut unreadable = Vec::new();
         Ok(row.map(|row| FileStatus {
             file_id: row.id,
             filename: row.original_filename,
@@ -206,7 +223,8 @@ impl Database {
                 locked_by: row.locked_by,
                 last_error: row.last_error_code,
             }),
-            history: row.history.or_default().0,
+            history: row.history.or_default(FileStatus::HISTORY, &mut unreadable).0,
+            unreadable,
         }))
     }
 

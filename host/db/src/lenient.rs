@@ -1,5 +1,6 @@
 //! Columns that are decoded one by one, so that one bad value concerns its own row only.
 
+use serde::Serialize;
 use sqlx::{
     Decode, Postgres, Type,
     error::BoxDynError,
@@ -13,7 +14,7 @@ use sqlx::{
 pub(crate) struct Lenient<T>(Option<T>);
 
 /// A row that cannot be read, by the first column at fault. The value is content and is not kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct UnreadableColumn(pub &'static str);
 
 impl<T> Lenient<T> {
@@ -22,12 +23,15 @@ impl<T> Lenient<T> {
         self.0.ok_or(UnreadableColumn(name))
     }
 
-    /// Returns the value, or the type's default in its place.
-    pub(crate) fn or_default(self) -> T
+    /// Returns the value; or the type's default, with the column added to `unreadable`.
+    pub(crate) fn or_default(self, column: UnreadableColumn, unreadable: &mut Vec<UnreadableColumn>) -> T
     where
         T: Default,
     {
-        self.0.unwrap_or_default()
+        self.0.unwrap_or_else(|| {
+            unreadable.push(column);
+            T::default()
+        })
     }
 }
 

@@ -113,7 +113,7 @@ impl Database {
             .repeat(async |db| {
                 sqlx::query!(
                     r#"
-                    select a.ended_at, j.id as job_id, j.guest_digest as "guest_digest!",
+                    select a.ended_at, j.id as job_id, j.guest_digest as "guest_digest!: Lenient<String>",
                            case when j.status = 'succeeded' then f.storage_key_report end as report_key,
                            f.id as file_id, f.user_id, f.storage_bucket, f.storage_key_original, f.original_filename,
                            f.extension, f.attributes as "attributes: Lenient<serde_json::Value>", f.size_bytes,
@@ -160,7 +160,7 @@ impl Database {
                     },
                     size_bytes: row.size_bytes,
                     report_key: row.report_key,
-                    guest_digest: row.guest_digest,
+                    guest_digest: row.guest_digest.read("processing_jobs.guest_digest")?,
                     journal: journal(row.journal)?,
                 })
             };

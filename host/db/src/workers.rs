@@ -4,7 +4,12 @@ use assay_core::breaker::OpenBreaker;
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 
-use crate::{database::Database, error::DbError, lenient::Lenient, stored_time::StoredTime};
+use crate::{
+    database::Database,
+    error::DbError,
+    lenient::{Lenient, UnreadableColumn},
+    stored_time::StoredTime,
+};
 
 /// A release that a worker has loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +47,16 @@ pub struct WorkerRow {
     pub releases: Vec<LoadedRelease>,
     /// As of its last heartbeat.
     pub breakers: Vec<OpenBreaker>,
+    /// Columns whose value cannot be read; their fields are empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableColumn>,
+}
+
+impl WorkerRow {
+    /// The column of [`Self::releases`].
+    pub const RELEASES: UnreadableColumn = UnreadableColumn("workers.releases");
+    /// The column of [`Self::breakers`].
+    pub const BREAKERS: UnreadableColumn = UnreadableColumn("workers.breakers");
 }
 
 impl Database {
@@ -71,15 +86,19 @@ impl Database {
             .await?;
         Ok(rows
             .into_iter()
-            .map(|row| WorkerRow {
-                id: row.id,
-                version: row.version,
-                started_at: row.started_at,
-                silent_seconds: row.silent,
-                slots: row.slots,
-                busy: row.busy,
-                releases: row.releases.or_default().0,
-                breakers: row.breakers.or_default().0,
+            .map(|row| {
+                let mut unreadable = Vec::new();
+                WorkerRow {
+                    id: row.id,
+                    version: row.version,
+                    started_at: row.started_at,
+                    silent_seconds: row.silent,
+                    slots: row.slots,
+                    busy: row.busy,
+                    releases: row.releases.or_default(WorkerRow::RELEASES, &mut unreadable).0,
+                    breakers: row.breakers.or_default(WorkerRow::BREAKERS, &mut unreadable).0,
+                    unreadable,
+                }
             })
             .collect())
     }

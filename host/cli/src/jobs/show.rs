@@ -105,7 +105,7 @@ fn history(attempts: &[JobAttempt]) -> String {
             attempt.code.clone().unwrap_or_default(),
             attempt.step.clone().unwrap_or_default(),
             output::instant(attempt.started_at),
-            format!("{:.1}", attempt.seconds),
+            output::seconds(attempt.seconds),
             format!("{:.1}", attempt.guest_micros as f64 / 1000.0),
             format!("{} in, {} out", attempt.tokens_in, attempt.tokens_out),
             attempt.release.clone().or(digest).unwrap_or_default(),

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use crate::{
     database,
     exit::Failure,
-    output,
+    output::{self, UNREADABLE},
     release::names::{find, name, name_of, runs},
 };
 
@@ -142,6 +142,9 @@ fn render_list(overview: &ReleaseList) -> String {
     let rows = releases.iter().map(|release| {
         let mut has: Vec<String> = Vec::new();
         for worker in workers {
+            if worker.unreadable.contains(&WorkerRow::RELEASES) {
+                has.push(format!("{} {UNREADABLE}", worker.id));
+            }
             let entry = worker.releases.iter().find(|loaded| loaded.digest == release.digest);
             match entry.map(|entry| &entry.refused) {
                 None => {}
@@ -260,6 +263,7 @@ mod tests {
             busy: 1,
             releases: vec![loaded],
             breakers: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 

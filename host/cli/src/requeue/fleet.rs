@@ -63,6 +63,7 @@ pub mod tests {
             busy: 0,
             releases: default.map(release).into_iter().collect(),
             breakers: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 

@@ -13,18 +13,13 @@ pub struct Overview {
     pub workers: Vec<WorkerRow>,
 }
 
-/// Adds the states that have no jobs.
+/// Adds the states that have no jobs. Other states, which only another program writes, stand last.
 pub fn complete(found: Vec<QueueDepth>) -> Vec<QueueDepth> {
-    STATES
-        .iter()
-        .map(|state| {
-            let known = found.iter().find(|depth| depth.status == *state);
-            known.cloned().unwrap_or_else(|| QueueDepth {
-                status: (*state).to_owned(),
-                jobs: 0,
-                due: 0,
-                oldest_due_seconds: None,
-            })
-        })
-        .collect()
+    let (known, others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|depth| STATES.contains(&depth.status.as_str()));
+    let depth = |state: &str| {
+        let depth = known.iter().find(|depth| depth.status == state).cloned();
+        depth.unwrap_or_else(|| QueueDepth { status: state.to_owned(), jobs: 0, due: 0, oldest_due_seconds: None })
+    };
+    STATES.into_iter().map(depth).chain(others).collect()
 }

@@ -8,7 +8,7 @@ use assay_db::{
 };
 
 use crate::{
-    output::{self, Rows, short_digest},
+    output::{self, Rows, UNREADABLE, short_digest},
     queue,
     status::overview::Overview,
 };
@@ -39,17 +39,18 @@ pub fn overview(overview: &Overview) -> String {
 fn workers_table(workers: &[WorkerRow]) -> String {
     let header = ["WORKER", "VERSION", "STARTED", "LAST BEAT", "BUSY", "SERVES"];
     let rows = workers.iter().map(|worker| {
-        let serves: Vec<_> = worker
+        let unreadable = worker.unreadable.contains(&WorkerRow::RELEASES).then(|| UNREADABLE.to_owned());
+        let served = worker
             .releases
             .iter()
             .filter(|release| release.refused.is_none())
-            .map(|release| format!("{} ({})", release.prompt_version, short_digest(&release.digest)))
-            .collect();
+            .map(|release| format!("{} ({})", release.prompt_version, short_digest(&release.digest)));
+        let serves: Vec<_> = served.chain(unreadable).collect();
         vec![
             worker.id.clone(),
             worker.version.clone(),
             output::instant(worker.started_at),
-            format!("{} ago", output::span(worker.silent_seconds)),
+            output::ago(worker.silent_seconds),
             format!("{}/{}", worker.busy, worker.slots),
             serves.join(", "),
         ]
@@ -68,15 +69,21 @@ fn breakers_table(workers: &[WorkerRow]) -> String {
             *longest = longest.max(breaker.open_seconds as f64 + worker.silent_seconds);
         }
     }
-    if open.is_empty() {
+    let unreadable = workers.iter().filter(|worker| worker.unreadable.contains(&WorkerRow::BREAKERS)).count();
+    if open.is_empty() && unreadable == 0 {
         return String::new();
     }
     let header = ["UNAVAILABLE", "REASON", "CODE", "SINCE", "WORKERS", "FIX"];
     let rows = open.into_iter().map(|((dependency, reason, code, cure), (count, longest))| {
-        let since = format!("{} ago", output::span(longest));
+        let since = output::ago(longest);
         vec![dependency.clone(), reason.clone(), code.clone(), since, count.to_string(), cure.clone()]
     });
-    format!("\n{}", output::table(&header, rows.collect(), &[3, 4]))
+    let mut rows: Vec<_> = rows.collect();
+    if unreadable > 0 {
+        let cell = |text: &str| text.to_owned();
+        rows.push(vec![cell(UNREADABLE), cell(""), cell(""), cell(""), unreadable.to_string(), cell("")]);
+    }
+    format!("\n{}", output::table(&header, rows, &[3, 4]))
 }
 
 pub fn file(state: &FileStatus) -> String {
@@ -91,13 +98,14 @@ pub fn file(state: &FileStatus) -> String {
     rows.add("guest", state.guest_digest.clone());
     rows.add("queued at", state.queued_at.map(output::instant));
     rows.add("ended at", state.processed_at.map(output::instant));
-    rows.add("took", state.seconds.map(|seconds| format!("{seconds:.1} s")));
+    rows.add("took", state.seconds.map(|seconds| format!("{} s", output::seconds(seconds))));
     rows.add("bucket", Some(state.bucket.clone()));
     rows.add("report", state.report_key.clone());
     rows.add("raw output", state.raw_output_key.clone());
     if let Some(job) = &state.job {
         add_job(&mut rows, job, state.attempts);
     }
+    rows.add("attempts of the job", state.unreadable.contains(&FileStatus::HISTORY).then(|| UNREADABLE.to_owned()));
     let mut text = rows.table();
     if !state.history.is_empty() {
         text.push('\n');
@@ -129,7 +137,7 @@ fn history_table(state: &FileStatus) -> String {
             attempt.life.to_string(),
             attempt.attempt.to_string(),
             attempt.outcome.clone(),
-            attempt.seconds.map(|seconds| format!("{seconds:.1}")).unwrap_or_default(),
+            output::seconds(attempt.seconds.unwrap_or(f64::NAN)),
             format!("{} in, {} out", attempt.tokens_in, attempt.tokens_out),
             attempt.code.clone().unwrap_or_default(),
             attempt.step.clone().unwrap_or_default(),
@@ -201,6 +209,7 @@ pub mod tests {
                     failed.then_some(("schema_validation_failed", "advance", "required at /risk")),
                 ),
             ],
+            unreadable: Vec::new(),
         }
     }
 
@@ -272,6 +281,7 @@ pub mod tests {
                     })
                     .into(),
                 breakers: Vec::new(),
+                unreadable: Vec::new(),
             }],
         };
         insta::assert_snapshot!("status_of_the_queue", super::overview(&overview));
@@ -296,11 +306,22 @@ pub mod tests {
             busy: 0,
             releases: Vec::new(),
             breakers,
+            unreadable: Vec::new(),
         };
         let expired = assay_core::code::Code::LlmAuthFailed;
         let workers = ["a", "b"].map(|id| worker(id, vec![breaker(expired, if id == "a" { 130 } else { 20 })]));
         let overview = Overview { queue: complete(Vec::new()), paused: Vec::new(), workers: workers.into() };
         insta::assert_snapshot!("status_of_a_brown_out", super::overview(&overview));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_shown_as_unreadable() {
+        let mut state = file("failed");
+        (state.history, state.unreadable) = (Vec::new(), vec![FileStatus::HISTORY]);
+        assert!(super::file(&state).contains("attempts of the job  unreadable"), "{}", super::file(&state));
+        let state = file("failed");
+        let history = state.history.iter().cloned().map(|attempt| AttemptRow { seconds: None, ..attempt }).collect();
+        assert_eq!(super::file(&FileStatus { history, ..state }).matches("unreadable").count(), 2);
     }
 
     #[test]

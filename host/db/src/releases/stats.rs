@@ -29,9 +29,9 @@ impl Database {
                        count(distinct (a.job_id, a.life)) filter (where a.code = any ($5::text[])) as "faults!",
                        count(*) filter (where a.outcome in ('retried', 'snoozed', 'held')) as "retries!",
                        -- Sums saturate: old rows may hold any count that a provider gave.
-                       least(coalesce(sum(a.tokens_in), 0), 9223372036854775807)::bigint as "tokens_in!",
-                       least(coalesce(sum(a.tokens_out), 0), 9223372036854775807)::bigint as "tokens_out!",
-                       least(coalesce(sum(a.guest_micros), 0), 9223372036854775807)::bigint as "guest_micros!"
+                       greatest(least(coalesce(sum(a.tokens_in), 0), 9223372036854775807), -9223372036854775808)::bigint as "tokens_in!",
+                       greatest(least(coalesce(sum(a.tokens_out), 0), 9223372036854775807), -9223372036854775808)::bigint as "tokens_out!",
+                       greatest(least(coalesce(sum(a.guest_micros), 0), 9223372036854775807), -9223372036854775808)::bigint as "guest_micros!"
                   from job_attempts a
                  where a.guest_digest = $1
                    and a.ended_at >= coalesce($3::timestamptz, '-infinity')

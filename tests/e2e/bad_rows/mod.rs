@@ -1,5 +1,7 @@
 //! One bad row never stops its neighbours: what a row may hold, and what happens to it alone.
 
+mod lists;
+
 use std::time::Duration;
 
 use assay_core::serving::Serving;
@@ -11,7 +13,7 @@ use assay_tests::{AssayProcess, Reply, World};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::fixtures::{TRANSCRIPT, answer, env, short_leases, worker};
+use crate::fixtures::{Env, TRANSCRIPT, answer, env, short_leases, worker};
 
 fn database(world: &World) -> Database {
     Database::new(DatabaseConfig::from_url(&world.database.url().to_owned().into()).expect("a Postgres URL"))
@@ -23,6 +25,13 @@ async fn run(world: &World, sql: &str) {
         .execute(world.database.pool())
         .await
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Runs `assay …` and returns its exit code and what it wrote to standard output and standard error.
+async fn assay(env: &Env, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut process = AssayProcess::spawn(arguments, env);
+    let code = process.wait().await.code();
+    (code, process.stdout().join("\n"), process.stderr().join("\n"))
 }
 
 async fn job_id(world: &World, file: Uuid) -> Uuid {
@@ -265,61 +274,6 @@ async fn times_and_counts_that_nobody_means_are_refused_at_the_door() {
         let inserted = sqlx::raw_sql(AssertSqlSafe(sql)).execute(world.database.pool()).await;
         assert_eq!(inserted.is_ok(), is_accepted, "{tokens}: {inserted:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_command_shows_rows_with_times_of_no_calendar() {
-    let world = World::start().await;
-    let env = env(&world);
-    run(&world, "alter table processing_jobs drop constraint processing_jobs_next_run_is_plausible").await;
-    let mut files = Vec::new();
-    for at in ["20000-01-01", "0044-03-15 BC", "2026-03-04", "294276-12-31"] {
-        let file = world.enqueue(TRANSCRIPT).await;
-        run(
-            &world,
-            &format!(
-                "update processing_jobs set next_run_at = '{at}', updated_at = '{at}' where file_id = '{file}';
-                 update files set queued_at = '{at}', processed_at = 'infinity', started_at = '-infinity' where id = '{file}'"
-            ),
-        )
-        .await;
-        let job = job_id(&world, file).await;
-        run(
-            &world,
-            &format!(
-                "insert into job_attempts (job_id, lease_token, life, attempt, worker, started_at, ended_at, outcome)
-                 values ('{job}', 1, 1, 1, 'w', '-infinity', 'infinity', 'retried')"
-            ),
-        )
-        .await;
-        files.push(file.to_string());
-    }
-    run(
-        &world,
-        "insert into workers (id, version, slots, started_at, releases, breakers)
-         values ('odd', '1', 1, '-infinity', '{}', '[1]');
-         insert into queue_pauses (channel, actor, paused_at) values ('slow', 'anna', 'infinity')",
-    )
-    .await;
-    let mut commands: Vec<Vec<&str>> =
-        vec![vec!["status"], vec!["jobs", "list"], vec!["queue", "resume", "--channel", "fast"]];
-    for file in &files {
-        commands.push(vec!["status", file]);
-        commands.push(vec!["jobs", "show", file]);
-    }
-    for command in commands {
-        let json = [&command[..], &["--json"]].concat();
-        for arguments in if command[0] == "queue" { vec![command] } else { vec![command, json] } {
-            let mut process = AssayProcess::spawn(&arguments, &env);
-            let code = process.wait().await.code();
-            assert_eq!(code, Some(0), "{arguments:?}: {:?}", process.stderr());
-            let shown = process.stdout().join("\n");
-            assert!(!shown.contains("20000"), "{shown}");
-        }
-    }
-    let mut list = AssayProcess::spawn(&["jobs", "list"], &env);
-    list.wait().await;
-    assert!(list.stdout().join("\n").contains("never"), "{:?}", list.stdout());
 }
 
 #[tokio::test(flavor = "multi_thread")]
