@@ -281,7 +281,7 @@ impl Real {
             Op::Beat(holder) => {
                 let Some(lease) = self.lease(model, holder, file).await else { return Ok(()) };
                 let mut heartbeat = database.heartbeat(Duration::from_secs(5)).await.expect("a connection");
-                let alive = heartbeat.renew(&[lease]).await.expect("a beat");
+                let alive = heartbeat.renew(&[lease]).await.expect("a beat").kept;
                 let held = model.phase == Phase::Processing && lease.token.0 == model.token;
                 prop_assert_eq!(alive.get(&lease.job).copied(), held.then_some(model.cancel));
                 model.expired &= !held;
@@ -311,7 +311,7 @@ impl Real {
                 model.reap();
             }
             Op::Cancel => {
-                let done = database.cancel(&[file]).await.expect("a request")[0].done;
+                let done = database.cancel(&[file]).await.expect("a request").remove(0).done;
                 let expected = match model.phase {
                     Phase::Absent => CancelOutcome::Unknown,
                     Phase::Queued => {

@@ -3,6 +3,7 @@
 --  $1        age, in seconds
 --  $2 - $4   the attempt to continue behind: its end, job and lease token
 --  $5        most attempts to look at
+--  $6, $7    the only attempts to look at: job and lease token of each; null for any
 
 -- looked: the next attempts, the oldest first.
 with looked as (
@@ -10,6 +11,7 @@ with looked as (
       from job_attempts a
      where a.ended_at < now() - make_interval(secs => $1)
        and (a.ended_at, a.job_id, a.lease_token) > ($2, $3, $4)
+       and ($6::uuid[] is null or (a.job_id, a.lease_token) in (select * from unnest($6::uuid[], $7::bigint[])))
      order by a.ended_at, a.job_id, a.lease_token
      limit $5
 -- forgotten: those of them that a newer attempt makes superfluous. Of each job stay the last attempt, the last one with

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::{database::Database, error::DbError};
+use crate::{
+    database::Database,
+    error::DbError,
+    parts::{Parts, Refused},
+};
 
 /// An answer that may be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +16,15 @@ pub struct OldAnswer {
     pub job: Uuid,
     pub bucket: String,
     pub key: String,
+}
+
+/// What one call of [`Database::forget_answers`] has deleted.
+#[derive(Debug)]
+pub struct ForgottenAnswers {
+    /// Rows.
+    pub forgotten: u64,
+    /// Answers that the database refuses to delete.
+    pub refused: Vec<Refused<OldAnswer>>,
 }
 
 impl Database {
@@ -62,12 +75,20 @@ impl Database {
         .await
     }
 
-    /// Deletes the rows of answers whose bytes are gone, in every life, and returns how many. A life that began
-    /// meanwhile asks the model again.
+    /// Deletes the rows of answers whose bytes are gone, in every life. A life that began meanwhile asks the model again.
     ///
     /// # Errors
     /// [`DbError`]; safe to call again.
-    pub async fn forget_answers(&self, gone: &[OldAnswer]) -> Result<u64, DbError> {
+    pub async fn forget_answers(&self, gone: &[OldAnswer]) -> Result<ForgottenAnswers, DbError> {
+        let mut forgotten = 0;
+        let mut parts = Parts::of(gone);
+        while let Some(part) = parts.next_part() {
+            forgotten += parts.settle(part, self.delete_answers(part).await)?.unwrap_or_default();
+        }
+        Ok(ForgottenAnswers { forgotten, refused: parts.refused() })
+    }
+
+    async fn delete_answers(&self, gone: &[OldAnswer]) -> Result<u64, DbError> {
         let jobs: Vec<_> = gone.iter().map(|answer| answer.job).collect();
         let keys: Vec<_> = gone.iter().map(|answer| answer.key.clone()).collect();
         let done = self

@@ -8,6 +8,7 @@ use crate::{
     database::Database,
     error::DbError,
     lenient::{Lenient, UnreadableColumn},
+    parts::{Parts, Refused},
     stored_time::StoredTime,
 };
 
@@ -103,17 +104,25 @@ impl Database {
             .collect())
     }
 
-    /// Deletes workers without a heartbeat for a day.
+    /// Deletes workers without a heartbeat for a day. Returns those that the database refuses to delete.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn forget_old_workers(&self) -> Result<u64, DbError> {
-        let done = self
-            .repeat(async |db| {
-                sqlx::query!("delete from workers where beat_at < now() - interval '1 day'").execute(db).await
-            })
-            .await?;
-        Ok(done.rows_affected())
+    pub async fn forget_old_workers(&self) -> Result<Vec<Refused<String>>, DbError> {
+        let old = self.repeat(async |db| {
+            sqlx::query_scalar!("select id from workers where beat_at < now() - interval '1 day'").fetch_all(db).await
+        });
+        let old = old.await?;
+        let mut parts = Parts::of(&old);
+        while let Some(part) = parts.next_part() {
+            let deleted = self.repeat(async |db| {
+                sqlx::query!("delete from workers where id = any ($1) and beat_at < now() - interval '1 day'", part,)
+                    .execute(db)
+                    .await
+            });
+            parts.settle(part, deleted.await)?;
+        }
+        Ok(parts.refused())
     }
 
     /// Returns the digests that queued and running jobs have pinned.

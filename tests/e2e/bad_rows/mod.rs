@@ -1,5 +1,6 @@
 //! One bad row never stops its neighbours: what a row may hold, and what happens to it alone.
 
+mod changes;
 mod lists;
 
 use std::time::Duration;

@@ -19,7 +19,8 @@ use crate::{database, exit::Failure, output, terminal};
 /// its answers. If the job ends by itself first, that result stays. The request is stored in the database, so it survives a
 /// restart of the worker. `assay requeue` starts a cancelled job again, with its answers.
 ///
-/// A job that has ended is refused. The others go on, and the exit code is 1.
+/// A job that has ended is refused, and so is one whose rows the database refuses to change. The others go on, and the exit
+/// code is 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   assay jobs cancel 0c9d…
@@ -38,8 +39,11 @@ struct CancelView {
     id: Uuid,
     job_id: Option<Uuid>,
     file_id: Option<Uuid>,
-    /// `cancelled`, `requested`, `too_late` or `unknown`.
+    /// `cancelled`, `requested`, `too_late`, `unknown` or `refused`.
     result: &'static str,
+    /// Why the database refuses to change the job's rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sqlstate: Option<String>,
 }
 
 impl CancelView {
@@ -49,8 +53,26 @@ impl CancelView {
             CancelOutcome::Requested => "requested",
             CancelOutcome::TooLate => "too_late",
             CancelOutcome::Unknown => "unknown",
+            CancelOutcome::Refused(_) => "refused",
         };
-        Self { id: one.named, job_id: one.job, file_id: one.file, result }
+        let sqlstate = match &one.done {
+            CancelOutcome::Refused(sqlstate) => Some(sqlstate.clone()),
+            _ => None,
+        };
+        Self { id: one.named, job_id: one.job, file_id: one.file, result, sqlstate }
+    }
+}
+
+/// Returns what is printed of a job, or why it is refused.
+fn line(done: &CancelOutcome) -> Result<&'static str, String> {
+    match done {
+        CancelOutcome::Ended => Ok("cancelled"),
+        CancelOutcome::Requested => Ok("runs; its worker ends it with its next beat"),
+        CancelOutcome::TooLate => Err("it has ended already".to_owned()),
+        CancelOutcome::Unknown => Err("there is no such job".to_owned()),
+        CancelOutcome::Refused(sqlstate) => {
+            Err(format!("the database refuses to change its rows (SQLSTATE {sqlstate})"))
+        }
     }
 }
 
@@ -61,19 +83,13 @@ pub async fn run(arguments: Arguments, mut vars: Variables) -> Result<ExitCode, 
     let cancelled = database.cancel(&arguments.jobs).await.context("cancel the jobs")?;
     let mut refused = false;
     for one in &cancelled {
-        let line = match one.done {
-            CancelOutcome::Ended => "cancelled",
-            CancelOutcome::Requested => "runs; its worker ends it with its next beat",
-            CancelOutcome::TooLate | CancelOutcome::Unknown => {
-                let reason =
-                    if one.done == CancelOutcome::TooLate { "it has ended already" } else { "there is no such job" };
+        match line(&one.done) {
+            Ok(line) if !arguments.json => output::print(&format!("{}  {line}\n", one.named))?,
+            Ok(_) => {}
+            Err(reason) => {
                 terminal::error(format_args!("{}: {reason}", one.named));
                 refused = true;
-                continue;
             }
-        };
-        if !arguments.json {
-            output::print(&format!("{}  {line}\n", one.named))?;
         }
     }
     if arguments.json {

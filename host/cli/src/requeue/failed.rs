@@ -1,9 +1,9 @@
 //! Requeues failed jobs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use assay_db::{
-    DbError,
+    DbError, Parts,
     failed::{FailedJob, FailedSelection},
 };
 use uuid::Uuid;
@@ -64,7 +64,7 @@ pub async fn requeue(
     Ok(())
 }
 
-/// The database requeues all jobs of a batch that are still failed, or none.
+/// Requeues the jobs of a batch that are still failed, but for those whose rows the database refuses to change.
 async fn requeue_batch(
     session: &Session,
     batch: &[FailedJob],
@@ -78,19 +78,27 @@ async fn requeue_batch(
         return Ok(());
     }
     let jobs: Vec<Uuid> = batch.iter().filter_map(|found| found.job).collect();
-    let requeued = session.database.requeue_failed(&jobs, &session.pace(outcome.jobs)).await;
-    let requeued = requeued.map_err(|error| interrupted(error, outcome.jobs))?;
-    let done: HashSet<Uuid> = requeued.iter().map(|one| one.job).collect();
+    let mut done = HashSet::new();
+    let mut parts = Parts::of(&jobs);
+    while let Some(part) = parts.next_part() {
+        let requeued = session.database.requeue_failed(part, &session.pace(outcome.jobs)).await;
+        let requeued = parts.settle(part, requeued).map_err(|error| interrupted(error, outcome.jobs))?;
+        let requeued = requeued.unwrap_or_default();
+        outcome.add(requeued.len() as u64, requeued.iter().map(|one| one.begins_at).max());
+        done.extend(requeued.iter().map(|one| one.job));
+    }
+    let refused: HashMap<Uuid, String> = parts.refused().into_iter().map(|one| (one.row, one.sqlstate)).collect();
     for found in batch {
         if found.job.is_some_and(|job| done.contains(&job)) {
             tally.add(found);
+        } else if let Some(sqlstate) = found.job.and_then(|job| refused.get(&job)) {
+            outcome.refused.push(Refused::by_database(found.named, sqlstate));
         } else if named {
             outcome.refused.push(Refused::new(found.named, "another command changed it"));
         } else {
             outcome.changed_meanwhile += 1;
         }
     }
-    outcome.add(done.len() as u64, requeued.iter().map(|one| one.begins_at).max());
     Ok(())
 }
 

@@ -28,7 +28,7 @@ pub struct SucceededGroup {
     pub runs_on: Option<String>,
 }
 
-/// A named job that stays as it is.
+/// A job that stays as it is: a named one, or one whose rows the database refuses to change.
 #[derive(Debug, Serialize)]
 pub struct Refused {
     /// The id as the user gave it.
@@ -39,6 +39,11 @@ pub struct Refused {
 impl Refused {
     pub fn new(id: Uuid, reason: &str) -> Self {
         Self { id, reason: reason.to_owned() }
+    }
+
+    /// A job whose rows the database refuses to change.
+    pub fn by_database(id: Uuid, sqlstate: &str) -> Self {
+        Self { id, reason: format!("the database refuses to change its rows (SQLSTATE {sqlstate})") }
     }
 }
 

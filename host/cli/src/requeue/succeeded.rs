@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::Context;
 use assay_core::ids::FileId;
 use assay_db::{
-    DbError,
-    queue::RequeuedFile,
+    DbError, Parts,
     succeeded::{SucceededFile, SucceededSelection},
 };
 use uuid::Uuid;
@@ -100,7 +99,7 @@ fn warn_of_waiting_channels(groups: &[SucceededGroup]) {
     }
 }
 
-/// Requeues in batches. The database requeues all files of a batch that can still be requeued, or none.
+/// Requeues in batches the files that can still be requeued, but for those whose rows the database refuses to change.
 async fn renew(
     session: &Session,
     choice: &Choice<SucceededSelection>,
@@ -116,26 +115,35 @@ async fn renew(
             break;
         }
         let batch: Vec<_> = files.iter().map(|candidate| FileId(candidate.file)).collect();
-        let renewed = session.database.requeue_succeeded(&batch, &session.pace(outcome.jobs), priority).await;
-        let renewed = renewed.map_err(|error| interrupted(error, outcome.jobs))?;
-        skip_changed(session, choice, &batch, &renewed, outcome).await?;
-        outcome.add(renewed.len() as u64, renewed.iter().map(|one| one.begins_at).max());
-        bar.inc(renewed.len() as u64);
+        let mut settled = HashSet::new();
+        let mut parts = Parts::of(&batch);
+        while let Some(part) = parts.next_part() {
+            let renewed = session.database.requeue_succeeded(part, &session.pace(outcome.jobs), priority).await;
+            let renewed = parts.settle(part, renewed).map_err(|error| interrupted(error, outcome.jobs))?;
+            let renewed = renewed.unwrap_or_default();
+            outcome.add(renewed.len() as u64, renewed.iter().map(|one| one.begins_at).max());
+            settled.extend(renewed.iter().map(|one| one.file));
+            bar.inc(renewed.len() as u64);
+        }
+        for one in parts.refused() {
+            settled.insert(one.row.0);
+            outcome.refused.push(Refused::by_database(one.row.0, &one.sqlstate));
+        }
+        skip_changed(session, choice, &batch, &settled, outcome).await?;
     }
     bar.finish_and_clear();
     Ok(())
 }
 
-/// Counts the files of a batch that were changed before their turn; refuses those that the user named.
+/// Counts the files of a batch that are not settled, because they were changed before their turn; refuses those that the user named.
 async fn skip_changed(
     session: &Session,
     choice: &Choice<SucceededSelection>,
     batch: &[FileId],
-    renewed: &[RequeuedFile],
+    settled: &HashSet<Uuid>,
     outcome: &mut RequeueOutcome,
 ) -> anyhow::Result<()> {
-    let done: HashSet<_> = renewed.iter().map(|one| one.file).collect();
-    let changed: Vec<_> = batch.iter().filter(|file| !done.contains(&file.0)).copied().collect();
+    let changed: Vec<_> = batch.iter().filter(|file| !settled.contains(&file.0)).copied().collect();
     if !choice.is_named() {
         outcome.changed_meanwhile += changed.len() as u64;
     } else if !changed.is_empty() {

@@ -1,14 +1,20 @@
 //! Cancelling: a queued job ends at once; a running one is marked, and its worker reads the mark with its next
 //! heartbeat.
 
+use std::collections::HashMap;
+
 use sqlx::Connection;
 use uuid::Uuid;
 
 use super::fail::{QueuedFailure, fail_queued};
-use crate::{database::Database, error::DbError};
+use crate::{
+    database::Database,
+    error::DbError,
+    parts::{Parts, Refused},
+};
 
 /// What one cancel request did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CancelOutcome {
     /// The job was queued, and has ended.
     Ended,
@@ -18,10 +24,12 @@ pub enum CancelOutcome {
     TooLate,
     /// No job has this id, nor a file of this id.
     Unknown,
+    /// The database refuses to change the job's rows, with this SQLSTATE. They stay as they are.
+    Refused(String),
 }
 
 /// One request, and what it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancelled {
     /// The id as it was given.
     pub named: Uuid,
@@ -31,8 +39,8 @@ pub struct Cancelled {
 }
 
 impl Database {
-    /// Requests the end of jobs, each named by its own id or its file's, in the order given. One transaction: all or
-    /// none.
+    /// Requests the end of jobs, each named by its own id or its file's, in the order given. One transaction, or several
+    /// where the database refuses one of the jobs.
     ///
     /// The request is a column of the job. The worker's next heartbeat reads it; the settlement and the reaper obey it.
     /// The notification only makes the heartbeat come sooner. Requeueing the job clears the request.
@@ -40,6 +48,24 @@ impl Database {
     /// # Errors
     /// [`DbError`]; safe to call again.
     pub async fn cancel(&self, named: &[Uuid]) -> Result<Vec<Cancelled>, DbError> {
+        let mut cancelled = Vec::new();
+        let mut parts = Parts::of(named);
+        while let Some(part) = parts.next_part() {
+            cancelled.extend(parts.settle(part, self.cancel_all(part).await)?.unwrap_or_default());
+        }
+        cancelled.extend(parts.refused().into_iter().map(|Refused { row, sqlstate }| Cancelled {
+            named: row,
+            job: None,
+            file: None,
+            done: CancelOutcome::Refused(sqlstate),
+        }));
+        let place: HashMap<Uuid, usize> = named.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+        cancelled.sort_by_key(|one| place.get(&one.named).copied());
+        Ok(cancelled)
+    }
+
+    /// One transaction: all or none.
+    async fn cancel_all(&self, named: &[Uuid]) -> Result<Vec<Cancelled>, DbError> {
         let rows = self
             .repeat(async |db| {
                 let mut transaction = db.begin().await?;

@@ -20,5 +20,5 @@ pub(crate) use claim_batch::received_at;
 pub use claim_batch::{ClaimBatch, RefusedJob, UnreadableJob};
 pub use finalize::{Presence, Settled};
 pub use reap::{ReapBatch, Reaped, RefusedRow, Rescue};
-pub use renew::{Announcement, Heartbeat};
+pub use renew::{Announcement, Heartbeat, Renewal};
 pub use requeue::{RequeuePace, RequeuedFile, RequeuedJob};

@@ -9,6 +9,7 @@ use sqlx::{Connection, PgConnection};
 use crate::{
     database::{Database, allow_rest, within},
     error::DbError,
+    parts::{Parts, Refused},
 };
 
 /// The heartbeat's own connection, which does not wait for a busy pool.
@@ -16,6 +17,15 @@ use crate::{
 pub struct Heartbeat {
     connection: PgConnection,
     timeout: Duration,
+}
+
+/// What one call of [`Heartbeat::renew`] found.
+#[derive(Debug, Default)]
+pub struct Renewal {
+    /// The jobs that are still ours, each with whether its end was requested.
+    pub kept: HashMap<JobId, bool>,
+    /// Leases that the database refuses to renew, because of a value in the job's row.
+    pub refused: Vec<Refused<Lease>>,
 }
 
 /// What a worker writes about itself into `workers`.
@@ -47,17 +57,26 @@ impl Database {
 }
 
 impl Heartbeat {
-    /// Renews leases and returns the jobs that are still ours, each with whether its end was requested. A job that is
-    /// not among them is lost. The requests come in the same answer, so that none is missed.
+    /// Renews leases and returns the jobs that are still ours. A job that is not among them is lost. The requests come in
+    /// the same answer, so that none is missed.
     ///
     /// Locks the rows in the order of their ids.
     ///
     /// # Errors
     /// [`DbError`]; the leases may or may not have been renewed.
-    pub async fn renew(&mut self, held: &[Lease]) -> Result<HashMap<JobId, bool>, DbError> {
+    pub async fn renew(&mut self, held: &[Lease]) -> Result<Renewal, DbError> {
         if held.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(Renewal::default());
         }
+        let mut kept = HashMap::new();
+        let mut parts = Parts::of(held);
+        while let Some(part) = parts.next_part() {
+            kept.extend(parts.settle(part, self.renew_all(part).await)?.unwrap_or_default());
+        }
+        Ok(Renewal { kept, refused: parts.refused() })
+    }
+
+    async fn renew_all(&mut self, held: &[Lease]) -> Result<Vec<(JobId, bool)>, DbError> {
         let (ids, tokens): (Vec<_>, Vec<_>) = held.iter().map(|lease| (lease.job.0, lease.token.0)).unzip();
         let rows = within(
             self.timeout,

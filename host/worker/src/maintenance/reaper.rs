@@ -7,7 +7,7 @@ use std::{
 
 use assay_core::ids::JobId;
 use assay_db::{
-    Database, DbError,
+    Database, DbError, Refused,
     queue::{ReapBatch, Reaped, RefusedRow, Rescue},
 };
 use tokio_util::sync::CancellationToken;
@@ -49,8 +49,9 @@ impl Reaper {
             refused_before = refused.into_iter().collect();
             if Instant::now() >= forget_workers_at {
                 forget_workers_at = Instant::now() + FORGET_WORKERS_PERIOD;
-                if let Err(error) = self.database.forget_old_workers().await {
-                    tracing::debug!(%error, "deletion of old workers failed");
+                match self.database.forget_old_workers().await {
+                    Ok(refused) => refused.iter().for_each(log_kept_worker),
+                    Err(error) => tracing::debug!(%error, "deletion of old workers failed"),
                 }
             }
         }
@@ -85,6 +86,16 @@ fn log_refused(RefusedRow { job, sqlstate }: &RefusedRow) {
         job.id = %job,
         sqlstate,
         "the database refuses to take the job back, because of a value in its rows; other jobs go on"
+    );
+}
+
+fn log_kept_worker(Refused { row, sqlstate }: &Refused<String>) {
+    tracing::error!(
+        event = "row_refused",
+        table = "workers",
+        row,
+        sqlstate,
+        "the database refuses to delete an old row; other rows go on"
     );
 }
 

@@ -1,9 +1,13 @@
 //! Retention: deletes old answers from the bucket and then from the journal, and old history from the database, in batches.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use assay_core::env::Variables;
-use assay_db::{Database, DbError, answers::OldAnswer, history::HistoryCursor};
+use assay_db::{Database, DbError, Refused, answers::OldAnswer, history::HistoryCursor};
 use assay_objects::Objects;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
@@ -12,12 +16,14 @@ use crate::{maintenance::every::every, metrics::Metrics};
 
 /// Answers per statement.
 const ANSWER_BATCH: usize = 200;
-/// Failed deletions after which a round ends: the bucket refuses them all.
+/// Failed deletions after which a round ends: the bucket or the database refuses them all.
 const MAX_FAILED_DELETIONS: usize = 10 * ANSWER_BATCH;
 /// Objects deleted at the same time.
 const PARALLEL_DELETIONS: usize = 8;
 /// Rows of history per statement.
 const HISTORY_BATCH: usize = 1000;
+/// Rows that are named at most, so that the memory for them is bounded.
+const MAX_NAMED_ROWS: usize = 10_000;
 /// Time between two scans of the whole history. A row that stays is the last of its job, and seldom ceases to be.
 const HISTORY_RESCAN_PERIOD: Duration = Duration::from_secs(24 * 3600);
 const SECONDS_PER_DAY: u64 = 24 * 3600;
@@ -74,6 +80,26 @@ impl HistoryScan {
     }
 }
 
+/// Rows that were named already because the database refuses to delete them.
+#[derive(Debug, Default)]
+struct RefusedRows(HashSet<String>);
+
+impl RefusedRows {
+    /// Names a row, once.
+    fn name(&mut self, table: &'static str, row: impl fmt::Display, sqlstate: &str) {
+        let row = row.to_string();
+        if self.0.len() < MAX_NAMED_ROWS && self.0.insert(format!("{table} {row}")) {
+            tracing::error!(
+                event = "row_refused",
+                table,
+                row,
+                sqlstate,
+                "the database refuses to delete an old row; other rows go on"
+            );
+        }
+    }
+}
+
 /// Deletes answers and history by age.
 #[derive(Clone, Debug)]
 pub struct Retention {
@@ -86,23 +112,23 @@ pub struct Retention {
 impl Retention {
     /// Prunes until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut scan = HistoryScan::start();
+        let (mut scan, mut refused) = (HistoryScan::start(), RefusedRows::default());
         let mut rounds = every(self.config.period, &stop);
         while rounds.next().await {
-            rounds.run(self.prune_answers()).await;
-            rounds.run(self.prune_history(&mut scan)).await;
+            rounds.run(self.prune_answers(&mut refused)).await;
+            rounds.run(self.prune_history(&mut scan, &mut refused)).await;
         }
     }
 
-    async fn prune_history(&self, scan: &mut HistoryScan) {
+    async fn prune_history(&self, scan: &mut HistoryScan, refused: &mut RefusedRows) {
         if scan.started.elapsed() >= HISTORY_RESCAN_PERIOD {
             *scan = HistoryScan::start();
         }
-        let attempts = match self.prune_attempts(scan).await {
+        let attempts = match self.prune_attempts(scan, refused).await {
             Ok(attempts) => attempts,
             Err(error) => return tracing::warn!(%error, "deletion of old attempts failed"),
         };
-        let shadows = match self.prune_shadows().await {
+        let shadows = match self.prune_shadows(refused).await {
             Ok(shadows) => shadows,
             Err(error) => return tracing::warn!(%error, "deletion of old shadow results failed"),
         };
@@ -113,30 +139,39 @@ impl Retention {
     }
 
     /// Deletes old attempts behind the place of the scan. Returns how many.
-    async fn prune_attempts(&self, scan: &mut HistoryScan) -> Result<u64, DbError> {
+    async fn prune_attempts(&self, scan: &mut HistoryScan, refused: &mut RefusedRows) -> Result<u64, DbError> {
         let mut pruned = 0;
         loop {
             let look = self.database.forget_attempts(self.config.history, &scan.place, HISTORY_BATCH).await?;
             pruned += look.forgotten;
+            for Refused { row, sqlstate } in &look.refused {
+                refused.name("job_attempts", format_args!("{} {}", row.job, row.token), sqlstate);
+            }
             let Some(next) = look.next else { return Ok(pruned) };
             scan.place = next;
         }
     }
 
     /// Deletes old results of shadows. Returns how many.
-    async fn prune_shadows(&self) -> Result<u64, DbError> {
-        let mut pruned = 0;
+    async fn prune_shadows(&self, refused: &mut RefusedRows) -> Result<u64, DbError> {
+        let (mut pruned, mut stuck) = (0, 0);
         loop {
-            let forgotten = self.database.forget_shadows(self.config.history, HISTORY_BATCH).await?;
-            pruned += forgotten;
-            if forgotten < HISTORY_BATCH as u64 {
+            let look = self.database.forget_shadows(self.config.history, stuck, HISTORY_BATCH).await?;
+            for Refused { row, sqlstate } in &look.refused {
+                refused.name("release_shadows", format_args!("{} {}", row.digest, row.file), sqlstate);
+            }
+            pruned += look.forgotten;
+            stuck += look.refused.len();
+            let found = look.forgotten + look.refused.len() as u64;
+            if found < HISTORY_BATCH as u64 || stuck >= MAX_FAILED_DELETIONS {
                 return Ok(pruned);
             }
         }
     }
 
-    /// Deletes old answers. An object that cannot be deleted keeps its row, and the next round tries again.
-    async fn prune_answers(&self) {
+    /// Deletes old answers. An object that cannot be deleted keeps its row, and the next round tries again; so does a row that
+    /// the database refuses to delete.
+    async fn prune_answers(&self, refused: &mut RefusedRows) {
         let (mut pruned, mut failed) = (0, 0);
         loop {
             let look = self.database.old_answers(self.config.age, self.config.on_failure_only, failed, ANSWER_BATCH);
@@ -149,7 +184,13 @@ impl Retention {
             failed += found - gone.len();
             // The row last: a later round finds the object through it.
             match self.database.forget_answers(&gone).await {
-                Ok(forgotten) => pruned += forgotten,
+                Ok(look) => {
+                    for Refused { row, sqlstate } in &look.refused {
+                        refused.name("job_answers", row.job, sqlstate);
+                    }
+                    pruned += look.forgotten;
+                    failed += look.refused.len();
+                }
                 Err(error) => return tracing::warn!(%error, "deletion of journal rows failed"),
             }
             if found < ANSWER_BATCH || failed >= MAX_FAILED_DELETIONS {

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assay_db::{DbError, Listener, queue};
+use assay_core::lease::Lease;
+use assay_db::{
+    DbError, Listener, Refused,
+    queue::{self, Renewal},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{guests::loaded_guests::Guests, metrics::Metrics, services::Services, worker::active_claims::ActiveClaims};
@@ -142,7 +146,8 @@ impl Heartbeat {
         };
         let sent = Instant::now();
         let asked = claims.leases();
-        let kept = connection.renew(&asked).await?;
+        let Renewal { kept, refused } = connection.renew(&asked).await?;
+        refused.iter().for_each(log_refused);
         let lost = claims.apply_renewal(&asked, &kept, self.trusted_until(sent));
         report(lost, metrics, "claims were taken over by other workers");
         let announcement =
@@ -168,6 +173,16 @@ fn fleet_entry(guests: &Guests) -> serde_json::Value {
     let refused = guests.refused();
     let refused = refused.iter().map(|(digest, reason)| serde_json::json!({"digest": digest, "refused": reason}));
     loaded.chain(refused).collect()
+}
+
+/// Names a job that is given up, because the other leases are renewed without it.
+fn log_refused(Refused { row, sqlstate }: &Refused<Lease>) {
+    tracing::error!(
+        event = "row_refused",
+        job.id = %row.job,
+        sqlstate,
+        "the database refuses to renew the lease of the job, because of a value in its row; other jobs go on"
+    );
 }
 
 fn fence(claims: &ActiveClaims, metrics: &Metrics) {
