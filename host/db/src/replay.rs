@@ -1,5 +1,7 @@
 //! Ended jobs whose answers can be run through a guest again.
 
+use std::cmp::Reverse;
+
 use assay_core::{
     file_info::FileInfo,
     ids::{FileId, UserId},
@@ -14,6 +16,7 @@ use crate::{
     database::Database,
     error::DbError,
     lenient::{Lenient, UnreadableColumn},
+    parts::{Parts, Refused},
     queue::received_at,
     rows::{JournalRow, attributes, journal, media_type},
     stored_time::StoredTime,
@@ -40,6 +43,14 @@ pub struct ReplayCursor {
 impl ReplayCursor {
     /// Before the newest job.
     pub const START: Self = Self { ended_at: datetime!(9999-12-31 23:59:59 UTC), job: Uuid::max() };
+}
+
+/// A job with answers, before its rows are read.
+#[derive(Clone, Debug)]
+struct ReplayKey {
+    ended_at: OffsetDateTime,
+    job: Uuid,
+    file: Uuid,
 }
 
 /// A job with answers that its guest accepted or rejected.
@@ -100,6 +111,8 @@ impl Database {
 
     /// Returns the next jobs behind `after`, the newest first, at most `rows`. The caller applies `selection.limit`.
     ///
+    /// A job whose rows the database refuses to return, because a text is no UTF-8, is among them without its case.
+    ///
     /// # Errors
     /// [`DbError`].
     pub async fn replay_jobs(
@@ -107,6 +120,74 @@ impl Database {
         selection: &ReplaySelection,
         after: ReplayCursor,
         rows: usize,
+    ) -> Result<Vec<ReplayJob>, DbError> {
+        match self.read_replay_jobs(selection, after, rows, None).await {
+            Err(error) if error.is_refused_row() => self.replay_jobs_in_parts(selection, after, rows).await,
+            result => result,
+        }
+    }
+
+    async fn replay_jobs_in_parts(
+        &self,
+        selection: &ReplaySelection,
+        after: ReplayCursor,
+        rows: usize,
+    ) -> Result<Vec<ReplayJob>, DbError> {
+        let keys = self.replay_keys(selection, after, rows).await?;
+        let (mut jobs, mut parts) = (Vec::new(), Parts::of(&keys));
+        while let Some(part) = parts.next_part() {
+            let only: Vec<_> = part.iter().map(|key| key.job).collect();
+            let read = self.read_replay_jobs(selection, after, part.len(), Some(&only)).await;
+            jobs.extend(parts.settle(part, read)?.unwrap_or_default());
+        }
+        jobs.extend(parts.refused().into_iter().map(|Refused { row, .. }| ReplayJob {
+            cursor: ReplayCursor { ended_at: row.ended_at, job: row.job },
+            file_id: FileId(row.file),
+            case: Err(UnreadableColumn("files")),
+        }));
+        jobs.sort_by_key(|job| Reverse((job.cursor.ended_at, job.cursor.job)));
+        Ok(jobs)
+    }
+
+    /// Returns the jobs of [`Self::replay_jobs`] without any text.
+    async fn replay_keys(
+        &self,
+        selection: &ReplaySelection,
+        after: ReplayCursor,
+        rows: usize,
+    ) -> Result<Vec<ReplayKey>, DbError> {
+        self.repeat(async |db| {
+            sqlx::query_as!(
+                ReplayKey,
+                r#"
+                select a.ended_at, j.id as job, j.file_id as file
+                  from job_attempts a
+                  join processing_jobs j on j.id = a.job_id and j.life = a.life and j.lease_token = a.lease_token
+                 where a.outcome = j.status and a.ended_at >= $1 and (a.ended_at, a.job_id) < ($3, $4)
+                   and (a.outcome = 'succeeded' or a.code = 'schema_validation_failed')
+                   and ($2::text is null or j.channel = $2)
+                   and exists (select from job_answers w where w.job_id = j.id and w.life = j.life)
+                 order by a.ended_at desc, a.job_id desc
+                 limit $5
+                "#,
+                selection.since.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+                selection.channel,
+                after.ended_at,
+                after.job,
+                i64::try_from(rows).unwrap_or(i64::MAX),
+            )
+            .fetch_all(db)
+            .await
+        })
+        .await
+    }
+
+    async fn read_replay_jobs(
+        &self,
+        selection: &ReplaySelection,
+        after: ReplayCursor,
+        rows: usize,
+        only: Option<&[Uuid]>,
     ) -> Result<Vec<ReplayJob>, DbError> {
         // A job ends with its last attempt. The attempt's `ended_at` has an index, the job's has none.
         let rows = self
@@ -130,6 +211,7 @@ impl Database {
                      where a.outcome = j.status and a.ended_at >= $1 and (a.ended_at, a.job_id) < ($3, $4)
                        and (a.outcome = 'succeeded' or a.code = 'schema_validation_failed')
                        and ($2::text is null or j.channel = $2)
+                       and ($6::uuid[] is null or j.id = any ($6))
                        and exists (select from job_answers w where w.job_id = j.id and w.life = j.life)
                      order by a.ended_at desc, a.job_id desc
                      limit $5
@@ -139,6 +221,7 @@ impl Database {
                     after.ended_at,
                     after.job,
                     i64::try_from(rows).unwrap_or(i64::MAX),
+                    only,
                 )
                 .fetch_all(db)
                 .await

@@ -5,7 +5,7 @@ use assay_db::{
     UnreadableColumn,
     replay::{ReplayCursor, ReplaySelection},
 };
-use assay_tests::{AssayProcess, Reply, World};
+use assay_tests::{AssayProcess, Reply, TestDatabase, World};
 use serde_json::{Value, json};
 
 use super::{abandon, assay, database, job_id, run};
@@ -178,6 +178,29 @@ async fn an_ended_job_without_its_guest_keeps_no_other_from_a_replay() {
         let expected = (job.file_id.0 == odd).then_some(UnreadableColumn("processing_jobs.guest_digest"));
         assert_eq!(column, expected);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_utf_8_keeps_no_other_job_from_a_replay() {
+    let mut world = World::start().await;
+    world.database = TestDatabase::in_encoding("SQL_ASCII").await;
+    world.model.always(Reply::json(&answer()));
+    let env = env(&world);
+    assert_eq!(assay(&env, &["migrate"]).await.0, Some(0));
+    let _worker = worker(&env).await;
+    let mut files = Vec::new();
+    for _ in 0..5 {
+        let file = world.enqueue(TRANSCRIPT).await;
+        world.wait_for_status(file, "succeeded").await;
+        files.push(file);
+    }
+    let odd = files[2];
+    let latin_1 = "convert_from(decode('e9', 'hex'), 'SQL_ASCII')";
+    run(&world, &format!("update files set original_filename = {latin_1} where id = '{odd}'")).await;
+    let jobs = database(&world).replay_jobs(&ReplaySelection::default(), ReplayCursor::START, 10).await;
+    let jobs: Vec<_> = jobs.expect("a list").into_iter().map(|job| (job.file_id.0, job.case.is_ok())).collect();
+    let newest_first: Vec<_> = files.iter().rev().map(|file| (*file, *file != odd)).collect();
+    assert_eq!(jobs, newest_first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
