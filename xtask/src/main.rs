@@ -18,6 +18,7 @@ mod nightly;
 mod page;
 mod paths;
 mod queries;
+mod revision;
 mod run;
 mod stages;
 mod system;

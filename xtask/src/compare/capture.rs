@@ -17,11 +17,11 @@ use super::{
     help,
     invoke::{Answer, Invoker},
     metrics, pages,
-    side::{self, Side},
 };
 use crate::{
     demo::session::{Asked, Program, Session},
     guests::spinner,
+    revision::built_revision::{BuiltRevision, ERRORS, VARIABLES},
 };
 
 /// Items by name.
@@ -40,26 +40,26 @@ const POLL_DELAY: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Where the services do not come up, or a sample does not end. A command that fails is part of the answer.
-pub fn of(side: &Side, data: &Path, known: Option<&Capture>) -> Result<Capture> {
+pub fn of(revision: &BuiltRevision, data: &Path, known: Option<&Capture>) -> Result<Capture> {
     let mut capture = Capture::new();
-    capture.insert("variables".to_owned(), pages::variables(&side.page(side::VARIABLES)?));
-    capture.insert("codes".to_owned(), pages::codes(&side.page(side::ERRORS)?));
+    capture.insert("variables".to_owned(), pages::variables(&revision.page(VARIABLES)?));
+    capture.insert("codes".to_owned(), pages::codes(&revision.page(ERRORS)?));
     let known = known.and_then(|known| known.get("help"));
-    capture.insert("help".to_owned(), help::of(&side.binary(), known)?);
+    capture.insert("help".to_owned(), help::of(&revision.binary(), known)?);
 
     if data.exists() {
         fs::remove_dir_all(data).with_context(|| format!("remove {}", data.display()))?;
     }
-    let progress = spinner(format!("{}: start", side.name));
-    let program = Program { binary: side.binary(), guests: side.guests() };
+    let progress = spinner(format!("{}: start", revision.name));
+    let program = Program { binary: revision.binary(), guests: revision.guests() };
     let session = Session::start_program(program, data, Asked::StandIn, &SETTINGS)?;
-    let mut invoker = Invoker::new(&session, side, data.join("work"))?;
-    progress.set_message(format!("{}: {}", side.name, SUBMIT.name));
+    let mut invoker = Invoker::new(&session, revision, data.join("work"))?;
+    progress.set_message(format!("{}: {}", revision.name, SUBMIT.name));
     let submitted = invoker.run(&SUBMIT, None)?;
     invoker.remember(&submitted)?;
     capture.insert(format!("command {}", SUBMIT.name), submitted.masked(&invoker.names(), SUBMIT.kind));
     for step in STEPS {
-        progress.set_message(format!("{}: {}", side.name, step.name));
+        progress.set_message(format!("{}: {}", revision.name, step.name));
         match step.kind {
             Kind::Wait => wait(&invoker, step.arguments)?,
             Kind::EachSample | Kind::EachDocument => {

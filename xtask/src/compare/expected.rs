@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use super::git;
+use crate::revision::git;
 
 const SINCE: &str = "# since ";
 

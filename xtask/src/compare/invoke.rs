@@ -14,9 +14,8 @@ use serde_json::{Value, json};
 use super::{
     commands::{Kind, Step, Variables},
     mask,
-    side::Side,
 };
-use crate::{demo::session::Session, paths};
+use crate::{demo::session::Session, paths, revision::built_revision::BuiltRevision};
 
 /// No row has it.
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
@@ -72,7 +71,7 @@ pub struct Invoker<'a> {
 
 impl<'a> Invoker<'a> {
     /// Makes the folder that the commands run in.
-    pub fn new(session: &'a Session, side: &Side, work: PathBuf) -> Result<Self> {
+    pub fn new(session: &'a Session, revision: &BuiltRevision, work: PathBuf) -> Result<Self> {
         fs::create_dir_all(&work).with_context(|| format!("make {}", work.display()))?;
         fs::write(work.join("bad.pdf"), b"%PDF-1.7 \xff\xfe").context("write bad.pdf")?;
         fs::write(work.join("answer.json"), "{\"title\": 1}").context("write answer.json")?;
@@ -90,10 +89,10 @@ impl<'a> Invoker<'a> {
         let folders = vec![
             (work.clone(), "<work>"),
             (data, "<data>"),
-            (side.folder.clone(), "<built>"),
+            (revision.folder.clone(), "<built>"),
             (paths::root().to_owned(), "<repository>"),
         ];
-        Ok(Self { session, guests: side.guests(), folders, work, samples, submitted: Vec::new() })
+        Ok(Self { session, guests: revision.guests(), folders, work, samples, submitted: Vec::new() })
     }
 
     /// Takes the ids of the samples out of the answer to their submission.

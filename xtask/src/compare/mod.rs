@@ -5,29 +5,30 @@
 //! difference fails the command, unless it stands in `tests/compare/expected/`.
 
 mod artifacts;
-mod build;
 mod capture;
 mod commands;
 mod difference;
 mod expected;
-mod git;
 mod help;
 mod invoke;
 mod mask;
 mod metrics;
 mod pages;
-mod side;
 mod table;
 
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
-use crate::{paths, stages::Stages, system};
+use crate::{
+    paths,
+    revision::{built_revision::BuiltRevision, git},
+    stages::Stages,
+    system,
+};
 use capture::Capture;
 use difference::Difference;
 use expected::Expected;
-use side::Side;
 use table::Verdict;
 
 const EXPECTED: &str = "tests/compare/expected";
@@ -52,8 +53,8 @@ pub fn run(args: &Args) -> Result<()> {
     let mut expected = Expected::read(&paths::root().join(EXPECTED), &commit)?;
     let mut stages = Stages::new("cargo xtask compare", 5);
     stages.run("system packages", system::ensure_postgres)?;
-    let this = stages.run("build this tree", Side::here)?;
-    let other = stages.run("build the other revision", || Side::of(&commit))?;
+    let this = stages.run("build this tree", BuiltRevision::here)?;
+    let other = stages.run("build the other revision", || BuiltRevision::of(&commit))?;
     // Both in one place: paths in their answers have the same length.
     let data = this.folder.join("data");
     let before = stages.run("run the other revision", || capture::of(&other, &data.join("other"), None))?;

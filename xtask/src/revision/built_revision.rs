@@ -1,4 +1,4 @@
-//! One of the two revisions: where its binary, its guests and its pages lie.
+//! A revision that was built: where its binary, its guests and its pages lie.
 
 use std::{
     fs,
@@ -8,35 +8,38 @@ use std::{
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::{build, git};
-use crate::{paths, run};
+use crate::{
+    paths,
+    revision::{build, git},
+    run,
+};
 
-/// Pages of a revision that are compared.
+/// Pages of a revision that are kept beside its binary.
 pub const VARIABLES: &str = ".env.example";
 pub const ERRORS: &str = "docs/errors.md";
 
 /// A revision that was built.
-pub struct Side {
+pub struct BuiltRevision {
     /// For a person: `3f8060d1a2b3`, or `this tree`.
     pub name: String,
     /// Holds what was built, apart from the target folder's own place for it.
     pub folder: PathBuf,
 }
 
-impl Side {
+impl BuiltRevision {
     /// Builds a commit in a checkout of its own, unless an earlier run did.
     pub fn of(commit: &str) -> Result<Self> {
-        let side = Self { name: commit[..12].to_owned(), folder: run::target().join("compare").join(commit) };
-        if side.binary().exists() {
-            println!("{} was built by an earlier run: {}", side.name, side.folder.display());
-            return Ok(side);
+        let revision = Self { name: commit[..12].to_owned(), folder: run::target().join("compare").join(commit) };
+        if revision.binary().exists() {
+            eprintln!("{} was built by an earlier run: {}", revision.name, revision.folder.display());
+            return Ok(revision);
         }
-        fs::create_dir_all(&side.folder).with_context(|| format!("make {}", side.folder.display()))?;
-        let tree = side.folder.join("tree");
+        fs::create_dir_all(&revision.folder).with_context(|| format!("make {}", revision.folder.display()))?;
+        let tree = revision.folder.join("tree");
         git::check_out(commit, &tree)?;
-        side.build(&tree)?;
+        revision.build(&tree)?;
         git::remove(&tree)?;
-        Ok(side)
+        Ok(revision)
     }
 
     /// Builds this tree, with what is not committed.
@@ -45,9 +48,9 @@ impl Side {
         let path = Sha256::digest(paths::root().as_os_str().as_encoded_bytes());
         let folder = run::target().join("compare").join(format!("here-{}", hex::encode(&path[..4])));
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-        let side = Self { name: "this tree".to_owned(), folder };
-        side.build(paths::root())?;
-        Ok(side)
+        let revision = Self { name: "this tree".to_owned(), folder };
+        revision.build(paths::root())?;
+        Ok(revision)
     }
 
     pub fn binary(&self) -> PathBuf {
