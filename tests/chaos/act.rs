@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     faults::database::{JOURNAL, SETTLE},
+    scenarios::upgrade,
     slot::Slot,
     stage::Stage,
     step::{Action, Step},
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// How often the queue is looked at while something of it is waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Carries all steps out, side by side where they overlap, and returns when the last one is undone.
 ///
@@ -51,6 +52,7 @@ async fn one(step: &Step, stage: &Stage) -> anyhow::Result<()> {
             }
         }
         Action::Restart(slot, drain) => stage.fleet.restart(slot, drain, &stage.services).await?,
+        Action::Roll(slot, drain, revision) => upgrade::roll(slot, drain, revision, stage).await?,
         Action::KillOld(slot) => {
             stage.old.kill(slot).await?;
             lasts().await;

@@ -16,6 +16,7 @@ use crate::{
     ledger::Asked,
     log_search::{Found, search},
     old,
+    revision::Revision,
     stage::Stage,
 };
 
@@ -60,6 +61,8 @@ pub struct Attempt {
     pub outcome: String,
     pub code: Option<String>,
     pub report: Option<String>,
+    /// The guest that it ran on.
+    pub guest: Option<String>,
 }
 
 /// A row of `job_answers` that is there at the end.
@@ -142,6 +145,8 @@ pub struct Evidence {
     pub deaths: Vec<Death>,
     /// Workers that were stopped and went on.
     pub stalls: Vec<Stall>,
+    /// The revision of each worker, by its id.
+    pub revisions: BTreeMap<String, Revision>,
     /// The keys that are left after the sweep.
     pub keys: BTreeSet<String>,
     /// What lies under the keys that files name.
@@ -177,8 +182,9 @@ impl Evidence {
               where f.storage_key_original not like 'users/future/%'",
         )
         .await?;
-        let attempts =
-            "select job_id as job, lease_token as token, life, outcome, code, report_key as report from job_attempts";
+        let attempts = "select job_id as job, lease_token as token, life, outcome, code, report_key as report,
+                               guest_digest as guest
+                          from job_attempts";
         let answers = "select job_id as job, life, ordinal, key from job_answers";
         let mut documents = BTreeMap::new();
         for key in files.iter().flat_map(|file| file.report.iter().chain(&file.raw)) {
@@ -200,6 +206,7 @@ impl Evidence {
             dealt: stage.met.dealt(),
             deaths: stage.fleet.deaths(),
             stalls: stage.fleet.stalls(),
+            revisions: stage.fleet.revisions(),
             keys: ["users/", old::REPORTS].into_iter().flat_map(|prefix| stage.services.objects.list(prefix)).collect(),
             documents,
             logs: search(stage.fleet.logs())?,

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "signals are compared with rows, whose database has the same clock")]
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -14,7 +15,12 @@ use assay_tests::{AssayProcess, Signal};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
 
-use crate::{services::Services, slot::Slot, step::Drain};
+use crate::{
+    revision::Revision,
+    services::{Services, worker_id},
+    slot::Slot,
+    step::Drain,
+};
 
 #[derive(Debug)]
 pub struct Fleet {
@@ -22,6 +28,10 @@ pub struct Fleet {
     logs: PathBuf,
     deaths: Mutex<Vec<Death>>,
     stalls: Mutex<Vec<Stall>>,
+    /// The binary of the revision before, where workers of it play.
+    before: Option<PathBuf>,
+    /// The revision of each worker, by its id.
+    revisions: Mutex<BTreeMap<String, Revision>>,
 }
 
 /// One worker at a time.
@@ -30,6 +40,8 @@ struct Place {
     slot: Slot,
     process: Option<AssayProcess>,
     started: usize,
+    /// Of the next worker.
+    revision: Revision,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,26 +60,18 @@ pub struct Stall {
     pub claims: usize,
 }
 
-impl Place {
-    /// Starts a worker where none is.
-    fn start(&mut self, services: &Services) {
-        if self.process.is_none() {
-            self.started += 1;
-            self.process = Some(AssayProcess::spawn(&["worker"], &services.worker(self.slot, self.started)));
-        }
-    }
-}
-
 impl Fleet {
-    /// Makes empty places for workers whose logs go into a folder.
+    /// Makes empty places for workers whose logs go into a folder. The first workers are of the revision before, where there is its binary.
     ///
     /// # Errors
     /// If the folder cannot be made.
-    pub fn new(logs: PathBuf, workers: usize) -> anyhow::Result<Self> {
+    pub fn new(logs: PathBuf, workers: usize, before: Option<PathBuf>) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
-        let place = |slot| tokio::sync::Mutex::new(Place { slot, process: None, started: 0 });
+        let revision = if before.is_some() { Revision::Before } else { Revision::This };
+        let place = |slot| tokio::sync::Mutex::new(Place { slot, process: None, started: 0, revision });
         let places = (1..=workers).map(place).collect();
-        Ok(Self { places, logs, deaths: Mutex::default(), stalls: Mutex::default() })
+        let (deaths, stalls, revisions) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { places, logs, deaths, stalls, before, revisions })
     }
 
     /// Returns the places.
@@ -80,6 +84,11 @@ impl Fleet {
         &self.logs
     }
 
+    /// Returns the binary of the revision before, where workers of it play.
+    pub fn before(&self) -> Option<&Path> {
+        self.before.as_deref()
+    }
+
     /// Returns every death so far.
     pub fn deaths(&self) -> Vec<Death> {
         self.deaths.lock().clone()
@@ -90,6 +99,11 @@ impl Fleet {
         self.stalls.lock().clone()
     }
 
+    /// Returns the revision of every worker so far, by its id.
+    pub fn revisions(&self) -> BTreeMap<String, Revision> {
+        self.revisions.lock().clone()
+    }
+
     /// Starts a worker in every place where none is.
     pub async fn fill(&self, services: &Services) {
         futures::future::join_all(self.slots().map(|slot| self.start(slot, services))).await;
@@ -97,7 +111,21 @@ impl Fleet {
 
     /// Starts a worker where none is.
     pub async fn start(&self, slot: Slot, services: &Services) {
-        self.place(slot).lock().await.start(services);
+        self.start_in(&mut *self.place(slot).lock().await, services);
+    }
+
+    fn start_in(&self, place: &mut Place, services: &Services) {
+        if place.process.is_some() {
+            return;
+        }
+        place.started += 1;
+        self.revisions.lock().insert(worker_id(place.slot, place.started), place.revision);
+        let program = match (place.revision, &self.before) {
+            (Revision::Before, Some(before)) => before.clone(),
+            _ => assay_tests::binary(),
+        };
+        let env = services.worker(place.slot, place.started);
+        place.process = Some(AssayProcess::spawn_program(&program, &["worker"], &env));
     }
 
     /// Waits until every worker claims.
@@ -149,7 +177,19 @@ impl Fleet {
     pub async fn restart(&self, slot: Slot, drain: Drain, services: &Services) -> anyhow::Result<()> {
         let mut place = self.place(slot).lock().await;
         self.end_in(&mut place, drain, services).await?;
-        place.start(services);
+        self.start_in(&mut place, services);
+        Ok(())
+    }
+
+    /// As [`Self::restart`], and the other one is of this revision.
+    ///
+    /// # Errors
+    /// If its log cannot be kept.
+    pub async fn roll(&self, slot: Slot, drain: Drain, to: Revision, services: &Services) -> anyhow::Result<()> {
+        let mut place = self.place(slot).lock().await;
+        self.end_in(&mut place, drain, services).await?;
+        place.revision = to;
+        self.start_in(&mut place, services);
         Ok(())
     }
 

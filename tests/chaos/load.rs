@@ -15,8 +15,10 @@ use uuid::Uuid;
 
 use crate::{old, stage::Stage, talk::Kind};
 
-/// How often a kind occurs, of a hundred.
-const MIX: [(Kind, u32); 8] = [
+/// How often each kind occurs, of a hundred.
+pub type Mix = [(Kind, u32); 8];
+
+pub const MIX: Mix = [
     (Kind::Accepted, 52),
     (Kind::Repaired, 10),
     (Kind::Parts, 8),
@@ -27,17 +29,35 @@ const MIX: [(Kind, u32); 8] = [
     (Kind::Missing, 5),
 ];
 
+/// More of those that ask more than once, so that a job in flight often has an answer already.
+pub const OFTEN_ANSWERED: Mix = [
+    (Kind::Accepted, 22),
+    (Kind::Repaired, 30),
+    (Kind::Parts, 14),
+    (Kind::Rejected, 10),
+    (Kind::Hopeless, 12),
+    (Kind::Empty, 4),
+    (Kind::Garbled, 4),
+    (Kind::Missing, 4),
+];
+
 const COMMANDS: [(&[&str], &str); 3] = [
     (&["rerun"], "select id from files where status = 'succeeded' order by id"),
     (&["jobs", "retry"], "select id from files where status = 'failed' order by id"),
     (&["jobs", "cancel"], "select id from files where status in ('queued', 'processing') order by id"),
 ];
 
-/// Hands `rate` transcripts in a second until it is `over`; returns their files. Every kind comes once before chance decides.
+/// Hands `rate` transcripts of a mix in a second until it is `over`; returns their files. Every kind comes once before chance decides.
 ///
 /// # Errors
 /// If the database stays away.
-pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBool) -> anyhow::Result<BTreeSet<Uuid>> {
+pub async fn produce(
+    stage: &Stage,
+    mut dice: StdRng,
+    rate: f64,
+    mix: &Mix,
+    over: &AtomicBool,
+) -> anyhow::Result<BTreeSet<Uuid>> {
     let mut late = JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
     // A steady rate is the load itself; what an outage has kept back comes all at once, as it would.
@@ -47,7 +67,7 @@ pub async fn produce(stage: &Stage, mut dice: StdRng, rate: f64, over: &AtomicBo
         ticks.tick().await;
         let kind = match Kind::ALL.get(produced.len()) {
             Some(kind) => *kind,
-            None => MIX.choose_weighted(&mut dice, |(_, weight)| *weight)?.0,
+            None => mix.choose_weighted(&mut dice, |(_, weight)| *weight)?.0,
         };
         // The other program has producers of its own, which name no prompt version.
         let way = if stage.old.is_there() && kind.prompt_version().is_none() && dice.random_bool(0.5) {

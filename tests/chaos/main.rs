@@ -12,6 +12,7 @@ mod old;
 mod outcome;
 mod plan;
 mod quiet;
+mod revision;
 mod run;
 mod scenarios;
 mod services;
@@ -23,10 +24,12 @@ mod talk;
 mod times;
 
 use std::{
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
+use anyhow::ensure;
 use clap::Parser;
 use futures::StreamExt;
 use serde_json::json;
@@ -56,6 +59,9 @@ struct Options {
     /// Scenarios at once; they share nothing but the machine. The swarm is always alone. 7, and 4 of a short run, whose load is greater
     #[arg(long, value_name = "N")]
     side_by_side: Option<usize>,
+    /// The binary of the revision before, for the scenario `upgrade`; `cargo xtask chaos` takes a revision here, and builds it
+    #[arg(long, value_name = "BINARY")]
+    before: Option<PathBuf>,
     /// Print one JSON document; the table goes to standard error
     #[arg(long)]
     json: bool,
@@ -80,11 +86,23 @@ impl Options {
         let load = if self.short { "--short".to_owned() } else { format!("--minutes {}", self.minutes) };
         let real = if self.real_times { " --real-times" } else { "" };
         let duration = if self.short { SHORT_LOAD } else { Duration::from_secs_f64(self.minutes * 60.0) };
-        Run { seed, duration, times, short: self.short, options: format!("--seed {seed} {load}{real}") }
+        let options = format!("--seed {seed} {load}{real}");
+        Run { seed, duration, times, short: self.short, before: self.before.clone(), options }
     }
 
-    fn scenarios(&self) -> Vec<Scenario> {
-        if self.scenarios.is_empty() { Scenario::all().collect() } else { self.scenarios.clone() }
+    /// Returns the scenarios to run.
+    ///
+    /// # Errors
+    /// One is named that cannot run.
+    fn scenarios(&self) -> anyhow::Result<Vec<Scenario>> {
+        let can_run = |scenario: &Scenario| *scenario != Scenario::Upgrade || self.before.is_some() || self.plan;
+        if self.scenarios.is_empty() {
+            let (scenarios, left_out): (Vec<_>, Vec<_>) = Scenario::all().partition(can_run);
+            left_out.iter().for_each(|scenario| eprintln!("{scenario}: left out, as --before names no binary"));
+            return Ok(scenarios);
+        }
+        ensure!(self.scenarios.iter().all(can_run), "upgrade has no revision to begin with: expected --before BINARY");
+        Ok(self.scenarios.clone())
     }
 }
 
@@ -100,8 +118,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         show_plans(&options, &run)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let scenarios = options.scenarios()?;
     let outcomes = tokio::select! {
-        outcomes = everything(&options, &run) => outcomes,
+        outcomes = everything(&options, &run, scenarios) => outcomes,
         // Dropping the run ends its processes.
         interrupted = interrupted() => {
             interrupted?;
@@ -120,9 +139,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// Runs what was asked for, the swarm last and alone: its throughput is measured.
-async fn everything(options: &Options, run: &Run) -> Vec<Outcome> {
-    let (alone, beside): (Vec<_>, Vec<_>) =
-        options.scenarios().into_iter().partition(|scenario| *scenario == Scenario::Swarm);
+async fn everything(options: &Options, run: &Run, scenarios: Vec<Scenario>) -> Vec<Outcome> {
+    let (alone, beside): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| *scenario == Scenario::Swarm);
     let at_once = options.side_by_side.unwrap_or(if options.short { 4 } else { 7 });
     let mut outcomes = side_by_side(run, beside, at_once).await;
     outcomes.extend(side_by_side(run, alone, 1).await);
@@ -153,7 +171,7 @@ async fn side_by_side(run: &Run, scenarios: Vec<Scenario>, at_once: usize) -> Ve
 }
 
 fn show_plans(options: &Options, run: &Run) -> anyhow::Result<()> {
-    let plans = options.scenarios().into_iter().map(|scenario| (scenario.to_string(), run.plan(scenario)));
+    let plans = options.scenarios()?.into_iter().map(|scenario| (scenario.to_string(), run.plan(scenario)));
     if options.json {
         let plans: serde_json::Map<_, _> =
             plans.map(|(name, plan)| Ok((name, serde_json::to_value(plan)?))).collect::<serde_json::Result<_>>()?;

@@ -4,7 +4,7 @@ use std::{
     any::Any,
     collections::BTreeSet,
     panic::AssertUnwindSafe,
-    path::Path,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -38,6 +38,8 @@ pub struct Run {
     pub duration: Duration,
     pub times: Times,
     pub short: bool,
+    /// The binary of the revision before, for `upgrade`.
+    pub before: Option<PathBuf>,
     /// The options that repeat it, but for the scenario.
     pub options: String,
 }
@@ -48,10 +50,16 @@ impl Run {
         plan::plan(self.seed, scenario, self.duration, &self.times)
     }
 
+    /// Returns the binary of the revision before, where a scenario plays with it.
+    fn before_in(&self, scenario: Scenario) -> Option<&Path> {
+        self.before.as_deref().filter(|_| scenario == Scenario::Upgrade)
+    }
+
     /// Runs a scenario. What goes wrong is in the outcome; logs are then kept.
     pub async fn scenario(&self, scenario: Scenario) -> Outcome {
         let began = Instant::now();
         let plan = self.plan(scenario);
+        let before = self.before_in(scenario).map(|binary| format!(" --before {}", binary.display()));
         let mut outcome = Outcome {
             scenario: scenario.to_string(),
             seed: self.seed,
@@ -60,7 +68,7 @@ impl Run {
             figures: None,
             invariants: Vec::new(),
             error: None,
-            repeat: format!("cargo xtask chaos {} {scenario}", self.options),
+            repeat: format!("cargo xtask chaos {}{} {scenario}", self.options, before.unwrap_or_default()),
             logs: None,
         };
         let folder = tempfile::Builder::new().prefix(&format!("assay-chaos-{scenario}-")).tempdir();
@@ -89,7 +97,8 @@ impl Run {
     ) -> anyhow::Result<(ReleaseStats, Vec<Verdict>)> {
         let dice = |purpose: &str| plan::dice(self.seed, scenario, purpose);
         let cast = scenario.cast(self.short);
-        let stage = Stage::set_up(folder, &cast, self.times, dice).await.context("set the stage")?;
+        let before = self.before_in(scenario).map(Path::to_owned);
+        let stage = Stage::set_up(folder, &cast, self.times, before, dice).await.context("set the stage")?;
         let (mut commands, mut throughput, mut handed_in) = (0, Vec::new(), BTreeSet::new());
         // The server of a run lists by walking everything for every page: a sweep takes the longer, the more there is.
         let mut patience = self.duration;
@@ -107,7 +116,7 @@ impl Run {
                     result
                 };
                 let (produced, ran, ()) = tokio::try_join!(
-                    load::produce(&stage, dice("load"), rate, &over),
+                    load::produce(&stage, dice("load"), rate, scenario.mix(), &over),
                     load::operate(&stage, dice("operators"), &over),
                     breaking,
                 )?;
@@ -141,6 +150,9 @@ impl Run {
         if let Load::Crowd(crowd) = cast.load {
             verdicts.push(swarm::future_waits(&stage, crowd).await?);
             verdicts.push(swarm::verdict(crowd, &throughput));
+        }
+        if scenario == Scenario::Upgrade {
+            verdicts.push(invariants::alike::both_revisions_end_a_kind_alike(&evidence));
         }
         let mut met = stage.met.counts();
         met.extend(effects(scenario, &evidence).into_iter().map(|(effect, times)| (effect.to_owned(), times)));

@@ -62,7 +62,7 @@ impl Services {
         let url = self.proxies[slot - 1].url_of(&self.database_url());
         let model = self.model.base_url().replace("/v1", &format!("/w{slot}/v1"));
         let concurrency = CONCURRENCY.to_string();
-        let id = format!("w{slot}-{number}");
+        let id = worker_id(slot, number);
         let own = [
             ("DATABASE_URL", audited(&url, &format!("w{slot}"), &id)),
             ("LLM_BASE_URL", model),
@@ -98,6 +98,11 @@ impl Services {
             }
         }
     }
+}
+
+/// Returns the id of the worker that is the `number`th in its place. A worker adds words of its own.
+pub fn worker_id(slot: Slot, number: usize) -> String {
+    format!("w{slot}-{number}")
 }
 
 /// Returns the URL of a role for a process that the audit is to know by name.

@@ -1,6 +1,9 @@
 //! The stage of one scenario: a Postgres cluster of its own, a bucket, a stand-in model, and workers, each behind a proxy of its own.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use assay_dev::{Postgres, PostgresOptions};
@@ -14,7 +17,7 @@ use crate::{
     fleet::Fleet,
     ledger::Ledger,
     old::{self, OldFleet},
-    scenarios::cast::Cast,
+    scenarios::{cast::Cast, upgrade},
     services::{DATABASE, Services},
     talk,
     times::Times,
@@ -33,6 +36,7 @@ pub struct Stage {
 
 impl Stage {
     /// Starts everything but the workers of a cast. Logs are kept in `folder`; how long each answer takes is drawn with `dice`, by purpose.
+    /// `before` is the binary of the revision before, where its workers play.
     ///
     /// # Errors
     /// If a part does not start.
@@ -40,6 +44,7 @@ impl Stage {
         folder: &Path,
         cast: &Cast,
         times: Times,
+        before: Option<PathBuf>,
         dice: impl Fn(&str) -> StdRng,
     ) -> anyhow::Result<Self> {
         // What was committed must survive the end of the server, though not that of the machine.
@@ -56,7 +61,7 @@ impl Stage {
             proxies.push(Proxy::before(&url).await);
         }
         let logs = folder.join("logs");
-        let fleet = Fleet::new(logs.clone(), cast.workers)?;
+        let fleet = Fleet::new(logs.clone(), cast.workers, before)?;
         let old = OldFleet::new(cast.old_workers, logs, dice("the other program"));
         let guests = folder.join("guests");
         collect_guests(&guests)?;
@@ -65,6 +70,9 @@ impl Stage {
         let services = Services { times, postgres, pool, objects, model, proxies, guests };
         assay_tests::compile_folder(&services.operator(), &services.guests).await;
         prepare_database(&services, cast).await?;
+        if let Some(before) = fleet.before() {
+            upgrade::prepare(before, &services).await?;
+        }
         Ok(Self { services, fleet, old, met: Met::default(), ledger })
     }
 }

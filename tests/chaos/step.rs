@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::{
     faults::{bucket::BucketFault, database::DatabaseFault, model::ModelFault},
+    revision::Revision,
     slot::Slot,
 };
 
@@ -26,6 +27,8 @@ pub enum Action {
     Stop(Slot),
     /// An end as an orchestrator makes it; a new worker takes the place at once.
     Restart(Slot, Drain),
+    /// The same, and the new worker is of this revision.
+    Roll(Slot, Drain, Revision),
     Database(DatabaseFault),
     Bucket(BucketFault),
     Model(ModelFault),
@@ -49,14 +52,23 @@ impl fmt::Display for Action {
         match self {
             Self::Kill(slot) => write!(f, "SIGKILL w{slot}"),
             Self::Stop(slot) => write!(f, "SIGSTOP w{slot}"),
-            Self::Restart(slot, Drain::Whole) => write!(f, "restart w{slot}, with time to drain"),
-            Self::Restart(slot, Drain::GiveBack) => write!(f, "restart w{slot}, with time to give back"),
-            Self::Restart(slot, Drain::Cut) => write!(f, "restart w{slot}, with no time"),
+            Self::Restart(slot, drain) => write!(f, "restart w{slot}, {drain}"),
+            Self::Roll(slot, drain, revision) => write!(f, "roll w{slot} to {revision}, {drain}"),
             Self::KillOld(slot) => write!(f, "SIGKILL worker {slot} of the other program"),
             Self::Database(fault) => write!(f, "database: {fault}"),
             Self::Bucket(fault) => write!(f, "bucket: {fault}"),
             Self::Model(fault) => write!(f, "model: {fault}"),
         }
+    }
+}
+
+impl fmt::Display for Drain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Whole => "with time to drain",
+            Self::GiveBack => "with time to give back",
+            Self::Cut => "with no time",
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
 };
@@ -57,9 +57,17 @@ struct Lines {
 
 impl AssayProcess {
     /// Starts `assay` with these arguments, and with this environment and nothing else but `PATH` and `HOME`.
-    #[expect(clippy::disallowed_methods, reason = "a child finds programs and caches as this process does")]
     pub fn spawn(arguments: &[&str], environment: &BTreeMap<String, String>) -> Self {
-        let mut command = Command::new(binary());
+        Self::spawn_program(&binary(), arguments, environment)
+    }
+
+    /// Starts another build of `assay`, as [`Self::spawn`].
+    ///
+    /// # Panics
+    /// The program does not start.
+    #[expect(clippy::disallowed_methods, reason = "a child finds programs and caches as this process does")]
+    pub fn spawn_program(program: &Path, arguments: &[&str], environment: &BTreeMap<String, String>) -> Self {
+        let mut command = Command::new(program);
         command.args(arguments).env_clear();
         command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
         command.envs(environment);

@@ -1,11 +1,13 @@
 //! What must hold when it is quiet again. Each invariant is a pure function from the evidence to its violations.
 
+pub mod alike;
 pub mod all;
 pub mod claims;
 pub mod documents;
 pub mod ends;
 pub mod explained;
 pub mod fence;
+pub mod handover;
 pub mod kinds;
 pub mod met;
 pub mod owners;

@@ -46,7 +46,7 @@ pub fn end(seconds: i64, actor: &str, worker: &str, token: i64, status: &str) ->
 
 /// Returns what became of a claim.
 pub fn attempt(token: i64, outcome: &str) -> Attempt {
-    Attempt { job: JOB, token, life: 1, outcome: outcome.to_owned(), code: None, report: None }
+    Attempt { job: JOB, token, life: 1, outcome: outcome.to_owned(), code: None, report: None, guest: None }
 }
 
 /// Returns an answer that was journaled, under the claim of `worker`.

@@ -12,4 +12,5 @@ pub mod s3;
 pub mod scenario;
 pub mod swarm;
 pub mod turns;
+pub mod upgrade;
 pub mod zombie;

@@ -7,11 +7,13 @@ use rand::rngs::StdRng;
 
 use crate::{
     evidence::Evidence,
-    invariants::rescue::held_by_the_dead,
+    invariants::{handover, rescue::held_by_the_dead},
+    load::{self, Mix},
     outcome::others,
+    revision::Revision,
     scenarios::{
         cast::{Cast, Crowd, Load, RATE, SHORT_RATE, WORKERS},
-        deploy, kill, llm, old, postgres, s3, swarm, zombie,
+        deploy, kill, llm, old, postgres, s3, swarm, upgrade, zombie,
     },
     step::Step,
     times::Times,
@@ -32,6 +34,8 @@ pub enum Scenario {
     Llm,
     /// Rolling restarts of all workers, with and without time to drain
     Deploy,
+    /// Rolling forward to this revision and back to the one before, with jobs in flight
+    Upgrade,
     /// The worker of another program beside Assay's, either of them killed at random
     Old,
     /// Many workers on many jobs, beside many more that wait in the future
@@ -57,6 +61,11 @@ impl Scenario {
         }
     }
 
+    /// Returns what its load is made of.
+    pub fn mix(self) -> &'static Mix {
+        if self == Self::Upgrade { &load::OFTEN_ANSWERED } else { &load::MIX }
+    }
+
     /// Returns its plan.
     pub fn steps(self, dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
         match self {
@@ -66,6 +75,7 @@ impl Scenario {
             Self::S3 => s3::steps(dice, duration, times),
             Self::Llm => llm::steps(dice, duration, times),
             Self::Deploy => deploy::steps(dice, duration, times),
+            Self::Upgrade => upgrade::steps(dice, duration, times),
             Self::Old => old::steps(dice, duration, times),
             Self::Swarm => swarm::steps(dice, duration, times),
         }
@@ -83,6 +93,22 @@ pub fn effects(scenario: Scenario, evidence: &Evidence) -> Vec<(&'static str, us
             vec![("a stop with a job in hand", stalls), ("a claim that is taken back", ended("lost"))]
         }
         Scenario::Deploy => vec![deaths, ("a job that is given back", ended("released"))],
+        Scenario::Upgrade => {
+            let [before, this] = Revision::ALL.map(|revision| handover::answers_taken_over(evidence, revision));
+            let mut effects = vec![
+                deaths,
+                ("a job that is given back", ended("released")),
+                ("a job that both revisions attempt", handover::jobs_of_both(evidence)),
+            ];
+            // A short run rolls back hardly more than once.
+            if evidence.rescue_bound.is_some() {
+                effects.push(("an answer of the revision before that this one uses", this));
+                effects.push(("an answer of this revision that the one before uses", before));
+            } else {
+                effects.push(("an answer of one revision that the other uses", before + this));
+            }
+            effects
+        }
         Scenario::Old => {
             let (claims, taken_over) = others(evidence);
             let mut effects = vec![

@@ -2,7 +2,11 @@
 //!
 //! A file counts where the other revision is an ancestor of its commit, or that commit: there the difference must be found.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -21,15 +25,7 @@ impl Expected {
     /// A file that cannot be read, or whose first line names no commit.
     pub fn read(folder: &Path, revision: &str) -> Result<Self> {
         let mut expected = BTreeMap::new();
-        if !folder.exists() {
-            return Ok(Self::default());
-        }
-        for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "diff") {
-                continue;
-            }
-            let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        for (path, text) in texts(folder)? {
             let (since, difference) = parse(&text).with_context(|| format!("understand {}", path.display()))?;
             if git::is_ancestor(revision, since)? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -55,6 +51,41 @@ impl Expected {
     }
 }
 
+/// Returns the newest commit that a file names; none where no file is there.
+///
+/// # Errors
+/// As [`Expected::read`].
+pub fn newest_since(folder: &Path) -> Result<Option<String>> {
+    let mut newest: Option<String> = None;
+    for (path, text) in texts(folder)? {
+        let (since, _) = parse(&text).with_context(|| format!("understand {}", path.display()))?;
+        let is_newer = match &newest {
+            Some(known) => known != since && git::is_ancestor(known, since)?,
+            None => true,
+        };
+        if is_newer {
+            newest = Some(since.to_owned());
+        }
+    }
+    Ok(newest)
+}
+
+/// Returns the path and the text of each file.
+fn texts(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut texts = Vec::new();
+    if !folder.exists() {
+        return Ok(texts);
+    }
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "diff") {
+            let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            texts.push((path, text));
+        }
+    }
+    Ok(texts)
+}
+
 /// Returns the name of the file for an item's difference.
 pub fn file_name(item: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
@@ -69,7 +100,7 @@ fn parse(text: &str) -> Result<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Expected, file_name, parse};
+    use super::{Expected, file_name, newest_since, parse};
 
     fn expected(item: &str, difference: &str) -> Expected {
         Expected([(file_name(item), difference.to_owned())].into())
@@ -97,6 +128,18 @@ mod tests {
         assert_eq!(parse("# since 3f8060d\n-a\n+b\n").unwrap(), ("3f8060d", "-a\n+b\n"));
         assert!(parse("-a\n+b\n").is_err());
         assert!(parse("# since \n-a\n").is_err());
+    }
+
+    #[test]
+    fn the_files_name_the_revision_that_was_compared_last() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(newest_since(folder.path()).unwrap(), None);
+        assert_eq!(newest_since(&folder.path().join("missing")).unwrap(), None);
+        for name in ["help.diff", "metrics.diff"] {
+            std::fs::write(folder.path().join(name), "# since 3f8060d\n-a\n+b\n").unwrap();
+        }
+        std::fs::write(folder.path().join("README.md"), "no difference").unwrap();
+        assert_eq!(newest_since(folder.path()).unwrap().as_deref(), Some("3f8060d"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     paths,
@@ -85,6 +85,15 @@ pub fn run(args: &Args) -> Result<()> {
     }
     println!("This tree behaves as {}.", other.name);
     Ok(())
+}
+
+/// Returns the revision whose differences are meant, which is the one before this.
+///
+/// # Errors
+/// No difference is meant, so none is named.
+pub fn revision_before() -> Result<String> {
+    expected::newest_since(&paths::root().join(EXPECTED))?
+        .with_context(|| format!("{EXPECTED} names no revision: name the one before with --before REV"))
 }
 
 fn judge(before: &Capture, after: &Capture, expected: &mut Expected) -> Vec<(String, Verdict)> {
