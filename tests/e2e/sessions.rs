@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use assay_db::{Database, DatabaseConfig, Listener};
 use assay_dev::{Postgres, PostgresOptions};
-use assay_tests::{AssayProcess, Gate, Proxy, Reply, TestDatabase, World};
+use assay_tests::{AssayProcess, Gate, Proxy, Reply, TestDatabase, World, within};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, types::Uuid};
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use crate::fixtures::{Env, TRANSCRIPT, answer, env, with, worker};
 
@@ -202,6 +204,35 @@ async fn jobs_flow_within_seconds_after_the_standby_was_promoted() {
         sqlx::query_scalar("select max(processed_at) from files").fetch_one(&standby).await.expect("a time");
     assert!(last - healed < SOON, "{healed} {last}");
     assert_eq!(pair.world.model.calls(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_hears_leaves_no_session_on_a_standby() {
+    let primary = Postgres::start(PostgresOptions::throwaway()).await.expect("a primary");
+    let database = TestDatabase::on(&primary).await;
+    let standby = primary.start_standby().await.expect("a standby");
+    let on_standby = PgPool::connect(&standby.url(database.name())).await.expect("the standby");
+    let proxy = Proxy::before(&standby.admin_url()).await;
+    let config = DatabaseConfig::from_url(&proxy.url_of(database.url()).into()).expect("a Postgres URL");
+    let stop = CancellationToken::new();
+
+    // The failover ends while the listener has its first session.
+    let hold = proxy.hold_statement("idle_session_timeout");
+    let (listener, listening) = Listener::start(Database::new(config), stop.clone());
+    let woken = listener.woken();
+    hold.reached().await;
+    proxy.redirect(database.url());
+    hold.forward().await;
+    within("a listener on the primary", woken).await;
+    // What hears something is not probed, so nothing else shows where its sessions are.
+    let left = async {
+        while count(&on_standby, SESSIONS).await > 0 {
+            execute(database.pool(), "select pg_notify('assay_jobs', '')".to_owned()).await;
+        }
+    };
+    within("no session on the standby", left).await;
+    stop.cancel();
+    within("the end of the listener", listening).await.expect("a task that ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,11 +112,12 @@ fn longest_delay(error: &DbError) -> Duration {
 
 /// Listens on one connection until it fails.
 async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result<std::convert::Infallible, DbError> {
-    let mut prober = database.connect().await?;
-    within(database.config.timeout, allow_rest(&mut prober)).await?;
     let mut listener = database.listener().await?;
     let probe = format!("{:032x}", rand::random::<u128>());
     within(database.config.timeout, listener.listen_all([JOBS, RELEASES, CANCELS, PROBE])).await?;
+    // Only now: a standby accepts no LISTEN, and a prober would stay on it for as long as notifications arrive.
+    let mut prober = database.connect().await?;
+    within(database.config.timeout, allow_rest(&mut prober)).await?;
     // Notifications were lost while nothing listened, so everything is looked at once.
     wake.heard(JOBS);
     wake.heard(RELEASES);
