@@ -59,8 +59,11 @@ async fn one(step: &Step, stage: &Stage) -> anyhow::Result<()> {
             stage.old.start(slot, &stage.services).await?;
         }
         Action::Database(fault) => fault.strike(stage, step.lasts).await?,
+        Action::Failover(fault) => fault.strike(stage, step.lasts).await?,
         Action::Bucket(fault) => fault.strike(stage, step.lasts).await,
         Action::Model(fault) => fault.strike(stage, step.lasts).await,
+        // The load itself hands them in.
+        Action::Poison(_) => {}
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::{
     old,
     revision::Revision,
     stage::Stage,
+    standby::{Heal, Standby},
 };
 
 const FILE_CHANGES: &str = "
@@ -155,6 +156,10 @@ pub struct Evidence {
     pub logs: Found,
     /// The longest until a dead worker's job may run again; none where times are no verdict.
     pub rescue_bound: Option<Duration>,
+    /// How failovers ended.
+    pub heals: Vec<Heal>,
+    /// The longest until a job ends after a failover; none where times are no verdict.
+    pub flow_bound: Option<Duration>,
 }
 
 impl Evidence {
@@ -211,6 +216,8 @@ impl Evidence {
             documents,
             logs: search(stage.fleet.logs())?,
             rescue_bound: stage.services.times.rescue,
+            heals: stage.standby.as_ref().map(Standby::heals).unwrap_or_default(),
+            flow_bound: stage.services.times.flow,
         })
     }
 

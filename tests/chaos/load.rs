@@ -93,6 +93,14 @@ pub async fn produce(
     Ok(produced)
 }
 
+/// Hands one transcript in.
+///
+/// # Errors
+/// If the database stays away.
+pub async fn hand_in(stage: &Stage, kind: Kind) -> anyhow::Result<Uuid> {
+    submit(stage, kind, Way::Enqueue).await
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// File and job in one transaction, by Assay's function.

@@ -26,6 +26,8 @@ pub struct Found {
     pub leaks: Vec<(String, &'static str)>,
     /// Raw outputs that workers could not write and said so: their keys.
     pub unkept: BTreeSet<String>,
+    /// Breakers that opened: where it stands, and of which dependency.
+    pub opened: Vec<(String, String)>,
     pub lines: usize,
 }
 
@@ -33,6 +35,13 @@ pub struct Found {
 fn unkept(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("event=\"raw_output_write_failed\"")?;
     let (_, rest) = rest.split_once("object.key=\"")?;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+/// Returns the dependency whose breaker opened, of the line that says so.
+fn opened(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("event=\"breaker_opened\"")?;
+    let (_, rest) = rest.split_once("dependency=\"")?;
     Some(rest.split_once('"')?.0.to_owned())
 }
 
@@ -49,6 +58,7 @@ pub fn search(folder: &Path) -> anyhow::Result<Found> {
             found.lines += 1;
             found.leaks.extend(words(line).map(|whose| (format!("{}:{number}", path.display()), whose)));
             found.unkept.extend(unkept(line));
+            found.opened.extend(opened(line).map(|of| (format!("{}:{number}", path.display()), of)));
         }
     }
     Ok(found)
@@ -74,5 +84,11 @@ mod tests {
             r#"ERROR job{attempt=1}: keep the raw output event="raw_output_write_failed" error=no object.key="a/raw""#;
         assert_eq!(unkept(line), Some("a/raw".to_owned()));
         assert_eq!(unkept(r#"INFO event="object_swept" object.key="a/raw""#), None);
+    }
+    #[test]
+    fn a_breaker_that_opened_is_found() {
+        let line = r#"ERROR breaker opened: no jobs that need the dependency are claimed event="breaker_opened" dependency="model" reason="failures""#;
+        assert_eq!(opened(line).as_deref(), Some("model"));
+        assert_eq!(opened(r#"INFO breaker closed dependency="model""#), None);
     }
 }

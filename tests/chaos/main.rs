@@ -18,6 +18,7 @@ mod scenarios;
 mod services;
 mod slot;
 mod stage;
+mod standby;
 mod step;
 mod table;
 mod talk;
@@ -56,7 +57,7 @@ struct Options {
     /// The product's own times: a lease of 30 s, and all that follows from it
     #[arg(long, conflicts_with = "short")]
     real_times: bool,
-    /// Scenarios at once; they share nothing but the machine. The swarm is always alone. 7, and 4 of a short run, whose load is greater
+    /// Scenarios at once; they share nothing but the machine. `poisoned` and `swarm` are always alone. 7, and 4 of a short run, whose load is greater
     #[arg(long, value_name = "N")]
     side_by_side: Option<usize>,
     /// The binary of the revision before, for the scenario `upgrade`; `cargo xtask chaos` takes a revision here, and builds it
@@ -138,9 +139,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(if outcomes.iter().all(Outcome::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs what was asked for, the swarm last and alone: its throughput is measured.
+/// Runs what was asked for; last and alone what is measured.
 async fn everything(options: &Options, run: &Run, scenarios: Vec<Scenario>) -> Vec<Outcome> {
-    let (alone, beside): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| *scenario == Scenario::Swarm);
+    let (alone, beside): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(|scenario| scenario.is_alone());
     let at_once = options.side_by_side.unwrap_or(if options.short { 4 } else { 7 });
     let mut outcomes = side_by_side(run, beside, at_once).await;
     outcomes.extend(side_by_side(run, alone, 1).await);

@@ -53,6 +53,15 @@ pub struct ReleaseStats {
     pub slowest_rescue_ms: Option<u128>,
     /// What that may be; none where times are no verdict.
     pub rescue_bound_ms: Option<u128>,
+    /// The longest until a job ended after a failover.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowest_flow_ms: Option<u128>,
+    /// The longest until no worker had a session on the standby any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowest_leave_ms: Option<u128>,
+    /// The 99th percentile of how long good documents took, alone and beside bad ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub good_p99_s: Option<[f64; 2]>,
     /// Objects that the sweep at the end has deleted.
     pub swept: u64,
     /// How often each fault was met.
@@ -83,6 +92,9 @@ impl ReleaseStats {
             stalls: evidence.stalls.len(),
             slowest_rescue_ms: invariants::rescue::slowest(evidence).map(|time| time.as_millis()),
             rescue_bound_ms: evidence.rescue_bound.map(|bound| bound.as_millis()),
+            slowest_flow_ms: invariants::heals::slowest_flow(evidence).map(|time| time.as_millis()),
+            slowest_leave_ms: invariants::heals::slowest_leave(evidence).map(|time| time.as_millis()),
+            good_p99_s: None,
             swept: 0,
             met: BTreeMap::new(),
             throughput: Vec::new(),

@@ -21,7 +21,7 @@ use crate::{
     plan, quiet,
     scenarios::{
         cast::Load,
-        s3,
+        poisoned, s3,
         scenario::{Scenario, effects},
         swarm,
     },
@@ -100,6 +100,7 @@ impl Run {
         let before = self.before_in(scenario).map(Path::to_owned);
         let stage = Stage::set_up(folder, &cast, self.times, before, dice).await.context("set the stage")?;
         let (mut commands, mut throughput, mut handed_in) = (0, Vec::new(), BTreeSet::new());
+        let (mut good, is_crowd) = (None, matches!(cast.load, Load::Crowd(_)));
         // The server of a run lists by walking everything for every page: a sweep takes the longer, the more there is.
         let mut patience = self.duration;
         match cast.load {
@@ -122,6 +123,11 @@ impl Run {
                 )?;
                 (handed_in, commands) = (produced, ran);
             }
+            Load::Poisoned(rate) => {
+                let documents = poisoned::run(&stage, plan, rate).await.context("hand documents in")?;
+                handed_in.clone_from(&documents.all);
+                good = Some(documents);
+            }
             Load::Crowd(crowd) => {
                 throughput = swarm::run(&stage, crowd).await.context("run the swarm")?;
                 patience = crowd.patience();
@@ -131,8 +137,7 @@ impl Run {
         stage.fleet.end_all(&stage.services).await?;
         stage.old.end_all().await?;
         // Sweeping a swarm's bucket takes long, and no worker dies in it, so it is swept only for lost claims.
-        let to_be_swept =
-            live.is_empty() && (matches!(cast.load, Load::Steady(_)) || quiet::has_lost_claims(&stage).await?);
+        let to_be_swept = live.is_empty() && (!is_crowd || quiet::has_lost_claims(&stage).await?);
         let mut swept = 0;
         if to_be_swept {
             if scenario == Scenario::S3 {
@@ -140,11 +145,10 @@ impl Run {
             }
             swept += quiet::sweep(&stage, patience).await?;
         }
-        let log = stage.fleet.logs().join("postgres.log");
-        std::fs::copy(stage.services.postgres.log(), &log).context("keep the server's log")?;
+        stage.keep_logs()?;
         let evidence = Evidence::gather(&stage).await.context("gather the evidence")?;
         let mut verdicts = invariants::all::all(&evidence);
-        if matches!(cast.load, Load::Steady(_)) {
+        if !is_crowd {
             verdicts.push(invariants::ends::everything_handed_in_is_there(&evidence, &handed_in));
         }
         if let Load::Crowd(crowd) = cast.load {
@@ -154,12 +158,22 @@ impl Run {
         if scenario == Scenario::Upgrade {
             verdicts.push(invariants::alike::both_revisions_end_a_kind_alike(&evidence));
         }
+        let mut good_p99_s = None;
+        if let Some(good) = &good {
+            let percentiles = poisoned::percentiles(&stage, good).await?;
+            verdicts.extend(invariants::poisoned::all(&evidence, &percentiles));
+            good_p99_s = Some([percentiles.alone, percentiles.beside]);
+        }
+        if scenario == Scenario::Failover {
+            verdicts.push(invariants::heals::no_session_stays_on_the_standby(&evidence));
+            verdicts.push(invariants::heals::jobs_flow_after_a_failover(&evidence));
+        }
         let mut met = stage.met.counts();
         met.extend(effects(scenario, &evidence).into_iter().map(|(effect, times)| (effect.to_owned(), times)));
-        if matches!(cast.load, Load::Steady(_)) {
+        if !is_crowd {
             verdicts.push(invariants::met::every_fault_was_met(&met));
         }
-        let figures = ReleaseStats { commands, swept, met, throughput, ..ReleaseStats::of(&evidence) };
+        let figures = ReleaseStats { commands, swept, met, throughput, good_p99_s, ..ReleaseStats::of(&evidence) };
         if verdicts.iter().any(|verdict| !verdict.broken.is_empty()) {
             let kept = Evidence { documents: Default::default(), ..evidence };
             std::fs::write(folder.join("evidence.txt"), format!("{kept:#?}")).context("keep the evidence")?;

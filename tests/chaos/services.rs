@@ -29,6 +29,8 @@ pub struct Services {
     pub model: ScriptedModel,
     /// One per worker before the database, in their order.
     pub proxies: Vec<Proxy>,
+    /// Before the database, for operators' commands; none where they go straight to it.
+    pub operators: Option<Proxy>,
     pub guests: PathBuf,
 }
 
@@ -38,11 +40,12 @@ impl Services {
         self.postgres.url(DATABASE)
     }
 
-    /// Returns the environment of an operator's command: straight to the database.
+    /// Returns the environment of an operator's command.
     pub fn operator(&self) -> Env {
         let keys = self.objects.credentials();
+        let database = self.database_url();
         let values = [
-            ("DATABASE_URL", self.database_url()),
+            ("DATABASE_URL", self.operators.as_ref().map_or(database.clone(), |proxy| proxy.url_of(&database))),
             ("S3_ENDPOINT", self.objects.endpoint()),
             ("S3_BUCKET", self.objects.bucket_name().to_owned()),
             ("S3_ACCESS_KEY_ID", keys.access.clone()),

@@ -1,9 +1,6 @@
 //! The stage of one scenario: a Postgres cluster of its own, a bucket, a stand-in model, and workers, each behind a proxy of its own.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use assay_dev::{Postgres, PostgresOptions};
@@ -13,12 +10,13 @@ use rand::{Rng, rngs::StdRng};
 use sqlx::{AssertSqlSafe, Executor, postgres::PgPoolOptions};
 
 use crate::{
-    faults::met::Met,
+    faults::{met::Met, poison},
     fleet::Fleet,
     ledger::Ledger,
     old::{self, OldFleet},
     scenarios::{cast::Cast, upgrade},
     services::{DATABASE, Services},
+    standby::{self, Standby},
     talk,
     times::Times,
 };
@@ -30,6 +28,7 @@ pub struct Stage {
     pub fleet: Fleet,
     /// The workers of the program whose tables these are; empty where the tables are Assay's own.
     pub old: OldFleet,
+    pub standby: Option<Standby>,
     pub met: Met,
     pub ledger: Ledger,
 }
@@ -48,8 +47,11 @@ impl Stage {
         dice: impl Fn(&str) -> StdRng,
     ) -> anyhow::Result<Self> {
         // What was committed must survive the end of the server, though not that of the machine.
-        let options =
-            PostgresOptions::throwaway().setting("max_connections", "500").setting("synchronous_commit", "on");
+        let (prefix, line) = standby::LOG_LINE;
+        let options = PostgresOptions::throwaway()
+            .setting("max_connections", "500")
+            .setting("synchronous_commit", "on")
+            .setting(prefix, line);
         let (postgres, objects, model) =
             tokio::join!(Postgres::start(options), TestObjects::start(), ScriptedModel::start());
         let postgres = postgres.context("start Postgres")?;
@@ -60,20 +62,34 @@ impl Stage {
         for _ in 0..cast.workers {
             proxies.push(Proxy::before(&url).await);
         }
+        let operators = if cast.standby { Some(Proxy::before(&url).await) } else { None };
         let logs = folder.join("logs");
         let fleet = Fleet::new(logs.clone(), cast.workers, before)?;
         let old = OldFleet::new(cast.old_workers, logs, dice("the other program"));
         let guests = folder.join("guests");
         collect_guests(&guests)?;
-        let ledger = Ledger::default();
-        model.respond(answering(ledger.clone(), times.answer, dice("answers")));
-        let services = Services { times, postgres, pool, objects, model, proxies, guests };
+        let (ledger, met) = (Ledger::default(), Met::default());
+        model.respond(answering(ledger.clone(), met.clone(), times, dice("answers")));
+        let services = Services { times, postgres, pool, objects, model, proxies, operators, guests };
         assay_tests::compile_folder(&services.operator(), &services.guests).await;
         prepare_database(&services, cast).await?;
         if let Some(before) = fleet.before() {
             upgrade::prepare(before, &services).await?;
         }
-        Ok(Self { services, fleet, old, met: Met::default(), ledger })
+        let standby = if cast.standby { Some(Standby::of(&services.postgres).await?) } else { None };
+        Ok(Self { services, fleet, old, standby, met, ledger })
+    }
+
+    /// Keeps the logs of the database's servers beside those of the workers.
+    ///
+    /// # Errors
+    /// If one cannot be copied.
+    pub fn keep_logs(&self) -> anyhow::Result<()> {
+        let standby = self.standby.as_ref().map(|standby| ("standby.log", standby.postgres()));
+        for (name, server) in [("postgres.log", &self.services.postgres)].into_iter().chain(standby) {
+            std::fs::copy(server.log(), self.fleet.logs().join(name)).with_context(|| format!("keep {name}"))?;
+        }
+        Ok(())
     }
 }
 
@@ -96,13 +112,13 @@ async fn prepare_database(services: &Services, cast: &Cast) -> anyhow::Result<()
     Ok(())
 }
 
-/// Answers each call after a while, at most `longest`, and writes it down before.
-fn answering(ledger: Ledger, longest: Duration, dice: StdRng) -> impl Fn(&Call) -> Reply + Send + Sync + 'static {
+/// Answers each call after a while, and writes it down before.
+fn answering(ledger: Ledger, met: Met, times: Times, dice: StdRng) -> impl Fn(&Call) -> Reply + Send + Sync + 'static {
     let dice = Mutex::new(dice);
     move |call| {
         ledger.write(call);
-        let after = longest.mul_f64(dice.lock().random_range(0.05..1.0));
-        talk::answer(call).held(&Gate::opening_after(after))
+        let after = times.answer.mul_f64(dice.lock().random_range(0.05..1.0));
+        poison::spoil(call, talk::answer(call).held(&Gate::opening_after(after)), &met, &times)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::{
-    faults::{bucket::BucketFault, database::DatabaseFault, model::ModelFault},
+    faults::{bucket::BucketFault, database::DatabaseFault, failover::Failover, model::ModelFault},
     revision::Revision,
     slot::Slot,
 };
@@ -30,8 +30,11 @@ pub enum Action {
     /// The same, and the new worker is of this revision.
     Roll(Slot, Drain, Revision),
     Database(DatabaseFault),
+    Failover(Failover),
     Bucket(BucketFault),
     Model(ModelFault),
+    /// The load has bad documents among the good ones, in an order that is drawn from this.
+    Poison(u64),
     /// SIGKILL of a worker of the other program; a new one takes the place at the end.
     KillOld(Slot),
 }
@@ -56,8 +59,10 @@ impl fmt::Display for Action {
             Self::Roll(slot, drain, revision) => write!(f, "roll w{slot} to {revision}, {drain}"),
             Self::KillOld(slot) => write!(f, "SIGKILL worker {slot} of the other program"),
             Self::Database(fault) => write!(f, "database: {fault}"),
+            Self::Failover(fault) => write!(f, "database: {fault}"),
             Self::Bucket(fault) => write!(f, "bucket: {fault}"),
             Self::Model(fault) => write!(f, "model: {fault}"),
+            Self::Poison(_) => f.write_str("bad documents among the good ones"),
         }
     }
 }

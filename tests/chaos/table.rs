@@ -22,6 +22,17 @@ pub fn table(outcomes: &[Outcome]) -> String {
                 "\n{name}: the other program claimed {claims} times, {taken_over} times from a worker that was silent"
             );
         }
+        if let (Some(flow), Some(leave)) = (figures.slowest_flow_ms, figures.slowest_leave_ms) {
+            let (name, flow, leave) = (&outcome.scenario, flow as f64 / 1e3, leave as f64 / 1e3);
+            let _ = writeln!(
+                text,
+                "\n{name}: after a failover a job ended within {flow:.1} s, and the standby was left within {leave:.1} s"
+            );
+        }
+        if let Some([alone, beside]) = figures.good_p99_s {
+            let name = &outcome.scenario;
+            let _ = writeln!(text, "\n{name}: p99 of good documents {alone:.2} s, beside bad ones {beside:.2} s");
+        }
         if !figures.throughput.is_empty() {
             let quarters: Vec<_> = figures.throughput.iter().map(|rate| format!("{rate:.0}")).collect();
             let _ = writeln!(text, "\n{}: jobs per second in each quarter: {}", outcome.scenario, quarters.join(", "));

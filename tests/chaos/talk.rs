@@ -8,6 +8,8 @@ use assay_tests::{Call, Reply};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::faults::poison::Poison;
+
 /// In every line of a transcript.
 pub const IN_TRANSCRIPT: &str = "zqt-";
 pub const IN_ANSWER: &str = "zqa-";
@@ -39,9 +41,12 @@ pub enum Kind {
     /// No report: the transcript is no UTF-8.
     Garbled,
     Missing,
+    /// No report: the model fails on this document alone.
+    Poisoned(Poison),
 }
 
 impl Kind {
+    /// Those that an ordinary load has.
     pub const ALL: [Self; 8] = [
         Self::Accepted,
         Self::Repaired,
@@ -63,7 +68,19 @@ impl Kind {
             Self::Empty => "empty",
             Self::Garbled => "garbled",
             Self::Missing => "missing",
+            Self::Poisoned(poison) => poison.as_str(),
         }
+    }
+
+    /// Returns the kind that a part of a transcript names.
+    fn named(name: &str) -> Option<Self> {
+        let poisoned = Poison::ALL.into_iter().map(Self::Poisoned);
+        Self::ALL.into_iter().chain(poisoned).find(|known| known.as_str() == name)
+    }
+
+    /// Returns the kind of a file, by its name.
+    pub fn of_file(name: &str) -> Option<Self> {
+        Self::named(name.strip_prefix(IN_NAME)?.strip_suffix(".txt")?)
     }
 
     /// Returns the name that the user gave the file.
@@ -76,7 +93,7 @@ impl Kind {
         match self {
             Self::Repaired | Self::Hopeless => Some("meeting-repair-v1"),
             Self::Parts => Some("minutes-map-reduce-v1"),
-            Self::Accepted | Self::Rejected | Self::Empty | Self::Garbled | Self::Missing => None,
+            Self::Accepted | Self::Rejected | Self::Empty | Self::Garbled | Self::Missing | Self::Poisoned(_) => None,
         }
     }
 
@@ -88,6 +105,7 @@ impl Kind {
             Self::Empty => Some("transcript_empty"),
             Self::Garbled => Some("transcript_invalid_encoding"),
             Self::Missing => Some("transcript_not_found"),
+            Self::Poisoned(poison) => poison.trouble().leads_to(),
         }
     }
 
@@ -103,7 +121,7 @@ impl Kind {
             Self::Empty => Some(b" \n\t\n".to_vec()),
             Self::Garbled => Some([talk(SHORT), vec![0xff, 0xfe, b'\n']].concat()),
             Self::Parts => Some(talk(LONG)),
-            Self::Accepted | Self::Repaired | Self::Rejected | Self::Hopeless => Some(talk(SHORT)),
+            Self::Accepted | Self::Repaired | Self::Rejected | Self::Hopeless | Self::Poisoned(_) => Some(talk(SHORT)),
         }
     }
 }
@@ -127,8 +145,7 @@ impl Marker {
         let places = [IN_TRANSCRIPT, IN_ANSWER].into_iter().filter_map(|word| Some((text.find(word)?, word)));
         let (at, word) = places.min()?;
         let (kind, rest) = text[at + word.len()..].split_once('-')?;
-        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
-        Some(Self { kind, file: Uuid::try_parse(rest.get(..32)?).ok()? })
+        Some(Self { kind: Kind::named(kind)?, file: Uuid::try_parse(rest.get(..32)?).ok()? })
     }
 
     /// As it stands after such a word.
@@ -170,7 +187,8 @@ mod tests {
 
     #[test]
     fn a_marker_is_found_again_in_transcript_and_answer() {
-        for kind in [Kind::Accepted, Kind::Parts, Kind::Hopeless] {
+        for kind in [Kind::Accepted, Kind::Parts, Kind::Hopeless, Kind::Poisoned(Poison::ServerError)] {
+            assert_eq!(Kind::of_file(&kind.filename()), Some(kind));
             let marker = Marker { kind, file: Uuid::from_u128(7) };
             let transcript = String::from_utf8(kind.transcript(marker.file).unwrap()).unwrap();
             assert_eq!(Marker::find(&transcript), Some(marker));

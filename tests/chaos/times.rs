@@ -38,6 +38,8 @@ pub struct Times {
     /// The longest until a dead worker's job runs again, where another worker has a free slot. None where times are no verdict, as
     /// among the tests.
     pub rescue: Option<Duration>,
+    /// The longest until a job ends after a failover. None as above.
+    pub flow: Option<Duration>,
 }
 
 const fn ms(millis: u64) -> Duration {
@@ -64,6 +66,7 @@ impl Times {
         blow: ms(2000),
         // A third of the lease, as with the product's own, and what a machine takes that plays seven scenarios.
         rescue: Some(ms(10_000)),
+        flow: Some(ms(5000)),
     };
 
     /// A run among the tests.
@@ -84,6 +87,7 @@ impl Times {
         answer: ms(600),
         blow: ms(1000),
         rescue: None,
+        flow: None,
     };
 
     /// The product's defaults. Only the grace is shorter: it follows the patience with the model.
@@ -104,6 +108,7 @@ impl Times {
         answer: ms(8000),
         blow: ms(2000),
         rescue: Some(ms(40_000)),
+        flow: Some(ms(5000)),
     };
 
     /// Returns the variables of a worker.

@@ -13,7 +13,7 @@ use crate::{faults::deck::Deck, slot::Slot, stage::Stage};
 pub const SETTLE: &str = "then f.storage_key_raw_llm_output else";
 /// Writing an answer into the journal.
 pub const JOURNAL: &str = "insert into job_answers";
-const CLAIM: &str = "set status = 'processing', attempts = case";
+pub const CLAIM: &str = "set status = 'processing', attempts = case";
 
 /// Between two rounds of terminated backends.
 const TERMINATE_EVERY: Duration = Duration::from_secs(1);

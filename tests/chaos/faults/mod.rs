@@ -3,6 +3,8 @@
 pub mod bucket;
 pub mod database;
 pub mod deck;
+pub mod failover;
 pub mod met;
 pub mod model;
 pub mod model_trouble;
+pub mod poison;

@@ -21,6 +21,12 @@ pub enum ModelTrouble {
     ServerError,
     /// 529.
     Overloaded,
+    /// 404.
+    NotFound,
+    /// 403.
+    Forbidden,
+    /// 307 to another place.
+    Redirected,
     /// 200 with a page of HTML.
     Html,
     /// A reset before the request is read.
@@ -46,6 +52,8 @@ impl ModelTrouble {
         match self {
             Self::RateLimited | Self::RateLimitedSilently => Some("llm_rate_limited"),
             Self::ServerError | Self::Overloaded => Some("llm_provider_5xx"),
+            Self::NotFound | Self::Redirected => Some("llm_model_not_found"),
+            Self::Forbidden => Some("llm_auth_failed"),
             Self::Html | Self::OddEnvelope(Oddity::NotANumber | Oddity::NameTwice) => Some("llm_bad_envelope"),
             Self::ResetBefore | Self::ResetAfter | Self::Cut => Some("llm_network_error"),
             Self::Dripping => Some("llm_timeout"),
@@ -68,6 +76,9 @@ impl ModelTrouble {
             Self::RateLimitedSilently => Reply::error(429, "requests", "rate_limit_exceeded").instead_of(reply),
             Self::ServerError => Reply::error(500, "server_error", "internal_error").instead_of(reply),
             Self::Overloaded => Reply::overloaded().instead_of(reply),
+            Self::NotFound => Reply::error(404, "invalid_request_error", "model_not_found").instead_of(reply),
+            Self::Forbidden => Reply::error(403, "permission_error", "forbidden").instead_of(reply),
+            Self::Redirected => Reply::status(307, "").header("location", "/elsewhere").instead_of(reply),
             Self::Html => Reply::html().instead_of(reply),
             // Met before there was a call.
             Self::ResetBefore => reply,
@@ -92,6 +103,9 @@ impl fmt::Display for ModelTrouble {
             Self::RateLimitedSilently => f.write_str("429 without Retry-After"),
             Self::ServerError => f.write_str("500"),
             Self::Overloaded => f.write_str("529"),
+            Self::NotFound => f.write_str("404"),
+            Self::Forbidden => f.write_str("403"),
+            Self::Redirected => f.write_str("307"),
             Self::Html => f.write_str("HTML with status 200"),
             Self::ResetBefore => f.write_str("reset before the request"),
             Self::ResetAfter => f.write_str("reset after the request"),

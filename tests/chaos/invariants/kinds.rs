@@ -28,7 +28,7 @@ pub fn every_transcript_ends_as_its_kind_does(evidence: &Evidence) -> Verdict {
 }
 
 fn may_end_so(evidence: &Evidence, file: &File, job: &Job) -> bool {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.filename() == file.name);
+    let kind = Kind::of_file(&file.name);
     let Some(code) = job.error_code.as_deref().filter(|_| job.status == "failed") else {
         // The other program makes reports without a model.
         let by_other = file.report.as_ref().is_some_and(|key| key.starts_with(old::REPORTS));

@@ -8,9 +8,11 @@ pub mod ends;
 pub mod explained;
 pub mod fence;
 pub mod handover;
+pub mod heals;
 pub mod kinds;
 pub mod met;
 pub mod owners;
+pub mod poisoned;
 pub mod purchases;
 pub mod rescue;
 #[cfg(test)]

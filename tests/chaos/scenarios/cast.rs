@@ -9,6 +9,8 @@ pub const WORKERS: usize = 3;
 /// short run has fewer of them at once.
 pub const RATE: f64 = 2.5;
 pub const SHORT_RATE: f64 = 8.0;
+/// Good transcripts a second beside bad ones: the bad ones are asked about four times each, and the slots must not be the limit.
+pub const POISONED_RATE: f64 = 6.0;
 
 /// Who plays in a scenario.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +18,8 @@ pub struct Cast {
     pub workers: usize,
     /// Workers of the other program; 0 where the tables are Assay's own.
     pub old_workers: usize,
+    /// Whether the database has a streaming standby.
+    pub standby: bool,
     /// What they are given to do.
     pub load: Load,
 }
@@ -25,6 +29,8 @@ pub struct Cast {
 pub enum Load {
     /// So many transcripts a second.
     Steady(f64),
+    /// So many good transcripts a second, of one kind, and in the second half bad ones among them.
+    Poisoned(f64),
     Crowd(Crowd),
 }
 

@@ -2,9 +2,11 @@
 
 pub mod cast;
 pub mod deploy;
+pub mod failover;
 pub mod kill;
 pub mod llm;
 pub mod old;
+pub mod poisoned;
 pub mod postgres;
 #[cfg(test)]
 pub mod runs;

@@ -12,8 +12,8 @@ use crate::{
     outcome::others,
     revision::Revision,
     scenarios::{
-        cast::{Cast, Crowd, Load, RATE, SHORT_RATE, WORKERS},
-        deploy, kill, llm, old, postgres, s3, swarm, upgrade, zombie,
+        cast::{Cast, Crowd, Load, POISONED_RATE, RATE, SHORT_RATE, WORKERS},
+        deploy, failover, kill, llm, old, poisoned, postgres, s3, swarm, upgrade, zombie,
     },
     step::Step,
     times::Times,
@@ -28,6 +28,8 @@ pub enum Scenario {
     Zombie,
     /// Restarts, terminated backends, refused and half-open connections, ambiguous commits
     Postgres,
+    /// Connections that reach a read-only standby, as after a failover with a stale DNS answer
+    Failover,
     /// Errors, resets, cut bodies, stalls, writes whose answer is lost, deletes that fail
     S3,
     /// Rate limits, errors, resets, slow, huge and odd answers
@@ -38,6 +40,8 @@ pub enum Scenario {
     Upgrade,
     /// The worker of another program beside Assay's, either of them killed at random
     Old,
+    /// Documents on which the model fails, among others that it answers
+    Poisoned,
     /// Many workers on many jobs, beside many more that wait in the future
     Swarm,
 }
@@ -51,13 +55,16 @@ impl Scenario {
     /// Returns who plays in it.
     pub fn cast(self, short: bool) -> Cast {
         let rate = if short { SHORT_RATE } else { RATE };
+        let ordinary = Cast { workers: WORKERS, old_workers: 0, standby: false, load: Load::Steady(rate) };
         match self {
             Self::Swarm => {
                 let crowd = if short { Crowd::SHORT } else { Crowd::LONG };
-                Cast { workers: crowd.workers, old_workers: 0, load: Load::Crowd(crowd) }
+                Cast { workers: crowd.workers, load: Load::Crowd(crowd), ..ordinary }
             }
-            Self::Old => Cast { workers: WORKERS, old_workers: old::OLD_WORKERS, load: Load::Steady(rate) },
-            _ => Cast { workers: WORKERS, old_workers: 0, load: Load::Steady(rate) },
+            Self::Old => Cast { old_workers: old::OLD_WORKERS, ..ordinary },
+            Self::Poisoned => Cast { load: Load::Poisoned(POISONED_RATE), ..ordinary },
+            Self::Failover => Cast { standby: true, ..ordinary },
+            _ => ordinary,
         }
     }
 
@@ -66,17 +73,24 @@ impl Scenario {
         if self == Self::Upgrade { &load::OFTEN_ANSWERED } else { &load::MIX }
     }
 
+    /// Returns whether it measures, and so is alone on the machine.
+    pub fn is_alone(self) -> bool {
+        matches!(self, Self::Poisoned | Self::Swarm)
+    }
+
     /// Returns its plan.
     pub fn steps(self, dice: &mut StdRng, duration: Duration, times: &Times) -> Vec<Step> {
         match self {
             Self::Kill => kill::steps(dice, duration, times),
             Self::Zombie => zombie::steps(dice, duration, times),
             Self::Postgres => postgres::steps(dice, duration, times),
+            Self::Failover => failover::steps(dice, duration, times),
             Self::S3 => s3::steps(dice, duration, times),
             Self::Llm => llm::steps(dice, duration, times),
             Self::Deploy => deploy::steps(dice, duration, times),
             Self::Upgrade => upgrade::steps(dice, duration, times),
             Self::Old => old::steps(dice, duration, times),
+            Self::Poisoned => poisoned::steps(dice, duration, times),
             Self::Swarm => swarm::steps(dice, duration, times),
         }
     }
@@ -122,7 +136,12 @@ pub fn effects(scenario: Scenario, evidence: &Evidence) -> Vec<(&'static str, us
             }
             effects
         }
-        Scenario::Postgres | Scenario::S3 | Scenario::Llm | Scenario::Swarm => Vec::new(),
+        Scenario::Postgres
+        | Scenario::Failover
+        | Scenario::S3
+        | Scenario::Llm
+        | Scenario::Poisoned
+        | Scenario::Swarm => Vec::new(),
     }
 }
 
