@@ -1,5 +1,10 @@
 //! A streaming standby of the stage's database, and what its log says about statements that write.
 
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+};
+
 use anyhow::Context;
 use assay_dev::Postgres;
 use parking_lot::Mutex;
@@ -68,13 +73,23 @@ impl Standby {
         sqlx::query_scalar(SESSIONS).fetch_all(&self.pool).await.context("look for sessions on the standby")
     }
 
-    /// Returns every refusal so far, the first one first.
+    /// Returns how long its log is.
     ///
     /// # Errors
     /// If its log cannot be read.
-    pub fn refusals(&self) -> anyhow::Result<Vec<Refusal>> {
-        let log = std::fs::read(self.postgres.log()).context("read the standby's log")?;
-        Ok(refusals(&String::from_utf8_lossy(&log)))
+    pub fn log_length(&self) -> anyhow::Result<u64> {
+        Ok(std::fs::metadata(self.postgres.log()).context("look at the standby's log")?.len())
+    }
+
+    /// Returns every refusal since its log was this long, the first one first.
+    ///
+    /// # Errors
+    /// If its log cannot be read.
+    pub fn refusals(&self, since: u64) -> anyhow::Result<Vec<Refusal>> {
+        let (mut log, mut bytes) = (File::open(self.postgres.log()).context("open the standby's log")?, Vec::new());
+        log.seek(SeekFrom::Start(since))?;
+        log.read_to_end(&mut bytes).context("read the standby's log")?;
+        Ok(refusals(&String::from_utf8_lossy(&bytes)))
     }
 
     /// Writes down how a failover has ended.

@@ -89,11 +89,11 @@ impl fmt::Display for Writer {
 }
 
 impl Failover {
-    /// Returns those who come again and again while it lasts. Others write what was in hand when it began, or seldom.
+    /// Returns those who come again and again while it lasts. Others write only for what was in hand when it began, or seldom.
     fn steady(self) -> &'static [Writer] {
         match self {
-            Self::WithinALease => &[Writer::Claim, Writer::Renewal, Writer::Listener],
-            Self::BeyondALease => &[Writer::Claim, Writer::Renewal, Writer::Listener, Writer::Operator],
+            Self::WithinALease => &[Writer::Claim, Writer::Listener],
+            Self::BeyondALease => &[Writer::Claim, Writer::Listener, Writer::Operator],
         }
     }
 
@@ -106,7 +106,7 @@ impl Failover {
         stage.met.count(&self, 0);
         Writer::ALL.iter().for_each(|writer| stage.met.count(writer, 0));
         let standby = stage.standby.as_ref().context("a standby")?;
-        let before = standby.refusals()?.len();
+        let before = standby.log_length()?;
         in_the_middle_of_writes(stage).await;
         lead(stage, &standby.postgres().admin_url());
         stage.services.proxies.iter().chain(&stage.services.operators).for_each(Proxy::cut_all);
@@ -126,18 +126,18 @@ impl Failover {
         Ok(())
     }
 
-    /// Waits until every worker was refused, and each steady writer once in this run; returns the refusals of this failover. After a deadline it
+    /// Waits until every worker and each steady writer was refused; returns the refusals of this failover. After a lease it
     /// is left to the verdict that one was not.
-    async fn all_have_met(self, stage: &Stage, standby: &Standby, before: usize) -> anyhow::Result<Vec<Refusal>> {
-        let deadline = Instant::now() + DEADLINE;
+    async fn all_have_met(self, stage: &Stage, standby: &Standby, before: u64) -> anyhow::Result<Vec<Refusal>> {
+        let deadline = Instant::now() + stage.services.times.lease;
         loop {
-            let all = standby.refusals()?;
-            let users: BTreeSet<_> = all[before..].iter().map(|refusal| refusal.user.as_str()).collect();
+            let refused = standby.refusals(before)?;
+            let users: BTreeSet<_> = refused.iter().map(|refusal| refusal.user.as_str()).collect();
             let workers = stage.fleet.slots().all(|slot| users.contains(format!("w{slot}").as_str()));
-            let writers =
-                self.steady().iter().all(|writer| all.iter().any(|refusal| Writer::of(refusal) == Some(*writer)));
+            let met: Vec<_> = refused.iter().filter_map(Writer::of).collect();
+            let writers = self.steady().iter().all(|writer| met.contains(writer));
             if (workers && writers) || Instant::now() > deadline {
-                return Ok(all[before..].to_vec());
+                return Ok(refused);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
