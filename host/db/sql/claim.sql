@@ -36,7 +36,7 @@ with recursive priorities as (
 ), due as (
     select j.id, chosen.digest
       from (
-        (select q.id, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
+        (select q.id, q.xmin as version, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
            from processing_jobs q
           where $17::uuid[] is null and q.status = 'queued' and q.next_run_at <= now()
             and (q.next_run_at, q.id) >= (coalesce($15, '-infinity'::timestamptz),
@@ -60,9 +60,10 @@ with recursive priorities as (
               ) as head
           ))
         union all
-        select q.id, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
+        select q.id, q.xmin as version, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
           from processing_jobs q
          where q.id = any ((select $17::uuid[])::uuid[])
+           and case when q.status = 'queued' and q.next_run_at <= now() then true else false end
       ) as head
       join processing_jobs j on j.id = head.id
       join files f on f.id = j.file_id
@@ -83,8 +84,8 @@ with recursive priorities as (
                         (select s.digest from unnest($1::text[], $2::text[]) as s (version, digest)
                           where s.version = j.prompt_version)) end as digest
      ) as chosen
-     -- Said of the locked row, too: it may have changed between the snapshot and the lock.
-     where case when j.status = 'queued' and j.next_run_at <= now() then true else false end
+     -- A job that has changed between the snapshot and the lock is left to the next claim.
+     where j.xmin = head.version
        -- A CASE, because the planner estimates that half of the rows pass it. For the bare comparison it estimates that
        -- almost none pass, and then it sorts all due jobs instead of following the index up to the limit.
        and case when chosen.digest = any ($4::text[]) then true else false end
@@ -103,8 +104,7 @@ with recursive priorities as (
      limit (select $5::bigint)
        for update of j skip locked
        for no key update of f skip locked
--- claimed: the jobs under their new lease token. The status is checked again, because the row may have changed between
--- the snapshot and the lock.
+-- claimed: the jobs under their new lease token.
 ), claimed as (
     update processing_jobs j
        -- Another program on the queue may put back a job without an attempt left, and refuse a row with more.
@@ -133,8 +133,7 @@ select c.id, c.lease_token, c.attempts, c.max_attempts, c.snoozes, c.life, c.cha
        (extract(epoch from now()) - extract(epoch from c.next_run_at))::float8 as "lag!",
        f.id as file_id, f.user_id, f.storage_bucket, f.storage_key_original, f.original_filename,
        f.extension, f.attributes as "attributes: Lenient<serde_json::Value>", f.created_at as "created_at: StoredTime",
-       -- A function, because it sees what was committed by now. This statement does not: an answer that was journaled
-       -- after the statement began, and before the row was locked, would be bought again. A first claim has none.
+       -- A function, because it sees what was committed by now. This statement does not. A first claim has no answers.
        case when c.lease_token > 1 then assay_journal(c.id, c.life) else '[]' end
            as "journal!: Lenient<Json<Vec<JournalRow>>>"
   from claimed c

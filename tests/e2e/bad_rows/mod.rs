@@ -5,7 +5,7 @@ mod lists;
 
 use std::time::Duration;
 
-use assay_core::serving::Serving;
+use assay_core::serving::{ServedChannel, Serving};
 use assay_db::{
     Database, DatabaseConfig,
     journal::{NewEntry, Recorded},
@@ -278,31 +278,42 @@ async fn times_and_counts_that_nobody_means_are_refused_at_the_door() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_claim_that_began_before_an_answer_was_journaled_has_it_too() {
+async fn a_claim_that_began_before_an_answer_was_journaled_buys_none_again() {
     let world = World::start().await;
     let database = database(&world);
     let (first, second) = (world.enqueue(TRANSCRIPT).await, world.enqueue(TRANSCRIPT).await);
-    // The claim takes the first job and then waits, with its snapshot, before it looks at the second.
+    // The early claim locks the first job and then waits, with its snapshot, where it looks at the side of the canary that
+    // the second one is on.
     run(
         &world,
         &format!(
             "update processing_jobs set priority = 1 where file_id = '{first}';
-             create function slow_claim() returns trigger language plpgsql as $$
+             create schema early;
+             create function early.md5(file text) returns text language plpgsql as $$
              begin
-                 perform pg_advisory_xact_lock(4711);
-                 return new;
-             end $$;
-             create trigger slow_claim before update on processing_jobs for each row
-                 when (old.file_id = '{first}') execute function slow_claim()"
+                 if file = '{second}' then
+                     perform pg_advisory_xact_lock(4711);
+                 end if;
+                 return pg_catalog.md5(file);
+             end $$"
         ),
     )
     .await;
     let mut gate = world.database.pool().begin().await.expect("a transaction");
     sqlx::query("select pg_advisory_xact_lock(4711)").execute(&mut *gate).await.expect("the lock");
-    let serving = Serving { default: Some("d".to_owned()), digests: vec!["d".to_owned()], ..Serving::default() };
+    let canary = ServedChannel {
+        name: "default".to_owned(),
+        active: Some("d".to_owned()),
+        version: None,
+        canary: Some(("d".to_owned(), 50)),
+    };
+    let serving = Serving { channels: vec![canary], digests: vec!["d".to_owned()], ..Serving::default() };
     let claim = async || database.claim("w", &serving, 2, Duration::from_secs(30), None).await.expect("a claim");
     let early = tokio::spawn({
-        let (database, serving) = (database.clone(), serving.clone());
+        let separator = if world.database.url().contains('?') { '&' } else { '?' };
+        let url = format!("{}{separator}options[search_path]=early,pg_catalog,public", world.database.url());
+        let database = Database::new(DatabaseConfig::from_url(&url.into()).expect("a Postgres URL"));
+        let serving = serving.clone();
         async move { database.claim("early", &serving, 2, Duration::from_secs(30), None).await.expect("a claim") }
     });
     world
@@ -334,8 +345,11 @@ async fn a_claim_that_began_before_an_answer_was_journaled_has_it_too() {
     assert_eq!(database.record_answer(late.lease, &entry).await.expect("an answer"), Recorded::Lost);
     gate.commit().await.expect("the end of the wait");
     let early = early.await.expect("no panic");
-    let again = early.claims.iter().find(|claim| claim.file.id.0 == second).expect("the second job, too");
-    assert_eq!(again.journal.len(), 1, "the answer that was journaled after the claim had begun");
+    let files: Vec<_> = early.claims.iter().map(|claim| claim.file.id.0).collect();
+    assert_eq!(files, [first], "the second job has changed since the claim began");
+    let again = claim().await.claims.remove(0);
+    assert_eq!(again.file.id.0, second);
+    assert_eq!(again.journal.len(), 1, "the answer that was journaled after the early claim had begun");
     assert_eq!(
         database.record_answer(again.lease, &entry).await.expect("an answer"),
         Recorded::AnsweredBefore,
