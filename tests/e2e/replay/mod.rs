@@ -243,7 +243,8 @@ async fn a_guest_is_named_by_its_folder_its_file_or_its_release() {
     stage.release(&["publish", &path]).await;
     // Another machine: what it has not compiled it has to fetch.
     let cache = stage.out("elsewhere").display().to_string();
-    let elsewhere = Stage { env: with(stage.env.clone(), &[("GUEST_CACHE_DIR", &cache)]), ..stage };
+    let here = stage.env.clone();
+    let elsewhere = Stage { env: with(here.clone(), &[("GUEST_CACHE_DIR", &cache)]), ..stage };
     for meant in ["published", "published@1", &digest[..12]] {
         let output = elsewhere.replay("release", &["--guest", meant, "--json"]).await.expect("it runs");
         let output: Value = serde_json::from_str(&output).expect("JSON");
@@ -252,20 +253,21 @@ async fn a_guest_is_named_by_its_folder_its_file_or_its_release() {
             (&digest.clone().into(), &1.into())
         );
     }
-    let folder = elsewhere.out("minutes-v1").display().to_string();
-    let mut made = AssayProcess::spawn(&["guest", "new", "minutes-v1", "--dir", &folder], &elsewhere.env);
+    let stage = Stage { env: here, ..elsewhere };
+    let folder = stage.out("minutes-v1").display().to_string();
+    let mut made = AssayProcess::spawn(&["guest", "new", "minutes-v1", "--dir", &folder], &stage.env);
     assert!(made.wait().await.success());
-    elsewhere.replay("folder", &["--guest", &folder]).await.expect("it is built and runs");
-    assert_eq!(lines(&elsewhere.out("folder"))[&file]["result"], "diverged", "it has a prompt of its own");
+    stage.replay("folder", &["--guest", &folder]).await.expect("it is built and runs");
+    assert_eq!(lines(&stage.out("folder"))[&file]["result"], "diverged", "it has a prompt of its own");
 
-    let refused = elsewhere.replay("nothing", &["--guest", "minutes-v9"]).await.unwrap_err();
+    let refused = stage.replay("nothing", &["--guest", "minutes-v9"]).await.unwrap_err();
     assert!(
         refused.contains("there is no file or folder minutes-v9") && refused.contains("is not published"),
         "{refused}"
     );
-    let nonsense = elsewhere.out("nonsense.wasm");
+    let nonsense = stage.out("nonsense.wasm");
     fs::write(&nonsense, "\0asm and no more").expect("a file");
-    let refused = elsewhere.replay("nothing", &["--guest", &nonsense.display().to_string()]).await.unwrap_err();
+    let refused = stage.replay("nothing", &["--guest", &nonsense.display().to_string()]).await.unwrap_err();
     assert!(refused.contains("FAILED") && refused.contains("breaks a rule of admission"), "{refused}");
 }
 
