@@ -97,9 +97,9 @@ with recursive priorities as (
                 else coalesce($3 = any ($4), false) end
        -- Neither check of the pauses names a row of the join, so that each runs once and not once a job.
        and not exists (select from queue_pauses p where p.channel = '*')
-       and case when head.channel = any (array(select p.channel from queue_pauses p)) then false
-                -- The reaper ends this job.
-                when j.cancel_requested_at is not null then false else true end
+       and case when head.channel = any (array(select p.channel from queue_pauses p)) then false else true end
+       -- The reaper ends this job.
+       and case when j.cancel_requested_at is not null then false else true end
      order by head.priority desc, head.next_run_at, head.id
      limit (select $5::bigint)
        for update of j skip locked

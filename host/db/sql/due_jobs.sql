@@ -10,28 +10,29 @@
 --  $10, $11  due time and job id to begin at; null to begin at the first due job
 --  $12       most jobs to return
 
--- pins: each channel with each pin of its queued jobs: a digest, a prompt version, or neither.
+-- pins: each channel with each pin of its queued jobs (a digest, a prompt version, or neither) and each priority of these.
 with recursive pins as (
-    (select j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') as pin
+    (select j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') as pin, j.priority
        from processing_jobs j
       where j.status = 'queued'
-      order by 1, 2
+      order by 1, 2, 3
       limit 1)
     union all
-    select next.channel, next.pin
+    select next.channel, next.pin, next.priority
       from pins p
      cross join lateral (
-        select j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') as pin
+        select j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') as pin, j.priority
           from processing_jobs j
          where j.status = 'queued'
-           and (j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '')) > (p.channel, p.pin)
-         order by 1, 2
+           and (j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, ''), j.priority)
+               > (p.channel, p.pin, p.priority)
+         order by 1, 2, 3
          limit 1
      ) as next
 -- runnable: those of which at least some jobs can be claimed, with the digest that their jobs run on, and the digest of
 -- the canary where a part of them is the canary's.
 ), runnable as (
-    select p.channel, p.pin, runs.digest, runs.canary, channel.percent
+    select p.channel, p.pin, p.priority, runs.digest, runs.canary, channel.percent
       from pins p
       left join unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::integer[])
                 as channel (name, active, version, canary, percent)
@@ -54,7 +55,7 @@ select job.id as "id!"
     select j.id, j.priority, j.next_run_at
       from processing_jobs j
      where j.status = 'queued' and j.channel = r.channel
-       and coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') = r.pin
+       and coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') = r.pin and j.priority = r.priority
        and j.next_run_at <= now()
        and (j.next_run_at, j.id) >= (coalesce($10, '-infinity'::timestamptz),
                                      coalesce($11, '00000000-0000-0000-0000-000000000000'::uuid))
@@ -63,7 +64,7 @@ select job.id as "id!"
        and case when r.canary is not null
                      and ('x' || left(md5(j.file_id::text), 7))::bit(28)::integer % 100 < r.percent
                 then r.canary = any ($4) else r.digest = any ($4) end
-     order by j.priority desc, j.next_run_at, j.id
+     order by j.next_run_at, j.id
      limit $12
  ) as job
  order by job.priority desc, job.next_run_at, job.id

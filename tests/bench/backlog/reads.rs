@@ -19,8 +19,8 @@ const MORE_CANDIDATES: i64 = 16;
 pub struct Reads {
     /// Pages of 8 KB, found in memory or not.
     pub buffers: f64,
-    /// Jobs that could be claimed.
-    pub found: usize,
+    /// Jobs that were claimed.
+    pub found: u64,
 }
 
 type Arguments<'a> = QueryScalar<'a, sqlx::Postgres, Value, PgArguments>;
@@ -42,29 +42,40 @@ pub async fn of_claim(stage: &Stage) -> anyhow::Result<Reads> {
 /// # Errors
 /// The database's.
 pub async fn of_claim_in(db: &mut PgConnection) -> anyhow::Result<Reads> {
-    let mut buffers = explain(db, CLAIM, |query| claim(query, None)).await.context("claim.sql")?;
+    let front = explain(db, CLAIM, |query| claim(query, None)).await.context("claim.sql")?;
+    if front.rows > 0 {
+        return Ok(Reads { buffers: front.buffers, found: front.rows });
+    }
     let head = |query: Arguments<'static>| {
         query.bind(None::<time::OffsetDateTime>).bind(None::<Uuid>).bind(SLOTS + READ_AHEAD)
     };
-    buffers += explain(db, HEAD_IS_FULL, head).await.context("head_is_full.sql")?;
-    buffers += explain(db, DUE_JOBS, due).await.context("due_jobs.sql")?;
-    let jobs: Vec<Uuid> = due(sqlx::query_scalar(DUE_JOBS)).fetch_all(&mut *db).await?;
-    let found = jobs.len();
-    if found > 0 {
-        buffers += explain(db, CLAIM, |query| claim(query, Some(jobs))).await.context("claim.sql")?;
+    let full = explain(db, HEAD_IS_FULL, head).await.context("head_is_full.sql")?;
+    let due_jobs = explain(db, DUE_JOBS, due).await.context("due_jobs.sql")?;
+    let buffers = front.buffers + full.buffers + due_jobs.buffers;
+    if due_jobs.rows == 0 {
+        return Ok(Reads { buffers, found: 0 });
     }
-    Ok(Reads { buffers, found })
+    let jobs: Vec<Uuid> = due(sqlx::query_scalar(DUE_JOBS)).fetch_all(&mut *db).await?;
+    let behind = explain(db, CLAIM, |query| claim(query, Some(jobs))).await.context("claim.sql")?;
+    Ok(Reads { buffers: buffers + behind.buffers, found: behind.rows })
+}
+
+/// What one statement came to.
+struct Plan {
+    buffers: f64,
+    rows: u64,
 }
 
 async fn explain(
     db: &mut PgConnection,
     sql: &str,
     bind: impl FnOnce(Arguments<'static>) -> Arguments<'static>,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<Plan> {
     let sql = format!("explain (analyze, buffers, format json) {sql}");
     let plan = bind(sqlx::query_scalar(AssertSqlSafe(sql))).fetch_one(db).await?;
     let pages = |kind: &str| plan[0]["Plan"][kind].as_f64().with_context(|| format!("no {kind} in the plan"));
-    Ok(pages("Shared Hit Blocks")? + pages("Shared Read Blocks")?)
+    let rows = plan[0]["Plan"]["Actual Rows"].as_u64().context("no rows in the plan")?;
+    Ok(Plan { buffers: pages("Shared Hit Blocks")? + pages("Shared Read Blocks")?, rows })
 }
 
 /// The worker of the bench serves one version, and calls one digest.
