@@ -15,7 +15,7 @@ use crate::{
     scenarios::upgrade,
     slot::Slot,
     stage::Stage,
-    step::{Action, Step},
+    step::{Action, Drain, Step},
     times::Times,
 };
 
@@ -51,7 +51,13 @@ async fn one(step: &Step, stage: &Stage) -> anyhow::Result<()> {
                 stopped.go_on(stage).await?;
             }
         }
-        Action::Restart(slot, drain) => stage.fleet.restart(slot, drain, &stage.services).await?,
+        Action::Restart(slot, drain) => {
+            // With nothing in hand, an end without time would show nothing.
+            if drain == Drain::Cut {
+                wait_until_it_holds_a_job(slot, stage).await?;
+            }
+            stage.fleet.restart(slot, drain, &stage.services).await?;
+        }
         Action::Roll(slot, drain, revision) => upgrade::roll(slot, drain, revision, stage).await?,
         Action::KillOld(slot) => {
             stage.old.kill(slot).await?;
@@ -78,10 +84,7 @@ struct Stopped {
 /// Stops a worker as soon as it holds a job. What it says to the database shortly before is late: a worker that has slept
 /// drops its claims by itself, and only statements that were on their way meet the fence.
 async fn stop(slot: Slot, stage: &Stage) -> anyhow::Result<Option<Stopped>> {
-    let deadline = Instant::now() + stage.services.times.lease;
-    while held(slot, stage).await?.is_empty() && Instant::now() < deadline {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    wait_until_it_holds_a_job(slot, stage).await?;
     delay_last_words(slot, stage);
     // The time in which it says what will be late, not a wait for anything; less than a beat, so that it does not notice.
     tokio::time::sleep(stage.services.times.beat.mul_f64(0.8)).await;
@@ -132,6 +135,15 @@ impl Stopped {
         let ask = async |pool: &sqlx::PgPool| sqlx::query_scalar(sql).bind(&jobs).bind(&tokens).fetch_one(pool).await;
         stage.services.patiently("look at the claims of a stopped worker", ask).await
     }
+}
+
+/// Waits for a lease at most.
+async fn wait_until_it_holds_a_job(slot: Slot, stage: &Stage) -> anyhow::Result<()> {
+    let deadline = Instant::now() + stage.services.times.lease;
+    while held(slot, stage).await?.is_empty() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 async fn held(slot: Slot, stage: &Stage) -> anyhow::Result<Vec<(uuid::Uuid, i64)>> {

@@ -313,9 +313,13 @@ async fn serializable_submits_at_once_all_succeed() {
     for one in &mut submits {
         assert!(one.wait().await.success(), "{:?}", one.stderr());
     }
-    let done = "select count(*) from files f join processing_jobs j on j.file_id = f.id
-                 where f.status = 'succeeded' and j.attempts = 1";
-    world.wait_until("24 files", async || count(world.database.pool(), done).await == 24).await;
+    let live = "select count(*) from processing_jobs where status in ('queued', 'processing')";
+    world.wait_until("the end of all jobs", async || count(world.database.pool(), live).await == 0).await;
+    let ends = "select f.status || ' ' || j.attempts || ' ' || count(*) from files f join processing_jobs j on j.file_id = f.id
+                 group by f.status, j.attempts";
+    let ends: Vec<String> = sqlx::query_scalar(ends).fetch_all(world.database.pool()).await.expect("the ends");
+    let log = running.stderr().into_iter().filter(|line| !line.contains("INFO")).collect::<Vec<_>>();
+    assert_eq!(ends, ["succeeded 1 24"], "{log:#?}");
     assert_eq!(world.model.calls(), 24);
     drop(running);
     role.drop().await;
