@@ -15,7 +15,7 @@ WAIT=(); session UPDATE; session CLAIM; session OTHER
 echo "begin; select now(); \\echo begun" >&$UPDATE; said UPDATE begun
 echo "update processing_jobs set next_run_at = clock_timestamp() where file_id = $J; \\echo due" >&$OTHER; said OTHER due
 { echo "prepare c as"; cat "$CLAIM_SQL"; echo "; \\echo prepared"; } >&$CLAIM; said CLAIM prepared
-echo "begin; execute c(array['minutes-v1'],array['d'],null,array['d'],16,'w1',30,'{}','{}','{}','{}','{}','{}',array['minutes-v1'],null,null); rollback;" >&$CLAIM; sleep 0.05
+echo "begin; execute c(array['minutes-v1'],array['d'],null,array['d'],16,'w1',30,'{}','{}','{}','{}','{}','{}',array['minutes-v1'],null,null,null); rollback;" >&$CLAIM; sleep 0.05
 # another worker claims the job, journals an answer, and settles the job as retried
 cat >&$OTHER <<Q
 update processing_jobs set status='processing', lease_token=lease_token+1, attempts=attempts+1, locked_by='w2', locked_at=now(), heartbeat_at=now() where file_id=$J;
