@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{database::Database, error::DbError};
 
-/// Due jobs that `sql/claim.sql` reads besides those that it claims.
+/// Due jobs that `sql/claim.sql` reads besides those that it claims; the same number stands there.
 const READ_AHEAD: usize = 50;
 /// Jobs that are tried besides those that there are slots for: other workers take the first ones at the same time.
 const MORE_CANDIDATES: usize = 16;
@@ -47,7 +47,9 @@ impl Database {
                 batch.extend(behind);
             }
             // What is claimed already must be run.
-            Err(_) if !batch.is_empty() => {}
+            Err(error) if !batch.is_empty() => {
+                tracing::debug!(%error, "the queue was not read past its first due jobs")
+            }
             Err(error) => return Err(error),
         }
         Ok(batch)
