@@ -1,6 +1,7 @@
 //! One bad row never stops its neighbours: what a row may hold, and what happens to it alone.
 
 mod changes;
+mod claims;
 mod lists;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use assay_core::{
     claim::QueuePosition,
     serving::{ServedChannel, Serving},
 };
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::claim_batch::{ClaimBatch, ClaimRow};
@@ -58,38 +58,61 @@ impl Database {
         lease: Duration,
         scope: &ClaimScope<'_>,
     ) -> Result<ClaimBatch, DbError> {
-        let (versions, digests): (Vec<_>, Vec<_>) = serving.versions.iter().cloned().unzip();
-        let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
-        let rows = self
-            .run_planned(async |db| {
-                sqlx::query_file_as!(
-                    ClaimRow,
-                    "sql/claim.sql",
-                    &versions,
-                    &digests,
-                    serving.default,
-                    &serving.digests,
-                    i64::try_from(slots).unwrap_or(i64::MAX),
-                    worker,
-                    i32::try_from(lease.as_secs()).unwrap_or(i32::MAX).max(1),
-                    &channels.names,
-                    &channels.active as &[Option<String>],
-                    &channels.versions as &[Option<String>],
-                    &channels.canaries as &[Option<String>],
-                    &channels.percents as &[Option<i32>],
-                    &runnable.channels,
-                    &runnable.versions,
-                    scope.from.map(|place| place.due),
-                    scope.from.map(|place| place.job.0),
-                    scope.only,
-                )
-                .fetch_all(db)
-                .await
-            })
-            .await?;
+        let statement = ClaimStatement::new(worker, serving, lease);
+        let rows = self.run_planned(async |db| statement.run(db, slots, scope).await).await?;
         let mut batch = ClaimBatch::default();
         rows.into_iter().for_each(|row| batch.add(row));
         Ok(batch)
+    }
+}
+
+/// `sql/claim.sql` with what a worker says in each of its claims.
+pub(super) struct ClaimStatement<'a> {
+    worker: &'a str,
+    serving: &'a Serving,
+    lease: Duration,
+    versions: Vec<String>,
+    digests: Vec<String>,
+    channels: Channels,
+    runnable: Runnable,
+}
+
+impl<'a> ClaimStatement<'a> {
+    pub(super) fn new(worker: &'a str, serving: &'a Serving, lease: Duration) -> Self {
+        let (versions, digests) = serving.versions.iter().cloned().unzip();
+        let (channels, runnable) = (Channels::of(serving), Runnable::of(serving));
+        Self { worker, serving, lease, versions, digests, channels, runnable }
+    }
+
+    pub(super) async fn run(
+        &self,
+        db: &mut PgConnection,
+        slots: usize,
+        scope: &ClaimScope<'_>,
+    ) -> sqlx::Result<Vec<ClaimRow>> {
+        sqlx::query_file_as!(
+            ClaimRow,
+            "sql/claim.sql",
+            &self.versions,
+            &self.digests,
+            self.serving.default,
+            &self.serving.digests,
+            i64::try_from(slots).unwrap_or(i64::MAX),
+            self.worker,
+            i32::try_from(self.lease.as_secs()).unwrap_or(i32::MAX).max(1),
+            &self.channels.names,
+            &self.channels.active as &[Option<String>],
+            &self.channels.versions as &[Option<String>],
+            &self.channels.canaries as &[Option<String>],
+            &self.channels.percents as &[Option<i32>],
+            &self.runnable.channels,
+            &self.runnable.versions,
+            scope.from.map(|place| place.due),
+            scope.from.map(|place| place.job.0),
+            scope.only,
+        )
+        .fetch_all(db)
+        .await
     }
 }
 

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use assay_core::{claim::QueuePosition, code::Code, ids::JobId, job_error::Step, serving::Serving};
+use sqlx::{Connection, Executor};
+use uuid::Uuid;
 
 use super::{
-    claim::ClaimScope,
+    claim::{ClaimScope, ClaimStatement},
     claim_batch::{ClaimBatch, RefusedJob},
     fail::QueuedFailure,
 };
@@ -26,8 +28,9 @@ const UNCLAIMABLE: QueuedFailure = QueuedFailure {
 impl Database {
     /// Claims at most `slots` jobs, each by its own statement.
     ///
-    /// A job that is refused while others are claimed is failed. Where every claim is refused, the fault is not a row's: a
-    /// constraint or a trigger concerns all of them, and the jobs wait.
+    /// A job that is refused before and after others were claimed is failed. Where every claim is refused, the fault is not a
+    /// row's: a constraint or a trigger concerns all of them, and the jobs wait. So does a job that was refused just before
+    /// such a fault ended.
     pub(super) async fn claim_singly(
         &self,
         worker: &str,
@@ -53,9 +56,27 @@ impl Database {
         }
         if !batch.is_empty() {
             for refused in &mut batch.refused {
-                refused.failed = self.fail_queued_job(refused.job.0, &UNCLAIMABLE).await.is_ok();
+                refused.failed = self.still_refuses(worker, serving, lease, refused.job.0).await
+                    && self.fail_queued_job(refused.job.0, &UNCLAIMABLE).await.is_ok();
             }
         }
         Ok(batch)
+    }
+
+    /// Returns whether the database refuses to claim a job. Claims nothing: there may be no slot left for it.
+    async fn still_refuses(&self, worker: &str, serving: &Serving, lease: Duration, job: Uuid) -> bool {
+        let statement = ClaimStatement::new(worker, serving, lease);
+        let tried = self.run(async |db| {
+            let mut transaction = db.begin().await?;
+            // A commit would check those that are deferred. A server reports the first refusal before it drops the locks of
+            // that claim, and a claim skips what is locked.
+            transaction.execute("set constraints all immediate; set local lock_timeout = '1s'").await?;
+            sqlx::query_scalar!("select id from processing_jobs where id = $1 for update", job)
+                .fetch_one(&mut *transaction)
+                .await?;
+            statement.run(&mut transaction, 1, &ClaimScope { from: None, only: Some(&[job]) }).await?;
+            transaction.rollback().await
+        });
+        tried.await.is_err_and(|error| error.is_refused_row())
     }
 }
