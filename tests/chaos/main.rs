@@ -166,6 +166,14 @@ async fn side_by_side(run: &Run, scenarios: Vec<Scenario>, at_once: usize) -> Ve
         let outcome = run.scenario(scenario).await;
         let verdict = if outcome.holds() { "holds" } else { "BROKEN" };
         eprintln!("{scenario}: {verdict} after {:.1} s", began.elapsed().as_secs_f64());
+        if let Some(error) = &outcome.error {
+            eprintln!("{scenario}: {error}");
+        }
+        // At once, because other scenarios may go on for an hour.
+        for broken in outcome.invariants.iter().filter(|verdict| !verdict.broken.is_empty()) {
+            let first = broken.broken.first().map_or("", String::as_str);
+            eprintln!("{scenario}: {} broke {} times, first: {first}", broken.name, broken.broken.len());
+        }
         outcome
     });
     futures::stream::iter(running).buffered(at_once.max(1)).collect().await
