@@ -297,7 +297,8 @@ async fn a_submit_to_a_read_only_server_leaves_no_object() {
 }
 
 fn submit(world: &World, env: &Env) -> AssayProcess {
-    let file = world.folder().join("call.txt");
+    // One for each: a file that is written again is empty for a moment.
+    let file = world.folder().join(format!("{}.txt", Uuid::new_v4()));
     std::fs::write(&file, TRANSCRIPT).expect("a file");
     AssayProcess::spawn(&["submit", &file.display().to_string()], env)
 }
