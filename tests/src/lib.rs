@@ -4,6 +4,7 @@
 //! - [`TestDatabase`]: a migrated database of its own per test, on a cluster that the test process shares.
 //! - [`TestObjects`]: an S3 server whose requests fail as scripted.
 //! - [`ScriptedModel`]: a model that answers as scripted and counts its calls.
+//! - [`RoleServer`]: services of AWS that give keys of a role.
 //! - [`Proxy`]: a TCP connection that can be cut, stalled, or held at one statement.
 //! - [`old`]: another program that had the queue before, and still works on it.
 //! - [`AssayProcess`]: the real binary; [`worker`]: the same as a worker that claims.
@@ -11,6 +12,7 @@
 //!
 //! No wait in here is endless: each has [`DEADLINE`] and then fails the test, saying what it waited for.
 
+mod aws;
 mod front;
 mod gate;
 mod model;
@@ -24,6 +26,7 @@ mod world;
 
 use std::time::Duration;
 
+pub use aws::RoleServer;
 pub use gate::Gate;
 pub use model::{Call, Oddity, Reply, ScriptedModel};
 pub use objects::{Asked, Fault, Operation, TestObjects};

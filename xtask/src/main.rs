@@ -20,6 +20,7 @@ mod paths;
 mod queries;
 mod revision;
 mod run;
+mod setup;
 mod stages;
 mod system;
 mod test;
@@ -58,6 +59,8 @@ enum Command {
     Docs,
     /// Run the cases that people met in real use, on real parts
     Field(field::Args),
+    /// Install what `field` and `nightly` need: packages of Debian, PyPI and npm
+    Setup,
     /// Compare what this tree does with what another revision does
     Compare(compare::Args),
     /// Run the commands on pages of docs/ and compare their output with the page
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Chaos(args) => chaos::run(&args),
         Command::Docs => docs::run(),
         Command::Field(args) => field::run(&args),
+        Command::Setup => setup::run(),
         Command::Compare(args) => compare::run(&args),
         Command::Page(args) => page::run(&args),
     };

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{chaos, component, field, guests, run, stages::Stages, system};
+use crate::{chaos, component, field, guests, run, setup, stages::Stages};
 
 /// Load of each chaos scenario.
 const CHAOS_MINUTES: u32 = 10;
@@ -17,8 +17,8 @@ const CHAOS_MINUTES: u32 = 10;
 /// The errors of all stages that failed, each with the command to run it again.
 pub fn run() -> Result<()> {
     let mut stages = Stages::new("cargo xtask nightly", 6);
-    stages.run("system packages", system::ensure_postgres)?;
     let results = [
+        stages.run("parts of other registries", || setup::run().context("to run it again: cargo xtask setup")),
         stages.run("guests, built twice", || {
             // Deploying the same sources again must change no digest, in whatever folder they were built.
             guests::run(&guests::Args::checked()).context("to run it again: cargo xtask guests --check")

@@ -1,5 +1,4 @@
-//! What must be installed on this machine: the Postgres server. A C compiler is here already, or xtask could not have been
-//! linked.
+//! Packages of this machine. The Postgres server must be there; a C compiler is, or xtask could not have been linked.
 
 use std::process::{Command, Stdio};
 
@@ -20,20 +19,29 @@ pub fn ensure_postgres() -> Result<()> {
         println!("Postgres is installed.");
         return Ok(());
     }
-    let by_hand = format!("Postgres is missing: sudo apt-get install -y {PACKAGE}");
+    println!("Postgres is missing; installing it.");
+    install(PACKAGE).map_err(|error| error.context("Postgres is missing"))?;
+    if !Postgres::is_installed() {
+        bail!("{PACKAGE} was installed, but its server is not where it is looked for");
+    }
+    Ok(())
+}
+
+/// Installs a package of Debian and its relatives, or says in one line what to install.
+///
+/// # Errors
+/// If it cannot be installed from here.
+pub fn install(package: &str) -> Result<()> {
     if !works(Command::new("apt-get").arg("--version")) {
-        bail!(
-            "Postgres is missing: install its server (Fedora: dnf install postgresql-server; Arch: pacman -S postgresql)"
-        );
+        bail!("this system has no apt-get: install what Debian calls {package}");
     }
     let prefix = if rustix::process::geteuid().is_root() {
         Vec::new()
     } else if works(Command::new("sudo").args(["-n", "true"])) {
         vec!["sudo", "-n"]
     } else {
-        bail!("{by_hand}");
+        bail!("sudo apt-get install -y {package}");
     };
-    println!("Postgres is missing; installing it.");
     let apt = |arguments: &[&str]| {
         let mut words = prefix.clone();
         words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
@@ -42,14 +50,11 @@ pub fn ensure_postgres() -> Result<()> {
         command.args(&words[1..]);
         run::run(&mut command)
     };
-    let install = ["install", "-y", "--no-install-recommends", PACKAGE];
+    let install = ["install", "-y", "--no-install-recommends", package];
     // Lists may be missing, as in fresh containers, or name packages that are gone.
     if apt(&install).is_err() {
         apt(&["update"])?;
         apt(&install)?;
-    }
-    if !Postgres::is_installed() {
-        bail!("{PACKAGE} was installed, but its server is not where it is looked for; {by_hand}");
     }
     Ok(())
 }

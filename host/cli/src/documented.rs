@@ -16,13 +16,20 @@ use assay_worker::{config::Config, worker::FINAL_WRITES_TIMEOUT};
 use crate::env_file;
 
 /// Variables that most deployments set.
-const COMMON: [&str; 20] = [
+const COMMON: [&str; 27] = [
     "LOG_LEVEL",
     "LOG_FORMAT",
+    "DATABASE_URL_FILE",
+    "DATABASE_PASSWORD_COMMAND",
     "DATABASE_POOL",
     "S3_ENDPOINT",
     "S3_REGION",
+    "S3_ACCESS_KEY_ID",
+    "S3_ACCESS_KEY_ID_FILE",
+    "S3_SECRET_ACCESS_KEY",
+    "S3_SECRET_ACCESS_KEY_FILE",
     "LLM_API_KEY",
+    "LLM_API_KEY_FILE",
     "LLM_MODELS",
     "LLM_TIMEOUT_MS",
     "LLM_MAX_OUTPUT_TOKENS",

@@ -7,18 +7,37 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context, bail};
 use assay_guest_build::{read_stream, utf8};
+use assay_objects::CHAIN_VARIABLES;
 
 /// Far more than all variables. A shell's `<(command)` may give them, so the size is known only at the end.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// Variables that libraries read from the process's environment, besides those of the AWS chain of roles.
+const PROCESS_VARIABLES: [&str; 2] = ["SSL_CERT_DIR", "SSL_CERT_FILE"];
 
 /// Reads a file.
 ///
 /// # Errors
 /// The file cannot be read, or a line is not a comment, not blank and not `KEY=value`. The error has the number of the line.
+/// So is a variable that has no effect in a file.
 pub fn read(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let text = read_stream(path, MAX_BYTES).and_then(utf8);
     let text = text.with_context(|| format!("read variables from {}", path.display()))?;
-    parse(&text).with_context(|| format!("read variables from {}", path.display()))
+    let values = parse(&text).with_context(|| format!("read variables from {}", path.display()))?;
+    if let Some(name) = without_effect(&values) {
+        bail!(
+            "read variables from {}: {name} has no effect in a file: a library reads it from the process's environment; \
+             export it instead",
+            path.display()
+        );
+    }
+    Ok(values)
+}
+
+/// Returns a variable that has a value, and is read from the process's environment alone.
+fn without_effect(values: &BTreeMap<String, String>) -> Option<&str> {
+    let is_process = |name: &str| PROCESS_VARIABLES.contains(&name) || CHAIN_VARIABLES.contains(&name);
+    values.iter().find(|(name, value)| is_process(name) && !value.trim().is_empty()).map(|(name, _)| name.as_str())
 }
 
 /// Returns one line, quoted so that a shell and [`read`] see the same value.
@@ -144,5 +163,15 @@ mod tests {
             assert!(error.starts_with("line 1 "), "{error}");
             assert!(!error.contains("hush"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_variable_of_the_process_is_refused_in_a_file() {
+        let found = |text: &str| without_effect(&parse(text).unwrap()).map(str::to_owned);
+        for name in ["AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "SSL_CERT_FILE"] {
+            assert_eq!(found(&format!("A=1\n{name}=x\n")).as_deref(), Some(name));
+            assert_eq!(found(&format!("{name}=\n")), None, "an empty one unsets it");
+        }
+        assert_eq!(found("AWS_ACCESS_KEY_ID=a\nAWS_REGION=eu-central-1\nS3_CA_FILE=/ca\n"), None);
     }
 }

@@ -3,9 +3,9 @@
 //! Each part of the host declares its variables in its own `Config::load(&mut Variables)`, next to the code that they
 //! configure. docs/configuration.md and `.env.example` are generated from these declarations.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, path::Path, str::FromStr, time::Duration};
 
-use secrecy::SecretString;
+use crate::secret::Secret;
 
 /// A day: a longer time is a typing error.
 const MAX_MILLIS: u64 = 24 * 3600 * 1000;
@@ -17,9 +17,18 @@ pub struct DeclaredVariable {
     /// The default; empty where the variable is required or has no default.
     pub default: String,
     /// One line for the operator, with the unit.
-    pub help: &'static str,
+    pub help: String,
     /// Whether the worker starts without it.
     pub required: bool,
+}
+
+/// The two variables of a secret: its value, or a file with it.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretVariable {
+    pub name: &'static str,
+    /// `NAME_FILE`.
+    pub file: &'static str,
+    pub help: &'static str,
 }
 
 /// A fault of the configuration. Quotes a value only where it cannot be a secret.
@@ -61,19 +70,80 @@ impl Variables {
     pub fn required(&mut self, name: &'static str, help: &'static str) -> String {
         self.declare(name, "", help, true);
         self.value(name).unwrap_or_else(|| {
-            self.push_fault(name, format!("missing {name}: expected {help}"));
+            self.missing(name, help);
             String::new()
         })
     }
 
     /// Reads a required secret. Its value never appears in a fault.
-    pub fn required_secret(&mut self, name: &'static str, help: &'static str) -> SecretString {
-        self.required(name, help).into()
+    pub fn required_secret(&mut self, variable: SecretVariable) -> Secret {
+        let secret = self.read_secret(variable, true);
+        secret.unwrap_or_else(|| {
+            let SecretVariable { name, file, help } = variable;
+            if !self.faults.iter().any(|fault| fault.name == name || fault.name == file) {
+                self.missing(name, help);
+            }
+            Secret::fixed(name, String::new())
+        })
     }
 
-    /// Reads a secret that may be absent.
-    pub fn secret(&mut self, name: &'static str, help: &'static str) -> Option<SecretString> {
-        self.optional(name, help).map(SecretString::from)
+    /// Reads a secret that may be absent: the variable's value, or what is in the file that its other variable names.
+    pub fn secret(&mut self, variable: SecretVariable) -> Option<Secret> {
+        self.read_secret(variable, false)
+    }
+
+    fn read_secret(&mut self, variable: SecretVariable, required: bool) -> Option<Secret> {
+        let SecretVariable { name, file, help } = variable;
+        self.declare(name, "", help, required);
+        self.declare(file, "", &format!("file with the value of {name}, which may change"), false);
+        match (self.value(name), self.value(file)) {
+            (Some(_), Some(_)) => {
+                self.fault(file, format_args!("{name} is set too; set one of the two"));
+                None
+            }
+            (Some(value), None) => Some(Secret::fixed(name, value)),
+            (None, Some(path)) => match Secret::from_file(file, Path::new(&path)) {
+                Ok(secret) => Some(secret),
+                Err(error) => {
+                    self.fault(file, format_args!("{}: {}", error.path.display(), error.reason));
+                    None
+                }
+            },
+            (None, None) => None,
+        }
+    }
+
+    /// Reads one of a few words; the first one is the default.
+    pub fn one_of<T: Clone>(&mut self, name: &'static str, words: &[(&str, T)], help: &'static str) -> T {
+        let (default, value) = words.first().expect("at least the default");
+        self.declare(name, default, help, false);
+        let Some(text) = self.value(name) else { return value.clone() };
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.trim()) {
+            return value.clone();
+        }
+        let [before @ .., last] = words else { unreachable!("at least the default") };
+        let before: Vec<_> = before.iter().map(|(word, _)| *word).collect();
+        self.invalid(name, &text, format_args!("expected {} or {}", before.join(", "), last.0));
+        value.clone()
+    }
+
+    /// Records that a variable is absent that is required here.
+    pub fn missing(&mut self, name: &'static str, expected: &str) {
+        self.push_fault(name, format!("missing {name}: expected {expected}"));
+    }
+
+    /// Reads the first variable that is set, or a default. The first one is Assay's own name.
+    pub fn first_of(&mut self, names: &[&'static str], default: &str, help: &'static str) -> String {
+        for (place, name) in names.iter().enumerate() {
+            let shown = if place == 0 { help.to_owned() } else { format!("read where {} is absent", names[0]) };
+            self.declare(name, if place == 0 { default } else { "" }, &shown, false);
+        }
+        names.iter().find_map(|name| self.value(name)).unwrap_or_else(|| default.to_owned())
+    }
+
+    /// Returns whether any of these is set. Declares none of them: another library reads them from the process's environment.
+    pub fn has_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.value(name).is_some())
     }
 
     /// Reads a number within bounds, or its default.
@@ -139,21 +209,50 @@ impl Variables {
         self.values.get(name).filter(|value| !value.trim().is_empty()).cloned()
     }
 
-    fn declare(&mut self, name: &'static str, default: &str, help: &'static str, required: bool) {
+    fn declare(&mut self, name: &'static str, default: &str, help: &str, required: bool) {
         if !self.declared.iter().any(|known| known.name == name) {
-            self.declared.push(DeclaredVariable { name, default: default.to_owned(), help, required });
+            let (default, help) = (default.to_owned(), help.to_owned());
+            self.declared.push(DeclaredVariable { name, default, help, required });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     #[test]
     fn an_empty_value_counts_as_absent() {
         let mut vars = Variables::from_map([("LLM_MODEL".to_owned(), " ".to_owned())].into());
         assert_eq!(vars.text("LLM_MODEL", "small", "a model"), "small");
+    }
+
+    const KEY: SecretVariable = SecretVariable { name: "KEY", file: "KEY_FILE", help: "a key" };
+
+    fn secret(pairs: &[(&str, &str)]) -> (Secret, Vec<String>) {
+        let values = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut vars = Variables::from_map(values);
+        let secret = vars.required_secret(KEY);
+        (secret, vars.finish().err().unwrap_or_default().iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_secret_is_a_value_or_a_file_and_not_both() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key").display().to_string();
+        std::fs::write(&path, "from a file\n").expect("a file");
+        for (pairs, value) in
+            [([("KEY", "hush"), ("KEY_FILE", " ")], "hush"), ([("KEY", ""), ("KEY_FILE", &path)], "from a file")]
+        {
+            let (secret, faults) = secret(&pairs);
+            assert_eq!((secret.current().expose_secret(), faults.len()), (value, 0));
+        }
+        let faults = secret(&[("KEY", "hush"), ("KEY_FILE", &path)]).1;
+        assert_eq!(faults, ["invalid KEY_FILE: KEY is set too; set one of the two"]);
+        assert_eq!(secret(&[("KEY_FILE", "/nowhere")]).1, ["invalid KEY_FILE: /nowhere: entity not found"]);
+        assert_eq!(secret(&[]).1, ["missing KEY: expected a key"]);
     }
 
     #[test]

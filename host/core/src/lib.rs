@@ -1,4 +1,4 @@
-//! Plain data and pure rules of Assay: no I/O, no async, no clock.
+//! Plain data and pure rules of Assay: no async, no clock, and no I/O but the files of secrets.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod open_files;
 pub mod release_stats;
 pub mod report_diff;
 pub mod retry;
+pub mod secret;
 pub mod serving;
 pub mod settlement;
 pub mod stop_reason;

@@ -15,6 +15,11 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// Returns whether a host is a loopback address, written as in a URL but without the brackets of IPv6.
+pub fn is_loopback_host(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +29,12 @@ mod tests {
         let here = |text: &str| is_loopback(&Url::parse(text).unwrap());
         assert!(here("http://127.0.0.1:9000") && here("http://[::1]:9000") && here("http://localhost:9000"));
         assert!(!here("http://10.0.0.1:9000") && !here("https://s3.example.com"));
+        for host in ["127.0.0.1", "127.1.2.3", "::1", "localhost"] {
+            assert!(is_loopback_host(host), "{host}");
+        }
+        for host in ["", "10.0.0.1", "[::1]", "localhost.example.com", "/run/postgresql"] {
+            assert!(!is_loopback_host(host), "{host}");
+        }
         assert!(!here("http://localhost.example.com") && !here("http://127.0.0.1.example.com"));
     }
 }

@@ -11,9 +11,15 @@ use sqlx::{
     pool::{PoolConnection, PoolConnectionMetadata},
     postgres::PgPoolOptions,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{config::DatabaseConfig, error::DbError, sqlstate::Again};
+use crate::{
+    config::DatabaseConfig,
+    error::DbError,
+    login::{Login, LoginError},
+    pooling::{Pooling, Settings},
+    sqlstate::Again,
+};
 
 /// A session that rested for longer is asked before it is used: servers and networks end idle ones in silence. A busy
 /// pool pays no round trip for it.
@@ -38,6 +44,7 @@ impl Database {
     /// Makes a pool that connects on first use; [`Self::check`] tries the connection.
     pub fn new(config: DatabaseConfig) -> Self {
         let stale = StaleSessions::default();
+        let settings = Settings::of_statements(config.timeout);
         let pool = PgPoolOptions::new()
             .max_connections(config.pool)
             .acquire_timeout(config.timeout)
@@ -45,6 +52,13 @@ impl Database {
             .idle_timeout(config.idle_timeout)
             // A ping per acquire would cost a round trip per write.
             .test_before_acquire(false)
+            .after_connect({
+                let (pooling, settings) = (config.pooling, settings.clone());
+                move |connection, _| {
+                    let settings = settings.clone();
+                    Box::pin(async move { pooling.prepare(connection, &settings).await })
+                }
+            })
             .before_acquire({
                 let (stale, patience) = (stale.clone(), config.timeout / 4);
                 move |connection, session| {
@@ -52,14 +66,102 @@ impl Database {
                     Box::pin(async move { Ok(!stale && answers(connection, session.idle_for, patience).await) })
                 }
             })
-            .connect_lazy_with(config.options.clone());
+            .connect_lazy_with(config.pooling.options(config.login.options(), &settings));
         let turns = Arc::new(Semaphore::new(config.pool as usize));
         Self { pool, turns, stale, config: Arc::new(config) }
     }
 
     /// Opens a connection outside the pool: for the heartbeat, the listener, and reading back after a lost answer.
     pub(crate) async fn connect(&self) -> Result<PgConnection, DbError> {
-        within(self.config.timeout, PgConnection::connect_with(&self.config.options)).await
+        self.connect_with(&self.settings()).await
+    }
+
+    /// Opens a connection outside the pool with other settings of the session.
+    pub(crate) async fn connect_with(&self, settings: &Settings) -> Result<PgConnection, DbError> {
+        self.open(&self.config.login, self.config.pooling, settings).await
+    }
+
+    /// Opens a connection past the pooler, if there is a way.
+    pub(crate) async fn connect_directly(&self) -> Result<PgConnection, DbError> {
+        let (login, pooling) = self.config.direct_login();
+        self.open(login, pooling, &self.settings()).await
+    }
+
+    async fn open(&self, login: &Login, pooling: Pooling, settings: &Settings) -> Result<PgConnection, DbError> {
+        let used = self.ready(login).await?;
+        match self.open_once(login, pooling, settings).await {
+            Err(error) if self.is_renewed(login, used, &error).await => self.open_once(login, pooling, settings).await,
+            done => done,
+        }
+    }
+
+    async fn open_once(&self, login: &Login, pooling: Pooling, settings: &Settings) -> Result<PgConnection, DbError> {
+        let options = pooling.options(login.options(), settings);
+        let work = async {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            pooling.prepare(&mut connection, settings).await?;
+            Ok(connection)
+        };
+        within(self.config.timeout, work).await
+    }
+
+    /// Returns whether a session can wait for notifications.
+    pub(crate) fn can_listen(&self) -> bool {
+        self.config.pooling != Pooling::Transaction || self.config.direct.is_some()
+    }
+
+    /// Runs statements on a connection outside the pool, as the pooler demands it.
+    pub(crate) async fn run_on<T>(
+        &self,
+        connection: &mut PgConnection,
+        statements: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T, DbError> {
+        let settings = self.settings();
+        within(self.config.timeout, self.config.pooling.run(connection, &settings, statements)).await
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::of_statements(self.config.timeout)
+    }
+
+    /// Makes a login ready for a connection: with a password, where a command prints it. Returns which one it is.
+    pub(crate) async fn ready(&self, login: &Login) -> Result<u64, DbError> {
+        if !login.is_complete() {
+            self.renew(login, login.number()).await?;
+        }
+        Ok(login.number())
+    }
+
+    /// Returns whether the server refused the login, and there is another one by now.
+    pub(crate) async fn is_renewed(&self, login: &Login, used: u64, error: &DbError) -> bool {
+        if !error.is_of_login() {
+            return false;
+        }
+        self.renew(login, used).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the login to the database was not renewed");
+            false
+        })
+    }
+
+    /// Reads the file of the URL again, and runs the command for the password. Returns whether new connections log in in
+    /// another way now.
+    ///
+    /// # Errors
+    /// The file or the command is of no use; the login of before stays.
+    pub async fn read_login_again(&self) -> Result<bool, LoginError> {
+        let mut renewed = false;
+        for login in [Some(&self.config.login), self.config.direct.as_ref()].into_iter().flatten() {
+            renewed |= self.renew(login, login.number()).await?;
+        }
+        Ok(renewed)
+    }
+
+    async fn renew(&self, login: &Login, used: u64) -> Result<bool, LoginError> {
+        let renewed = login.renew(used).await?;
+        if renewed {
+            self.pool.set_connect_options(self.config.pooling.options(self.config.login.options(), &self.settings()));
+        }
+        Ok(renewed)
     }
 
     /// Checks that the database accepts a new connection. Connections of the pool do not show that: they stay open
@@ -70,6 +172,16 @@ impl Database {
     pub async fn check_login(&self) -> Result<(), DbError> {
         let connection = self.connect().await?;
         within(self.config.timeout, connection.close()).await
+    }
+
+    /// Returns whether a new session accepts no writes: the server is a standby, or its configuration says so.
+    ///
+    /// # Errors
+    /// [`DbError`] if no connection is made.
+    pub async fn is_read_only(&self) -> Result<bool, DbError> {
+        let mut connection = self.connect().await?;
+        let asked = sqlx::query_scalar!(r#"select current_setting('transaction_read_only') = 'on' as "read_only!""#);
+        self.run_on(&mut connection, async |db| asked.fetch_one(db).await).await
     }
 
     /// Closes the pool after the running statements.
@@ -85,20 +197,30 @@ impl Database {
         &self,
         statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> Result<T, DbError> {
+        let login = &self.config.login;
+        let used = self.ready(login).await?;
+        let (_turn, connection) = match self.acquire().await {
+            Err(error) if self.is_renewed(login, used, &error).await => self.acquire().await?,
+            acquired => acquired?,
+        };
+        let mut borrowed = Borrowed { connection, usable: false };
+        let result = self.run_on(&mut borrowed.connection, statement).await;
+        borrowed.usable = !result.as_ref().is_err_and(DbError::spends_session);
+        if result.as_ref().is_err_and(DbError::is_read_only) {
+            self.stale.renew();
+        }
+        result
+    }
+
+    /// Takes a connection of the pool, with a turn.
+    async fn acquire(&self) -> Result<(SemaphorePermit<'_>, PoolConnection<Postgres>), DbError> {
         // The pool's future is large enough for a whole handshake. It is boxed, and only made once there is a place, so
         // that thousands of jobs can wait for one.
         let acquired = async {
             let turn = self.turns.acquire().await.map_err(|_closed| sqlx::Error::PoolClosed)?;
             Ok((turn, Box::pin(self.pool.acquire()).await?))
         };
-        let (_turn, connection) = within(self.config.timeout, acquired).await?;
-        let mut borrowed = Borrowed { connection, usable: false };
-        let result = within(self.config.timeout, statement(&mut borrowed.connection)).await;
-        borrowed.usable = !result.as_ref().is_err_and(DbError::spends_session);
-        if result.as_ref().is_err_and(DbError::is_read_only) {
-            self.stale.renew();
-        }
-        result
+        within(self.config.timeout, acquired).await
     }
 
     /// Runs a statement as [`Self::run`] does, and makes its session plan anew if it was slow. Claims keep their plans, and a

@@ -1,21 +1,28 @@
 //! Why a statement failed, by what the caller may do next.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use assay_core::{
     code::Code,
     job_error::JobError,
     open_files::{NO_FILE_LEFT, is_out_of_files},
 };
+use assay_network::ConnectionFault;
 
-use crate::sqlstate::{Again, Meaning, Session, SqlState};
+use crate::{
+    login::LoginError,
+    sqlstate::{Again, Meaning, Session, SqlState},
+};
 
 /// A failed statement. Display shows SQLSTATEs and kinds, never the server's message, which may quote a row.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// No connection, or it broke: the statement may have been carried out.
     #[error("the connection to the database failed ({0})")]
-    Connection(&'static str),
+    Connection(ConnectionCause),
+    /// There is no password to connect with: the statement never reached the server.
+    #[error("no login to the database: {0}")]
+    NoLogin(#[from] LoginError),
     /// There was no file descriptor for a connection: the statement never reached the server.
     #[error("{NO_FILE_LEFT} to the database")]
     OutOfFiles,
@@ -43,6 +50,35 @@ pub enum DbError {
         .0.join("\n  ")
     )]
     Unadoptable(Vec<String>),
+}
+
+/// Why a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionCause {
+    Fault(ConnectionFault),
+    Told(&'static str),
+}
+
+impl fmt::Display for ConnectionCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Told(words) => f.write_str(words),
+        }
+    }
+}
+
+impl From<&'static str> for ConnectionCause {
+    fn from(words: &'static str) -> Self {
+        Self::Told(words)
+    }
+}
+
+impl ConnectionCause {
+    /// Looks for a cause in an error of the driver.
+    fn of(error: &(dyn std::error::Error + 'static), otherwise: &'static str) -> Self {
+        ConnectionFault::of(error).map_or(Self::Told(otherwise), Self::Fault)
+    }
 }
 
 impl DbError {
@@ -85,6 +121,11 @@ impl DbError {
         self.again() == Again::NewSession
     }
 
+    /// Returns whether the server refused who this process says it is.
+    pub(crate) fn is_of_login(&self) -> bool {
+        matches!(self, Self::Denied(state) if state.starts_with("28"))
+    }
+
     /// Returns whether the server, or this session, accepts no writes: a failover is under way.
     pub(crate) fn is_read_only(&self) -> bool {
         matches!(self, Self::Transient(state) if state == "25006")
@@ -114,22 +155,24 @@ impl From<sqlx::Error> for DbError {
             sqlx::Error::Database(database) => {
                 let state = database.code().unwrap_or_default().into_owned();
                 match SqlState::of(&state).map(|row| row.meaning) {
-                    Some(Meaning::Connection) if state.starts_with("08") => Self::Connection("ended by a pooler"),
-                    Some(Meaning::Connection) => Self::Connection("ended by the server"),
+                    Some(Meaning::Connection) if state.starts_with("08") => {
+                        Self::Connection("ended by a pooler".into())
+                    }
+                    Some(Meaning::Connection) => Self::Connection("ended by the server".into()),
                     Some(Meaning::Transient) => Self::Transient(state),
                     Some(Meaning::Denied) => Self::Denied(state),
                     Some(Meaning::Refused) | None => Self::Refused(state),
                 }
             }
             sqlx::Error::Io(error) if is_out_of_files(error) => Self::OutOfFiles,
-            sqlx::Error::Io(_) => Self::Connection("input or output"),
-            sqlx::Error::Tls(_) => Self::Connection("TLS"),
-            sqlx::Error::Protocol(_) => Self::Connection("protocol"),
-            sqlx::Error::PoolTimedOut => Self::Connection("no free connection in time"),
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Connection("pool closed"),
+            sqlx::Error::Io(error) => Self::Connection(ConnectionCause::of(error, "input or output")),
+            sqlx::Error::Tls(error) => Self::Connection(ConnectionCause::of(&**error, "the server speaks no TLS")),
+            sqlx::Error::Protocol(_) => Self::Connection("protocol".into()),
+            sqlx::Error::PoolTimedOut => Self::Connection("no free connection in time".into()),
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Connection("pool closed".into()),
             sqlx::Error::RowNotFound => Self::Row("it is missing"),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Row("a column has another type"),
-            _ => Self::Connection("driver"),
+            _ => Self::Connection("driver".into()),
         }
     }
 }
@@ -137,7 +180,7 @@ impl From<sqlx::Error> for DbError {
 impl From<DbError> for JobError {
     fn from(error: DbError) -> Self {
         let code = match error {
-            DbError::Denied(_) => Code::DbAccessDenied,
+            DbError::Denied(_) | DbError::NoLogin(_) => Code::DbAccessDenied,
             DbError::OutOfFiles => Code::WorkerOutOfFiles,
             _ => Code::DbUpdateFailed,
         };
@@ -165,7 +208,7 @@ mod tests {
 
     #[test]
     fn an_unanswered_statement_spends_its_session_and_is_not_tried_again() {
-        for error in [DbError::Connection("input or output"), DbError::Timeout(Duration::from_secs(1))] {
+        for error in [DbError::Connection("input or output".into()), DbError::Timeout(Duration::from_secs(1))] {
             assert!(error.spends_session() && error.is_ambiguous());
             assert_eq!(error.again(), Again::No);
         }

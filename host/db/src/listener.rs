@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{Connection, PgConnection, postgres::PgListener};
+use sqlx::{
+    Connection, PgConnection,
+    postgres::{PgConnectOptions, PgListener},
+};
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -81,6 +84,10 @@ impl Listener {
 }
 
 async fn listen(database: Database, wake: Arc<Wake>, stop: CancellationToken) {
+    if !database.can_listen() {
+        tracing::info!("LISTEN is off behind a pooler without DATABASE_DIRECT_URL; jobs are found by polling");
+        return stop.cancelled().await;
+    }
     let mut pause = RECONNECT_DELAY;
     loop {
         let result = tokio::select! {
@@ -116,7 +123,7 @@ async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result
     let probe = format!("{:032x}", rand::random::<u128>());
     within(database.config.timeout, listener.listen_all([JOBS, RELEASES, CANCELS, PROBE])).await?;
     // Only now: a standby accepts no LISTEN, and a prober would stay on it for as long as notifications arrive.
-    let mut prober = database.connect().await?;
+    let mut prober = database.connect_directly().await?;
     within(database.config.timeout, allow_rest(&mut prober)).await?;
     // Notifications were lost while nothing listened, so everything is looked at once.
     wake.heard(JOBS);
@@ -129,7 +136,7 @@ async fn serve(database: &Database, wake: &Wake, pause: &mut Duration) -> Result
                 *pause = RECONNECT_DELAY;
                 wake.heard(notification.channel());
             }
-            Ok(Ok(None)) => return Err(DbError::Connection("the listener was disconnected")),
+            Ok(Ok(None)) => return Err(DbError::Connection("the listener was disconnected".into())),
             Ok(Err(error)) => return Err(error.into()),
             Err(_quiet) => {
                 if !answers_probe(&mut prober, &mut listener, wake, &probe).await? {
@@ -169,6 +176,8 @@ async fn answers_probe(
         }
     };
     match tokio::time::timeout_at(deadline, round).await {
+        // A pooler gave both connections the same session: the notification reached the one that does not listen.
+        Ok(Err(sqlx::Error::Protocol(_))) => Ok(false),
         Ok(result) => Ok(result?),
         Err(_elapsed) => Ok(false),
     }
@@ -181,7 +190,10 @@ impl Database {
     /// # Errors
     /// [`DbError`] if one of the connections fails.
     pub async fn hears_itself(&self) -> Result<bool, DbError> {
-        let mut prober = self.connect().await?;
+        if !self.can_listen() {
+            return Ok(false);
+        }
+        let mut prober = self.connect_directly().await?;
         let mut listener = self.listener().await?;
         let probe = format!("{:032x}", rand::random::<u128>());
         within(self.config.timeout, listener.listen_all([JOBS, PROBE])).await?;
@@ -189,12 +201,23 @@ impl Database {
     }
 
     async fn listener(&self) -> Result<PgListener, DbError> {
+        let (login, pooling) = self.config.direct_login();
+        let used = self.ready(login).await?;
+        match self.listen_with(pooling.options(login.options(), &self.settings())).await {
+            Err(error) if self.is_renewed(login, used, &error).await => {
+                self.listen_with(pooling.options(login.options(), &self.settings())).await
+            }
+            done => done,
+        }
+    }
+
+    async fn listen_with(&self, options: PgConnectOptions) -> Result<PgListener, DbError> {
         // Its own pool, because the listener never returns its connection.
         let pool = sqlx::postgres::PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(self.config.timeout)
             .after_connect(|connection, _| Box::pin(allow_rest(connection)))
-            .connect_lazy_with(self.config.options.clone());
+            .connect_lazy_with(options);
         let mut listener = within(self.config.timeout, PgListener::connect_with(&pool)).await?;
         // We reconnect ourselves, because the queue must be looked at after a reconnect.
         listener.ignore_pool_close_event(true);

@@ -1,9 +1,6 @@
 //! Row security that hides rows of Assay's tables: nothing fails then, and jobs wait in silence.
 
-use crate::{
-    database::{Database, within},
-    error::DbError,
-};
+use crate::{database::Database, error::DbError};
 
 /// The tables that a worker reads.
 const READ: [&str; 10] = [
@@ -56,8 +53,7 @@ impl Database {
             "#,
             &tables(&READ),
             &tables(&UPDATED),
-        )
-        .fetch_all(&mut connection);
-        within(self.config.timeout, hidden).await
+        );
+        self.run_on(&mut connection, async |db| hidden.fetch_all(db).await).await
     }
 }

@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use assay_core::loopback::is_loopback;
-use reqwest::{
-    Client,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue},
-    redirect, retry,
-};
-use secrecy::ExposeSecret;
+use reqwest::{Client, RequestBuilder, header::AUTHORIZATION, redirect, retry};
+use secrecy::SecretString;
 use url::Url;
 
-use crate::llm_config::LlmConfig;
+use crate::llm_config::{LlmConfig, authorization};
 
 /// Less than the 5 s after which uvicorn and Node close an idle connection. A POST on a closing connection cannot be repeated
 /// safely, so it would use an attempt. A new handshake costs milliseconds of a call that takes seconds.
@@ -22,14 +18,7 @@ const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Builds the HTTP client.
 pub(crate) fn client(config: &LlmConfig) -> anyhow::Result<Client> {
-    let mut headers = HeaderMap::new();
-    if let Some(key) = &config.key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
     let mut builder = Client::builder()
-        .default_headers(headers)
         .user_agent(concat!("assay/", env!("CARGO_PKG_VERSION")))
         // A redirect would send the key and the transcript to an address that the operator did not set.
         .redirect(redirect::Policy::none())
@@ -43,6 +32,14 @@ pub(crate) fn client(config: &LlmConfig) -> anyhow::Result<Client> {
         builder = builder.no_proxy();
     }
     Ok(builder.build()?)
+}
+
+/// Adds a key. It is none of the client's own headers, because it may change.
+pub(crate) fn with_key(request: RequestBuilder, key: Option<&SecretString>) -> RequestBuilder {
+    match key.and_then(authorization) {
+        Some(value) => request.header(AUTHORIZATION, value),
+        None => request,
+    }
 }
 
 /// Appends a path to the base URL; keeps a query such as Azure's `api-version`.

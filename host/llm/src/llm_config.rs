@@ -2,10 +2,19 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use assay_core::env::Variables;
+use assay_core::{
+    env::{SecretVariable, Variables},
+    secret::Secret,
+};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+
+const KEY: SecretVariable = SecretVariable {
+    name: "LLM_API_KEY",
+    file: "LLM_API_KEY_FILE",
+    help: "key of the model's API; empty for servers without keys",
+};
 
 /// The model, its address and its limits.
 #[derive(Clone, Debug)]
@@ -15,7 +24,7 @@ pub struct LlmConfig {
     /// The model for prompts that name none.
     pub model: String,
     /// The key of the API; local servers need none.
-    pub key: Option<SecretString>,
+    pub key: Option<Secret>,
     /// The names that prompts may use, with the provider's names.
     pub models: BTreeMap<String, String>,
     /// Deadline for a connection, TLS included.
@@ -97,13 +106,21 @@ fn base_url(vars: &mut Variables) -> Url {
     Url::parse("http://localhost/").expect("a constant URL parses")
 }
 
-fn key(vars: &mut Variables) -> Option<SecretString> {
-    let key = vars.secret("LLM_API_KEY", "key of the model's API; empty for servers without keys")?;
-    if HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).is_err() {
-        vars.fault("LLM_API_KEY", "the key must not contain line breaks or other characters that HTTP headers forbid");
+fn key(vars: &mut Variables) -> Option<Secret> {
+    let key = vars.secret(KEY)?;
+    if authorization(&key.current()).is_none() {
+        let rule = "the key must not contain line breaks or other characters that HTTP headers forbid";
+        vars.fault(key.variable(), rule);
         return None;
     }
     Some(key)
+}
+
+/// Returns the header that goes with a key; `None` for one that no header can hold.
+pub(crate) fn authorization(key: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 fn aliases(vars: &mut Variables) -> BTreeMap<String, String> {

@@ -3,10 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
-use assay_core::{attempt_usage::Tokens, breaker::Alias, code::Code, job_error::JobError};
+use assay_core::{
+    attempt_usage::Tokens,
+    breaker::Alias,
+    code::Code,
+    job_error::JobError,
+    secret::{Secret, SecretFileError},
+};
 use bytes::Bytes;
 use http_body_util::Full;
 use reqwest::{Body, Client, header::CONTENT_TYPE};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -27,6 +34,9 @@ use crate::{
     request_body::request_body,
     response_body,
 };
+
+/// Keys that one call tries besides the first: a file may be replaced while it is written.
+const MAX_OTHER_KEYS: u32 = 2;
 
 /// The model. Cheap to clone: clones share connections and the memory of rejections.
 #[derive(Clone)]
@@ -66,6 +76,23 @@ impl Model {
         })))
     }
 
+    /// Reads the file of the key again. Returns whether it has another key; without a file it never has.
+    ///
+    /// # Errors
+    /// The file cannot be used. The key of before stays.
+    pub fn read_key_again(&self) -> Result<bool, SecretFileError> {
+        self.0.config.key.as_ref().map_or(Ok(false), Secret::read_again)
+    }
+
+    /// Returns whether there is another key than the one that was refused.
+    fn has_other_key(&self, used: Option<&SecretString>) -> bool {
+        if let Err(error) = self.read_key_again() {
+            tracing::warn!(%error, "the key of the model was not read again");
+        }
+        let current = self.0.config.key.as_ref().map(Secret::current);
+        current.as_ref().map(ExposeSecret::expose_secret) != used.map(ExposeSecret::expose_secret)
+    }
+
     /// Returns the breaker's name for the model of a question.
     pub fn alias(&self, model: Option<&str>) -> Alias {
         match model {
@@ -100,7 +127,9 @@ impl Model {
     pub async fn probe(&self) -> Result<Probe, LlmError> {
         let Inner { config, client, models, .. } = &*self.0;
         let work = async {
-            let mut response = client.get(models.clone()).send().await.map_err(|error| not_sent(error, config))?;
+            let request =
+                http_client::with_key(client.get(models.clone()), config.key.as_ref().map(Secret::current).as_ref());
+            let mut response = request.send().await.map_err(|error| not_sent(error, config))?;
             let status = response.status().as_u16();
             if matches!(status, 404 | 405 | 501) {
                 return Ok(Probe::NoList);
@@ -163,6 +192,7 @@ impl Model {
         };
         let known = memory.recall(model, question.answer_schema);
         let mut adapted = known;
+        let mut keys_left = MAX_OTHER_KEYS;
         loop {
             let request = request_body(question, model, limit, adapted).map_err(|_| {
                 LlmError::new(Code::GuestBadOutput, "write the request: the prompt's answer schema is not JSON")
@@ -171,6 +201,8 @@ impl Model {
             // of waiting jobs would need twice the memory of their prompts.
             let request = Body::wrap(Full::new(Bytes::from(request)));
             let request = client.post(completions.clone()).header(CONTENT_TYPE, "application/json").body(request);
+            let used = config.key.as_ref().map(Secret::current);
+            let request = http_client::with_key(request, used.as_ref());
             let refusal = match reply::send(request, config).await? {
                 Reply::Answer(answer) => {
                     if adapted != known {
@@ -181,7 +213,13 @@ impl Model {
                 Reply::Refusal(refusal) => refusal,
             };
             let Some(next) = next_fallback(adapted, parts, refusal.status, &refusal.error) else {
-                return Err(rejected("call the model", refusal.status, &refusal.error, &refusal.headers));
+                let error = rejected("call the model", refusal.status, &refusal.error, &refusal.headers);
+                // The file may have got another key since: then the refusal was of the old one.
+                if error.code == Code::LlmAuthFailed && keys_left > 0 && self.has_other_key(used.as_ref()) {
+                    keys_left -= 1;
+                    continue;
+                }
+                return Err(error);
             };
             tracing::info!(
                 llm.model = model,

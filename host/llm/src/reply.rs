@@ -4,6 +4,7 @@ use assay_core::{
     code::Code,
     open_files::{NO_FILE_LEFT, is_out_of_files},
 };
+use assay_network::ConnectionFault;
 use reqwest::{
     RequestBuilder, Response,
     header::{CONTENT_TYPE, HeaderMap},
@@ -75,10 +76,10 @@ pub(crate) fn not_sent(error: reqwest::Error, config: &LlmConfig) -> LlmError {
     if error.is_connect() && is_out_of_files(&error) {
         return LlmError::new(Code::WorkerOutOfFiles, format!("call the model: {NO_FILE_LEFT}"));
     }
-    let message = if error.is_connect() {
-        "call the model: no connection"
-    } else {
-        "call the model: the connection broke before the answer"
+    let message = match ConnectionFault::of(&error).filter(|_| error.is_connect()) {
+        Some(fault) => format!("call the model: {fault}"),
+        None if error.is_connect() => "call the model: no connection".to_owned(),
+        None => "call the model: the connection broke before the answer".to_owned(),
     };
     LlmError::network(message, error)
 }

@@ -43,8 +43,9 @@ fn by_code(code: &str) -> Option<ObjectsErrorKind> {
 
         // The worker's clock differs from the store's by more than 15 minutes.
         "RequestTimeTooSkewed" | "RequestExpired" => ObjectsErrorKind::ClockSkewed,
-        // Keys that are about to be renewed: the same request works soon, and no right is missing.
-        "ExpiredToken" | "TokenRefreshRequired" => ObjectsErrorKind::Unavailable,
+        "ExpiredToken" | "TokenRefreshRequired" => ObjectsErrorKind::KeysExpired,
+        // Alibaba's store.
+        "SecondLevelDomainForbidden" => ObjectsErrorKind::PathStyleRefused,
         "AccessDenied"
         | "AllAccessDisabled"
         | "AccountProblem"

@@ -34,8 +34,8 @@ impl Objects {
     pub async fn list(&self, bucket: &str, prefix: &str, next: Option<&str>) -> Result<ListingPage, ObjectsError> {
         let operation = "list the bucket";
         let listed = self
-            .with_deadline(operation, async || {
-                let request = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
+            .with_deadline(operation, |client| async move {
+                let request = client.list_objects_v2().bucket(bucket).prefix(prefix);
                 let request = request.set_continuation_token(next.map(str::to_owned));
                 request.send().await.map_err(|error| ObjectsError::from_sdk(operation, error))
             })

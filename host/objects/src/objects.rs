@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use assay_core::secret::SecretFileError;
 use aws_sdk_s3::{Client, primitives::ByteStream};
 use bytes::{Bytes, BytesMut};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
-    objects_config::ObjectsConfig,
+    content_encoding::{Decoded, decode},
+    current_client::CurrentClient,
+    objects_config::{ObjectsConfig, WriteOptions},
     objects_error::{ObjectsError, ObjectsErrorKind},
-    sdk_client,
 };
 
 /// GETs per read, the first included, if bodies break off. The deadline usually ends a read earlier.
@@ -21,7 +23,8 @@ const MAX_BODY_GAP: Duration = Duration::from_secs(5);
 /// The object store. Cheap to clone: clones share connections.
 #[derive(Clone, Debug)]
 pub struct Objects {
-    pub(crate) client: Client,
+    client: CurrentClient,
+    writing: Arc<WriteOptions>,
     pub(crate) bucket: Arc<str>,
     operation: Duration,
     pub(crate) body_gap: Duration,
@@ -32,7 +35,8 @@ impl Objects {
     /// Opens no connection yet.
     pub fn new(config: &ObjectsConfig) -> Self {
         Self {
-            client: sdk_client::build(config),
+            client: CurrentClient::new(config),
+            writing: Arc::new(config.writing.clone()),
             bucket: config.bucket.as_str().into(),
             operation: config.operation,
             body_gap: MAX_BODY_GAP.min(config.operation / 3),
@@ -45,6 +49,14 @@ impl Objects {
         &self.bucket
     }
 
+    /// Reads the files of the keys again. Returns whether they have others; without files they never have.
+    ///
+    /// # Errors
+    /// A file cannot be used. The keys of before stay.
+    pub fn read_keys_again(&self) -> Result<bool, SecretFileError> {
+        self.client.read_again()
+    }
+
     /// Reads an object of at most `max_bytes` bytes.
     ///
     /// # Errors
@@ -55,14 +67,14 @@ impl Objects {
         if key.is_empty() {
             return Err(ObjectsError::new(operation, ObjectsErrorKind::NotFound));
         }
-        self.with_deadline(operation, async || {
+        self.with_deadline(operation, |client| async move {
             for _ in 1..MAX_BODY_ATTEMPTS {
-                match self.read_once(operation, bucket, key, max_bytes).await {
+                match self.read_once(&client, operation, bucket, key, max_bytes).await {
                     Err(error) if error.kind == ObjectsErrorKind::BrokenBody => {}
                     done => return done,
                 }
             }
-            self.read_once(operation, bucket, key, max_bytes).await
+            self.read_once(&client, operation, bucket, key, max_bytes).await
         })
         .await
     }
@@ -73,9 +85,13 @@ impl Objects {
     /// After a timeout or a broken connection the object may still have been written.
     pub async fn write(&self, bucket: &str, key: &str, content_type: &str, bytes: Bytes) -> Result<(), ObjectsError> {
         let operation = "write an object";
-        self.with_deadline(operation, async || {
-            let request = self.client.put_object().bucket(bucket).key(key).content_type(content_type);
-            request.body(ByteStream::from(bytes)).send().await.map_err(|error| ObjectsError::from_sdk(operation, error))
+        // The client adds the checksum.
+        let WriteOptions { encryption, kms_key, .. } = &*self.writing;
+        self.with_deadline(operation, |client| {
+            let request = client.put_object().bucket(bucket).key(key).content_type(content_type);
+            let request = request.set_server_side_encryption(encryption.clone()).set_ssekms_key_id(kms_key.clone());
+            let request = request.body(ByteStream::from(bytes.clone()));
+            async move { request.send().await.map_err(|error| ObjectsError::from_sdk(operation, error)) }
         })
         .await?;
         Ok(())
@@ -95,8 +111,8 @@ impl Objects {
     /// Fails if the store does not say. A HEAD has no error code, so a missing bucket looks like a missing object.
     pub async fn exists(&self, bucket: &str, key: &str) -> Result<bool, ObjectsError> {
         let operation = "look for an object";
-        let done = self.with_deadline(operation, async || {
-            let sent = self.client.head_object().bucket(bucket).key(key).send().await;
+        let done = self.with_deadline(operation, |client| async move {
+            let sent = client.head_object().bucket(bucket).key(key).send().await;
             sent.map_err(|error| ObjectsError::from_sdk(operation, error))
         });
         match done.await {
@@ -112,8 +128,8 @@ impl Objects {
     /// After a timeout or a broken connection the object may still be gone.
     pub async fn delete(&self, bucket: &str, key: &str) -> Result<(), ObjectsError> {
         let operation = "delete an object";
-        let done = self.with_deadline(operation, async || {
-            let sent = self.client.delete_object().bucket(bucket).key(key).send().await;
+        let done = self.with_deadline(operation, |client| async move {
+            let sent = client.delete_object().bucket(bucket).key(key).send().await;
             sent.map_err(|error| ObjectsError::from_sdk(operation, error))
         });
         match done.await {
@@ -124,18 +140,25 @@ impl Objects {
 
     async fn read_once(
         &self,
+        client: &Client,
         operation: &'static str,
         bucket: &str,
         key: &str,
         max_bytes: usize,
     ) -> Result<Bytes, ObjectsError> {
-        let sent = self.client.get_object().bucket(bucket).key(key).send().await;
+        let sent = client.get_object().bucket(bucket).key(key).send().await;
         let answer = sent.map_err(|error| ObjectsError::from_sdk(operation, error))?;
         let announced = answer.content_length().and_then(|length| usize::try_from(length).ok());
         if let Some(length) = announced.filter(|length| *length > max_bytes) {
             return Err(too_large(operation, length, max_bytes));
         }
-        self.read_body(operation, answer.body, announced, max_bytes).await
+        let encoding = answer.content_encoding;
+        let stored = self.read_body(operation, answer.body, announced, max_bytes).await?;
+        match decode(encoding.as_deref(), stored, max_bytes) {
+            Decoded::Bytes(bytes) => Ok(bytes),
+            Decoded::TooLarge => Err(too_large(operation, max_bytes + 1, max_bytes)),
+            Decoded::Broken => Err(ObjectsError::new(operation, ObjectsErrorKind::BadEncoding)),
+        }
     }
 
     async fn read_body(
@@ -172,19 +195,34 @@ impl Objects {
         }
     }
 
-    /// Runs an operation, retries and body included, within its deadline.
-    pub(crate) async fn with_deadline<T>(
+    /// Runs an operation, retries and body included, within its deadline. Where the store refuses the keys and there are
+    /// others by now, runs it again with them.
+    pub(crate) async fn with_deadline<T, F>(
         &self,
         operation: &'static str,
-        work: impl AsyncFnOnce() -> Result<T, ObjectsError>,
-    ) -> Result<T, ObjectsError> {
+        work: impl Fn(Client) -> F,
+    ) -> Result<T, ObjectsError>
+    where
+        F: Future<Output = Result<T, ObjectsError>>,
+    {
         // The wait for a permit is not the store's fault, so the deadline starts after it.
         let _permit = self.permits.acquire().await;
         // The SDK's futures take tens of KB. Boxed, they are freed after the operation. In the job's own future they would
         // stay while the model answers, and thousands of jobs wait for the model.
-        timeout(self.operation, Box::pin(work()))
-            .await
-            .unwrap_or_else(|_| Err(ObjectsError::new(operation, ObjectsErrorKind::Timeout)))
+        timeout(
+            self.operation,
+            Box::pin(async {
+                let used = self.client.get();
+                match work(used.client.clone()).await {
+                    Err(error) if error.is_of_keys() && self.client.renew(&used) => {
+                        work(self.client.get().client).await
+                    }
+                    done => done,
+                }
+            }),
+        )
+        .await
+        .unwrap_or_else(|_| Err(ObjectsError::new(operation, ObjectsErrorKind::Timeout)))
     }
 }
 

@@ -8,6 +8,13 @@ use crate::{
     objects_error::{ObjectsError, ObjectsErrorKind},
 };
 
+/// Whether the keys may list the bucket. Jobs do not need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayList {
+    Yes,
+    No,
+}
+
 /// How a written probe object was read and deleted.
 struct ProbeResult {
     read: Result<(), ObjectsError>,
@@ -15,27 +22,33 @@ struct ProbeResult {
 }
 
 impl Objects {
-    /// Checks that the bucket exists and that this worker may write, read and delete where files are.
+    /// Checks that this worker may write, read and delete where files are. Returns whether it may list the bucket too.
     ///
     /// # Errors
     /// Names the operation that failed. A probe object stays behind only if its delete failed.
-    pub async fn probe(&self) -> Result<(), ObjectsError> {
+    pub async fn probe(&self) -> Result<MayList, ObjectsError> {
         let operation = "find the bucket";
-        self.with_deadline(operation, async || {
-            self.client.head_bucket().bucket(&*self.bucket).send().await.map_err(|error| {
-                // A HEAD has no body for an error code. Its 404 can only mean the bucket.
-                match ObjectsError::from_sdk(operation, error) {
-                    found if found.status == Some(404) => {
-                        ObjectsError { kind: ObjectsErrorKind::NoSuchBucket, ..found }
-                    }
-                    other => other,
-                }
-            })
-        })
-        .await?;
+        let found = self.with_deadline(operation, |client| async move {
+            let sent = client.head_bucket().bucket(&*self.bucket).send().await;
+            sent.map_err(|error| ObjectsError::from_sdk(operation, error))
+        });
+        let not_found = match found.await {
+            // A HEAD has no body for an error code. Its 404 can only mean the bucket.
+            Err(error) if error.status == Some(404) => {
+                return Err(ObjectsError { kind: ObjectsErrorKind::NoSuchBucket, ..error });
+            }
+            Err(error) => Some(error),
+            Ok(_) => None,
+        };
+        // What a write is told says more than the status of a HEAD.
         let ProbeResult { read, deleted } = self.write_probe().await?;
         deleted?;
-        read
+        read?;
+        match not_found {
+            None => Ok(MayList::Yes),
+            Some(error) if error.kind == ObjectsErrorKind::AccessDenied => Ok(MayList::No),
+            Some(error) => Err(error),
+        }
     }
 
     /// Checks that this worker may write and read where files are.

@@ -13,13 +13,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use assay_dev::Postgres;
 
-use crate::{demo::session, guests, paths, run, system};
+use crate::{demo::session, guests, paths, run, setup, system};
 use line::Line;
 
 /// Sourced by others.
 const PARTS: [&str; 3] = ["lib.sh", "setup_pg.sh", "standby.sh"];
-/// They ask for features of stores and poolers that are still to come.
-const ONLY_WITH_ALL: [&str; 3] = ["infra/pooler.sh", "infra/s3_check.sh", "infra/store_jobs.sh"];
 /// Far more than any script takes. It ends as at Ctrl-C, so that it stops what it started.
 const SCRIPT_TIMEOUT: &str = "900";
 const STOP_TIMEOUT: &str = "--kill-after=60";
@@ -32,9 +30,6 @@ pub struct Args {
     /// Corpora to run: folders of tests/field [default: all]
     #[arg(value_name = "CORPUS")]
     corpora: Vec<String>,
-    /// Run also the cases that are not expected to pass yet
-    #[arg(long)]
-    all: bool,
 }
 
 /// Builds what the scripts need, and runs them one after the other.
@@ -82,7 +77,6 @@ fn scripts(field: &Path, args: &Args) -> Result<Vec<String>> {
         let own = own.filter(|name| name.ends_with(".sh") && !PARTS.contains(&name.as_str()));
         scripts.extend(own.map(|name| format!("{corpus}/{name}")));
     }
-    scripts.retain(|script| args.all || !ONLY_WITH_ALL.contains(&script.as_str()));
     Ok(scripts)
 }
 
@@ -129,6 +123,7 @@ fn command(script: &str) -> Result<Command> {
         .env("GUESTS", paths::root().join("guest/dist"))
         .env("GUEST_FROM_WAT", run::target().join("debug/guest-from-wat"))
         .env("CLAIM_SQL", paths::root().join("host/db/sql/claim.sql"))
+        .env("TOOLS", setup::tools()?)
         .env("CACHE", cache()?)
         .env("PORT", ports::free_block()?.to_string())
         .env("PATH", with_folder(&programs))
@@ -159,21 +154,20 @@ fn with_folder(folder: &Path) -> std::ffi::OsString {
 mod tests {
     use super::*;
 
-    fn named(corpora: &[&str], all: bool) -> Result<Vec<String>> {
+    fn named(corpora: &[&str]) -> Result<Vec<String>> {
         let corpora = corpora.iter().map(|corpus| (*corpus).to_owned()).collect();
-        scripts(&paths::root().join("tests/field"), &Args { corpora, all })
+        scripts(&paths::root().join("tests/field"), &Args { corpora })
     }
 
     #[test]
     fn a_corpus_is_its_scripts_without_their_parts() {
-        let core = named(&["core"], false).unwrap();
+        let core = named(&["core"]).unwrap();
         assert!(core.contains(&"core/symlinks.sh".to_owned()) && !core.contains(&"core/lib.sh".to_owned()), "{core:?}");
-        let expected = ["failover", "idle", "migrate_lock", "pg_check"].map(|name| format!("infra/{name}.sh"));
-        assert_eq!(named(&["infra"], false).unwrap(), expected);
-        assert_eq!(named(&[], false).unwrap().len(), core.len() + expected.len());
-        let all = named(&["infra"], true).unwrap();
-        assert!(ONLY_WITH_ALL.iter().all(|script| all.iter().any(|name| name == script)), "{all:?}");
-        let error = named(&["transcript"], false).unwrap_err().to_string();
-        assert_eq!(error, "unknown corpus `transcript`: expected core or infra");
+        let infra = named(&["infra"]).unwrap();
+        assert!(infra.contains(&"infra/s3_check.sh".to_owned()), "{infra:?}");
+        assert_eq!(named(&["stores"]).unwrap(), ["stores/fauxqs.sh", "stores/moto.sh"]);
+        assert_eq!(named(&[]).unwrap().len(), core.len() + infra.len() + 2);
+        let error = named(&["transcript"]).unwrap_err().to_string();
+        assert_eq!(error, "unknown corpus `transcript`: expected core or infra or stores");
     }
 }

@@ -88,7 +88,11 @@ async fn check_all(values: &Values, faults: &[VariableFault]) -> Vec<CheckResult
     let mut checks = configuration::check(faults);
     checks.extend(database);
     // The marker of an unusable bucket says nothing.
-    let sweep = if matches!(bucket.verdict, Verdict::Failed) { CheckResult::skipped("sweep") } else { sweep };
+    let sweep = if matches!(bucket.verdict, Verdict::Failed) {
+        CheckResult { detail: "not checked: the bucket cannot be used".to_owned(), ..CheckResult::skipped("sweep") }
+    } else {
+        sweep
+    };
     checks.extend([bucket, sweep, model]);
     checks.extend(guests);
     checks

@@ -29,6 +29,9 @@ pub fn text(swept: &SweepSummary, plan: SweepOptions) -> String {
         (false, _) => format!("\nwould delete {} (dry run)\n", counted(orphans)),
         (true, _) => format!("\ndeleted {}\n", counted(swept.deleted)),
     };
+    if swept.deleted > 0 {
+        text += "where the bucket keeps versions, these stay until a lifecycle rule removes them\n";
+    }
     if swept.failed > 0 {
         text += &format!("could not delete {}; the log says why\n", counted(swept.failed));
     }
@@ -70,7 +73,9 @@ pub mod tests {
         );
         assert_eq!(
             sentence(&SweepSummary { deleted: 39, failed: 1, ..swept() }, deleting),
-            "deleted 39 objects\ncould not delete 1 object; the log says why\n"
+            "deleted 39 objects\n\
+             where the bucket keeps versions, these stay until a lifecycle rule removes them\n\
+             could not delete 1 object; the log says why\n"
         );
         assert_eq!(sentence(&SweepSummary::default(), deleting), "nothing to delete\n");
     }

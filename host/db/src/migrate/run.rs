@@ -12,7 +12,7 @@ use super::{
     plan::{Origin, Script, Target, migrator, plan},
     state::{MigrationState, state},
 };
-use crate::{database::Database, error::DbError};
+use crate::{database::Database, error::DbError, pooling::Pooling};
 
 /// How long migrating keeps trying to lock tables that others use.
 const LOCK_DEADLINE: Duration = Duration::from_secs(60);
@@ -57,7 +57,11 @@ impl Database {
 
     /// Opens a connection without time limits, for waiting on locks and rewriting tables.
     async fn connect_unlimited(&self) -> Result<PgConnection, DbError> {
-        let mut connection = self.connect().await?;
+        if self.config.pooling == Pooling::Transaction && self.config.direct.is_none() {
+            let fix = "a lock needs a session of its own: set DATABASE_DIRECT_URL to an address past the pooler";
+            return Err(DbError::Migration(fix.to_owned()));
+        }
+        let mut connection = self.connect_directly().await?;
         connection.execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0").await?;
         Ok(connection)
     }

@@ -8,10 +8,7 @@ use super::{
     adoption,
     plan::{Origin, TABLE, Target, plan},
 };
-use crate::{
-    database::{Database, within},
-    error::DbError,
-};
+use crate::{database::Database, error::DbError};
 
 /// The versions that a database has and lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +26,7 @@ impl Database {
     /// [`DbError`] as for any statement.
     pub async fn check(&self) -> Result<MigrationState, DbError> {
         let mut connection = self.connect().await?;
-        within(self.config.timeout, state(&mut connection)).await
+        self.run_on(&mut connection, state).await
     }
 }
 

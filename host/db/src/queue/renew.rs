@@ -4,12 +4,13 @@ use std::{collections::HashMap, time::Duration};
 
 use assay_core::{ids::JobId, lease::Lease};
 use serde_json::Value;
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use crate::{
     database::{Database, allow_rest, within},
     error::DbError,
     parts::{Parts, Refused},
+    pooling::{Pooling, Settings},
 };
 
 /// The heartbeat's own connection, which does not wait for a busy pool.
@@ -17,6 +18,8 @@ use crate::{
 pub struct Heartbeat {
     connection: PgConnection,
     timeout: Duration,
+    pooling: Pooling,
+    settings: Settings,
 }
 
 /// What one call of [`Heartbeat::renew`] found.
@@ -44,15 +47,13 @@ impl Database {
     /// # Errors
     /// [`DbError`] if no connection is made in time.
     pub async fn heartbeat(&self, timeout: Duration) -> Result<Heartbeat, DbError> {
-        let milliseconds = |limit: Duration| format!("{}ms", limit.as_millis().max(1));
-        let options = self.config.options.clone().options([
-            ("statement_timeout", milliseconds(timeout * 3 / 4)),
-            ("lock_timeout", milliseconds(timeout / 2)),
-        ]);
+        let settings = Settings::of_statements(timeout).with_lock_timeout(timeout / 2);
         // Connecting locks nothing and has its usual time. Claims are still given up meanwhile.
-        let mut connection = within(self.config.timeout, PgConnection::connect_with(&options)).await?;
-        within(self.config.timeout, allow_rest(&mut connection)).await?;
-        Ok(Heartbeat { connection, timeout })
+        let mut connection = self.connect_with(&settings).await?;
+        if self.config.pooling != Pooling::Transaction {
+            within(self.config.timeout, allow_rest(&mut connection)).await?;
+        }
+        Ok(Heartbeat { connection, timeout, pooling: self.config.pooling, settings })
     }
 }
 
@@ -78,10 +79,10 @@ impl Heartbeat {
 
     async fn renew_all(&mut self, held: &[Lease]) -> Result<Vec<(JobId, bool)>, DbError> {
         let (ids, tokens): (Vec<_>, Vec<_>) = held.iter().map(|lease| (lease.job.0, lease.token.0)).unzip();
-        let rows = within(
-            self.timeout,
-            sqlx::query!(
-                r#"
+        let rows = self
+            .run(async |db| {
+                sqlx::query!(
+                    r#"
                 with mine as (
                     select j.id
                       from processing_jobs j
@@ -97,12 +98,13 @@ impl Heartbeat {
                  where j.id = mine.id
                 returning j.id, j.cancel_requested_at is not null as "cancel!"
                 "#,
-                &ids,
-                &tokens
-            )
-            .fetch_all(&mut self.connection),
-        )
-        .await?;
+                    &ids,
+                    &tokens
+                )
+                .fetch_all(db)
+                .await
+            })
+            .await?;
         Ok(rows.into_iter().map(|row| (JobId(row.id), row.cancel)).collect())
     }
 
@@ -117,8 +119,7 @@ impl Heartbeat {
         slots: i32,
         announcement: &Announcement,
     ) -> Result<(), DbError> {
-        within(
-            self.timeout,
+        self.run(async |db| {
             sqlx::query!(
                 r#"
                 insert into workers (id, version, slots, releases, breakers) values ($1, $2, $3, $4, $5)
@@ -132,8 +133,9 @@ impl Heartbeat {
                 announcement.releases,
                 announcement.breakers
             )
-            .execute(&mut self.connection),
-        )
+            .execute(db)
+            .await
+        })
         .await?;
         Ok(())
     }
@@ -143,11 +145,17 @@ impl Heartbeat {
     /// # Errors
     /// [`DbError`]; the missing heartbeat shows it later.
     pub async fn announce_stop(&mut self, worker: &str) -> Result<(), DbError> {
-        within(
-            self.timeout,
-            sqlx::query!("update workers set stopped_at = now() where id = $1", worker).execute(&mut self.connection),
-        )
+        self.run(async |db| {
+            sqlx::query!("update workers set stopped_at = now() where id = $1", worker).execute(db).await
+        })
         .await?;
         Ok(())
+    }
+
+    async fn run<T>(
+        &mut self,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T, DbError> {
+        within(self.timeout, self.pooling.run(&mut self.connection, &self.settings, statement)).await
     }
 }

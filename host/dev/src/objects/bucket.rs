@@ -3,16 +3,18 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use s3s::{
     Body, S3Result,
     access::{S3Access, S3AccessContext},
-    auth::SimpleAuth,
+    auth::{S3Auth, SecretKey},
     s3_error,
     service::{S3Service, S3ServiceBuilder},
 };
@@ -31,6 +33,19 @@ pub struct Bucket {
     name: String,
     folder: PathBuf,
     service: S3Service,
+    accepted: Arc<RwLock<Vec<Keys>>>,
+}
+
+/// Accepts the keys that hold now.
+struct AcceptedKeys(Arc<RwLock<Vec<Keys>>>);
+
+#[async_trait]
+impl S3Auth for AcceptedKeys {
+    async fn get_secret_key(&self, access: &str) -> S3Result<SecretKey> {
+        let accepted = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = accepted.iter().find(|keys| keys.access == access);
+        keys.map(|keys| keys.secret.as_str().into()).ok_or_else(|| s3_error!(InvalidAccessKeyId))
+    }
 }
 
 impl Bucket {
@@ -48,9 +63,15 @@ impl Bucket {
         let store = s3s_fs::FileSystem::new(folder)
             .map_err(|error| anyhow!("open {} as an object store: {error:?}", folder.display()))?;
         let mut builder = S3ServiceBuilder::new(store);
-        builder.set_auth(SimpleAuth::from_single(keys.access.clone(), keys.secret.clone()));
+        let accepted = Arc::new(RwLock::new(vec![keys.clone()]));
+        builder.set_auth(AcceptedKeys(accepted.clone()));
         builder.set_access(SignedOrDirect);
-        Ok(Self { name: name.to_owned(), folder: bucket, service: builder.build() })
+        Ok(Self { name: name.to_owned(), folder: bucket, service: builder.build(), accepted })
+    }
+
+    /// Accepts these keys from now on, and no others.
+    pub fn accept(&self, keys: &[Keys]) {
+        *self.accepted.write().unwrap_or_else(PoisonError::into_inner) = keys.to_vec();
     }
 
     pub fn name(&self) -> &str {

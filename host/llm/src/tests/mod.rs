@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use assay_core::{
     code::{Class, Code},
     job_error::JobError,
+    secret::Secret,
 };
 use assay_dev::scripted_server::{Act, Reply, ScriptedServer, beginning, response};
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ fn config(server: &ScriptedServer) -> LlmConfig {
     LlmConfig {
         base_url: Url::parse(&format!("http://127.0.0.1:{}/v1", server.port)).unwrap(),
         model: "big".to_owned(),
-        key: Some("hush".into()),
+        key: Some(Secret::fixed("LLM_API_KEY", "hush".to_owned())),
         models: BTreeMap::from([("small".to_owned(), "tiny".to_owned())]),
         connect: LONG,
         idle: LONG,

@@ -6,3 +6,4 @@ pub mod orphans;
 pub mod reaper;
 pub mod retention;
 pub mod row_security;
+pub mod secrets;

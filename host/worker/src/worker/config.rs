@@ -25,6 +25,8 @@ pub struct WorkerConfig {
     pub canary_check: Duration,
     /// Time between probes of a dependency that is down.
     pub breaker_probe: Duration,
+    /// Time between readings of secrets that may change.
+    pub secrets_read: Duration,
     /// How long a prompt version may be unknown to every worker before its jobs fail.
     pub version_patience: Duration,
     /// How long jobs in slots may go on after the first signal.
@@ -71,6 +73,11 @@ impl WorkerConfig {
             Duration::from_secs(30),
             "time between probes of a model or bucket that is away, ms",
         );
+        let secrets_read = vars.millis(
+            "SECRETS_READ_MS",
+            Duration::from_secs(600),
+            "time between readings of files and commands of secrets, ms; a refused secret is read again at once",
+        );
         let version_patience = vars.millis(
             "VERSION_PATIENCE_MS",
             Duration::from_secs(900),
@@ -91,6 +98,7 @@ impl WorkerConfig {
             release_poll,
             canary_check,
             breaker_probe,
+            secrets_read,
             version_patience,
             grace,
         }

@@ -17,6 +17,7 @@ use crate::{
         reaper::Reaper,
         retention::{Retention, RetentionConfig},
         row_security::RowSecurityWatch,
+        secrets::SecretsWatch,
     },
     releases::{follow::ReleaseFollower, shadow::Shadows},
     services::Services,
@@ -185,6 +186,7 @@ impl Worker {
             config: self.retention.clone(),
         };
         let hidden_rows = RowSecurityWatch { database: database.clone(), state: self.state.clone() };
+        let secrets = SecretsWatch { services: self.services.clone(), period: self.config.secrets_read };
         let sweep = Sweep { database, objects, metrics, options: SweepOptions::default() };
         let sweeps = SweepSchedule { sweep, worker: self.config.id.clone(), config: self.sweep.clone() };
         let stop = stop.clone();
@@ -194,6 +196,7 @@ impl Worker {
                 retention.run(stop.clone()),
                 sweeps.run(stop.clone()),
                 hidden_rows.run(stop.clone()),
+                secrets.run(stop.clone()),
             );
         })
     }

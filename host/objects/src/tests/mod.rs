@@ -1,13 +1,19 @@
 //! The adapter against a scripted server that breaks off, stalls and refuses, and against a real S3 server.
 
+mod stores;
+
 use std::time::{Duration, Instant};
 
-use assay_core::code::{Class, Code};
+use assay_core::{
+    code::{Class, Code},
+    secret::Secret,
+};
 use assay_dev::scripted_server::{Act, Reply, ScriptedServer, beginning, response};
+use assay_network::ConnectionFault;
 use bytes::Bytes;
 use url::Url;
 
-use crate::{Objects, ObjectsConfig, ObjectsError, ObjectsErrorKind, classify};
+use crate::{Objects, ObjectsConfig, ObjectsError, ObjectsErrorKind, S3Credentials, S3Keys, WriteOptions, classify};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -16,11 +22,19 @@ fn config(endpoint: &str) -> ObjectsConfig {
         endpoint: Some(Url::parse(endpoint).unwrap()),
         region: "us-east-1".to_owned(),
         bucket: "files".to_owned(),
-        access_key: "id".to_owned(),
-        secret_key: "hush".into(),
+        credentials: keys_of("id", "hush"),
+        path_style: true,
+        writing: WriteOptions::default(),
+        roots: None,
         operation: LONG,
         concurrency: 4,
     }
+}
+
+fn keys_of(id: &str, secret: &str) -> S3Credentials {
+    let [id, secret] = [("S3_ACCESS_KEY_ID", id), ("S3_SECRET_ACCESS_KEY", secret)]
+        .map(|(variable, value)| Secret::fixed(variable, value.to_owned()));
+    S3Credentials::Keys(S3Keys { id, secret, token: None })
 }
 
 async fn scripted(replies: impl IntoIterator<Item = Reply>) -> (ScriptedServer, Objects) {
@@ -182,7 +196,7 @@ async fn a_silent_store_leaves_time_for_a_second_attempt() {
 async fn an_unreachable_store_is_a_network_error() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = read(&Objects::new(&config(&format!("http://{closed}")))).await.unwrap_err();
-    assert_eq!((error.kind, error.status), (ObjectsErrorKind::Network, None));
+    assert_eq!((error.kind, error.status), (ObjectsErrorKind::Network(Some(ConnectionFault::Refused)), None));
     assert_eq!(error.for_write().code, Code::S3WriteFailed);
 }
 
@@ -279,11 +293,13 @@ async fn half_a_listing_is_an_error() {
 }
 
 #[test]
-fn an_expired_token_is_transient_and_a_wrong_clock_is_the_operators() {
-    for (status, code) in [(400, "ExpiredToken"), (400, "RequestTimeout")] {
-        let error = ObjectsError::new("read an object", classify(status, Some(code)));
-        assert_eq!(error.for_read().class(), Class::Retry, "{code}");
+fn an_ended_session_and_a_wrong_clock_are_the_operators() {
+    for code in ["ExpiredToken", "TokenRefreshRequired"] {
+        let error = ObjectsError::new("read an object", classify(400, Some(code)));
+        assert_eq!((error.kind, error.for_read().class()), (ObjectsErrorKind::KeysExpired, Class::Hold), "{code}");
     }
+    let slow = ObjectsError::new("read an object", classify(400, Some("RequestTimeout")));
+    assert_eq!(slow.for_read().class(), Class::Retry);
     for code in ["RequestTimeTooSkewed", "RequestExpired"] {
         let error = ObjectsError::new("read an object", classify(403, Some(code)));
         assert_eq!(error.for_read().code, Code::S3ClockSkewed, "{code}");
@@ -319,11 +335,7 @@ mod real {
     async fn store(folder: &tempfile::TempDir) -> (ObjectStore, ObjectsConfig) {
         let store = ObjectStore::start(folder.path(), "files", Keys::random(), 0).await.unwrap();
         let keys = store.keys();
-        let config = ObjectsConfig {
-            access_key: keys.access.clone(),
-            secret_key: keys.secret.clone().into(),
-            ..config(&store.endpoint())
-        };
+        let config = ObjectsConfig { credentials: keys_of(&keys.access, &keys.secret), ..config(&store.endpoint()) };
         (store, config)
     }
 
@@ -377,7 +389,7 @@ mod real {
         let error = missing.probe().await.unwrap_err();
         assert_eq!((error.operation, error.kind), ("find the bucket", ObjectsErrorKind::NoSuchBucket));
 
-        let wrong = Objects::new(&ObjectsConfig { secret_key: "wrong".into(), ..config });
+        let wrong = Objects::new(&ObjectsConfig { credentials: keys_of("assay-dev", "wrong"), ..config });
         assert_eq!(wrong.probe().await.unwrap_err().kind, ObjectsErrorKind::AccessDenied);
         let error = wrong.check_read_write().await.unwrap_err();
         assert_eq!((error.operation, error.kind), ("write an object", ObjectsErrorKind::AccessDenied));
