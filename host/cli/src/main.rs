@@ -152,6 +152,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             values.insert("LOG_LEVEL".to_owned(), level.to_owned());
         }
     }
+    assay_network::choose_crypto();
     let mut vars = Variables::from_map(values.clone());
     TelemetryConfig::load(&mut vars).start();
     if let Err(error) = file_limit::raise() {

@@ -17,6 +17,9 @@ pub enum Pooling {
     Transaction,
 }
 
+/// Ends the prepared statements of the server's session.
+const FORGET: &str = "deallocate all";
+
 impl Pooling {
     pub(crate) fn load(vars: &mut Variables) -> Self {
         let transaction = vars.one_of(
@@ -65,11 +68,14 @@ impl Pooling {
         if self != Self::Transaction {
             return statements(session).await;
         }
-        // One message: the pooler has a server for it, and keeps that until the end.
-        let begin = format!("begin; {}", settings.sql("set local"));
+        // One message: the pooler has a server for it, and keeps that until the end. What a failed transaction left prepared
+        // has the names that this one gives.
+        let begin = format!("begin; {FORGET}; {}", settings.sql("set local"));
         let mut transaction = session.begin_with(AssertSqlSafe(begin)).await?;
         match statements(&mut transaction).await {
             Ok(value) => {
+                // The driver prepares every statement, and can do that under names alone.
+                transaction.execute(FORGET).await?;
                 transaction.commit().await?;
                 Ok(value)
             }

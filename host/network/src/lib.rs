@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod connection_fault;
+mod crypto;
 mod root_file;
 
 pub use connection_fault::{CertificateFault, ConnectionFault};
+pub use crypto::choose_crypto;
 pub use root_file::{RootFile, RootFileError};

@@ -11,13 +11,13 @@ verdict 'LISTEN is off' "$(row notifications $X)" 'warning .*DATABASE_DIRECT_URL
 verdict 'LISTEN past the pooler' "$(row notifications $X DATABASE_DIRECT_URL="$D")" 'ok .*'
 verdict 'migrate needs a direct address' "$(env $X "$ASSAY" migrate 2>&1 | tail -1)" '.*DATABASE_DIRECT_URL.*'
 verdict 'migrate past the pooler' "$(env $X DATABASE_DIRECT_URL="$D" "$ASSAY" migrate >/dev/null 2>&1; echo $?)" 0
-worker w $X
+worker w $X; FIRST=${PIDS[-1]}
 bad=0; for i in $(seq 24); do env $X "$ASSAY" submit "$W/memo$i.txt" >/dev/null 2>&1 || bad=$((bad+1)); done; verdict 'submits' "$bad of 24 failed" '0 of 24 failed'
 until_sql 60 "select count(*) = 24 from files where status = 'succeeded'"
 verdict 'jobs: succeeded, at the first attempt' "$(q -F ' ' -c "select count(*), max(j.attempts) from files f join processing_jobs j on j.file_id = f.id where f.status = 'succeeded'")" '24 1'
 for c in 'status' 'jobs list' 'queue pause --reason test' 'queue resume' 'release list'; do verdict "command: $c" "$(env $X "$ASSAY" $c >/dev/null 2>"$W/err"; echo $?)" 0; done
 verdict 'nothing is left on the sessions of the server' "$(psql "$U" -X -qAt -F ' ' -c 'select (select count(*) from pg_prepared_statements), (select count(*) from pg_listening_channels())' -c 'show statement_timeout' | tr '\n' ' ')" '0 0 0 '
-kill "${PIDS[-2]}" 2>/dev/null; kill $B; wait $B 2>/dev/null
+kill "$FIRST"; wait "$FIRST" 2>/dev/null; kill $B; wait $B 2>/dev/null
 pooler session; X="DATABASE_URL=$U DATABASE_OPTIONS=off"
 verdict 'session mode: check' "$(row database $X)" 'ok .*'
 verdict 'session mode: LISTEN' "$(row notifications $X)" 'ok .*'

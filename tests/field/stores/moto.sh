@@ -7,7 +7,7 @@ export AWS_EC2_METADATA_DISABLED=true
 "$PY/python" - "$S3" <<'P'
 import boto3, sys
 s3 = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{sys.argv[1]}", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-s3.create_bucket(Bucket="b1")
+s3.create_bucket(Bucket="reports")
 s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
 P
 verdict 'Object Lock' "$(row bucket S3_BUCKET=locked)" 'ok .*'

@@ -29,7 +29,7 @@ pub fn run() -> Result<()> {
         println!("\nEverything is there: {}", tools()?.display());
         return Ok(());
     }
-    println!("\n{} parts cannot be had here; what needs them is not run: {}", missing.len(), missing.join(", "));
+    println!("\nThese cannot be had here, and what needs them is not run: {}", missing.join(", "));
     if env::var_os("CI").is_some_and(|value| value == "true") {
         bail!("CI=true, and not every part is there");
     }

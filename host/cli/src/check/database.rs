@@ -27,7 +27,7 @@ pub async fn check(config: Option<DatabaseConfig>) -> Vec<CheckResult> {
                 detail: "not checked: no connection to the database".to_owned(),
                 ..CheckResult::skipped(listening)
             };
-            let check = CheckResult::failed(name, format!("{error} ({address})"), fix_of(&error));
+            let check = CheckResult::failed(name, format!("{address}: {error}"), fix_of(&error));
             return vec![check, unchecked];
         }
     };
