@@ -165,8 +165,8 @@ mod tests {
         assert!(core.contains(&"core/symlinks.sh".to_owned()) && !core.contains(&"core/lib.sh".to_owned()), "{core:?}");
         let infra = named(&["infra"]).unwrap();
         assert!(infra.contains(&"infra/s3_check.sh".to_owned()), "{infra:?}");
-        assert_eq!(named(&["stores"]).unwrap(), ["stores/fauxqs.sh", "stores/moto.sh"]);
-        assert_eq!(named(&[]).unwrap().len(), core.len() + infra.len() + 2);
+        assert_eq!(named(&["stores"]).unwrap(), ["stores/fauxqs.sh", "stores/moto.sh", "stores/rotation.sh"]);
+        assert_eq!(named(&[]).unwrap().len(), core.len() + infra.len() + 3);
         let error = named(&["transcript"]).unwrap_err().to_string();
         assert_eq!(error, "unknown corpus `transcript`: expected core or infra or stores");
     }
