@@ -156,7 +156,7 @@ impl Breakers {
     /// Records the end of a statement. A claim is an inquiry of the database, and so is a new connection of the heartbeat.
     pub fn record_database<T>(&self, result: &Result<T, DbError>, inquiry: bool, begun: Instant) {
         let ended = match result {
-            Err(DbError::Denied(_)) => CallResult::of(Code::DbAccessDenied),
+            Err(DbError::Denied(_) | DbError::NoLogin(_)) => CallResult::of(Code::DbAccessDenied),
             // Only of a claim: the next claim would not notice the missing right of another statement.
             Err(error) if inquiry && error.is_missing_right() => CallResult::of(Code::DbAccessDenied),
             Err(DbError::OutOfFiles) => CallResult::of(Code::WorkerOutOfFiles),

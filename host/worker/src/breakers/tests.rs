@@ -5,6 +5,7 @@ use assay_core::{
     code::Code,
     job_error::JobError,
 };
+use assay_db::{DbError, LoginError};
 
 use super::Breakers;
 use crate::metrics::Metrics;
@@ -104,7 +105,7 @@ fn an_outage_holds_the_job_and_a_bad_document_ends_it() {
 fn five_failed_statements_open_the_breaker_of_the_database_and_a_claim_closes_it() {
     let breakers = breakers(Duration::from_secs(30));
     let statement = |failed: bool, inquiry| {
-        let result = if failed { Err(assay_db::DbError::Timeout(Duration::ZERO)) } else { Ok(()) };
+        let result = if failed { Err(DbError::Timeout(Duration::ZERO)) } else { Ok(()) };
         breakers.record_database(&result, inquiry, Instant::now());
         breakers.is_open(&Dependency::Database)
     };
@@ -112,4 +113,15 @@ fn five_failed_statements_open_the_breaker_of_the_database_and_a_claim_closes_it
     assert!(statement(true, false));
     assert!(statement(false, false), "a statement that was under way proves nothing");
     assert!(!statement(false, true));
+}
+
+#[test]
+fn a_login_that_cannot_be_had_opens_the_breaker_of_the_database_as_a_refused_one_does() {
+    let refused = || DbError::Denied("28P01".to_owned());
+    let none = || DbError::NoLogin(LoginError::Command("ended with exit status: 3".to_owned()));
+    for error in [refused as fn() -> DbError, none] {
+        let breakers = breakers(Duration::from_secs(30));
+        breakers.record_database::<()>(&Err(error()), true, Instant::now());
+        assert!(breakers.is_open(&Dependency::Database), "{}", error());
+    }
 }
