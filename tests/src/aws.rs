@@ -19,7 +19,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::front::{Front, Sending, Verdict, body};
 
-/// A server that gives keys to whoever asks. GET is a container's question, POST the token service's.
+/// A server that gives keys to every caller. GET is a container's question, POST the token service's.
 #[derive(Debug)]
 pub struct RoleServer {
     front: Front,

@@ -35,6 +35,8 @@ pub(crate) struct Login {
 #[derive(Clone, Debug)]
 struct Current {
     options: PgConnectOptions,
+    /// What the options were made from.
+    url: SecretString,
     /// What the command printed last.
     password: Option<SecretString>,
     number: u64,
@@ -54,7 +56,7 @@ pub enum LoginError {
 impl Login {
     /// Takes the options of the URL; the command is run at the first connection.
     pub(crate) fn new(url: Secret, password_command: Option<String>, options: PgConnectOptions) -> Self {
-        let current = Current { options: session(options), password: None, number: 0 };
+        let current = Current { options: session(options), url: url.current(), password: None, number: 0 };
         Self { url, password_command, current: Arc::new(RwLock::new(current)), renewing: Arc::default() }
     }
 
@@ -87,19 +89,22 @@ impl Login {
     }
 
     async fn read_again(&self) -> Result<bool, LoginError> {
-        let mut changed = self.url.read_again()?;
-        let mut options = parse(&self.url.current()).map_err(|fault| LoginError::Url(self.url.variable(), fault))?;
+        self.url.read_again()?;
+        let url = self.url.current();
+        let mut options = parse(&url).map_err(|fault| LoginError::Url(self.url.variable(), fault))?;
+        // Compared with what the options were made from: a change that was read before may have been of no use then.
+        let before = self.current();
+        let mut changed = before.url.expose_secret() != url.expose_secret();
         let mut password = None;
         if let Some(command) = &self.password_command {
             let printed = run(command).await?;
-            let before = self.current().password;
-            changed |= before.is_none_or(|before| before.expose_secret() != printed.expose_secret());
+            changed |= before.password.is_none_or(|before| before.expose_secret() != printed.expose_secret());
             options = options.password(printed.expose_secret());
             password = Some(printed);
         }
         if changed {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-            *current = Current { options: session(options), password, number: current.number + 1 };
+            *current = Current { options: session(options), url, password, number: current.number + 1 };
         }
         Ok(changed)
     }
@@ -167,7 +172,7 @@ mod tests {
         std::fs::write(file.path(), "postgres://two@host/db").expect("a file");
         assert!(login.renew(0).await.expect("a file"));
         assert_eq!((user(&login), login.number()), ("two".to_owned(), 1));
-        // Those who were refused with the old ones are told at once.
+        // A caller that was refused with the old ones has the new ones at once.
         assert!(login.renew(0).await.expect("a file"));
         // The others wait for the pause.
         assert!(!login.renew(1).await.expect("a file"));
@@ -182,6 +187,24 @@ mod tests {
         let error = login.renew(0).await.expect_err("no URL").to_string();
         assert!(error.starts_with("DATABASE_URL_FILE: expected a URL") && !error.contains("hush"), "{error}");
         assert_eq!(user(&login), "one");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_was_read_while_the_command_failed_is_not_lost() {
+        let (url, flag) =
+            (tempfile::NamedTempFile::new().expect("a file"), tempfile::NamedTempFile::new().expect("a file"));
+        std::fs::write(url.path(), "postgres://one@host/db").expect("a file");
+        std::fs::write(flag.path(), "echo hush").expect("a file");
+        let secret = Secret::from_file("DATABASE_URL_FILE", url.path()).expect("a secret");
+        let command = format!(". '{}'", flag.path().display());
+        let login = login(secret, Some(&command));
+        assert!(login.read_again().await.expect("a password"));
+        std::fs::write(url.path(), "postgres://two@host/db").expect("a file");
+        std::fs::write(flag.path(), "exit 3").expect("a file");
+        login.read_again().await.expect_err("the command failed");
+        std::fs::write(flag.path(), "echo hush").expect("a file");
+        assert!(login.read_again().await.expect("a password"));
+        assert_eq!(user(&login), "two");
     }
 
     #[tokio::test]

@@ -80,7 +80,7 @@ impl Pooling {
                 Ok(value)
             }
             Err(error) => {
-                // At once: the pooler lends the server's session to nobody else until then.
+                // At once: until then the pooler lends the server's session to no other client.
                 if let Err(error) = transaction.rollback().await {
                     tracing::debug!(%error, "a transaction was not rolled back");
                 }

@@ -34,7 +34,7 @@ pub(crate) fn client(config: &LlmConfig) -> anyhow::Result<Client> {
     Ok(builder.build()?)
 }
 
-/// Adds a key. It is none of the client's own headers, because it may change.
+/// Adds a key. The client's own headers cannot hold it, because it may change.
 pub(crate) fn with_key(request: RequestBuilder, key: Option<&SecretString>) -> RequestBuilder {
     match key.and_then(authorization) {
         Some(value) => request.header(AUTHORIZATION, value),

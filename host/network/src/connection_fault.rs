@@ -1,4 +1,4 @@
-//! Why a connection was not made, found in the errors of any client and told in words.
+//! Why a connection was not made, found in the errors of any client, in words.
 
 use std::{error::Error, fmt, io};
 
@@ -36,7 +36,7 @@ impl ConnectionFault {
         let mut next = Some(error);
         let mut found = None;
         while let Some(error) = next {
-            // What is told of TLS says more than the I/O error around it.
+            // An error of TLS says more than the I/O error around it.
             match Self::of_one(error) {
                 Some(tls @ (Self::Certificate(_) | Self::Tls)) => return Some(tls),
                 other => found = found.or(other),

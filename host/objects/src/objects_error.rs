@@ -99,7 +99,7 @@ impl ObjectsError {
             )
     }
 
-    /// Returns whether other keys may help: these are wrong, or have ended. A missing right is none of the keys' fault.
+    /// Returns whether other keys may help: these are wrong, or have ended. A missing right is not.
     pub(crate) fn is_of_keys(&self) -> bool {
         match self.kind {
             ObjectsErrorKind::KeysExpired | ObjectsErrorKind::NoKeys(_) => true,

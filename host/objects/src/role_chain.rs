@@ -16,7 +16,7 @@ use aws_credential_types::provider::{error::CredentialsError, future};
 use aws_sdk_s3::config::{ProvideCredentials, Region, SharedHttpClient, retry::RetryConfig, timeout::TimeoutConfig};
 use tokio::{sync::OnceCell, time::timeout};
 
-/// An instance answers within milliseconds; elsewhere nobody does, and the wait is all that is seen of it.
+/// An instance answers within milliseconds; elsewhere there is no answer, only the wait.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// The token service, with its retries.
 const SERVICE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -87,7 +87,7 @@ impl ClientParts {
         }
     }
 
-    /// Builds a client with the keys that are current now, or with roles that are asked anew.
+    /// Builds a client with the keys that are current now, or with roles that are asked again.
     pub(crate) fn client(&self, credentials: &S3Credentials) -> Client {
         // Half of the operation: after one silent attempt there must be time for a second one.
         let timeouts =
