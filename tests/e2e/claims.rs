@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use assay_core::{
     claim::QueuePosition,
+    ids::JobId,
     serving::{ServedChannel, Serving},
 };
 use assay_db::{Database, DatabaseConfig};
-use assay_tests::{Delay, Fate, Proxy, Reply, World};
+use assay_tests::{Delay, Fate, Proxy, Reply, World, claim_reads::explain_claim};
 use uuid::Uuid;
 
 use crate::fixtures::{TRANSCRIPT, answer, env, with, worker};
@@ -89,6 +90,51 @@ async fn every_poll_of_an_idle_worker_looks_at_what_is_due_before_the_front_too(
     for file in files {
         world.wait_for_status(file, "succeeded").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_have_ended_are_walked_past_once_and_not_at_all_from_a_place() {
+    const ENDED: f64 = 1000.0;
+    let world = World::start().await;
+    let pool = world.database.pool();
+    let jobs = "with file as (
+                    insert into files (user_id, storage_bucket, storage_key_original, extension, mime_type, size_bytes, status)
+                    select gen_random_uuid(), 'b', $1 || number, 'txt', 'text/plain', 1, 'queued'
+                      from generate_series(1, $2::bigint) as number
+                    returning id
+                )
+                insert into processing_jobs (file_id, next_run_at) select id, now() - $3 * interval '1 hour' from file";
+    let enqueue = async |name: &str, count: f64, hours: f64| {
+        let query = sqlx::query(jobs).bind(name).bind(count as i64).bind(hours);
+        query.execute(pool).await.expect("jobs");
+    };
+    enqueue("ends/", ENDED, 2.0).await;
+    // While it lasts, no vacuum takes the index entries of what ends meanwhile.
+    let mut holder = pool.begin().await.expect("a transaction");
+    sqlx::query("set transaction isolation level repeatable read").execute(&mut *holder).await.expect("a snapshot");
+    sqlx::query("select count(*) from files").execute(&mut *holder).await.expect("a look");
+    sqlx::query("update processing_jobs set status = 'succeeded'").execute(pool).await.expect("their end");
+    enqueue("due/", 10.0, 1.0).await;
+    sqlx::query("analyze").execute(pool).await.expect("statistics");
+
+    let first =
+        "select next_run_at as due, id from processing_jobs where status = 'queued' order by next_run_at, id limit 1";
+    let (due, job) = sqlx::query_as(first).fetch_one(pool).await.expect("the first one");
+    let place = QueuePosition { due, job: JobId(job) };
+    let pages = async |from| {
+        let mut transaction = pool.begin().await.expect("a transaction");
+        let plan = explain_claim(&mut transaction, 5, from, None).await.expect("a claim");
+        assert_eq!(plan.rows, 5);
+        plan.buffers
+    };
+    // Each job costs some pages: those of its row, of its file, and of their indexes.
+    let of_jobs = pages(Some(place)).await;
+    assert!(of_jobs < ENDED / 2.0, "{of_jobs} pages from a place behind {ENDED} ended jobs");
+    let of_all = pages(None).await;
+    assert!(
+        of_all < of_jobs + 1.5 * ENDED,
+        "{of_all} pages past {ENDED} ended jobs, {of_jobs} of them of the due ones"
+    );
 }
 
 /// Due jobs before all others that cannot run: more than a claim reads.

@@ -6,6 +6,7 @@
 //! - [`ScriptedModel`]: a model that answers as scripted and counts its calls.
 //! - [`RoleServer`]: services of AWS that give keys of a role.
 //! - [`Proxy`]: a TCP connection that can be cut, stalled, or held at one statement.
+//! - [`claim_reads`]: what the statements of a claim read.
 //! - [`old`]: another program that had the queue before, and still works on it.
 //! - [`AssayProcess`]: the real binary; [`worker`]: the same as a worker that claims.
 //! - [`Gate`]: the signal that tests wait for instead of sleeping.
@@ -13,6 +14,7 @@
 //! No wait in here is endless: each has [`DEADLINE`] and then fails the test, saying what it waited for.
 
 mod aws;
+pub mod claim_reads;
 mod front;
 mod gate;
 mod model;

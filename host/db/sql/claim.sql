@@ -15,17 +15,27 @@
 -- Planning a claim takes longer than the claim, so one plan is to do for all. Sub-selects hide $5 and $17 from the planner,
 -- which would plan anew for their values.
 
--- priorities: of the queued jobs, the highest first.
+-- priorities: of the queued jobs, the highest first, each with its first job. Everything below begins at that job: index
+-- entries before it are of ended jobs, and while a long transaction keeps vacuum away, each costs a read of the table. They are
+-- walked past here, once.
 with recursive priorities as (
-    (select j.priority from processing_jobs j where j.status = 'queued' order by j.priority desc limit 1)
+    (select j.priority, j.next_run_at, j.id
+       from processing_jobs j
+      where $17::uuid[] is null and j.status = 'queued'
+        and (j.next_run_at, j.id) >= (coalesce($15, '-infinity'::timestamptz),
+                                      coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
+      order by j.priority desc, j.next_run_at, j.id
+      limit 1)
     union all
-    select next.priority
+    select next.priority, next.next_run_at, next.id
       from priorities p
      cross join lateral (
-        select j.priority
+        select j.priority, j.next_run_at, j.id
           from processing_jobs j
          where j.status = 'queued' and j.priority < p.priority
-         order by j.priority desc
+           and (j.next_run_at, j.id) >= (coalesce($15, '-infinity'::timestamptz),
+                                         coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
+         order by j.priority desc, j.next_run_at, j.id
          limit 1
      ) as next
 -- due: the jobs to claim, locked with their files, each with the digest that it will run on.
@@ -36,29 +46,19 @@ with recursive priorities as (
 ), due as (
     select j.id, chosen.digest
       from (
-        (select q.id, q.xmin as version, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
-           from processing_jobs q
-          where $17::uuid[] is null and q.status = 'queued' and q.next_run_at <= now()
-            and (q.next_run_at, q.id) >= (coalesce($15, '-infinity'::timestamptz),
-                                          coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
-          order by q.priority desc, q.next_run_at, q.id
-          -- No more than are due: the index would be followed through all jobs that are due later.
-          limit (
-            select count(*)
-              from (
-                select
-                  from priorities p
-                 cross join lateral (
-                    select from processing_jobs d
-                     where d.status = 'queued' and d.priority = p.priority and d.next_run_at <= now()
-                       and (d.next_run_at, d.id) >= (coalesce($15, '-infinity'::timestamptz),
-                                                     coalesce($16, '00000000-0000-0000-0000-000000000000'::uuid))
-                     order by d.next_run_at, d.id
-                     limit (select $5::bigint + 50)
-                 ) as of_priority
-                 limit (select $5::bigint + 50)
-              ) as head
-          ))
+        -- Priority by priority, in the order of the recursion, and in each no job that is due later: one walk over all of them
+        -- would go on through every job of the future.
+        (select q.id, q.version, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
+           from priorities p
+          cross join lateral (
+            select q.id, q.xmin as version, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
+              from processing_jobs q
+             where q.status = 'queued' and q.priority = p.priority and q.next_run_at <= now()
+               and (q.next_run_at, q.id) >= (p.next_run_at, p.id)
+             order by q.next_run_at, q.id
+             limit (select $5::bigint + 50)
+          ) as q
+          limit (select $5::bigint + 50))
         union all
         select q.id, q.xmin as version, q.priority, q.next_run_at, q.channel, q.prompt_version, q.guest_digest
           from processing_jobs q

@@ -10,29 +10,34 @@
 --  $10, $11  due time and job id to begin at; null to begin at the first due job
 --  $12       most jobs to return
 
--- pins: each channel with each pin of its queued jobs (a digest, a prompt version, or neither) and each priority of these.
+-- pins: each channel with each pin of its queued jobs (a digest, a prompt version, or neither) and each priority of these, with
+-- the first job of each. Index entries before that job are of ended jobs; they are walked past here, once.
 with recursive pins as (
-    (select j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') as pin, j.priority
+    (select j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') as pin, j.priority, j.next_run_at, j.id
        from processing_jobs j
       where j.status = 'queued'
-      order by 1, 2, 3
+        and (j.next_run_at, j.id) >= (coalesce($10, '-infinity'::timestamptz),
+                                      coalesce($11, '00000000-0000-0000-0000-000000000000'::uuid))
+      order by 1, 2, 3, 4, 5
       limit 1)
     union all
-    select next.channel, next.pin, next.priority
+    select next.channel, next.pin, next.priority, next.next_run_at, next.id
       from pins p
      cross join lateral (
-        select j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') as pin, j.priority
+        select j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') as pin, j.priority, j.next_run_at, j.id
           from processing_jobs j
          where j.status = 'queued'
            and (j.channel, coalesce('d' || j.guest_digest, 'v' || j.prompt_version, ''), j.priority)
                > (p.channel, p.pin, p.priority)
-         order by 1, 2, 3
+           and (j.next_run_at, j.id) >= (coalesce($10, '-infinity'::timestamptz),
+                                         coalesce($11, '00000000-0000-0000-0000-000000000000'::uuid))
+         order by 1, 2, 3, 4, 5
          limit 1
      ) as next
 -- runnable: those of which at least some jobs can be claimed, with the digest that their jobs run on, and the digest of
 -- the canary where a part of them is the canary's.
 ), runnable as (
-    select p.channel, p.pin, p.priority, runs.digest, runs.canary, channel.percent
+    select p.channel, p.pin, p.priority, p.next_run_at, p.id, runs.digest, runs.canary, channel.percent
       from pins p
       left join unnest($5::text[], $6::text[], $7::text[], $8::text[], $9::integer[])
                 as channel (name, active, version, canary, percent)
@@ -57,8 +62,7 @@ select job.id as "id!"
      where j.status = 'queued' and j.channel = r.channel
        and coalesce('d' || j.guest_digest, 'v' || j.prompt_version, '') = r.pin and j.priority = r.priority
        and j.next_run_at <= now()
-       and (j.next_run_at, j.id) >= (coalesce($10, '-infinity'::timestamptz),
-                                     coalesce($11, '00000000-0000-0000-0000-000000000000'::uuid))
+       and (j.next_run_at, j.id) >= (r.next_run_at, r.id)
        and j.cancel_requested_at is null
        -- The side of the canary as `claim.sql` has it. A CASE, because the planner estimates that half of the rows pass it.
        and case when r.canary is not null

@@ -4,17 +4,25 @@
 --  $1, $2    due time and job id to begin at; null to begin at the first due job
 --  $3        jobs that `claim.sql` reads
 
--- priorities: of the queued jobs, the highest first.
+-- priorities: of the queued jobs, the highest first, each with its first job, as in `claim.sql`.
 with recursive priorities as (
-    (select j.priority from processing_jobs j where j.status = 'queued' order by j.priority desc limit 1)
+    (select j.priority, j.next_run_at, j.id
+       from processing_jobs j
+      where j.status = 'queued'
+        and (j.next_run_at, j.id) >= (coalesce($1, '-infinity'::timestamptz),
+                                      coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid))
+      order by j.priority desc, j.next_run_at, j.id
+      limit 1)
     union all
-    select next.priority
+    select next.priority, next.next_run_at, next.id
       from priorities p
      cross join lateral (
-        select j.priority
+        select j.priority, j.next_run_at, j.id
           from processing_jobs j
          where j.status = 'queued' and j.priority < p.priority
-         order by j.priority desc
+           and (j.next_run_at, j.id) >= (coalesce($1, '-infinity'::timestamptz),
+                                         coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid))
+         order by j.priority desc, j.next_run_at, j.id
          limit 1
      ) as next
 )
@@ -25,8 +33,7 @@ select count(*) = $3 as "is_full!"
      cross join lateral (
         select from processing_jobs j
          where j.status = 'queued' and j.priority = p.priority and j.next_run_at <= now()
-           and (j.next_run_at, j.id) >= (coalesce($1, '-infinity'::timestamptz),
-                                         coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid))
+           and (j.next_run_at, j.id) >= (p.next_run_at, p.id)
          order by j.next_run_at, j.id
          limit $3::bigint
      ) as due
