@@ -88,6 +88,48 @@ async fn a_worker_compiles_damaged_and_half_written_images_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_takes_precompiled_guests_and_compiles_nothing() {
+    let (world, env, _) = cold().await;
+    let images = world.folder().join("images");
+    let out = images.display().to_string();
+    let guests = env["GUEST_DIR"].clone();
+    // Twice: what is there stays.
+    for _ in 0..2 {
+        let mut precompile = AssayProcess::spawn(&["guest", "precompile", &guests, "--out", &out, "--json"], &env);
+        assert!(precompile.wait().await.success(), "{:?}", precompile.stderr());
+    }
+    let made = files(&images);
+    assert_eq!(made.len(), 2, "guest and verifier");
+    let mode = |path: &PathBuf| fs::metadata(path).expect("it was listed").mode() & 0o777;
+    assert_eq!((mode(&images), mode(&made[0].0)), (0o755, 0o644), "for whoever runs the program");
+
+    let worker = AssayProcess::spawn(&["worker"], &with(env, &[("GUEST_CACHE_DIR", &out)]));
+    worker.wait_for_line("worker started").await;
+    runs_jobs(&world, 2).await;
+    assert!(worker.stderr().iter().all(|line| !line.contains("guest compiled")), "it found both");
+    assert_eq!(files(&images), made);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_a_folder_compiles_into_memory() {
+    let (world, env, cache) = cold().await;
+    let worker = AssayProcess::spawn(&["worker"], &with(env, &[("GUEST_CACHE_DIR", "none")]));
+    started(&worker).await;
+    runs_jobs(&world, 2).await;
+    assert!(!cache.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_are_not_precompiled_for_an_unknown_processor() {
+    let (world, env, _) = cold().await;
+    let out = world.folder().join("images").display().to_string();
+    let command = ["guest", "precompile", "guest.wasm", "--out", &out, "--cpu", "x86-64-v9"];
+    let mut precompile = AssayProcess::spawn(&command, &env);
+    assert_eq!(precompile.wait().await.code(), Some(2));
+    assert!(precompile.stderr().join("\n").contains("expected one of native, x86-64-v3, x86-64-v2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_does_not_start_where_others_could_exchange_its_cache() {
     let (world, env, _) = cold().await;
     let open = world.folder().join("open");

@@ -10,6 +10,7 @@ mod chaos;
 mod compare;
 mod component;
 mod demo;
+mod dist;
 mod docs;
 mod field;
 mod guest_toolchain;
@@ -59,6 +60,8 @@ enum Command {
     Docs,
     /// Run the cases that people met in real use, on real parts
     Field(field::Args),
+    /// Make the package for machines without Rust
+    Dist(dist::Args),
     /// Install what `field` and `nightly` need: packages of Debian, PyPI and npm
     Setup,
     /// Compare what this tree does with what another revision does
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Chaos(args) => chaos::run(&args),
         Command::Docs => docs::run(),
         Command::Field(args) => field::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::Setup => setup::run(),
         Command::Compare(args) => compare::run(&args),
         Command::Page(args) => page::run(&args),

@@ -6,6 +6,7 @@
 mod audit;
 mod check;
 mod compile;
+mod completions;
 mod database;
 #[cfg(feature = "dev")]
 mod dev;
@@ -97,6 +98,7 @@ enum Command {
     Sweep(sweep::Arguments),
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
+    Completions(completions::Arguments),
     /// Compile one guest; the worker starts it as a short-lived child
     #[command(hide = true, name = compile::NAME)]
     Compile,
@@ -121,7 +123,7 @@ impl Command {
             | Self::Release(_)
             | Self::Replay(_)
             | Self::Compile => Some("warn"),
-            Self::Status(_) | Self::Report(_) | Self::Check(_) | Self::Guest(_) => Some("error"),
+            Self::Status(_) | Self::Report(_) | Self::Check(_) | Self::Guest(_) | Self::Completions(_) => Some("error"),
         }
     }
 }
@@ -177,6 +179,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             Command::Sweep(arguments) => sweep::run(arguments, vars).await,
             #[cfg(feature = "dev")]
             Command::Dev(arguments) => dev::run(arguments, values).await,
+            Command::Completions(arguments) => completions::run(&arguments),
             Command::Compile => unreachable!("handled before the runtime was built"),
         }
     })

@@ -130,7 +130,7 @@ impl Initializer {
         let path = cache.find(key).ok().flatten()?;
         // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and the file must not change while it is
         // mapped. `store_image` alone puts images under keys of this engine, by way of `ImageCache`, whose `find` gives only files of our
-        // own user in a folder that no other user can enter, with the sha256 of their content in their name; they are renamed into
+        // own user or of root in a folder that no other user can fill, with the sha256 of their content in their name; they are renamed into
         // place when they are complete, and never written again. Wasmtime compares version and settings in the header once more.
         #[expect(unsafe_code, reason = "it makes the first build of a guest without code fast; the proof is above")]
         let module = unsafe { Module::deserialize_file(&self.engine, &path) };
@@ -139,7 +139,7 @@ impl Initializer {
 
     /// Writes the image; a failure costs the next build a second.
     fn store_image(&self, key: ImageKey, module: &Module) {
-        let Some(cache) = &self.cache else { return };
+        let Some(cache) = self.cache.as_ref().filter(|cache| !cache.is_read_only()) else { return };
         let kept = cache.unfinished().and_then(|image| {
             std::fs::write(&image, module.serialize().map_err(std::io::Error::other)?)?;
             cache.keep(key, image)

@@ -44,8 +44,9 @@ pub enum GuestError {
 
 /// Returns options of a runtime for tests: a worker's limits, with fuel counted. `generic` is the core module for verifiers; empty
 /// if there are none.
-pub fn harness(cache: PathBuf, compiler: Compiler, generic: Bytes) -> Options {
-    Options { metering: Metering::Fuel(UNREACHABLE_FUEL), ..Options::new(cache, compiler, generic) }
+pub fn harness(cache: impl Into<Option<PathBuf>>, compiler: Compiler, generic: Bytes) -> Options {
+    let metering = Metering::Fuel(UNREACHABLE_FUEL);
+    Options { cache: cache.into(), metering, ..Options::in_memory(compiler, generic) }
 }
 
 impl Guest {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
 use crate::{
+    cpu::Cpu,
     limits::Limits,
     options::{Allocation, Metering},
 };
@@ -38,11 +39,19 @@ pub(crate) struct EngineSettings {
     pub(crate) reservation_bytes: u64,
     /// Stack of WASM code in bytes.
     pub(crate) stack_bytes: usize,
+    /// The processors that the code is for.
+    pub(crate) cpu: Cpu,
 }
 
 impl EngineSettings {
     fn new(limits: &Limits, metering: Metering, reservation_bytes: u64) -> Self {
-        Self { fuel: matches!(metering, Metering::Fuel(_)), reservation_bytes, stack_bytes: limits.stack_bytes }
+        let fuel = matches!(metering, Metering::Fuel(_));
+        Self { fuel, reservation_bytes, stack_bytes: limits.stack_bytes, cpu: Cpu::Native }
+    }
+
+    /// Returns the same settings for other processors.
+    pub(crate) fn for_cpu(self, cpu: Cpu) -> Self {
+        Self { cpu, ..self }
     }
 }
 
@@ -81,12 +90,12 @@ pub(crate) fn for_running(
     let full = EngineSettings::new(limits, metering, FULL_RESERVATION_BYTES);
     let small = EngineSettings::new(limits, metering, limits.memory_bytes as u64);
     let pooled = || {
-        let mut config = config(&full);
+        let mut config = config(&full)?;
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(GuestRoom::of(limits), threads)));
         Engine::new(&config).map(|engine| RunningEngine { engine, settings: full, pooling: true })
     };
     let on_demand =
-        || Engine::new(&config(&small)).map(|engine| RunningEngine { engine, settings: small, pooling: false });
+        || Engine::new(&config(&small)?).map(|engine| RunningEngine { engine, settings: small, pooling: false });
     match allocation {
         Allocation::Pooling => pooled(),
         Allocation::OnDemand => on_demand(),
@@ -106,7 +115,7 @@ pub(crate) fn for_running(
 /// # Errors
 /// The engine's: the machine is not supported.
 pub(crate) fn for_compiling(settings: &EngineSettings) -> wasmtime::Result<Engine> {
-    Engine::new(&config(settings))
+    Engine::new(&config(settings)?)
 }
 
 /// Makes an engine that compiles the same code and refuses a guest that does not fit the pool, even if the running engine has no
@@ -115,7 +124,7 @@ pub(crate) fn for_compiling(settings: &EngineSettings) -> wasmtime::Result<Engin
 /// # Errors
 /// The engine's: the machine is not supported, or has no address space for a pool of one.
 pub(crate) fn for_fitting(settings: &EngineSettings, room: GuestRoom) -> wasmtime::Result<Engine> {
-    let mut config = config(settings);
+    let mut config = config(settings)?;
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(room, 1)));
     Engine::new(&config)
 }
@@ -126,8 +135,9 @@ pub(crate) fn ticks(limit: Duration) -> u64 {
     u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1)
 }
 
-fn config(settings: &EngineSettings) -> Config {
+fn config(settings: &EngineSettings) -> wasmtime::Result<Config> {
     let mut config = Config::new();
+    settings.cpu.configure(&mut config)?;
     config
         .strategy(Strategy::Cranelift)
         // Determinism: one bit pattern for NaN, and none of the instructions that may differ between machines.
@@ -150,7 +160,7 @@ fn config(settings: &EngineSettings) -> Config {
         // A backtrace has names that the guest chose.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false);
-    config
+    Ok(config)
 }
 
 fn pool(room: GuestRoom, threads: usize) -> PoolingAllocationConfig {
@@ -199,5 +209,7 @@ mod tests {
         assert_ne!(compatibility(&compiling), compatibility(&for_compiling(&metered).unwrap()));
         let small = EngineSettings { reservation_bytes: 64 << 20, ..running.settings };
         assert_ne!(compatibility(&compiling), compatibility(&for_compiling(&small).unwrap()));
+        let levels = [Cpu::X86_64V2, Cpu::X86_64V3].map(|cpu| for_compiling(&running.settings.for_cpu(cpu)).unwrap());
+        assert_ne!(compatibility(&levels[0]), compatibility(&levels[1]));
     }
 }

@@ -4,17 +4,21 @@ use std::{ffi::OsString, path::PathBuf};
 
 use bytes::Bytes;
 
-use crate::limits::Limits;
+use crate::{cpu::Cpu, limits::Limits};
 
 /// Settings for [`crate::Runtime::new`].
 #[derive(Clone)]
 pub struct Options {
     /// Limits of a guest and of one call.
     pub limits: Limits,
-    /// Folder of compiled guests. Made if it is missing; must belong to this user alone (0700). Processes may share it.
-    pub cache: PathBuf,
+    /// Folder of compiled guests, of this user or of root. Made if it is missing, for this user alone (0700). Processes may share
+    /// it. One that others may enter is only read; one that others write to gets a private folder inside. `None`: compiled guests
+    /// stay in this process.
+    pub cache: Option<PathBuf>,
     /// Limit of that folder, in bytes; the least recently used image is deleted first.
     pub cache_bytes: u64,
+    /// The processors to compile for. Images for lower levels than this machine's are found too.
+    pub cpu: Cpu,
     /// Where guests are compiled.
     pub compiler: Compiler,
     /// Threads for guest calls, at least 2. `None`: the number of cores, at least 4.
@@ -32,10 +36,16 @@ pub struct Options {
 impl Options {
     /// Returns the defaults, with a cache of 2 GiB.
     pub fn new(cache: impl Into<PathBuf>, compiler: Compiler, generic: Bytes) -> Self {
+        Self { cache: Some(cache.into()), ..Self::in_memory(compiler, generic) }
+    }
+
+    /// Returns the defaults without a folder.
+    pub fn in_memory(compiler: Compiler, generic: Bytes) -> Self {
         Self {
             limits: Limits::default(),
-            cache: cache.into(),
+            cache: None,
             cache_bytes: 2 << 30,
+            cpu: Cpu::Native,
             compiler,
             threads: None,
             generic,
@@ -52,6 +62,7 @@ impl std::fmt::Debug for Options {
             .field("limits", &self.limits)
             .field("cache", &self.cache)
             .field("cache_bytes", &self.cache_bytes)
+            .field("cpu", &self.cpu)
             .field("compiler", &self.compiler)
             .field("threads", &self.threads)
             .field("generic_bytes", &self.generic.len())

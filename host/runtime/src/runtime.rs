@@ -1,20 +1,13 @@
 //! Loads guests, once per digest however many callers ask.
 
-use std::{
-    collections::HashMap,
-    io,
-    path::Path,
-    sync::{Arc, Weak},
-    time::Instant,
-};
+use std::{io, path::Path, sync::Arc, time::Instant};
 
 use assay_core::digest::Digest;
 use assay_guest_build::{
-    cache::{CacheError, ImageCache, ImageKey},
+    cache::{CacheError, ImageKey},
     compatibility::compatibility,
 };
 use bytes::Bytes;
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use tempfile::TempPath;
 use wasmtime::component::Component;
@@ -23,14 +16,17 @@ use crate::{
     admission,
     bindings::ReportGuestPre,
     compiler::{
-        run,
+        run::{self, Compiled},
         work::{Request, Source},
     },
+    cpu::Cpu,
     engine,
     fault::Fault,
     guest::{CallHost, DescribedGuest, Guest, GuestCode, Verifier},
+    images::{Destination, Images},
     limits::Limits,
     load_error::LoadError,
+    loads::Loads,
     options::{Compiler, Options},
     pool::Pool,
     sandbox::Sandbox,
@@ -46,10 +42,12 @@ pub struct Runtime(Arc<Inner>);
 
 struct Inner {
     host: Arc<CallHost>,
-    cache: ImageCache,
+    images: Images,
     compiler: Compiler,
+    /// Those of a compile.
     settings: engine::EngineSettings,
-    compatibility: Digest,
+    /// The engines whose images run here: that of a compile first.
+    compatible: Vec<Digest>,
     pooling: bool,
     generic: Bytes,
     generic_digest: Digest,
@@ -63,6 +61,9 @@ pub enum RuntimeError {
     /// The engine does not run on this machine, or has too little memory.
     #[error("start the guest engine: {0:#}")]
     Engine(String),
+    /// This machine's processor lacks what the code would use.
+    #[error("compile guests for {0}: this machine's processor is not one")]
+    Cpu(&'static str),
     /// The cache folder is not usable.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -75,23 +76,28 @@ impl Runtime {
     /// Starts engine, ticker and threads, and opens the cache. Takes milliseconds and compiles nothing.
     ///
     /// # Errors
-    /// [`RuntimeError`].
+    /// [`RuntimeError`], among others if `cpu` is not this machine's: a guest that is loaded is run.
     pub fn new(options: Options) -> Result<Self, RuntimeError> {
-        let Options { limits, cache, cache_bytes, compiler, threads, generic, metering, allocation, wasi } = options;
+        let Options { limits, cache, cache_bytes, cpu, compiler, threads, generic, metering, allocation, wasi } =
+            options;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = threads.unwrap_or_else(|| cores().max(MIN_DEFAULT_THREADS)).max(2);
-        let cache = ImageCache::open(&cache, cache_bytes)?;
-        let built = engine::for_running(&limits, metering, allocation, threads)
-            .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        if !cpu.is_here() {
+            return Err(RuntimeError::Cpu(cpu.name()));
+        }
+        let images = Images::open(cache.as_deref(), cache_bytes)?;
+        let engine_error = |error| RuntimeError::Engine(format!("{error:#}"));
+        let built = engine::for_running(&limits, metering, allocation, threads).map_err(engine_error)?;
+        let compatible = compatible(&built, cpu).map_err(engine_error)?;
         ticker::start(&built.engine).map_err(RuntimeError::Threads)?;
         let pool = Pool::start(threads, limits.stack_bytes).map_err(RuntimeError::Threads)?;
         tracing::info!(threads, pooling = built.pooling, "guest runtime is ready");
         Ok(Self(Arc::new(Inner {
-            compatibility: compatibility(&built.engine),
+            compatible,
             host: Arc::new(CallHost { sandbox: Sandbox { engine: built.engine, limits, metering, wasi }, pool }),
-            cache,
+            images,
             compiler,
-            settings: built.settings,
+            settings: built.settings.for_cpu(cpu),
             pooling: built.pooling,
             generic_digest: Digest::of(&generic),
             generic,
@@ -140,10 +146,9 @@ impl Runtime {
     /// [`LoadError::Describe`], [`LoadError::Manifest`] and [`LoadError::TooManyResources`] if limits are lower than at its
     /// compile. [`LoadError::Cache`] if the image cannot be read now.
     pub async fn load_cached(&self, digest: Digest) -> Result<Option<Guest>, LoadError> {
-        let key = ImageKey::new(digest, self.0.compatibility);
         let load = async || {
             let inner = Arc::clone(&self.0);
-            let Some(code) = blocking(move || inner.open(digest, key)).await?? else { return Ok(None) };
+            let Some(code) = blocking(move || inner.open(digest)).await?? else { return Ok(None) };
             self.describe(code).await.map(Some)
         };
         Ok(self.0.guests.get(digest, load).await?.map(Guest))
@@ -183,9 +188,8 @@ impl Runtime {
 
     /// Returns code from the cache, or compiles and caches it.
     async fn code(&self, digest: Digest, source: Source, bytes: &Bytes) -> Result<Arc<GuestCode>, LoadError> {
-        let key = ImageKey::new(digest, self.0.compatibility);
         let inner = Arc::clone(&self.0);
-        match blocking(move || inner.open(digest, key)).await? {
+        match blocking(move || inner.open(digest)).await? {
             Ok(Some(code)) => return Ok(code),
             Ok(None) => {}
             // The image may be good, but it cannot be read now.
@@ -198,85 +202,125 @@ impl Runtime {
             let (bytes, wasi) = (bytes.clone(), self.0.host.sandbox.wasi);
             blocking(move || admission::bytes(&bytes).and_then(|()| admission::world(&bytes, wasi))).await??;
         }
-        self.compile(digest, key, source, bytes).await
+        self.compile(digest, source, bytes).await
     }
 
-    async fn compile(
-        &self,
-        digest: Digest,
-        key: ImageKey,
-        source: Source,
-        bytes: &[u8],
-    ) -> Result<Arc<GuestCode>, LoadError> {
-        let Inner { cache, compiler, settings, compatibility, host, .. } = &*self.0;
+    async fn compile(&self, digest: Digest, source: Source, bytes: &[u8]) -> Result<Arc<GuestCode>, LoadError> {
+        let Inner { images, compiler, settings, compatible, host, .. } = &*self.0;
         let limits = &host.sandbox.limits;
         let started = Instant::now();
-        let image = cache.unfinished().map_err(cache_error)?;
+        let unfinished = match images.destination().map_err(cache_error)? {
+            Destination::File(folder, file) => Some((folder.folder(), file)),
+            Destination::Memory => None,
+        };
         let request = Request {
             settings: *settings,
             room: engine::GuestRoom::of(limits),
             source,
-            image: file_name(&image),
+            image: unfinished.as_ref().map(|(_, file)| file_name(file)),
             max_bytes: bytes.len() as u64,
             memory_bytes: limits.compile_memory_bytes,
             // Compiling uses every core. The parent watches wall-clock time; this limits a child that outlives its parent.
             cpu_seconds: limits.compile.as_secs().saturating_mul(4).max(1),
         };
-        let compiled_for = run::run(compiler, request, bytes, cache.folder(), limits).await?;
-        if compiled_for != *compatibility {
+        let folder = unfinished.as_ref().map(|(folder, _)| *folder);
+        let Compiled { compatibility, image } = run::run(compiler, request, bytes, folder, limits).await?;
+        if Some(&compatibility) != compatible.first() {
             return Err(LoadError::CompilerMismatch);
         }
         let inner = Arc::clone(&self.0);
-        let code = blocking(move || inner.adopt(digest, key, image)).await??;
+        let image = unfinished.map_or(NewImage::Bytes(image), |(_, file)| NewImage::File(file));
+        let code = blocking(move || inner.adopt(digest, image)).await??;
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(%digest, bytes = bytes.len(), millis, "guest compiled");
         Ok(code)
     }
 }
 
+/// Returns the digests of the engines whose images run here: first that of a compile for `cpu`, then those of this machine and of
+/// the levels that it has.
+fn compatible(running: &engine::RunningEngine, cpu: Cpu) -> wasmtime::Result<Vec<Digest>> {
+    let of = |cpu: Cpu| match cpu {
+        Cpu::Native => Ok(compatibility(&running.engine)),
+        level => engine::for_compiling(&running.settings.for_cpu(level)).map(|engine| compatibility(&engine)),
+    };
+    let others = Cpu::ALL.into_iter().filter(|other| *other != cpu && other.is_here());
+    std::iter::once(cpu).chain(others).map(of).collect()
+}
+
+/// What a compile left.
+enum NewImage {
+    /// In the folder.
+    File(TempPath),
+    Bytes(Vec<u8>),
+}
+
 impl Inner {
-    /// Returns code from a cached image. `None`: there is no image, or the engine refused it and it was deleted.
+    fn keys(&self, digest: Digest) -> impl Iterator<Item = ImageKey> {
+        self.compatible.iter().map(move |compatibility| ImageKey::new(digest, *compatibility))
+    }
+
+    /// Returns code from an image. `None`: there is no image, or the engine refused it and it was deleted.
     ///
     /// # Errors
     /// [`LoadError::Cache`] if an image cannot be read now; it stays. Those of [`Self::link`].
-    fn open(self: &Arc<Self>, digest: Digest, key: ImageKey) -> Result<Option<Arc<GuestCode>>, LoadError> {
-        let Some(path) = self.cache.find(key).map_err(cache_error)? else { return Ok(None) };
-        match self.deserialize(&path) {
-            Ok(component) => self.link(digest, &component).map(Some),
-            // Another process deleted it to make room.
-            Err(ImageError::Unread(io::ErrorKind::NotFound)) => Ok(None),
-            Err(ImageError::Unread(kind)) => Err(LoadError::Cache(kind)),
-            Err(ImageError::Refused) => {
-                self.cache.forget(key, &path);
-                Ok(None)
+    fn open(self: &Arc<Self>, digest: Digest) -> Result<Option<Arc<GuestCode>>, LoadError> {
+        for key in self.keys(digest) {
+            if let Some(component) = self.images.in_memory(key) {
+                return self.link(digest, &component).map(Some);
+            }
+            let Some(path) = self.images.find(key).map_err(cache_error)? else { continue };
+            match self.deserialize(Image::File(&path)) {
+                Ok(component) => return self.link(digest, &component).map(Some),
+                // Another process deleted it to make room.
+                Err(ImageError::Unread(io::ErrorKind::NotFound)) => {}
+                Err(ImageError::Unread(kind)) => return Err(LoadError::Cache(kind)),
+                Err(ImageError::Refused) => self.images.forget(key, &path),
             }
         }
+        Ok(None)
     }
 
-    /// Maps the image that the compiler wrote, then moves it into the cache. In this order another process cannot delete it first.
+    /// Maps the image that the compiler made, then keeps it. In this order another process cannot delete a file first.
     ///
     /// # Errors
     /// [`LoadError::Cache`]; [`LoadError::CompilerMismatch`] if the compiler's output is not an image; those of [`Self::link`].
-    fn adopt(self: &Arc<Self>, digest: Digest, key: ImageKey, image: TempPath) -> Result<Arc<GuestCode>, LoadError> {
-        let component = self.deserialize(&image).map_err(|error| match error {
+    fn adopt(self: &Arc<Self>, digest: Digest, image: NewImage) -> Result<Arc<GuestCode>, LoadError> {
+        let new = match &image {
+            NewImage::File(file) => Image::File(file),
+            NewImage::Bytes(bytes) => Image::Bytes(bytes),
+        };
+        let component = self.deserialize(new).map_err(|error| match error {
             ImageError::Unread(kind) => LoadError::Cache(kind),
             ImageError::Refused => LoadError::CompilerMismatch,
         })?;
-        self.cache.keep(key, image).map_err(cache_error)?;
+        let key = self.keys(digest).next().expect("the engine of a compile is the first");
+        match (image, self.images.folder()) {
+            (NewImage::File(file), Some(folder)) => folder.keep(key, file).map_err(cache_error)?,
+            (NewImage::File(_), None) => {}
+            (NewImage::Bytes(bytes), _) => self.images.keep_in_memory(key, component.clone(), bytes.len()),
+        }
         self.link(digest, &component)
     }
 
-    fn deserialize(&self, path: &Path) -> Result<Component, ImageError> {
-        // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and the file must not change while it is mapped.
-        // - Made by wasmtime: the file is in a folder that only our own user can enter or exchange, and it is one of two. `ImageCache::find` gives only files of our own user, whose
-        //   content has the sha256 in its name, under a key that our compile put there in one rename. An unfinished file is the present output of our compiler, which reported it
-        //   complete. No file from outside gets such a name.
-        // - For this engine: the key holds the engine's compatibility hash, which the compiler of an unfinished file reported too, and wasmtime compares version and settings in
-        //   the image's header again.
+    fn deserialize(&self, image: Image<'_>) -> Result<Component, ImageError> {
+        let engine = &self.host.sandbox.engine;
+        // SAFETY: the bytes must be an image that wasmtime itself made, unchanged, and a file must not change while it is mapped.
+        // - Made by wasmtime: a file is in a folder that only our own user or root can fill or exchange, and it is one of two. `ImageCache::find` gives only files of that
+        //   user, whose content has the sha256 in its name, under a key that a compile of ours put there in one rename. An unfinished file is the present output of our
+        //   compiler, which reported it complete. No file from outside gets such a name. Root could exchange the program itself. Bytes are the output of our compiler too,
+        //   over a pipe that it alone writes to.
+        // - For this engine: the key holds the engine's compatibility hash, which the compiler of new code reported too, and wasmtime compares version, settings and the
+        //   processor's features in the image's header again.
         // - Unchanged while mapped: images are written under other names and renamed when complete; we never open one for writing, and the process that wrote it has ended.
-        //   Renaming or deleting leaves the mapping whole.
+        //   Renaming or deleting leaves the mapping whole. Bytes are copied.
         #[expect(unsafe_code, reason = "compiled code is loaded here alone; the proof is above")]
-        let component = unsafe { Component::deserialize_file(&self.host.sandbox.engine, path) };
+        let component = unsafe {
+            match image {
+                Image::File(path) => Component::deserialize_file(engine, path),
+                Image::Bytes(bytes) => Component::deserialize(engine, bytes),
+            }
+        };
         component.map_err(|error| ImageError::of(&error))
     }
 
@@ -286,6 +330,13 @@ impl Inner {
             self.host.sandbox.link(component).and_then(ReportGuestPre::new).map_err(|_| LoadError::WrongTypes)?;
         Ok(Arc::new(GuestCode { digest, linked, host: Arc::clone(&self.host) }))
     }
+}
+
+/// Where the bytes of an image are.
+#[derive(Clone, Copy)]
+enum Image<'a> {
+    File(&'a Path),
+    Bytes(&'a [u8]),
 }
 
 /// Why an image gave no code.
@@ -303,68 +354,6 @@ impl ImageError {
             system.or_else(|| cause.downcast_ref::<Errno>().map(|errno| errno.kind()))
         });
         failed.map_or(Self::Refused, Self::Unread)
-    }
-}
-
-/// Loaded values and running loads, by digest. Keeps no value alive.
-struct Loads<T>(Mutex<HashMap<Digest, Arc<Load<T>>>>);
-
-type Load<T> = tokio::sync::Mutex<LoadOutcome<T>>;
-
-/// The end of a digest's last load.
-struct LoadOutcome<T> {
-    alive: Weak<T>,
-    failed: Option<(Instant, LoadError)>,
-}
-
-impl<T> Default for Loads<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T> Loads<T> {
-    fn alive(&self, digest: Digest) -> Option<Arc<T>> {
-        let load = self.0.lock().get(&digest).cloned()?;
-        let outcome = load.try_lock().ok()?;
-        outcome.alive.upgrade()
-    }
-
-    /// Returns the live value of `digest`, else runs `load`. A caller that waited during a failed load gets the same error. A later
-    /// caller, or one that waited for a load without a value, loads again.
-    async fn get(
-        &self,
-        digest: Digest,
-        load: impl AsyncFnOnce() -> Result<Option<Arc<T>>, LoadError>,
-    ) -> Result<Option<Arc<T>>, LoadError> {
-        let asked = Instant::now();
-        let entry = self.entry(digest);
-        let mut outcome = entry.lock().await;
-        if let Some(alive) = outcome.alive.upgrade() {
-            return Ok(Some(alive));
-        }
-        if let Some((at, error)) = &outcome.failed
-            && *at >= asked
-        {
-            return Err(error.clone());
-        }
-        let loaded = load().await;
-        match &loaded {
-            Ok(Some(loaded)) => *outcome = LoadOutcome { alive: Arc::downgrade(loaded), failed: None },
-            Ok(None) => {}
-            Err(error) => outcome.failed = Some((Instant::now(), error.clone())),
-        }
-        loaded
-    }
-
-    fn entry(&self, digest: Digest) -> Arc<Load<T>> {
-        let mut loads = self.0.lock();
-        // Without a waiting caller or a live value, an entry is dropped: the map stays as small as its use.
-        loads.retain(|_, load| {
-            Arc::strong_count(load) > 1 || load.try_lock().is_ok_and(|outcome| outcome.alive.strong_count() > 0)
-        });
-        let fresh = || Arc::new(Load::new(LoadOutcome { alive: Weak::new(), failed: None }));
-        Arc::clone(loads.entry(digest).or_insert_with(fresh))
     }
 }
 

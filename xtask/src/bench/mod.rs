@@ -3,7 +3,7 @@
 mod ablation;
 mod ajv;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -25,7 +25,11 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Subject {
     /// A whole job: CPU, jobs per second, memory, commits, WAL bytes, pick-up latency
-    Pipeline,
+    Pipeline {
+        /// Measure this optimized binary of another revision in turn with this tree's
+        #[arg(long, value_name = "FILE")]
+        before: Option<PathBuf>,
+    },
     /// Releases that are exchanged under load: no job fails, no call is repeated, and how soon the new one runs
     Release,
     /// Claims behind a million jobs that cannot run: what they read, and how soon a worker finds the job behind them
@@ -47,9 +51,9 @@ enum Subject {
 /// A stage's own, or a missed bound.
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
-        Subject::Pipeline => worker("cargo xtask bench pipeline", "pipeline"),
-        Subject::Release => worker("cargo xtask bench release", "release"),
-        Subject::Backlog => worker("cargo xtask bench backlog", "backlog"),
+        Subject::Pipeline { before } => worker("cargo xtask bench pipeline", "pipeline", before.as_deref()),
+        Subject::Release => worker("cargo xtask bench release", "release", None),
+        Subject::Backlog => worker("cargo xtask bench backlog", "backlog", None),
         Subject::Guest { ablation, generic } => guest(*ablation, generic),
     }
 }
@@ -62,13 +66,19 @@ fn named_file(text: &str) -> Result<(String, PathBuf)> {
 }
 
 /// A bench of the optimized binary.
-fn worker(command: &'static str, bench: &'static str) -> Result<()> {
+fn worker(command: &'static str, bench: &'static str, before: Option<&Path>) -> Result<()> {
     let mut stages = Stages::new(command, 4);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("guests", || guests::run(&guests::Args::default()))?;
     stages.run("host, optimized", || run::run(&mut run::cargo(&["build", "--release", "--package", "assay"])))?;
-    stages.run("bench", || run::run(&mut run::cargo(&["bench", "--package", "assay-tests", "--bench", bench])))?;
-    Ok(())
+    stages.run("bench", || {
+        let mut command = run::cargo(&["bench", "--package", "assay-tests", "--bench", bench]);
+        if let Some(before) = before {
+            // The bench runs in another folder.
+            command.args(["--", "--before"]).arg(std::path::absolute(before)?);
+        }
+        run::run(&mut command)
+    })
 }
 
 fn guest(with_ablation: bool, others: &[(String, PathBuf)]) -> Result<()> {

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use assay_dev::Postgres;
 
-use crate::{demo::session, guests, paths, run, setup, system};
+use crate::{demo::session, dist, guests, paths, run, setup, system};
 use line::Line;
 
 /// Sourced by others.
@@ -42,9 +42,10 @@ pub fn run(args: &Args) -> Result<()> {
     guests::run(&guests::Args::default())?;
     run::run(&mut run::cargo(&["build", "--package", "assay", "--features", "wasi"]))?;
     run::run(&mut run::cargo(&["build", "--package", "assay-tests", "--bin", "guest-from-wat"]))?;
+    let package = needs_package(&scripts).then(package).transpose()?;
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for script in &scripts {
-        for line in cases(script)? {
+        for line in cases(script, package.as_deref())? {
             match line {
                 Line::Passed(_) => passed += 1,
                 Line::Failed(_) => failed += 1,
@@ -80,10 +81,25 @@ fn scripts(field: &Path, args: &Args) -> Result<Vec<String>> {
     Ok(scripts)
 }
 
+fn needs_package(scripts: &[String]) -> bool {
+    scripts.iter().any(|script| script.starts_with("image/"))
+}
+
+/// Packages the binary that the other scripts run, and returns the archive.
+fn package() -> Result<PathBuf> {
+    let out = run::target().join("field-package");
+    dist::run(&dist::Args { binary: Some(run::assay()), out: Some(out.clone()) })?;
+    let archives = fs::read_dir(&out).with_context(|| format!("list {}", out.display()))?.flatten();
+    let mut archives =
+        archives.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "gz"));
+    archives.next().with_context(|| format!("{} has no archive", out.display()))
+}
+
 /// Runs a script, prints its verdicts while it runs, and returns them.
-fn cases(script: &str) -> Result<Vec<Line>> {
+fn cases(script: &str, package: Option<&Path>) -> Result<Vec<Line>> {
     let errors = tempfile::NamedTempFile::new().context("make a file")?;
     let mut command = command(script)?;
+    command.envs(package.map(|package| ("PACKAGE", package)));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command.stderr(File::create(errors.path()).context("open the file")?);
     let mut child = command.spawn().context("run timeout and bash")?;
@@ -166,8 +182,9 @@ mod tests {
         let infra = named(&["infra"]).unwrap();
         assert!(infra.contains(&"infra/s3_check.sh".to_owned()), "{infra:?}");
         assert_eq!(named(&["stores"]).unwrap(), ["stores/fauxqs.sh", "stores/moto.sh", "stores/rotation.sh"]);
-        assert_eq!(named(&[]).unwrap().len(), core.len() + infra.len() + 3);
+        assert_eq!(named(&["image"]).unwrap(), ["image/image.sh"]);
+        assert_eq!(named(&[]).unwrap().len(), core.len() + infra.len() + 4);
         let error = named(&["transcript"]).unwrap_err().to_string();
-        assert_eq!(error, "unknown corpus `transcript`: expected core or infra or stores");
+        assert_eq!(error, "unknown corpus `transcript`: expected core or image or infra or stores");
     }
 }

@@ -45,7 +45,7 @@ pub struct Arguments {
     /// Folder for database, objects and the file `env`
     #[arg(long, value_name = "DIR", default_value = ".assay")]
     data: PathBuf,
-    /// Folder of guests [default: GUEST_DIR, else guest/dist]
+    /// Folder of guests [default: GUEST_DIR, else guest/dist, else `guests` beside the program]
     #[arg(long, value_name = "DIR")]
     guests: Option<PathBuf>,
     /// Prompt version of files that name none [default: REPORT_PROMPT_VERSION, else the last one]
@@ -86,6 +86,9 @@ async fn work(
     let mut environment = Environment::new(services, &values);
     environment.set("GUEST_DIR", guest_folder(arguments, &values)?);
     values.extend(environment.variables());
+    if let Some(images) = beside_program("images").filter(|_| !is_set(&values, "GUEST_CACHE_DIR")) {
+        values.insert("GUEST_CACHE_DIR".to_owned(), images);
+    }
     if let Some(version) = &arguments.prompt_version {
         values.insert("REPORT_PROMPT_VERSION".to_owned(), version.clone());
     }
@@ -146,11 +149,14 @@ fn stop_with_stdin(shutdown: Shutdown) -> std::io::Result<()> {
 
 fn guest_folder(arguments: &Arguments, values: &BTreeMap<String, String>) -> anyhow::Result<String> {
     let configured = is_set(values, "GUEST_DIR").then(|| &values["GUEST_DIR"]);
+    let built = PathBuf::from("guest/dist");
+    let packaged = || beside_program("guests").map(PathBuf::from);
     let folder = arguments
         .guests
         .clone()
         .or_else(|| configured.map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("guest/dist"));
+        .or_else(|| if built.is_dir() { None } else { packaged() })
+        .unwrap_or(built);
     let absolute = folder.canonicalize().with_context(|| {
         let folder = folder.display();
         format!("find the guests in {folder}; `cargo xtask guests` builds them, --guests names another folder")
@@ -159,6 +165,12 @@ fn guest_folder(arguments: &Arguments, values: &BTreeMap<String, String>) -> any
         .into_os_string()
         .into_string()
         .map_err(|path| anyhow::anyhow!("the path of the guests is not Unicode: {}", path.display()))
+}
+
+/// Returns a folder of the package that this program came in.
+fn beside_program(name: &str) -> Option<String> {
+    let folder = std::env::current_exe().ok()?.parent()?.join(name);
+    folder.is_dir().then(|| folder.into_os_string().into_string().ok())?
 }
 
 async fn migrate(values: &BTreeMap<String, String>) -> Result<(), Failure> {

@@ -53,7 +53,10 @@ impl GuestBuilder {
         let config = GuestsConfig::load_sandbox(&mut vars);
         vars.finish()?;
         let builder = Builder::new(BuildLimits::default()).map_err(anyhow::Error::from)?;
-        let builder = builder.with_cache(&config.cache).map_err(anyhow::Error::from)?;
+        let builder = match &config.cache {
+            Some(folder) => builder.with_cache(folder).map_err(anyhow::Error::from)?,
+            None => builder,
+        };
         Ok(Self { config, builder })
     }
 

@@ -1,10 +1,11 @@
-//! `assay guest …`: write, build, try, test and check guests. No command needs a database or a bucket.
+//! `assay guest …`: write, build, try, test, check and precompile guests. No command needs a database or a bucket.
 
 mod build;
 mod cargo;
 pub mod check;
 mod guest_builder;
 mod new;
+mod precompile;
 mod source;
 mod template;
 mod test;
@@ -39,6 +40,7 @@ enum Command {
     Try(trial::Arguments),
     Test(test::Arguments),
     Check(check::Arguments),
+    Precompile(precompile::Arguments),
 }
 
 pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Result<ExitCode, Failure> {
@@ -49,5 +51,6 @@ pub async fn run(arguments: Arguments, values: BTreeMap<String, String>) -> Resu
         Command::Try(arguments) => trial::run(arguments, values).await,
         Command::Test(arguments) => test::run(&arguments, vars).await,
         Command::Check(arguments) => check::run(&arguments, vars).await,
+        Command::Precompile(arguments) => precompile::run(&arguments, vars).await,
     }
 }

@@ -8,9 +8,9 @@ pub enum CacheError {
     /// The folder cannot be made or read.
     #[error("open the guest cache {folder}: {source}")]
     Unusable { folder: PathBuf, source: io::Error },
-    /// Other users can enter the folder, or it is a link.
-    #[error("open the guest cache {folder}: only this user may enter it; chown it, and chmod 700")]
-    NotPrivate { folder: PathBuf },
+    /// The folder belongs to another user than this one or root, or it is a link.
+    #[error("open the guest cache {folder}: it must be a folder of this user's or root's, and no link; chown it")]
+    NotOwn { folder: PathBuf },
     /// A folder above belongs to a user who is neither root nor this user.
     #[error(
         "open the guest cache {folder}: {parent} above it belongs to the user with the id {owner}, who could exchange it; choose a folder below those of this user or of root"

@@ -1,9 +1,10 @@
 //! The folder of images: native code that this process will run.
 //!
-//! The folder belongs to this user alone, and an image is loaded only if its name has the right seal. A file is named
+//! Nobody but this user or root writes to the folder (`private_folder`), and an image is loaded only if its name has the right seal. A file is named
 //! `<key>-<seal>.image`: the key stands for guest and engine, the seal is a sha256 over key and content. One rename gives the
 //! complete content its name, so a torn, damaged or exchanged file has the wrong seal: it is deleted, and the guest is compiled
-//! again. A process checks the seal once per file, and the file's identity after that. A file that cannot be read stays.
+//! again. A process checks the seal once per file, and the file's identity after that. A file that cannot be read stays, and so
+//! does every file of a folder that can only be read.
 //!
 //! A process that can write into the folder as this user could forge a seal. It could as well exchange the program itself; see
 //! SECURITY.md.
@@ -23,7 +24,7 @@ use rustix::{fs::OFlags, io::Errno};
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempPath};
 
-use crate::cache::{cache_error::CacheError, private_folder};
+use crate::cache::{cache_error::CacheError, private_folder::CacheFolder};
 
 /// Part of every key. Change it when the meaning of an image or of its admission changes.
 const IMAGE_FORMAT: &str = "assay image 2";
@@ -35,7 +36,7 @@ const UNFINISHED_MAX_AGE: Duration = Duration::from_secs(6 * 60 * 60);
 /// The folder, and the files in it that this process has checked.
 #[derive(Debug)]
 pub struct ImageCache {
-    folder: PathBuf,
+    folder: CacheFolder,
     max_bytes: u64,
     checked: Mutex<HashMap<ImageKey, FileIdentity>>,
 }
@@ -65,21 +66,30 @@ impl FileIdentity {
 }
 
 impl ImageCache {
-    /// Opens the folder, makes it if it is missing, and deletes what crashed compiles left.
+    /// Opens the folder, makes it if it is missing, and deletes what crashed compiles left. In a folder that others write to, it
+    /// is a private folder inside of it.
     ///
     /// # Errors
     /// [`CacheError`].
     pub fn open(folder: &Path, max_bytes: u64) -> Result<Self, CacheError> {
-        let cache = Self { folder: private_folder::open(folder)?, max_bytes, checked: Mutex::default() };
-        cache.sweep_unfinished();
+        let cache = Self { folder: CacheFolder::open(folder)?, max_bytes, checked: Mutex::default() };
+        if !cache.is_read_only() {
+            cache.sweep_unfinished();
+        }
         Ok(cache)
     }
 
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.folder.path
     }
 
-    /// Returns the path of the image under `key` if its seal is right. Deletes files with a wrong seal.
+    /// Returns whether images are only looked for in it: others may enter the folder, or it cannot be written.
+    pub fn is_read_only(&self) -> bool {
+        self.folder.read_only
+    }
+
+    /// Returns the path of the image under `key` if its seal is right. Deletes files with a wrong seal, unless the folder can only be
+    /// read.
     ///
     /// # Errors
     /// The system's, if a file cannot be read now. Such a file stays.
@@ -88,12 +98,12 @@ impl ImageCache {
         let mut unread = None;
         let found = self.entries()?.into_iter().filter(|entry| entry.name.starts_with(&prefix) && entry.is_image());
         for entry in found {
-            let path = self.folder.join(&entry.name);
+            let path = self.folder().join(&entry.name);
             match self.is_sealed(key, &path, &entry.name) {
                 Ok(true) => return Ok(Some(path)),
                 Ok(false) => {
                     tracing::warn!(key = %key.0, "cached guest image is damaged, compiling it again");
-                    let _ = fs::remove_file(&path);
+                    self.remove(&path);
                 }
                 // Another process deleted it to make room.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -111,7 +121,7 @@ impl ImageCache {
         let file = tempfile::Builder::new()
             .prefix("compile-")
             .suffix(&format!(".{UNFINISHED_EXTENSION}"))
-            .tempfile_in(&self.folder)?;
+            .tempfile_in(self.folder())?;
         Ok(NamedTempFile::into_temp_path(file))
     }
 
@@ -124,10 +134,10 @@ impl ImageCache {
         let seal = seal(key, &file)?;
         // The content must be on disk before the name: a crash may lose the image, and must not leave half of it under a full name.
         file.sync_all()?;
-        let path = self.folder.join(format!("{}-{seal}.{IMAGE_EXTENSION}", key.0));
+        let path = self.folder().join(format!("{}-{seal}.{IMAGE_EXTENSION}", key.0));
         let identity = FileIdentity::of(&file.metadata()?);
         image.persist(&path).map_err(|error| error.error)?;
-        File::open(&self.folder)?.sync_all()?;
+        File::open(self.folder())?.sync_all()?;
         self.checked.lock().insert(key, identity);
         self.evict(&path);
         Ok(())
@@ -136,7 +146,13 @@ impl ImageCache {
     /// Deletes an image that the engine refused.
     pub fn forget(&self, key: ImageKey, path: &Path) {
         self.checked.lock().remove(&key);
-        let _ = fs::remove_file(path);
+        self.remove(path);
+    }
+
+    fn remove(&self, path: &Path) {
+        if !self.is_read_only() {
+            let _ = fs::remove_file(path);
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "compared with the times of files, which this machine's clock sets")]
@@ -149,7 +165,7 @@ impl ImageCache {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
-        if !metadata.is_file() || !private_folder::is_own(&metadata) {
+        if !metadata.is_file() || !self.folder.trusts(&metadata) {
             return Ok(false);
         }
         let identity = FileIdentity::of(&metadata);
@@ -160,8 +176,10 @@ impl ImageCache {
             }
             self.checked.lock().insert(key, identity);
         }
-        // The time of change records the last use; eviction reads it.
-        let _ = file.set_modified(SystemTime::now());
+        if !self.is_read_only() {
+            // The time of change records the last use; eviction reads it.
+            let _ = file.set_modified(SystemTime::now());
+        }
         Ok(true)
     }
 
@@ -175,7 +193,7 @@ impl ImageCache {
             if total <= self.max_bytes {
                 return;
             }
-            let path = self.folder.join(&image.name);
+            let path = self.folder().join(&image.name);
             // Another process may delete it at the same time.
             if path != newest {
                 let _ = fs::remove_file(path);
@@ -190,7 +208,7 @@ impl ImageCache {
         for entry in self.entries().unwrap_or_default() {
             let age = SystemTime::now().duration_since(entry.used_at).unwrap_or_default();
             if entry.name.ends_with(&suffix) && age > UNFINISHED_MAX_AGE {
-                let _ = fs::remove_file(self.folder.join(&entry.name));
+                let _ = fs::remove_file(self.folder().join(&entry.name));
             }
         }
     }
@@ -203,7 +221,7 @@ impl ImageCache {
             let name = found.file_name().into_string().ok()?;
             Some(Entry { name, bytes: metadata.len(), used_at: metadata.modified().ok()? })
         };
-        Ok(fs::read_dir(&self.folder)?.filter_map(entry).collect())
+        Ok(fs::read_dir(self.folder())?.filter_map(entry).collect())
     }
 }
 

@@ -1,4 +1,9 @@
-//! Checks that only this user can enter the cache's folder or put another folder in its place.
+//! Opens the folder of images, so that nobody but this user or root decides what is in it.
+//!
+//! It belongs to this user or to root, and is used in one of three ways. A *private* one, which no other user may enter, is read and
+//! written. A *given* one, which nobody else writes to, is only read: images that came with the program are as good as the program.
+//! In a *shared* one, which others write to as to a volume of a pod, the images lie in a private folder, which is held open, so that
+//! another folder under its name changes nothing.
 //!
 //! A user who may write to a folder above could exchange it. So the check covers every folder up to the root, on the real path
 //! without links. In a sticky folder (`/tmp`) others may write, but not rename what is not theirs.
@@ -6,47 +11,140 @@
 use std::{
     fs::{self, DirBuilder, Metadata},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
+
+use rustix::fs::{Access, Mode, OFlags};
 
 use crate::cache::cache_error::CacheError;
 
 const STICKY_BIT: u32 = 0o1000;
 const OTHERS_WRITE_BIT: u32 = 0o002;
 const GROUP_WRITE_BIT: u32 = 0o020;
+/// What a private folder denies to everybody else.
+const OTHERS_BITS: u32 = 0o077;
+const ROOT: u32 = 0;
 /// The attribute with the access list. With a list, the group's bits of the mode stand for all users in it.
 const ACCESS_LIST_ATTRIBUTE: &str = "system.posix_acl_access";
 
-/// Makes the folder if it is missing, checks it, and returns its real path.
-///
-/// # Errors
-/// [`CacheError`].
-pub(super) fn open(folder: &Path) -> Result<PathBuf, CacheError> {
-    let unusable = |source| CacheError::Unusable { folder: folder.to_owned(), source };
-    let made = std::path::absolute(folder).map_err(unusable)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(&made).map_err(unusable)?;
-    // A link is refused: its owner chose the folder.
-    let metadata = fs::symlink_metadata(&made).map_err(unusable)?;
-    if !metadata.is_dir() || !is_own(&metadata) || metadata.mode() & 0o077 != 0 {
-        return Err(CacheError::NotPrivate { folder: made });
-    }
-    let real = fs::canonicalize(&made).map_err(unusable)?;
-    for parent in real.ancestors().skip(1) {
-        let found = Parent::read(parent).map_err(unusable)?;
-        if found.belongs_to_another(own_id()) {
-            return Err(CacheError::ParentOfAnother { folder: made, parent: parent.to_owned(), owner: found.owner });
-        }
-        if found.others_may_rename_in_it(|group| is_group_of_one(group, own_id())) {
-            return Err(CacheError::ParentWritable { folder: made, parent: parent.to_owned() });
-        }
-    }
-    Ok(real)
+/// The folder of images.
+#[derive(Debug)]
+pub(super) struct CacheFolder {
+    /// The path by which it is used.
+    pub(super) path: PathBuf,
+    /// Whether images can only be read.
+    pub(super) read_only: bool,
+    /// Who writes its images: this user or root.
+    owner: u32,
+    /// Keeps the folder of `path`, which names the descriptor.
+    _held: Option<OwnedFd>,
 }
 
-/// Returns whether a file or folder belongs to this user.
-pub(super) fn is_own(metadata: &Metadata) -> bool {
-    metadata.uid() == own_id()
+/// How a folder is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FolderKind {
+    Private,
+    Given,
+    Shared,
+}
+
+impl FolderKind {
+    /// Returns `None` for a folder that is not to be used.
+    fn of(owner: u32, mode: u32, own: u32) -> Option<Self> {
+        let others_write = mode & (GROUP_WRITE_BIT | OTHERS_WRITE_BIT) != 0;
+        match owner {
+            _ if owner != own && owner != ROOT => None,
+            _ if others_write => Some(Self::Shared),
+            _ if owner == own && mode & OTHERS_BITS == 0 => Some(Self::Private),
+            _ => Some(Self::Given),
+        }
+    }
+}
+
+impl CacheFolder {
+    /// Makes the folder if it is missing, and checks it.
+    ///
+    /// # Errors
+    /// [`CacheError`].
+    pub(super) fn open(folder: &Path) -> Result<Self, CacheError> {
+        let unusable = |source| CacheError::Unusable { folder: folder.to_owned(), source };
+        let made = std::path::absolute(folder).map_err(unusable)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&made).map_err(unusable)?;
+        // A link is refused: its owner chose the folder.
+        let metadata = fs::symlink_metadata(&made).map_err(unusable)?;
+        let owner = metadata.uid();
+        let kind = FolderKind::of(owner, metadata.mode(), own_id()).filter(|_| metadata.is_dir());
+        let Some(kind) = kind else { return Err(CacheError::NotOwn { folder: made }) };
+        let real = fs::canonicalize(&made).map_err(unusable)?;
+        check_parents(&made, &real)?;
+        match kind {
+            FolderKind::Private => {
+                let read_only = rustix::fs::access(&real, Access::WRITE_OK).is_err();
+                Ok(Self { path: real, read_only, owner: own_id(), _held: None })
+            }
+            FolderKind::Given => Ok(Self { path: real, read_only: true, owner, _held: None }),
+            FolderKind::Shared => Self::inside(&real),
+        }
+    }
+
+    /// Opens the private folder of this user inside of a shared one.
+    fn inside(shared: &Path) -> Result<Self, CacheError> {
+        let name = shared.join(format!("assay-{}", own_id()));
+        let unusable = |source| CacheError::Unusable { folder: name.clone(), source };
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+        // It may be there already.
+        let made = DirBuilder::new().mode(0o700).create(&name);
+        let held = rustix::fs::open(&name, flags, Mode::empty())
+            .map_err(|error| unusable(made.err().unwrap_or_else(|| error.into())))?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+        let metadata = fs::metadata(&path).map_err(unusable)?;
+        if metadata.uid() != own_id() {
+            return Err(CacheError::NotOwn { folder: name });
+        }
+        if metadata.mode() & OTHERS_BITS != 0 {
+            // Whoever mounts a volume may open its folders to a group. What lies in it may be anybody's since.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
+            clear(&path).map_err(unusable)?;
+        }
+        Ok(Self { path, read_only: false, owner: own_id(), _held: Some(held) })
+    }
+
+    /// Returns whether only who fills this folder can have written a file.
+    pub(super) fn trusts(&self, metadata: &Metadata) -> bool {
+        let others_write = metadata.mode() & (GROUP_WRITE_BIT | OTHERS_WRITE_BIT) != 0;
+        metadata.uid() == self.owner && !(self.read_only && others_write)
+    }
+}
+
+/// Deletes the files of a folder.
+fn clear(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if !fs::symlink_metadata(&path)?.is_dir() {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that nobody else can exchange the folder at its real path.
+fn check_parents(made: &Path, real: &Path) -> Result<(), CacheError> {
+    for parent in real.ancestors().skip(1) {
+        let unusable = |source| CacheError::Unusable { folder: made.to_owned(), source };
+        let found = Parent::read(parent).map_err(unusable)?;
+        let (folder, parent) = (made.to_owned(), parent.to_owned());
+        if found.belongs_to_another(own_id()) {
+            return Err(CacheError::ParentOfAnother { folder, parent, owner: found.owner });
+        }
+        if found.others_may_rename_in_it(|group| is_group_of_one(group, own_id())) {
+            return Err(CacheError::ParentWritable { folder, parent });
+        }
+    }
+    Ok(())
 }
 
 fn own_id() -> u32 {
@@ -122,6 +220,22 @@ mod tests {
 
     fn parent(owner: u32, mode: u32) -> Parent {
         Parent { owner, group: 1000, mode: 0o040_000 | mode, has_access_list: false }
+    }
+
+    #[test]
+    fn a_folder_is_private_given_shared_or_not_used() {
+        let of = FolderKind::of;
+        assert_eq!([of(1000, 0o700, 1000), of(0, 0o700, 0)], [Some(FolderKind::Private); 2]);
+        let given =
+            [of(0, 0o755, 1000), of(0, 0o555, 1000), of(0, 0o700, 1000), of(1000, 0o750, 1000), of(0, 0o755, 0)];
+        assert_eq!(given, [Some(FolderKind::Given); 5]);
+        let shared =
+            [of(0, 0o777, 1000), of(0, 0o2775, 1000), of(0, 0o1777, 1000), of(1000, 0o770, 1000), of(0, 0o2777, 0)];
+        assert_eq!(shared, [Some(FolderKind::Shared); 5]);
+        assert_eq!(
+            [of(1001, 0o700, 1000), of(1001, 0o777, 1000), of(1001, 0o755, 1000), of(1000, 0o755, 0)],
+            [None; 4]
+        );
     }
 
     #[test]

@@ -23,7 +23,8 @@ const RESERVED_ADDRESS_BYTES: u64 = 12 << 30;
 const CHILD_NICENESS: i32 = 5;
 const WATCH_STACK_BYTES: usize = 128 << 10;
 
-/// Runs the compile child: reads one request from stdin, writes one image into the working folder and one line to stdout.
+/// Runs the compile child: reads one request from stdin, writes one line to stdout, and one image into the working folder or after
+/// the line.
 ///
 /// The program behind [`crate::Compiler::Child`] must call this first in its `main`.
 pub fn child_main() -> ExitCode {
@@ -44,9 +45,11 @@ fn serve() -> io::Result<()> {
 
     let mut bytes = Vec::new();
     stdin.take(request.max_bytes).read_to_end(&mut bytes)?;
-    let reply = compile(&request, &bytes, Path::new("."));
+    let (reply, image) = compile(&request, &bytes, Path::new("."));
     let mut stdout = io::stdout().lock();
     serde_json::to_writer(&mut stdout, &reply)?;
+    stdout.write_all(b"\n")?;
+    stdout.write_all(&image)?;
     stdout.flush()
 }
 

@@ -17,13 +17,22 @@ use crate::{
     options::Compiler,
 };
 
-/// Far more than a correct answer has.
+/// Far more than a correct answer has, without an image.
 const MAX_REPLY_BYTES: u64 = 4 << 10;
 
 /// Compiling takes all cores and much memory: one guest at a time leaves the jobs their share.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
-/// Compiles `bytes` into the file that `request` names in `folder`. Returns the compatibility digest of the compiling engine.
+/// What a compile left: a file under the requested name, or the image itself.
+pub(crate) struct Compiled {
+    /// Digest of the engine that compiled it.
+    pub(crate) compatibility: Digest,
+    /// Empty where the request names a file.
+    pub(crate) image: Vec<u8>,
+}
+
+/// Compiles `bytes` into the file that `request` names in `folder`, or into memory. Without a folder the child works in `/`, where it
+/// writes nothing.
 ///
 /// # Errors
 /// [`LoadError::CompileTimeout`], [`LoadError::CompilerDied`], [`LoadError::CompileRefused`], [`LoadError::TooManyResources`], [`LoadError::CompilerStart`], [`LoadError::SchemaRefused`], [`LoadError::Cache`].
@@ -31,15 +40,17 @@ pub(crate) async fn run(
     compiler: &Compiler,
     request: Request,
     bytes: &[u8],
-    folder: &Path,
+    folder: Option<&Path>,
     limits: &Limits,
-) -> Result<Digest, LoadError> {
+) -> Result<Compiled, LoadError> {
+    let folder = folder.unwrap_or(Path::new("/"));
     let _turn = ONE_AT_A_TIME.acquire().await.expect("the semaphore is never closed");
     match compiler {
         Compiler::InProcess => {
             let (bytes, folder) = (bytes.to_vec(), folder.to_owned());
             let reply = tokio::task::spawn_blocking(move || compile(&request, &bytes, &folder)).await;
-            compiled_for(reply.map_err(|_| LoadError::CompilerDied)?)
+            let (reply, image) = reply.map_err(|_| LoadError::CompilerDied)?;
+            compiled(reply, image)
         }
         Compiler::Child { program, args } => {
             let (held_by_child, held_here) = io::pipe().map_err(|error| LoadError::CompilerStart(error.kind()))?;
@@ -63,14 +74,15 @@ pub(crate) async fn run(
             match answered {
                 Err(_) => Err(LoadError::CompileTimeout { seconds: limits.compile.as_secs() }),
                 Ok(Err(_)) => Err(LoadError::CompilerDied),
-                Ok(Ok(reply)) => compiled_for(reply),
+                Ok(Ok((reply, image))) => compiled(reply, image),
             }
         }
     }
 }
 
-/// Sends the request and reads the answer, up to `MAX_REPLY_BYTES`. A child that dies early breaks the pipe; its answer counts.
-async fn exchange(mut child: Child, request: &Request, bytes: &[u8]) -> io::Result<Reply> {
+/// Sends the request and reads the answer, up to `MAX_REPLY_BYTES` and what an image may have. A child that dies early breaks the
+/// pipe; its answer counts.
+async fn exchange(mut child: Child, request: &Request, bytes: &[u8]) -> io::Result<(Reply, Vec<u8>)> {
     let group = ProcessGroup::of(&child);
     let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(io::ErrorKind::BrokenPipe.into());
@@ -84,7 +96,8 @@ async fn exchange(mut child: Child, request: &Request, bytes: &[u8]) -> io::Resu
         io::Result::Ok(())
     };
     let mut answer = Vec::new();
-    let mut limited = stdout.take(MAX_REPLY_BYTES);
+    let image_bytes = if request.image.is_none() { request.memory_bytes } else { 0 };
+    let mut limited = stdout.take(MAX_REPLY_BYTES.saturating_add(image_bytes));
     {
         let read = limited.read_to_end(&mut answer);
         tokio::pin!(hand_over, read);
@@ -97,7 +110,9 @@ async fn exchange(mut child: Child, request: &Request, bytes: &[u8]) -> io::Resu
     // Killed before the wait: until then its id cannot belong to another process.
     drop(group);
     child.wait().await?;
-    Ok(serde_json::from_slice(&answer)?)
+    let line = answer.iter().position(|byte| *byte == b'\n').map_or(answer.len(), |end| end + 1);
+    let image = answer.split_off(line);
+    Ok((serde_json::from_slice(&answer)?, image))
 }
 
 /// A child's process group. Dropping it kills all processes in it.
@@ -118,9 +133,9 @@ impl Drop for ProcessGroup {
     }
 }
 
-fn compiled_for(reply: Reply) -> Result<Digest, LoadError> {
+fn compiled(reply: Reply, image: Vec<u8>) -> Result<Compiled, LoadError> {
     match reply {
-        Reply::Done { compatibility } => Ok(compatibility),
+        Reply::Done { compatibility } => Ok(Compiled { compatibility, image }),
         Reply::NoEngine => Err(LoadError::CompilerDied),
         Reply::Refused => Err(LoadError::CompileRefused),
         Reply::DoesNotFit => Err(LoadError::TooManyResources),

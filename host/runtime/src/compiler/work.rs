@@ -16,8 +16,8 @@ pub(crate) struct Request {
     /// The guest must fit into it.
     pub(crate) room: GuestRoom,
     pub(crate) source: Source,
-    /// Name of an empty file in the cache folder.
-    pub(crate) image: String,
+    /// Name of an empty file in the working folder, for the image. `None`: it follows the answer.
+    pub(crate) image: Option<String>,
     /// Size of the guest.
     pub(crate) max_bytes: u64,
     /// Memory of the child, in bytes.
@@ -60,9 +60,21 @@ pub(crate) enum Reply {
     NotWritten,
 }
 
-/// Compiles `bytes` as `request` says, into `folder`.
-pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
-    let Ok(engine) = engine::for_fitting(&request.settings, request.room) else { return Reply::NoEngine };
+/// Compiles `bytes` as `request` says. Writes the image into `folder`, or returns it where the request names no file.
+pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> (Reply, Vec<u8>) {
+    match (image(request, bytes), &request.image) {
+        (Err(reply), _) => (reply, Vec::new()),
+        (Ok((compatibility, image)), None) => (Reply::Done { compatibility }, image),
+        (Ok((compatibility, image)), Some(name)) => match fs::write(folder.join(name), image) {
+            Ok(()) => (Reply::Done { compatibility }, Vec::new()),
+            Err(_) => (Reply::NotWritten, Vec::new()),
+        },
+    }
+}
+
+/// Returns the digest of the engine that compiled the image, and the image.
+fn image(request: &Request, bytes: &[u8]) -> Result<(Digest, Vec<u8>), Reply> {
+    let engine = engine::for_fitting(&request.settings, request.room).map_err(|_| Reply::NoEngine)?;
     let specialized;
     let component = match &request.source {
         Source::Component => bytes,
@@ -76,20 +88,15 @@ pub(crate) fn compile(request: &Request, bytes: &[u8], folder: &Path) -> Reply {
                 }
                 // The generic guest is our own, so a failure in its initializer is the schema's.
                 Err(error) if matches!(error.step(), BuildStep::Inject | BuildStep::Initialize) => {
-                    return Reply::SchemaRefused;
+                    return Err(Reply::SchemaRefused);
                 }
-                Err(_) => return Reply::Refused,
+                Err(_) => return Err(Reply::Refused),
             }
         }
     };
-    let image = match Component::from_binary(&engine, component).and_then(|compiled| compiled.serialize()) {
-        Ok(image) => image,
-        Err(_) => return why_refused(&request.settings, component),
-    };
-    match fs::write(folder.join(&request.image), image) {
-        Ok(()) => Reply::Done { compatibility: compatibility(&engine) },
-        Err(_) => Reply::NotWritten,
-    }
+    let compiled = Component::from_binary(&engine, component).and_then(|compiled| compiled.serialize());
+    let image = compiled.map_err(|_| why_refused(&request.settings, component))?;
+    Ok((compatibility(&engine), image))
 }
 
 /// Tells a refusal of the compiler from too little room. The engine's error has only a text, so this compiles again without limits.

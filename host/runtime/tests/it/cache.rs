@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use assay_runtime::{CacheError, Compiler, Guest, Metering, Runtime, RuntimeError, testing::WatGuest};
+use assay_runtime::{CacheError, Compiler, Cpu, Guest, Metering, Runtime, RuntimeError, testing::WatGuest};
 
 use crate::support::{Bench, options, transcript};
 
@@ -160,14 +160,91 @@ async fn a_deleted_cache_is_made_again() {
     assert_eq!(bench.images().len(), 1);
 }
 
-#[test]
-fn a_folder_that_others_can_enter_is_refused() {
+#[tokio::test]
+async fn a_folder_that_others_can_enter_is_only_read() {
+    let bench = Bench::new();
+    let bytes = WatGuest::new("given").build();
+    bench.runtime.load(&bytes).await.unwrap();
+    let cache = bench.folder.path().join("cache");
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o755)).unwrap();
+    let given = bench.images();
+    // Nothing is compiled that is there, and what is compiled stays in memory.
+    let mut without_compiler = options(bench.folder.path());
+    without_compiler.compiler = Compiler::Child { program: "/bin/false".into(), args: vec![] };
+    assert!(works(&Runtime::new(without_compiler).unwrap().load(&bytes).await.unwrap()).await);
+    let reader = restarted(&bench);
+    let other = WatGuest::new("other").build();
+    let digest = reader.load(&other).await.unwrap().digest();
+    assert!(works(&reader.load_cached(digest).await.unwrap().unwrap()).await);
+    assert_eq!(bench.images(), given);
+
+    // A file that somebody else could have written is not taken, and not touched.
+    fs::set_permissions(&given[0], fs::Permissions::from_mode(0o666)).unwrap();
+    let digest = reader.load(&bytes).await.unwrap().digest();
+    assert!(restarted(&bench).load_cached(digest).await.unwrap().is_none());
+    assert_eq!(bench.images(), given);
+}
+
+#[tokio::test]
+async fn a_folder_that_others_write_to_holds_a_private_one() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("cache");
     fs::create_dir(&cache).unwrap();
-    fs::set_permissions(&cache, fs::Permissions::from_mode(0o750)).unwrap();
-    let error = Runtime::new(options(folder.path())).map(|_| ()).unwrap_err();
-    assert!(matches!(error, RuntimeError::Cache(CacheError::NotPrivate { .. })), "{error}");
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o2777)).unwrap();
+    let bytes = WatGuest::new("shared").build();
+    let runtime = Runtime::new(options(folder.path())).unwrap();
+    let digest = runtime.load(&bytes).await.unwrap().digest();
+    let private = fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::metadata(&private).unwrap().mode() & 0o777, 0o700);
+    let images = || fs::read_dir(&private).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    assert_eq!(images().len(), 1);
+    // Somebody exchanges it: the folder that was opened goes on.
+    let away = cache.join("away");
+    fs::rename(&private, &away).unwrap();
+    fs::create_dir(&private).unwrap();
+    assert!(works(&runtime.load_cached(digest).await.unwrap().unwrap()).await);
+    runtime.load(&WatGuest::new("later").build()).await.unwrap();
+    assert_eq!((fs::read_dir(&away).unwrap().count(), images().len()), (2, 0));
+
+    // What lay open to others may be anybody's.
+    fs::remove_dir(&private).unwrap();
+    fs::rename(&away, &private).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o2770)).unwrap();
+    let again = Runtime::new(options(folder.path())).unwrap();
+    assert_eq!((images().len(), fs::metadata(&private).unwrap().mode() & 0o777), (0, 0o700));
+    assert!(again.load_cached(digest).await.unwrap().is_none());
+    assert!(works(&again.load(&bytes).await.unwrap()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_folder_guests_stay_in_memory() {
+    for compiler in [child(), Compiler::InProcess] {
+        let bench = Bench::with(|options| {
+            options.cache = None;
+            options.compiler = compiler;
+        });
+        let bytes = WatGuest::new("memory").build();
+        let digest = bench.runtime.load(&bytes).await.unwrap().digest();
+        assert!(works(&bench.runtime.load_cached(digest).await.unwrap().unwrap()).await, "without its bytes");
+        let unknown = assay_runtime::Digest::of(b"unknown");
+        assert!(bench.runtime.load_cached(unknown).await.unwrap().is_none());
+        assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_image_for_a_level_of_this_machines_processor_is_taken() {
+    // A machine of another architecture has none of the levels.
+    for cpu in [Cpu::X86_64V2, Cpu::X86_64V3].into_iter().filter(|cpu| cpu.is_here()) {
+        let bench = Bench::with(|options| options.cpu = cpu);
+        let bytes = WatGuest::new("level").build();
+        let digest = bench.runtime.load(&bytes).await.unwrap().digest();
+        let made = bench.images();
+        let native = restarted(&bench);
+        assert!(works(&native.load_cached(digest).await.unwrap().unwrap()).await, "{}", cpu.name());
+        assert!(works(&native.load(&bytes).await.unwrap()).await);
+        assert_eq!(bench.images(), made, "not made again");
+    }
 }
 
 #[test]
@@ -193,7 +270,7 @@ fn a_link_is_not_a_private_folder() {
     fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o700)).unwrap();
     std::os::unix::fs::symlink(&elsewhere, folder.path().join("cache")).unwrap();
     let error = Runtime::new(options(folder.path())).map(|_| ()).unwrap_err();
-    assert!(matches!(error, RuntimeError::Cache(CacheError::NotPrivate { .. })), "{error}");
+    assert!(matches!(error, RuntimeError::Cache(CacheError::NotOwn { .. })), "{error}");
 }
 
 #[test]

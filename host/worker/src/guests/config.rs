@@ -6,6 +6,9 @@ use assay_conversation::JobLimits;
 use assay_core::env::Variables;
 use assay_runtime::{Limits, Wasi};
 
+/// The value of `GUEST_CACHE_DIR` without a folder.
+const NO_CACHE: &str = "none";
+
 /// Where guests come from.
 #[derive(Clone, Debug)]
 pub struct GuestsConfig {
@@ -13,8 +16,8 @@ pub struct GuestsConfig {
     pub directory: PathBuf,
     /// The prompt version for jobs that name none.
     pub default_version: Option<String>,
-    /// The private folder of compiled guests.
-    pub cache: PathBuf,
+    /// The folder of compiled guests. `None`: they stay in the process.
+    pub cache: Option<PathBuf>,
     /// Threads for guest calls; max(4, cores) by default.
     pub threads: Option<usize>,
     /// Whether guests that import WASI are accepted.
@@ -46,7 +49,8 @@ impl GuestsConfig {
         );
         let cache = vars.optional(
             "GUEST_CACHE_DIR",
-            "private folder of compiled guests; by default assay/guests in the user's cache folder",
+            "folder of compiled guests, private or root's, or `none` to keep them in memory; by default assay/guests in the user's \
+             cache folder",
         );
         let threads =
             vars.number("GUEST_THREADS", 0, 0..=1024, "threads for guest calls; 0 is the greater of 4 and the cores");
@@ -111,7 +115,11 @@ impl GuestsConfig {
         Self {
             directory: PathBuf::new(),
             default_version,
-            cache: cache.map_or_else(default_cache, PathBuf::from),
+            cache: match cache.as_deref() {
+                Some(NO_CACHE) => None,
+                Some(folder) => Some(PathBuf::from(folder)),
+                None => Some(default_cache()),
+            },
             threads: (threads > 0).then_some(threads),
             wasi,
             limits: GuestsLimits { sandbox, job },

@@ -15,4 +15,4 @@ pub use config::{GuestsConfig, GuestsLimits};
 pub use loaded_guests::Guests;
 pub use registry::{LoadedRelease, UnloadedFile};
 pub use release::Release;
-pub use sandbox::{GENERIC, sandbox, schema_of_cached};
+pub use sandbox::{GENERIC, precompiler, sandbox, schema_of_cached};

@@ -1,6 +1,8 @@
 //! The sandbox of guests, set up from the configuration.
 
-use assay_runtime::{Compiler, Options, Runtime};
+use std::path::Path;
+
+use assay_runtime::{Compiler, Cpu, Options, Runtime};
 use bytes::Bytes;
 
 use crate::guests::config::GuestsConfig;
@@ -13,11 +15,24 @@ pub static GENERIC: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "
 /// # Errors
 /// When this machine cannot run guests, or the cache cannot be used.
 pub fn sandbox(config: &GuestsConfig, compiler: Compiler) -> anyhow::Result<Runtime> {
-    let mut options = Options::new(&config.cache, compiler, Bytes::from_static(GENERIC));
+    Ok(Runtime::new(options(config, compiler))?)
+}
+
+/// Makes a sandbox that compiles for `cpu` into a folder what [`sandbox`] finds there with the same configuration.
+///
+/// # Errors
+/// As [`sandbox`], or this machine's processor is not one of `cpu`.
+pub fn precompiler(config: &GuestsConfig, compiler: Compiler, cpu: Cpu, folder: &Path) -> anyhow::Result<Runtime> {
+    Ok(Runtime::new(Options { cpu, cache: Some(folder.to_owned()), ..options(config, compiler) })?)
+}
+
+fn options(config: &GuestsConfig, compiler: Compiler) -> Options {
+    let mut options = Options::in_memory(compiler, Bytes::from_static(GENERIC));
+    options.cache = config.cache.clone();
     options.limits = config.limits.sandbox.clone();
     options.threads = config.threads;
     options.wasi = config.wasi;
-    Ok(Runtime::new(options)?)
+    options
 }
 
 /// Returns the schema of a guest, if this machine's cache has its image and the image loads.
