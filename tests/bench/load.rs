@@ -1,12 +1,13 @@
 //! The loads that are put on the stage, and what they cost.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::ensure;
 use assay_tests::AssayProcess;
 use bytes::Bytes;
 
 use crate::{
+    authority::Authority,
     model::Model,
     stage::{LOOK_EVERY, Stage, stop},
     talk::transcript,
@@ -42,6 +43,8 @@ pub struct Crowd {
     /// Requests at the model at the same time, at most.
     pub in_flight: usize,
     pub peak_mb: f64,
+    /// Beyond what the worker had before its first job, in KB of 10^3 bytes.
+    pub kb_per_call: f64,
 }
 
 impl Stage {
@@ -49,12 +52,12 @@ impl Stage {
     ///
     /// # Errors
     /// When not every job succeeds in time.
-    pub async fn throughput(&self, jobs: usize, slots: usize) -> anyhow::Result<Throughput> {
+    pub async fn throughput(&self, build: &Path, jobs: usize, slots: usize) -> anyhow::Result<Throughput> {
         let transcript = Bytes::from(transcript());
         let model = Model::start(Duration::ZERO).await?;
         // A warm worker and a warm database: pools filled, plans cached, code paged in.
         self.add_files(500, |_| transcript.clone()).await?;
-        let worker = self.worker(&model, slots).await?;
+        let worker = self.worker(build, &model, slots).await?;
         self.enqueue_all().await?;
         self.wait_until_done(LOOK_EVERY).await?;
         self.add_files(jobs, |_| transcript.clone()).await?;
@@ -93,7 +96,7 @@ impl Stage {
     pub async fn pick_up(&self, jobs: usize) -> anyhow::Result<PickUp> {
         let transcript = Bytes::from(transcript());
         let model = Model::start(Duration::ZERO).await?;
-        let worker = self.worker(&model, 64).await?;
+        let worker = self.worker(&assay_tests::binary(), &model, 64).await?;
         let files = self.add_files(jobs, |_| transcript.clone()).await?;
         let mut lags = Vec::with_capacity(jobs);
         for file in files {
@@ -116,20 +119,23 @@ impl Stage {
     ///
     /// # Errors
     /// When not every job succeeds in time.
-    pub async fn crowd(&self, slots: usize) -> anyhow::Result<Crowd> {
+    pub async fn crowd(&self, build: &Path, slots: usize, authority: Option<&Authority>) -> anyhow::Result<Crowd> {
         let transcript = Bytes::from(transcript());
-        let model = Model::start(Duration::from_secs(5)).await?;
-        let worker = self.worker(&model, slots).await?;
+        let model = Model::start_with(Duration::from_secs(5), authority).await?;
+        let worker = self.worker(build, &model, slots).await?;
+        let idle_mb = peak_mb(worker.id())?;
         self.add_files(slots * 3, |_| transcript.clone()).await?;
         self.enqueue_all().await?;
         self.wait_until_done(LOOK_EVERY).await?;
-        let crowd = Crowd { in_flight: model.most_in_flight(), peak_mb: peak_mb(worker.id())? };
+        let (in_flight, peak_mb) = (model.most_in_flight(), peak_mb(worker.id())?);
         stop(worker).await?;
-        Ok(crowd)
+        Ok(Crowd { in_flight, peak_mb, kb_per_call: (peak_mb - idle_mb) * 1e3 / in_flight.max(1) as f64 })
     }
 
-    async fn worker(&self, model: &Model, slots: usize) -> anyhow::Result<AssayProcess> {
-        let worker = AssayProcess::spawn(&["worker"], &self.env(&model.base_url, slots));
+    async fn worker(&self, build: &Path, model: &Model, slots: usize) -> anyhow::Result<AssayProcess> {
+        let mut env = self.env(&model.base_url, slots);
+        env.extend(model.certificate.iter().map(|file| ("SSL_CERT_FILE".to_owned(), file.display().to_string())));
+        let worker = AssayProcess::spawn_program(build, &["worker"], &env);
         worker.wait_for_line("worker started").await;
         Ok(worker)
     }

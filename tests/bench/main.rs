@@ -3,21 +3,27 @@
 //! One worker (the release binary, a process of its own), Postgres with `synchronous_commit=on`, and in this process an
 //! S3 server that keeps its objects in memory and a model that answers at once or after a while; everything on loopback
 //! and on one machine. What the processes use is read from `/proc`, what the database does from its own statistics.
+//!
+//! Arguments: `--before FILE`, an optimized binary of another revision. Both take turns then, and the ratios are printed.
 
+mod authority;
+mod beside;
 mod bounds;
 mod load;
 mod machine;
 mod model;
+mod poolers;
 mod stage;
 #[expect(dead_code, reason = "the bench of releases reads reports, too")]
 mod store;
 mod talk;
 mod usage;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
+use authority::Authority;
 use bounds::Bounds;
 use stage::Stage;
 
@@ -25,11 +31,15 @@ use stage::Stage;
 const JOBS: usize = 6000;
 /// Jobs that are picked up one by one.
 const PICK_UPS: usize = 300;
+/// Claims in each way to reach the database.
+const CLAIMS: usize = 1000;
 /// Jobs in flight at once in the run against a slow model.
 const IN_FLIGHT: usize = 3000;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
+    let before = before_wanted()?;
+    let now = assay_tests::binary();
     let stage = Stage::set_up().await.context("set the stage")?;
     println!("{}", machine::machine());
     println!(
@@ -38,7 +48,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     );
 
     let mut bounds = Bounds::default();
-    let run = stage.throughput(JOBS, 64).await.context("measure throughput")?;
+    let run = stage.throughput(&now, JOBS, 64).await.context("measure throughput")?;
     println!("throughput: {JOBS} jobs, 64 slots, a model that answers at once");
     bounds.at_most("CPU of the worker per job, ms", run.cpu_ms_per_job, 2.0, Some(1.0));
     bounds.at_least("jobs per second", run.jobs_per_second, 400.0, Some(600.0));
@@ -53,10 +63,44 @@ async fn main() -> anyhow::Result<ExitCode> {
     println!("  {:<44} {:>9.1}", "p50, ms", pick_up.p50_ms);
     println!("  {:<44} {:>9.1}", "p99, ms", pick_up.p99_ms);
 
-    let crowd = stage.crowd(IN_FLIGHT).await.context("measure a crowd in flight")?;
-    println!("crowd: a model that takes 5 s, {IN_FLIGHT} slots");
-    bounds.at_least("jobs in flight at once", crowd.in_flight as f64, IN_FLIGHT as f64, None);
-    bounds.at_most("peak memory of the worker, MB", crowd.peak_mb, 250.0, None);
+    let claims = stage.claims_behind_poolers(CLAIMS).await.context("measure claims behind poolers")?;
+    println!("claims: {CLAIMS} of one job, one after the other");
+    println!("  {:<44} {:>9.2}", "directly, ms", claims.direct);
+    println!("  {:<44} {:>9.2}", "DATABASE_POOLER=transaction, ms", claims.sessionless);
+    println!("  {:<44} {:>9.2}", "the same, times directly", claims.sessionless / claims.direct);
+    if let Some(pgbouncer) = claims.pgbouncer {
+        println!("  {:<44} {:>9.2}", "through PgBouncer in transaction mode, ms", pgbouncer);
+        println!("  {:<44} {:>9.2}", "the same, times directly", pgbouncer / claims.direct);
+    } else {
+        println!("  not run: PgBouncer is not installed; cargo xtask setup installs it");
+    }
 
+    let authority = Authority::new()?;
+    for (transport, authority) in [("", None), (" over TLS", Some(&authority))] {
+        let crowd = stage.crowd(&now, IN_FLIGHT, authority).await.context("measure a crowd in flight")?;
+        println!("crowd: a model{transport} that takes 5 s, {IN_FLIGHT} slots");
+        bounds.at_least("jobs in flight at once", crowd.in_flight as f64, IN_FLIGHT as f64, None);
+        bounds.at_most("peak memory of the worker, MB", crowd.peak_mb, 250.0, Some(150.0));
+        println!("  {:<44} {:>9.1}", "memory per call in flight, KB", crowd.kb_per_call);
+    }
+
+    if let Some(before) = before {
+        println!("the revision before, in turn with this one, {} times each: medians", beside::ROUNDS);
+        stage.beside(&before, &now).await.context("measure both revisions in turn")?;
+    }
     Ok(bounds.verdict())
+}
+
+fn before_wanted() -> anyhow::Result<Option<PathBuf>> {
+    let mut before = None;
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--before" => before = Some(words.next().context("--before wants a file")?.into()),
+            // cargo's own.
+            "--bench" => {}
+            other => bail!("unknown argument `{other}`"),
+        }
+    }
+    Ok(before)
 }

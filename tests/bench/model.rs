@@ -1,6 +1,7 @@
 //! A model that costs nothing: one fixed answer, at once or after a while.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,12 +13,17 @@ use axum::{Router, body::Bytes, extract::State, http::header::CONTENT_TYPE, resp
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::talk::report;
+use crate::{
+    authority::{Authority, HOST},
+    talk::report,
+};
 
 #[derive(Debug)]
 pub struct Model {
     /// For `LLM_BASE_URL`.
     pub base_url: String,
+    /// For `SSL_CERT_FILE`, with TLS.
+    pub certificate: Option<PathBuf>,
     counters: Arc<Counters>,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -36,8 +42,20 @@ impl Model {
     /// # Errors
     /// When no port is free.
     pub async fn start(latency: Duration) -> anyhow::Result<Self> {
+        Self::start_with(latency, None).await
+    }
+
+    /// Starts one, with TLS where there is an authority.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start_with(latency: Duration, authority: Option<&Authority>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let base_url = format!("http://{}/v1", listener.local_addr()?);
+        let address = listener.local_addr()?;
+        let base_url = match authority {
+            None => format!("http://{address}/v1"),
+            Some(_) => format!("https://{HOST}:{}/v1", address.port()),
+        };
         let counters = Arc::new(Counters {
             latency,
             answer: completion(),
@@ -45,11 +63,16 @@ impl Model {
             most: AtomicUsize::new(0),
         });
         let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(counters.clone());
-        let serving = tokio::spawn(async move {
-            // Ends with the listener, and that with the bench.
-            let _ended = axum::serve(listener, router).await;
-        });
-        Ok(Self { base_url, counters, serving })
+        // Each ends with the listener, and that with the bench.
+        let serving = match authority {
+            None => tokio::spawn(async move { _ = axum::serve(listener, router).await }),
+            Some(authority) => {
+                let listener = authority.listener(listener)?;
+                tokio::spawn(async move { _ = axum::serve(listener, router).await })
+            }
+        };
+        let certificate = authority.map(|authority| authority.file.clone());
+        Ok(Self { base_url, certificate, counters, serving })
     }
 
     /// Returns the most requests that were waiting at the same time.

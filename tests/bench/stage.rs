@@ -48,11 +48,16 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Returns where the database is.
+    pub fn database_url(&self) -> String {
+        self.postgres.url(DATABASE)
+    }
+
     /// Returns the environment of a worker with the reference guests.
     pub fn env(&self, model: &str, slots: usize) -> BTreeMap<String, String> {
         let keys = self.objects.keys();
         let values = [
-            ("DATABASE_URL", self.postgres.url(DATABASE)),
+            ("DATABASE_URL", self.database_url()),
             ("S3_ENDPOINT", self.objects.endpoint()),
             ("S3_REGION", "us-east-1".to_owned()),
             ("S3_BUCKET", BUCKET.to_owned()),
