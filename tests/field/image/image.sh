@@ -54,7 +54,8 @@ GUEST_CACHE_DIR=/volumes/other "$ASSAY" worker >"$W/other.log" 2>&1; verdict "a 
 
 # For somebody without Rust: unpack, `assay dev`, `assay submit`.
 mkdir "$W/home"; cd "$W/home" || exit 1; clean() { env -i PATH="$PATH" HOME="$W/home" "$@"; }
-clean "$P/assay" dev --json >"$W/dev.json" 2>"$W/dev.log" & PIDS+=($!)
+# Not by the function: the process must be the program itself, to be stopped.
+env -i PATH="$PATH" HOME="$W/home" "$P/assay" dev --json >"$W/dev.json" 2>"$W/dev.log" & PIDS+=($!)
 for i in $(seq 240); do [ -s "$W/dev.json" ] && break; sleep 0.25; done
 verdict "dev: a sample succeeds, nothing is compiled" "$(clean "$P/assay" --env-file .assay/env submit "$P/samples/en-release.succeeds.vtt" --wait --json 2>/dev/null | grep -q '"status": *"succeeded"' && echo succeeded) $(grep -c 'guest compiled' "$W/dev.log")" 'succeeded 0'
 kill "${PIDS[-1]}"; wait "${PIDS[-1]}" 2>/dev/null; cd /
