@@ -86,7 +86,11 @@ impl CacheFolder {
                 let read_only = rustix::fs::access(&real, Access::WRITE_OK).is_err();
                 Ok(Self { path: real, read_only, owner: own_id(), _held: None })
             }
-            FolderKind::Given => Ok(Self { path: real, read_only: true, owner, _held: None }),
+            FolderKind::Given => {
+                // Root may have made it for itself.
+                fs::read_dir(&real).map_err(unusable)?;
+                Ok(Self { path: real, read_only: true, owner, _held: None })
+            }
             FolderKind::Shared => Self::inside(&real),
         }
     }
