@@ -1,4 +1,4 @@
-//! TLS for the model of a bench: a certificate that the worker is told to trust, and a listener that takes connections with it.
+//! TLS for the model of a bench: a certificate for the worker to trust, and a listener that takes connections with it.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 

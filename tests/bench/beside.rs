@@ -1,4 +1,4 @@
-//! Two revisions in turn, so that whatever else the machine does meets both.
+//! Two revisions in turn, so that other load on the machine hits both.
 
 use std::path::Path;
 

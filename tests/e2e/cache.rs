@@ -101,7 +101,7 @@ async fn a_worker_takes_precompiled_guests_and_compiles_nothing() {
     let made = files(&images);
     assert_eq!(made.len(), 2, "guest and verifier");
     let mode = |path: &PathBuf| fs::metadata(path).expect("it was listed").mode() & 0o777;
-    assert_eq!((mode(&images), mode(&made[0].0)), (0o755, 0o644), "for whoever runs the program");
+    assert_eq!((mode(&images), mode(&made[0].0)), (0o755, 0o644), "for every user that runs the program");
 
     let worker = AssayProcess::spawn(&["worker"], &with(env, &[("GUEST_CACHE_DIR", &out)]));
     worker.wait_for_line("worker started").await;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use wasmtime::Config;
 
-/// The processors that compiled code runs on. An image for a level runs on each processor of that level, whoever compiled it.
+/// The processors that compiled code runs on. An image for a level runs on each processor of that level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cpu {
     /// Those with every feature of this machine's.

@@ -148,7 +148,7 @@ async fn five_failures_of_ten_hold_what_is_in_hand_and_nothing_more_is_claimed()
     world.model.wait_for_calls(6).await;
     gate.release();
     first.wait_for_line("breaker_opened").await;
-    // A claim may be under way, sent before the breaker opened. After this file there is none.
+    // A claim may be under way, sent before the breaker opened. After this file, no such claim is left.
     look(&world).await;
     let outcomes = async || {
         let mut outcomes = Vec::new();
@@ -245,7 +245,7 @@ async fn enqueue_for(world: &World, version: &str) -> Uuid {
     file
 }
 
-/// Waits until the worker has claimed whatever it may: the last file of the queue among it.
+/// Waits until the worker has claimed all jobs that it may, the last one of the queue among them.
 async fn look(world: &World) {
     let last = enqueue_for(world, "large").await;
     world.wait_for_status(last, "succeeded").await;

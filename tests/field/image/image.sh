@@ -52,7 +52,7 @@ started pod memo4.txt GUEST_CACHE_DIR=/volumes/pod
 verdict "emptyDir with fsGroup: a file succeeds, with a private folder" "$DONE $([ "$COMPILED" -gt 0 ] && echo compiled) $(grep -v image "$W/pod.volumes")" "succeeded compiled pod/assay-$USER_ID 2?700 $USER_ID"
 GUEST_CACHE_DIR=/volumes/other "$ASSAY" worker >"$W/other.log" 2>&1; verdict "a folder of another user's is refused" "$? $(grep -o 'must be a folder of this user' "$W/other.log" | head -1)" '[1-9][0-9]* must be a folder of this user'
 
-# For somebody without Rust: unpack, `assay dev`, `assay submit`.
+# Without Rust: unpack, `assay dev`, `assay submit`.
 mkdir "$W/home"; cd "$W/home" || exit 1; clean() { env -i PATH="$PATH" HOME="$W/home" "$@"; }
 # Not by the function: the process must be the program itself, to be stopped.
 env -i PATH="$PATH" HOME="$W/home" "$P/assay" dev --json >"$W/dev.json" 2>"$W/dev.log" & PIDS+=($!)

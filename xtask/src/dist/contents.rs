@@ -65,7 +65,7 @@ pub fn collect(binary: &Path, scratch: &Path) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Copies the binary without its symbols, which are a fifth of it and needed by nobody who runs it.
+/// Copies the binary without its symbols, which are a fifth of it and not needed to run it.
 fn stripped(binary: &Path, scratch: &Path) -> Result<PathBuf> {
     let program = scratch.join("assay");
     run::run(Command::new("strip").arg("--strip-all").arg("-o").arg(&program).arg(binary))?;

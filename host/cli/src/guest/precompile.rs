@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -124,7 +124,10 @@ async fn precompile(runtime: &Runtime, file: &Path) -> anyhow::Result<Precompile
 
 /// Copies the images into a folder that everybody may read, each under another name first.
 fn publish(compiled: &Path, out: &Path) -> io::Result<Vec<Image>> {
-    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(out)?;
+    if !out.is_dir() {
+        fs::create_dir_all(out)?;
+        fs::set_permissions(out, fs::Permissions::from_mode(FOLDER_MODE))?;
+    }
     let mut images = Vec::new();
     for entry in fs::read_dir(compiled)? {
         let entry = entry?;
@@ -132,9 +135,10 @@ fn publish(compiled: &Path, out: &Path) -> io::Result<Vec<Image>> {
         let mut unfinished = name.clone();
         unfinished.push(".tmp");
         let unfinished = out.join(unfinished);
-        let mut options = fs::OpenOptions::new();
-        let mut copy = options.write(true).create(true).truncate(true).mode(IMAGE_MODE).open(&unfinished)?;
+        let mut copy = fs::File::create(&unfinished)?;
         let bytes = io::copy(&mut fs::File::open(entry.path())?, &mut copy)?;
+        // The umask of this process may have taken bits away.
+        copy.set_permissions(fs::Permissions::from_mode(IMAGE_MODE))?;
         copy.sync_all()?;
         fs::rename(&unfinished, out.join(&name))?;
         images.push(Image { name: name.to_string_lossy().into_owned(), bytes });

@@ -1,7 +1,7 @@
 //! The folder of images: native code that this process will run.
 //!
-//! Nobody but this user or root writes to the folder (`private_folder`), and an image is loaded only if its name has the right seal. A file is named
-//! `<key>-<seal>.image`: the key stands for guest and engine, the seal is a sha256 over key and content. One rename gives the
+//! Only this user or root writes to the folder (`private_folder`), and an image is loaded only if its name has the right seal.
+//! A file is named `<key>-<seal>.image`: the key stands for guest and engine, the seal is a sha256 over key and content. One rename gives the
 //! complete content its name, so a torn, damaged or exchanged file has the wrong seal: it is deleted, and the guest is compiled
 //! again. A process checks the seal once per file, and the file's identity after that. A file that cannot be read stays, and so
 //! does every file of a folder that can only be read.

@@ -1,7 +1,7 @@
-//! Opens the folder of images, so that nobody but this user or root decides what is in it.
+//! Opens the folder of images, so that only this user or root decides what is in it.
 //!
 //! It belongs to this user or to root, and is used in one of three ways. A *private* one, which no other user may enter, is read and
-//! written. A *given* one, which nobody else writes to, is only read: images that came with the program are as good as the program.
+//! written. A *given* one, which no other user writes to, is only read: images that came with the program are as good as the program.
 //! In a *shared* one, which others write to as to a volume of a pod, the images lie in a private folder, which is held open, so that
 //! another folder under its name changes nothing.
 //!
@@ -110,7 +110,7 @@ impl CacheFolder {
             return Err(CacheError::NotOwn { folder: name });
         }
         if metadata.mode() & OTHERS_BITS != 0 {
-            // Whoever mounts a volume may open its folders to a group. What lies in it may be anybody's since.
+            // A mount may open the folders of a volume to a group. Since then, others may have written here.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
             clear(&path).map_err(unusable)?;
         }
@@ -135,7 +135,7 @@ fn clear(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that nobody else can exchange the folder at its real path.
+/// Checks that no other user can exchange the folder at its real path.
 fn check_parents(made: &Path, real: &Path) -> Result<(), CacheError> {
     for parent in real.ancestors().skip(1) {
         let unusable = |source| CacheError::Unusable { folder: made.to_owned(), source };

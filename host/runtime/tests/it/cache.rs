@@ -178,7 +178,7 @@ async fn a_folder_that_others_can_enter_is_only_read() {
     assert!(works(&reader.load_cached(digest).await.unwrap().unwrap()).await);
     assert_eq!(bench.images(), given);
 
-    // A file that somebody else could have written is not taken, and not touched.
+    // A file that another user could have written is not taken, and not touched.
     fs::set_permissions(&given[0], fs::Permissions::from_mode(0o666)).unwrap();
     let digest = reader.load(&bytes).await.unwrap().digest();
     assert!(restarted(&bench).load_cached(digest).await.unwrap().is_none());
@@ -198,7 +198,7 @@ async fn a_folder_that_others_write_to_holds_a_private_one() {
     assert_eq!(fs::metadata(&private).unwrap().mode() & 0o777, 0o700);
     let images = || fs::read_dir(&private).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     assert_eq!(images().len(), 1);
-    // Somebody exchanges it: the folder that was opened goes on.
+    // Another user exchanges it: the folder that was opened goes on.
     let away = cache.join("away");
     fs::rename(&private, &away).unwrap();
     fs::create_dir(&private).unwrap();
