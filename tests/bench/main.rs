@@ -4,7 +4,8 @@
 //! S3 server that keeps its objects in memory and a model that answers at once or after a while; everything on loopback
 //! and on one machine. What the processes use is read from `/proc`, what the database does from its own statistics.
 //!
-//! Arguments: `--before FILE`, an optimized binary of another revision. Both take turns then, and the ratios are printed.
+//! Arguments: `--before FILE`, an optimized binary of another revision: both take turns then, and the ratios are printed.
+//! `--only PART`, one part of what is measured.
 
 mod authority;
 mod beside;
@@ -19,9 +20,13 @@ mod store;
 mod talk;
 mod usage;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use clap::Parser;
 
 use authority::Authority;
 use bounds::Bounds;
@@ -36,9 +41,38 @@ const CLAIMS: usize = 1000;
 /// Jobs in flight at once in the run against a slow model.
 const IN_FLIGHT: usize = 3000;
 
+/// What is measured, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Many jobs at once.
+    Throughput,
+    /// One job after the other, an idle worker.
+    PickUp,
+    /// Claims, directly and behind poolers.
+    Claims,
+    /// Many calls of a slow model at once, plain and over TLS.
+    Crowd,
+    /// Another revision in turn with this one.
+    Beside,
+}
+
+#[derive(Debug, clap::Parser)]
+struct Args {
+    /// An optimized binary of another revision
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
+    /// Measure this part alone
+    #[arg(long, value_name = "PART")]
+    only: Option<Part>,
+    /// What cargo adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let before = before_wanted()?;
+    let args = Args::parse();
+    let is_wanted = |part: Part| args.only.is_none_or(|only| only == part);
     let now = assay_tests::binary();
     let stage = Stage::set_up().await.context("set the stage")?;
     println!("{}", machine::machine());
@@ -48,7 +82,27 @@ async fn main() -> anyhow::Result<ExitCode> {
     );
 
     let mut bounds = Bounds::default();
-    let run = stage.throughput(&now, JOBS, 64).await.context("measure throughput")?;
+    if is_wanted(Part::Throughput) {
+        throughput(&stage, &now, &mut bounds).await.context("measure throughput")?;
+    }
+    if is_wanted(Part::PickUp) {
+        pick_up(&stage).await.context("measure pick-up latency")?;
+    }
+    if is_wanted(Part::Claims) {
+        claims(&stage).await.context("measure claims behind poolers")?;
+    }
+    if is_wanted(Part::Crowd) {
+        crowds(&stage, &now, &mut bounds).await.context("measure a crowd in flight")?;
+    }
+    if let Some(before) = args.before.filter(|_| is_wanted(Part::Beside)) {
+        println!("the revision before, in turn with this one, {} times each: medians", beside::ROUNDS);
+        stage.beside(&before, &now).await.context("measure both revisions in turn")?;
+    }
+    Ok(bounds.verdict())
+}
+
+async fn throughput(stage: &Stage, now: &Path, bounds: &mut Bounds) -> anyhow::Result<()> {
+    let run = stage.throughput(now, JOBS, 64).await?;
     println!("throughput: {JOBS} jobs, 64 slots, a model that answers at once");
     bounds.at_most("CPU of the worker per job, ms", run.cpu_ms_per_job, 2.0, Some(1.0));
     bounds.at_least("jobs per second", run.jobs_per_second, 400.0, Some(600.0));
@@ -57,13 +111,19 @@ async fn main() -> anyhow::Result<ExitCode> {
     println!("  {:<44} {:>9.1}", "peak memory of the worker, MB", run.peak_mb);
     println!("  {:<44} {:>9.2}", "commits per job", run.commits_per_job);
     println!("  {:<44} {:>9.0}", "WAL bytes per job", run.wal_bytes_per_job);
+    Ok(())
+}
 
-    let pick_up = stage.pick_up(PICK_UPS).await.context("measure pick-up latency")?;
+async fn pick_up(stage: &Stage) -> anyhow::Result<()> {
+    let pick_up = stage.pick_up(PICK_UPS).await?;
     println!("pick-up: {PICK_UPS} jobs, one after the other, an idle worker");
     println!("  {:<44} {:>9.1}", "p50, ms", pick_up.p50_ms);
     println!("  {:<44} {:>9.1}", "p99, ms", pick_up.p99_ms);
+    Ok(())
+}
 
-    let claims = stage.claims_behind_poolers(CLAIMS).await.context("measure claims behind poolers")?;
+async fn claims(stage: &Stage) -> anyhow::Result<()> {
+    let claims = stage.claims_behind_poolers(CLAIMS).await?;
     println!("claims: {CLAIMS} of one job, one after the other");
     println!("  {:<44} {:>9.2}", "directly, ms", claims.direct);
     println!("  {:<44} {:>9.2}", "DATABASE_POOLER=transaction, ms", claims.sessionless);
@@ -74,33 +134,17 @@ async fn main() -> anyhow::Result<ExitCode> {
     } else {
         println!("  not run: PgBouncer is not installed; cargo xtask setup installs it");
     }
+    Ok(())
+}
 
+async fn crowds(stage: &Stage, now: &Path, bounds: &mut Bounds) -> anyhow::Result<()> {
     let authority = Authority::new()?;
     for (transport, authority) in [("", None), (" over TLS", Some(&authority))] {
-        let crowd = stage.crowd(&now, IN_FLIGHT, authority).await.context("measure a crowd in flight")?;
+        let crowd = stage.crowd(now, IN_FLIGHT, authority).await?;
         println!("crowd: a model{transport} that takes 5 s, {IN_FLIGHT} slots");
         bounds.at_least("jobs in flight at once", crowd.in_flight as f64, IN_FLIGHT as f64, None);
         bounds.at_most("peak memory of the worker, MB", crowd.peak_mb, 250.0, Some(150.0));
         println!("  {:<44} {:>9.1}", "memory per call in flight, KB", crowd.kb_per_call);
     }
-
-    if let Some(before) = before {
-        println!("the revision before, in turn with this one, {} times each: medians", beside::ROUNDS);
-        stage.beside(&before, &now).await.context("measure both revisions in turn")?;
-    }
-    Ok(bounds.verdict())
-}
-
-fn before_wanted() -> anyhow::Result<Option<PathBuf>> {
-    let mut before = None;
-    let mut words = std::env::args().skip(1);
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--before" => before = Some(words.next().context("--before wants a file")?.into()),
-            // cargo's own.
-            "--bench" => {}
-            other => bail!("unknown argument `{other}`"),
-        }
-    }
-    Ok(before)
+    Ok(())
 }

@@ -3,7 +3,10 @@
 mod ablation;
 mod ajv;
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -29,6 +32,9 @@ enum Subject {
         /// Measure this optimized binary of another revision in turn with this tree's
         #[arg(long, value_name = "FILE")]
         before: Option<PathBuf>,
+        /// Measure one part alone: throughput, pick-up, claims, crowd or beside
+        #[arg(long, value_name = "PART")]
+        only: Option<String>,
     },
     /// Releases that are exchanged under load: no job fails, no call is repeated, and how soon the new one runs
     Release,
@@ -51,9 +57,9 @@ enum Subject {
 /// A stage's own, or a missed bound.
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
-        Subject::Pipeline { before } => worker("cargo xtask bench pipeline", "pipeline", before.as_deref()),
-        Subject::Release => worker("cargo xtask bench release", "release", None),
-        Subject::Backlog => worker("cargo xtask bench backlog", "backlog", None),
+        Subject::Pipeline { before, only } => pipeline(before.as_deref(), only.as_deref()),
+        Subject::Release => worker("cargo xtask bench release", "release", &[]),
+        Subject::Backlog => worker("cargo xtask bench backlog", "backlog", &[]),
         Subject::Guest { ablation, generic } => guest(*ablation, generic),
     }
 }
@@ -65,19 +71,26 @@ fn named_file(text: &str) -> Result<(String, PathBuf)> {
     Ok((name.to_owned(), path))
 }
 
+fn pipeline(before: Option<&Path>, only: Option<&str>) -> Result<()> {
+    let mut args: Vec<OsString> = Vec::new();
+    if let Some(before) = before {
+        // The bench runs in another folder.
+        args.extend(["--before".into(), std::path::absolute(before)?.into()]);
+    }
+    if let Some(only) = only {
+        args.extend(["--only".into(), only.into()]);
+    }
+    worker("cargo xtask bench pipeline", "pipeline", &args)
+}
+
 /// A bench of the optimized binary.
-fn worker(command: &'static str, bench: &'static str, before: Option<&Path>) -> Result<()> {
+fn worker(command: &'static str, bench: &'static str, args: &[OsString]) -> Result<()> {
     let mut stages = Stages::new(command, 4);
     stages.run("system packages", system::ensure_postgres)?;
     stages.run("guests", || guests::run(&guests::Args::default()))?;
     stages.run("host, optimized", || run::run(&mut run::cargo(&["build", "--release", "--package", "assay"])))?;
     stages.run("bench", || {
-        let mut command = run::cargo(&["bench", "--package", "assay-tests", "--bench", bench]);
-        if let Some(before) = before {
-            // The bench runs in another folder.
-            command.args(["--", "--before"]).arg(std::path::absolute(before)?);
-        }
-        run::run(&mut command)
+        run::run(run::cargo(&["bench", "--package", "assay-tests", "--bench", bench, "--"]).args(args))
     })
 }
 
