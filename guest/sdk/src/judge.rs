@@ -4,20 +4,24 @@ use std::mem;
 
 use serde_json::Value;
 
-use crate::{Finding, Notes, Rejection, Report, Schema, compact_json, finding::not_json, json};
+use crate::{Finding, Notes, Rejection, Report, Schema, compact_json, finding::not_json, json, reading};
 
 impl Schema {
     /// Decides about an answer that needs no post-processing; [`Ready::judge`](crate::Ready::judge) for guests without
-    /// code.
+    /// code. What stood around the document is a note.
     ///
     /// # Errors
     ///
-    /// - [`Rejection::NotJson`]: the text is not one JSON document.
+    /// - [`Rejection::NotJson`]: the text has not one JSON document.
     /// - [`Rejection::Invalid`]: the document breaks the schema.
     pub fn judge(&self, text: &str) -> Result<Report, Rejection> {
-        let mut document = json::parse(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
+        let (mut document, mendings) = reading::read(text).map_err(|error| Rejection::NotJson(error.to_string()))?;
+        let mut notes = Notes::default();
+        for mending in mendings {
+            notes.add(mending.code(), "", mending.message());
+        }
         self.strip_nulls(&mut document);
-        accept(self, document, text.len(), Notes::default())
+        accept(self, document, text.len(), notes)
     }
 }
 

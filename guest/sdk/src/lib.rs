@@ -27,6 +27,7 @@ mod prompt;
 mod property_names;
 #[cfg(target_arch = "wasm32")]
 mod random;
+pub mod reading;
 mod repair;
 mod report_guest;
 mod schema;

@@ -8,7 +8,7 @@ use super::keywords::{allows, is_required};
 const MAX_REFS: usize = 16;
 
 /// Returns whether a document holds a null at any depth.
-pub(crate) fn holds_null(document: &Value) -> bool {
+pub fn holds_null(document: &Value) -> bool {
     match document {
         Value::Null => true,
         Value::Array(items) => items.iter().any(holds_null),

@@ -28,10 +28,9 @@ use serde_json::{Map, Value, json};
 
 use self::keywords::{allows, is_object, is_read_only, is_required};
 
-pub(crate) use self::nulls::holds_null;
 pub use self::{
     loss::{Effect, Loss},
-    nulls::strip_nulls,
+    nulls::{holds_null, strip_nulls},
 };
 
 /// Keywords that constrain nothing, so removing them is not a loss.
@@ -264,10 +263,9 @@ fn nullable(mut schema: Value) -> Value {
     if map.contains_key("$ref") {
         return json!({"anyOf": [schema, null_type]});
     }
-    if let Some(Value::Array(branches)) = map.get_mut("anyOf") {
-        if !branches.contains(&null_type) {
-            branches.push(null_type);
-        }
+    match map.get_mut("anyOf") {
+        Some(Value::Array(branches)) if !branches.contains(&null_type) => branches.push(null_type),
+        _ => {}
     }
     if let Some(kind) = map.get_mut("type") {
         let mut kinds = kind.as_array().cloned().unwrap_or_else(|| vec![kind.clone()]);
@@ -276,10 +274,9 @@ fn nullable(mut schema: Value) -> Value {
         }
         *kind = Value::Array(kinds);
     }
-    if let Some(Value::Array(values)) = map.get_mut("enum") {
-        if !values.contains(&Value::Null) {
-            values.push(Value::Null);
-        }
+    match map.get_mut("enum") {
+        Some(Value::Array(values)) if !values.contains(&Value::Null) => values.push(Value::Null),
+        _ => {}
     }
     schema
 }
