@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::stage::Stage;
 
-pub const ROUNDS: usize = 5;
+pub const ROUNDS: usize = 6;
 const JOBS: usize = 3000;
 const SLOTS: usize = 64;
 const IN_FLIGHT: usize = 1000;
@@ -26,9 +26,13 @@ impl Stage {
     /// When not every job succeeds in time.
     pub async fn beside(&self, before: &Path, now: &Path) -> anyhow::Result<()> {
         let (mut of_before, mut of_now) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            of_before.push(self.figures(before).await.context("the revision before")?);
-            of_now.push(self.figures(now).await.context("this revision")?);
+        for round in 0..ROUNDS {
+            // Each goes first as often as the other, on tables that are as empty.
+            for is_now in [round % 2 == 1, round % 2 == 0] {
+                let (build, figures) = if is_now { (now, &mut of_now) } else { (before, &mut of_before) };
+                self.forget_files().await.context("empty the tables")?;
+                figures.push(self.figures(build).await.with_context(|| format!("measure {}", build.display()))?);
+            }
         }
         println!("  {:<44} {:>9} {:>9} {:>9}", "", "before", "now", "ratio");
         for (at, name) in FIGURES.into_iter().enumerate() {

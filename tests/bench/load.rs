@@ -3,11 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::ensure;
-use assay_tests::AssayProcess;
+use assay_tests::{AssayProcess, Authority};
 use bytes::Bytes;
 
 use crate::{
-    authority::Authority,
     model::Model,
     stage::{LOOK_EVERY, Stage, stop},
     talk::transcript,

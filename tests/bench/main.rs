@@ -7,7 +7,6 @@
 //! Arguments: `--before FILE`, an optimized binary of another revision: both take turns then, and the ratios are printed.
 //! `--only PART`, one part of what is measured.
 
-mod authority;
 mod beside;
 mod bounds;
 mod load;
@@ -28,7 +27,7 @@ use std::{
 use anyhow::Context;
 use clap::Parser;
 
-use authority::Authority;
+use assay_tests::Authority;
 use bounds::Bounds;
 use stage::Stage;
 

@@ -9,14 +9,12 @@ use std::{
     time::Duration,
 };
 
+use assay_tests::{Authority, HOST};
 use axum::{Router, body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::post};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::{
-    authority::{Authority, HOST},
-    talk::report,
-};
+use crate::talk::report;
 
 #[derive(Debug)]
 pub struct Model {

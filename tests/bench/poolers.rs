@@ -76,7 +76,11 @@ impl Stage {
         }
         let took = begun.elapsed();
         database.close().await;
-        sqlx::query("delete from files where id = any ($1)").bind(&files).execute(&self.pool).await?;
+        // They were claimed and never run.
+        for table in ["processing_jobs where file_id", "files where id"] {
+            let delete = format!("delete from {table} = any ($1)");
+            sqlx::query(sqlx::AssertSqlSafe(delete)).bind(&files).execute(&self.pool).await?;
+        }
         Ok(took.as_secs_f64() * 1e3 / jobs as f64)
     }
 }

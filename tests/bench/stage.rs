@@ -75,6 +75,17 @@ impl Stage {
         values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// Empties the tables of files and jobs, so that what ran before costs nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget_files(&self) -> anyhow::Result<()> {
+        sqlx::raw_sql("truncate files, processing_jobs, job_attempts, job_answers cascade; checkpoint")
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Returns files whose objects are there, with nothing enqueued.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use assay_objects as objects;
 fn every_http_status_has_one_class() {
     let mut table = String::new();
     for status in 100..=599u16 {
-        let model = llm::classify(status, &[]);
+        let model = llm::classify_status(status);
         let read = objects::classify(status, None).read_code();
         let write = objects::classify(status, None).write_code();
         let class = |code: assay_core::code::Code| format!("{code} ({})", code.class().as_str());

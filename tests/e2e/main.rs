@@ -17,6 +17,7 @@ mod cancels;
 mod claims;
 mod classes;
 mod configuration;
+mod connections;
 mod credentials;
 mod database_failures;
 mod examples;

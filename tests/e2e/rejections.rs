@@ -178,3 +178,44 @@ async fn a_guest_that_fails_without_a_word_leaves_no_raw_output() {
     let (file, raw) = fail_before_an_answer(WatGuest::new("silent").advance("(unreachable)")).await;
     assert_eq!((file.error_code.as_deref(), raw), (Some("guest_trap"), None));
 }
+
+/// A success whose message has reasoning and no answer.
+fn reasoning(words: &str) -> Reply {
+    Reply::answer("").usage(100, 20).edit(|completion| {
+        completion["choices"][0]["message"] = json!({ "content": null, "reasoning_content": words });
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_unreadable_answer_twice_ends_the_job_and_each_is_kept_and_counted() {
+    let world = World::start().await;
+    world.model.always(reasoning("They talked."));
+    let _worker = worker(&env(&world)).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+
+    let file = world.wait_for_status(id, "failed").await;
+    assert_eq!(file.error_code.as_deref(), Some("llm_bad_envelope"));
+    assert_eq!(world.model.calls(), 2, "a third one would be the same");
+    let attempts = world.attempts(id).await;
+    assert_eq!(attempts.iter().map(|attempt| attempt.outcome.as_str()).collect::<Vec<_>>(), ["retried", "failed"]);
+    let tokens: Vec<_> = attempts.iter().map(|attempt| (attempt.tokens_in, attempt.tokens_out)).collect();
+    assert_eq!(tokens, [(100, 20), (100, 20)]);
+    let raw = object(&world, &file.storage_key_raw_llm_output.expect("the raw output")).await;
+    assert!(raw["unreadable"][0].as_str().is_some_and(|body| body.contains("They talked.")), "{raw}");
+    assert_eq!(raw["answers"], json!([]));
+    let kept = world.objects.list("users/").into_iter().filter(|key| key.ends_with("/raw_llm_output.json"));
+    assert_eq!(kept.count(), 2, "each attempt keeps what it paid for");
+    assert!(!file.error_message.expect("a message").contains("talked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_unreadable_answer_and_a_page_are_asked_for_again() {
+    let world = World::start().await;
+    for reply in [reasoning("One."), Reply::html(), Reply::html(), Reply::json(&answer())] {
+        world.model.push(reply);
+    }
+    let _worker = worker(&with(env(&world), &[("JOB_BACKOFF_MS", "1,1,1")])).await;
+    let id = world.enqueue(TRANSCRIPT).await;
+    world.wait_for_status(id, "succeeded").await;
+    assert_eq!(world.model.calls(), 4);
+}

@@ -5,6 +5,7 @@
 //! - [`TestObjects`]: an S3 server whose requests fail as scripted.
 //! - [`ScriptedModel`]: a model that answers as scripted and counts its calls.
 //! - [`RoleServer`]: services of AWS that give keys of a role.
+//! - [`Authority`]: a certificate, and a listener that takes connections of TLS with it.
 //! - [`Proxy`]: a TCP connection that can be cut, stalled, or held at one statement.
 //! - [`claim_reads`]: what the statements of a claim read.
 //! - [`old`]: another program that had the queue before, and still works on it.
@@ -13,6 +14,7 @@
 //!
 //! No wait in here is endless: each has [`DEADLINE`] and then fails the test, saying what it waited for.
 
+mod authority;
 mod aws;
 pub mod claim_reads;
 mod front;
@@ -28,6 +30,7 @@ mod world;
 
 use std::time::Duration;
 
+pub use authority::{Authority, HOST, Peer, TlsListener};
 pub use aws::RoleServer;
 pub use gate::Gate;
 pub use model::{Call, Oddity, Reply, ScriptedModel};

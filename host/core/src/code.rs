@@ -140,18 +140,19 @@ codes! {
     LlmNetworkError { "llm_network_error", Retry, Keep, Innocent, Failure, happened: "The connection could not be made, or it broke.", fix: "Usually none. If it stays: `LLM_BASE_URL`, DNS, TLS, proxies." }
     LlmTimeout { "llm_timeout", Retry, Keep, Innocent, Failure, happened: "The model did not connect, continue or finish in time. The message says which.", fix: "If it stays: `LLM_TIMEOUT_MS`, `LLM_IDLE_TIMEOUT_MS`, or a faster model." }
     LlmConflict { "llm_conflict", Retry, Keep, Innocent, Ignored, happened: "The provider answered 409.", fix: "Usually none." }
-    LlmRateLimited { "llm_rate_limited", Snooze, Keep, Innocent, Ignored, happened: "The provider limits the rate (429, 425). `Retry-After` is obeyed, up to an hour.", fix: "Use fewer slots, or get a higher limit from the provider." }
+    LlmRateLimited { "llm_rate_limited", Snooze, Keep, Innocent, Ignored, happened: "The provider limits the rate (429, 425, 498). `Retry-After`, `x-ratelimit-reset-*` and Google's `retryDelay` are obeyed, up to an hour.", fix: "Use fewer slots, or get a higher limit from the provider." }
     LlmQuotaExhausted { "llm_quota_exhausted", Hold, Keep, Innocent, Misconfigured(BreakerReason::Quota), happened: "Quota or credit is used up. Waiting does not help.", fix: "Top up the account. Held jobs go on within two minutes." }
     LlmProvider5xx { "llm_provider_5xx", Retry, Keep, Innocent, Failure, happened: "The provider failed or is overloaded.", fix: "Usually none; see the provider's status page." }
     LlmAuthFailed { "llm_auth_failed", Hold, Keep, Innocent, Misconfigured(BreakerReason::Authentication), happened: "The provider refused the key.", fix: "Renew `LLM_API_KEY` and restart the workers. No file fails meanwhile." }
     LlmModelNotFound { "llm_model_not_found", Hold, Keep, AtFault, Misconfigured(BreakerReason::Model), happened: "The provider does not know the model, or a guest uses an alias that `LLM_MODELS` lacks.", fix: "Correct `LLM_MODEL` or `LLM_MODELS`." }
     LlmContextTooLong { "llm_context_too_long", Fail, Keep, AtFault, Healthy, happened: "The prompt does not fit into the model's window.", fix: "Use a guest that maps and reduces, or a model with a larger window." }
     LlmRequestRejected { "llm_request_rejected", Fail, Keep, AtFault, Healthy, happened: "The provider refused the request for another reason.", fix: "Look at the guest's schema and limits, and at the provider's documentation of the model. The worker leaves out by itself what an endpoint rejects by name, and logs it (`the model rejected a part of the request`)." }
+    LlmGatewayRefused { "llm_gateway_refused", Fail, Keep, Innocent, Misconfigured(BreakerReason::Gateway), happened: "A firewall or gateway before the endpoint refused this document and sent a page (403, 406 with `text/html`). Where three documents in a row are refused so, the endpoint itself is asked, and while it refuses too, jobs are held.", fix: "Look at the document and at the rules of what stands before `LLM_BASE_URL`. Two SQL statements in a transcript are enough for some firewalls." }
     LlmBadEnvelope { "llm_bad_envelope", Retry, Keep, Innocent, Failure, happened: "A success status with a body that is not a completion, as gateways send it.", fix: "If it stays: `LLM_BASE_URL` points at something that is no Chat Completions API." }
     LlmAnswerTooLarge { "llm_answer_too_large", Fail, Keep, AtFault, Healthy, happened: "The answer is larger than `ANSWER_MAX_BYTES`.", fix: "Limit it in the guest with `max-output-tokens`." }
     LlmOutputTruncated { "llm_output_truncated", Fail, Discard, AtFault, Healthy, happened: "The answer was cut at the token limit. It is kept, and the guest does not see it.", fix: "Raise the guest's `max-output-tokens`, or ask for less." }
     LlmRefused { "llm_refused", Fail, Discard, AtFault, Healthy, happened: "The model refused to answer. Its words are in `raw_llm_output.json`.", fix: "Look at the document and the prompt." }
-    LlmContentFiltered { "llm_content_filtered", Fail, Discard, AtFault, Healthy, happened: "The provider's filter withheld the answer.", fix: "Look at the document, the prompt and the provider's filter." }
+    LlmContentFiltered { "llm_content_filtered", Fail, Discard, AtFault, Healthy, happened: "The provider's filter or moderation withheld the answer or refused the document.", fix: "Look at the document, the prompt and the provider's filter." }
     "After the answer" =>
     JournalUnreadable { "journal_unreadable", Retry, Keep, Innocent, Healthy, happened: "A received answer is missing in the bucket, or its bytes differ from the journal.", fix: "Restore the object that the message names, and requeue the job. `assay_enqueue` starts the job without the journal, and buys the answer again." }
     JournalConflict { "journal_conflict", Retry, Keep, Innocent, Healthy, happened: "The journal has another answer to the same question, from an earlier claim. That answer stays, and the next attempt uses it.", fix: "Usually none. If it stays: another program writes to `job_answers`." }
@@ -232,7 +233,8 @@ mod tests {
         // What the worker itself lacks says nothing about a dependency.
         let of_worker = [Code::GuestLoadFailed, Code::WorkerOutOfFiles];
         let held = |code: &&Code| code.class() == Class::Hold && !of_worker.contains(code);
-        let misconfigured = |code: &&Code| matches!(code.row().dependency, DependencyVerdict::Misconfigured(_));
+        // A firewall that refuses one document is no fault of the endpoint, so that document fails.
+        let misconfigured = |code: &&Code| matches!(code.row().dependency, DependencyVerdict::Misconfigured(reason) if reason != BreakerReason::Gateway);
         let (held, misconfigured): (Vec<_>, Vec<_>) =
             (Code::ALL.iter().filter(held).collect(), Code::ALL.iter().filter(misconfigured).collect());
         assert_eq!(held, misconfigured);

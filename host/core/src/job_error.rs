@@ -75,13 +75,23 @@ pub struct JobError {
     held: bool,
     /// The call that failed, if a dependency was called.
     pub call: Option<FailedCall>,
+    /// The name of what the model sent in place of an answer: the same answer has the same name.
+    pub unreadable: Option<Box<str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl JobError {
     /// Builds an error. The message is one line without content.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None, held: false, call: None, source: None }
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+            held: false,
+            call: None,
+            unreadable: None,
+            source: None,
+        }
     }
 
     /// Adds the error that caused this one.
@@ -102,6 +112,13 @@ impl JobError {
     #[must_use]
     pub fn at_call(mut self, dependency: Dependency, begun: Instant) -> Self {
         self.call = Some(FailedCall { dependency, begun });
+        self
+    }
+
+    /// Names what the model sent in place of an answer.
+    #[must_use]
+    pub fn about_answer(mut self, name: Option<String>) -> Self {
+        self.unreadable = name.map(String::into_boxed_str);
         self
     }
 

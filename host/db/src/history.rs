@@ -5,6 +5,7 @@ use std::time::Duration;
 use assay_core::{
     code::Code,
     ids::{FileId, JobId},
+    settlement::SettleOutcome,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -163,17 +164,25 @@ impl Database {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn count_holds(&self, job: JobId, life: i32, code: Code, words: &str) -> Result<i64, DbError> {
+    pub async fn count_attempts(
+        &self,
+        job: JobId,
+        life: i32,
+        outcome: SettleOutcome,
+        code: Code,
+        words: &str,
+    ) -> Result<i64, DbError> {
         self.run(async |db| {
             sqlx::query_scalar!(
                 r#"
-                select count(*) as "holds!"
+                select count(*) as "attempts!"
                   from job_attempts a
-                 where a.job_id = $1 and a.life = $2 and a.outcome = 'held' and a.code = $3
-                   and position($4 in a.message) > 0
+                 where a.job_id = $1 and a.life = $2 and a.outcome = $3 and a.code = $4
+                   and position($5 in a.message) > 0
                 "#,
                 job.0,
                 life,
+                outcome.as_str(),
                 code.as_str(),
                 words,
             )

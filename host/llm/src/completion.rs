@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use assay_core::job_error::JobError;
 
-use crate::{adapted::Adapted, finish_reason::usable, plain_word::shown_model};
+use crate::{
+    adapted::Adapted,
+    finish_reason::{ReceivedEnd, usable},
+    plain_word::shown_model,
+};
 
 /// A received answer. It is paid for, so it is journaled before [`Completion::usable`] checks it.
 #[derive(Clone, PartialEq)]
@@ -19,21 +23,31 @@ pub struct Completion {
     pub asked: String,
     /// Why the model stopped: a word that providers use, or `other`; may be empty.
     pub finish_reason: String,
-    /// The tokens, if the provider counts them.
+    /// What the call used, if the provider counts it.
     pub usage: Option<Usage>,
+    /// The provider counted far too few tokens for the prompt: it has cut it without a word.
+    pub input_truncated: bool,
     /// What the request left out.
     pub adapted: Adapted,
     /// Duration of the call, fall-backs included.
     pub elapsed: Duration,
 }
 
-/// The tokens of a completion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a call used, as the provider counts it. What it does not tell is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt, cached ones included.
     pub input_tokens: u64,
-    /// Tokens of the answer, thinking included.
+    /// Tokens of the answer, reasoning included.
     pub output_tokens: u64,
+    /// Tokens of the prompt that the provider's cache had.
+    pub cached_tokens: Option<u64>,
+    /// Tokens of the prompt that went into the cache.
+    pub cache_write_tokens: Option<u64>,
+    /// Tokens of the answer that went into reasoning.
+    pub reasoning_tokens: Option<u64>,
+    /// What the provider or gateway says that the call cost, in its own currency.
+    pub cost: Option<f64>,
 }
 
 impl Completion {
@@ -47,7 +61,13 @@ impl Completion {
     /// # Errors
     /// As [`usable`](crate::usable).
     pub fn usable(&self) -> Result<(), JobError> {
-        usable(&self.finish_reason, self.refusal.is_some())
+        usable(&ReceivedEnd {
+            finish_reason: &self.finish_reason,
+            refused: self.refusal.is_some(),
+            text: &self.text,
+            output_tokens: self.usage.map(|usage| usage.output_tokens),
+            reasoning_tokens: self.usage.and_then(|usage| usage.reasoning_tokens),
+        })
     }
 }
 

@@ -6,9 +6,9 @@ use assay_core::{
     env::{SecretVariable, Variables},
     secret::Secret,
 };
-use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
+
+use crate::auth::Auth;
 
 const KEY: SecretVariable = SecretVariable {
     name: "LLM_API_KEY",
@@ -25,6 +25,8 @@ pub struct LlmConfig {
     pub model: String,
     /// The key of the API; local servers need none.
     pub key: Option<Secret>,
+    /// Where the key goes.
+    pub auth: Auth,
     /// The names that prompts may use, with the provider's names.
     pub models: BTreeMap<String, String>,
     /// Deadline for a connection, TLS included.
@@ -50,10 +52,12 @@ impl LlmConfig {
         if provider.trim() != "openai" {
             vars.invalid("LLM_PROVIDER", &provider, "expected openai");
         }
+        let auth = Auth::load(vars);
         Self {
             base_url: base_url(vars),
             model: vars.required("LLM_MODEL", "the model for prompts that name none"),
-            key: key(vars),
+            key: key(vars, auth),
+            auth,
             models: aliases(vars),
             connect: vars.millis(
                 "LLM_CONNECT_TIMEOUT_MS",
@@ -106,21 +110,14 @@ fn base_url(vars: &mut Variables) -> Url {
     Url::parse("http://localhost/").expect("a constant URL parses")
 }
 
-fn key(vars: &mut Variables) -> Option<Secret> {
+fn key(vars: &mut Variables, auth: Auth) -> Option<Secret> {
     let key = vars.secret(KEY)?;
-    if authorization(&key.current()).is_none() {
+    if auth != Auth::None && auth.header(&key.current()).is_none() {
         let rule = "the key must not contain line breaks or other characters that HTTP headers forbid";
         vars.fault(key.variable(), rule);
         return None;
     }
     Some(key)
-}
-
-/// Returns the header that goes with a key; `None` for one that no header can hold.
-pub(crate) fn authorization(key: &SecretString) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 fn aliases(vars: &mut Variables) -> BTreeMap<String, String> {
@@ -177,6 +174,7 @@ mod tests {
     fn every_fault_is_named_and_no_secret_quoted() {
         let (_, faults) = load(&[
             ("LLM_PROVIDER", "other"),
+            ("LLM_AUTH", "basic"),
             ("LLM_BASE_URL", "https://me:hush@model.example/v1"),
             ("LLM_API_KEY", "hush\nhush"),
             ("LLM_MODELS", "small=a,large,small=b"),
@@ -187,6 +185,7 @@ mod tests {
             named,
             [
                 "invalid LLM_PROVIDER `other`",
+                "invalid LLM_AUTH `basic`",
                 "invalid LLM_BASE_URL",
                 "missing LLM_MODEL",
                 "invalid LLM_API_KEY",

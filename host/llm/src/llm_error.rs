@@ -4,6 +4,8 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 use assay_core::{code::Code, job_error::JobError};
 
+use crate::unreadable::UnreadableAnswer;
+
 /// A failed call of the model.
 ///
 /// The message holds statuses, known codes and times. It never holds the text of a provider, which may quote the prompt.
@@ -14,12 +16,14 @@ pub struct LlmError {
     pub message: String,
     /// How long the provider asked us to wait.
     pub retry_after: Option<Duration>,
+    /// A success that holds no answer.
+    pub unreadable: Option<Box<UnreadableAnswer>>,
     pub(crate) source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl LlmError {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None, source: None }
+        Self { code, message: message.into(), retry_after: None, unreadable: None, source: None }
     }
 
     /// Drops the URL from the source: its query may hold a secret.

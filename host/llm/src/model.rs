@@ -12,27 +12,31 @@ use assay_core::{
 };
 use bytes::Bytes;
 use http_body_util::Full;
-use reqwest::{Body, Client, header::CONTENT_TYPE};
+use reqwest::{Body, header::CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::{
-    adapted::Adapted,
+    adapted::{Adapted, SchemaForm},
+    answer::Asked,
     chat_request::{ChatMessage, ChatRequest},
+    client_pool::ClientPool,
     completion::{Completion, Usage},
-    envelope::lists_model,
     fallback::{OptionalParts, next_fallback},
-    finish_reason::{FinishReason, shown_end},
+    finish_reason::{Ending, FinishReason, is_cut},
     http_client,
+    input_window::{is_input_lost, is_input_truncated},
     llm_config::LlmConfig,
     llm_error::LlmError,
+    model_list::lists_model,
     model_memory::ModelMemory,
     plain_word::model_name,
     provider_error::ProviderError,
-    reply::{self, Answer, Reply, not_sent, rejected},
+    reply::{self, Received, Reply, not_sent, rejected},
     request_body::request_body,
     response_body,
+    schema_for_model::has_strict_form,
 };
 
 /// Keys that one call tries besides the first: a file may be replaced while it is written.
@@ -44,7 +48,7 @@ pub struct Model(Arc<Inner>);
 
 struct Inner {
     config: LlmConfig,
-    client: Client,
+    clients: ClientPool,
     completions: Url,
     models: Url,
     memory: ModelMemory,
@@ -68,7 +72,7 @@ impl Model {
     /// Fails if the TLS roots of this machine cannot be read.
     pub fn new(config: LlmConfig) -> anyhow::Result<Self> {
         Ok(Self(Arc::new(Inner {
-            client: http_client::client(&config).context("prepare the model's HTTP client")?,
+            clients: ClientPool::new(&config).context("prepare the model's HTTP client")?,
             completions: http_client::endpoint(&config.base_url, &["chat", "completions"]),
             models: http_client::endpoint(&config.base_url, &["models"]),
             memory: ModelMemory::default(),
@@ -108,8 +112,9 @@ impl Model {
     /// [`Completion::usable`].
     ///
     /// # Errors
-    /// Fails if no answer was received. `retry_after` holds the wait that the provider asks for.
-    pub async fn complete(&self, question: &ChatRequest<'_>) -> Result<Completion, JobError> {
+    /// Fails if no answer was received. `retry_after` holds the wait that the provider asks for, `unreadable` a success that
+    /// holds no answer.
+    pub async fn complete(&self, question: &ChatRequest<'_>) -> Result<Completion, LlmError> {
         let total = self.0.config.total;
         let started = Instant::now();
         // Boxed, so that the job's future holds this memory only during the call.
@@ -125,10 +130,11 @@ impl Model {
     /// # Errors
     /// Fails as a call would, as far as the list of models shows it.
     pub async fn probe(&self) -> Result<Probe, LlmError> {
-        let Inner { config, client, models, .. } = &*self.0;
+        let Inner { config, clients, models, .. } = &*self.0;
         let work = async {
-            let request =
-                http_client::with_key(client.get(models.clone()), config.key.as_ref().map(Secret::current).as_ref());
+            let lent = clients.lend().map_err(no_client)?;
+            let key = config.key.as_ref().map(Secret::current);
+            let request = http_client::with_key(lent.client().get(models.clone()), config.auth, key.as_ref());
             let mut response = request.send().await.map_err(|error| not_sent(error, config))?;
             let status = response.status().as_u16();
             if matches!(status, 404 | 405 | 501) {
@@ -171,13 +177,14 @@ impl Model {
     }
 
     async fn ask(&self, question: &ChatRequest<'_>) -> Result<Completion, LlmError> {
-        let (answer, model, adapted) = self.answer(question).await?;
-        self.completion(answer, model, adapted)
+        let (received, sent) = self.answer(question).await?;
+        self.completion(received, sent)
     }
 
     /// Asks, and asks again without each part that the server rejects.
-    async fn answer<'a>(&'a self, question: &ChatRequest<'_>) -> Result<(Answer, &'a str, Adapted), LlmError> {
-        let Inner { config, client, completions, memory, .. } = &*self.0;
+    async fn answer<'a>(&'a self, question: &ChatRequest<'_>) -> Result<(Received, Sent<'a>), LlmError> {
+        let Inner { config, clients, completions, memory, .. } = &*self.0;
+        let lent = clients.lend().map_err(no_client)?;
         let model = config.resolve(question.model).ok_or_else(|| {
             LlmError::new(
                 Code::LlmModelNotFound,
@@ -200,19 +207,28 @@ impl Model {
             // A body that cannot be cloned: reqwest keeps a copy of any other body until the answer arrives, and thousands
             // of waiting jobs would need twice the memory of their prompts.
             let request = Body::wrap(Full::new(Bytes::from(request)));
-            let request = client.post(completions.clone()).header(CONTENT_TYPE, "application/json").body(request);
+            let request =
+                lent.client().post(completions.clone()).header(CONTENT_TYPE, "application/json").body(request);
             let used = config.key.as_ref().map(Secret::current);
-            let request = http_client::with_key(request, used.as_ref());
-            let refusal = match reply::send(request, config).await? {
-                Reply::Answer(answer) => {
+            let request = http_client::with_key(request, config.auth, used.as_ref());
+            let asked = Asked { json: question.answer_schema.is_some(), max_output_tokens: limit };
+            let refusal = match reply::send(request, config, asked).await? {
+                Reply::Answer(received) => {
                     if adapted != known {
                         memory.remember(model, question.answer_schema, adapted);
                     }
-                    return Ok((*answer, model, parts.narrow(adapted)));
+                    let prompt_bytes = question.messages.iter().map(|message| message.content.len()).sum();
+                    let sent = Sent { model, adapted: parts.narrow(adapted), asked, prompt_bytes };
+                    return Ok((*received, sent));
                 }
                 Reply::Refusal(refusal) => refusal,
             };
-            let Some(next) = next_fallback(adapted, parts, refusal.status, &refusal.error) else {
+            let next = next_fallback(adapted, parts, refusal.status, &refusal.error).map(|next| {
+                // The guest's schema is in the strict subset already.
+                let is_same = next.schema == SchemaForm::Strict && !question.answer_schema.is_some_and(has_strict_form);
+                if is_same { Adapted { schema: SchemaForm::JsonObject, ..next } } else { next }
+            });
+            let Some(next) = next else {
                 let error = rejected("call the model", refusal.status, &refusal.error, &refusal.headers);
                 // The file may have got another key since: then the refusal was of the old one.
                 if error.code == Code::LlmAuthFailed && keys_left > 0 && self.has_other_key(used.as_ref()) {
@@ -223,7 +239,7 @@ impl Model {
             };
             tracing::info!(
                 llm.model = model,
-                llm.json_object = next.json_object,
+                llm.schema = next.schema.as_str(),
                 llm.temperature_dropped = next.temperature_dropped,
                 llm.max_completion_tokens = next.max_completion_tokens,
                 http.status = refusal.status,
@@ -233,43 +249,49 @@ impl Model {
         }
     }
 
-    fn completion(&self, answer: Answer, asked: &str, adapted: Adapted) -> Result<Completion, LlmError> {
-        let finish_reason = answer.choice.finish_reason.as_str().unwrap_or_default();
-        let reason = FinishReason::of(finish_reason);
+    fn completion(&self, received: Received, sent: Sent<'_>) -> Result<Completion, LlmError> {
+        let Received { answer, body } = received;
+        let usage = answer.usage.and_then(|usage| self.plausible(usage, sent.model));
+        let has_text = !answer.text.trim().is_empty();
+        let ending = Ending { has_text, is_cut: is_cut(&answer.text, usage, sent.asked) };
+        let reason = FinishReason::of(&answer.finish_reason, ending);
         if reason == FinishReason::Broken {
             return Err(LlmError::new(
                 Code::LlmProvider5xx,
                 "call the model: the generation failed on the provider's side",
             ));
         }
-        // Rows keep it and operators see it.
-        let finish_reason = shown_end(finish_reason);
-        let (text, refusal) = answer.choice.message.unwrap_or_default().into_text();
+        if let Some(usage) = usage.filter(|usage| is_input_lost(sent.prompt_bytes, *usage)) {
+            let message = format!(
+                "call the model: it read {} tokens of a prompt of {} bytes: its window is too small",
+                usage.input_tokens, sent.prompt_bytes
+            );
+            return Err(LlmError { code: Code::LlmContextTooLong, message, ..body.unreadable("", Some(usage)) });
+        }
         let limit = self.0.config.answer_max_bytes;
-        if text.len().max(refusal.as_ref().map_or(0, String::len)) > limit {
+        if answer.text.len().max(answer.refusal.as_ref().map_or(0, String::len)) > limit {
             return Err(response_body::too_large(limit));
         }
         // There is no answer to journal, and a retry may bring one.
-        if text.trim().is_empty() && refusal.is_none() && reason == FinishReason::Whole {
-            return Err(LlmError::new(Code::LlmBadEnvelope, "read the answer: it is empty"));
+        if !has_text && answer.refusal.is_none() && reason == FinishReason::Whole {
+            return Err(body.unreadable("has an empty answer", usage));
         }
         Ok(Completion {
-            text,
-            refusal,
-            model: answer.model.as_str().and_then(model_name).unwrap_or(asked).to_owned(),
-            asked: asked.to_owned(),
-            finish_reason,
-            usage: self.usage(&answer.usage, asked),
-            adapted,
+            text: answer.text,
+            refusal: answer.refusal,
+            model: answer.model.as_deref().and_then(model_name).unwrap_or(sent.model).to_owned(),
+            asked: sent.model.to_owned(),
+            // Rows keep it and operators see it.
+            finish_reason: reason.shown(&answer.finish_reason),
+            input_truncated: usage.is_some_and(|usage| is_input_truncated(sent.prompt_bytes, usage)),
+            usage,
+            adapted: sent.adapted,
             elapsed: Duration::ZERO,
         })
     }
 
     /// Returns the provider's counts, if they can be meant. Warns once per model where they cannot.
-    fn usage(&self, usage: &serde_json::Value, model: &str) -> Option<Usage> {
-        let tokens = |name: &str| usage.get(name).and_then(serde_json::Value::as_u64);
-        let counted =
-            Usage { input_tokens: tokens("prompt_tokens")?, output_tokens: tokens("completion_tokens").unwrap_or(0) };
+    fn plausible(&self, counted: Usage, model: &str) -> Option<Usage> {
         if counted.input_tokens.max(counted.output_tokens) <= Tokens::MAX_PLAUSIBLE {
             return Some(counted);
         }
@@ -281,4 +303,18 @@ impl Model {
         }
         None
     }
+}
+
+/// The roots of trust were read for an earlier client, so this is no fault of the configuration.
+fn no_client(error: anyhow::Error) -> LlmError {
+    LlmError::new(Code::LlmNetworkError, format!("call the model: no client: {error:#}"))
+}
+
+/// What a call sent, as far as its answer is read by it.
+struct Sent<'a> {
+    model: &'a str,
+    adapted: Adapted,
+    asked: Asked,
+    /// Bytes of all messages.
+    prompt_bytes: usize,
 }

@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::adapted::Adapted;
+use crate::adapted::{Adapted, SchemaForm};
 
 /// The parts that each model of the endpoint has rejected.
 ///
@@ -24,7 +24,8 @@ pub(crate) struct ModelMemory {
 struct Rejections {
     rejects_temperature: bool,
     wants_max_completion_tokens: bool,
-    rejected_schemas: HashSet<u64>,
+    /// The form that each schema came down to.
+    forms: HashMap<u64, SchemaForm>,
 }
 
 /// Schemas come from guests, so their number is bounded. After the bound, all are forgotten: one rejected request each.
@@ -42,7 +43,7 @@ impl ModelMemory {
             return Adapted::default();
         };
         Adapted {
-            json_object: schema.is_some_and(|schema| known.rejected_schemas.contains(&fingerprint(schema))),
+            schema: schema.and_then(|schema| known.forms.get(&fingerprint(schema)).copied()).unwrap_or_default(),
             temperature_dropped: known.rejects_temperature,
             max_completion_tokens: known.wants_max_completion_tokens,
         }
@@ -53,11 +54,11 @@ impl ModelMemory {
         let known = models.entry(model.to_owned()).or_default();
         known.rejects_temperature |= adapted.temperature_dropped;
         known.wants_max_completion_tokens |= adapted.max_completion_tokens;
-        if let Some(schema) = schema.filter(|_| adapted.json_object) {
-            if known.rejected_schemas.len() >= MAX_REMEMBERED_SCHEMAS {
-                known.rejected_schemas.clear();
+        if let Some(schema) = schema.filter(|_| adapted.schema != SchemaForm::default()) {
+            if known.forms.len() >= MAX_REMEMBERED_SCHEMAS {
+                known.forms.clear();
             }
-            known.rejected_schemas.insert(fingerprint(schema));
+            known.forms.insert(fingerprint(schema), adapted.schema);
         }
     }
 }
@@ -73,15 +74,16 @@ mod tests {
     use super::*;
 
     const JSON_OBJECT: Adapted =
-        Adapted { json_object: true, temperature_dropped: false, max_completion_tokens: false };
+        Adapted { schema: SchemaForm::JsonObject, temperature_dropped: false, max_completion_tokens: false };
 
     #[test]
     fn one_rejected_schema_leaves_the_others_strict() {
         let memory = ModelMemory::default();
         memory.remember("m", Some("{}"), JSON_OBJECT);
-        assert!(memory.recall("m", Some("{}")).json_object);
-        assert!(!memory.recall("m", Some(r#"{"type":"object"}"#)).json_object);
-        assert!(!memory.recall("other", Some("{}")).json_object);
+        let form = |model, schema| memory.recall(model, Some(schema)).schema;
+        assert_eq!(form("m", "{}"), SchemaForm::JsonObject);
+        assert_eq!(form("m", r#"{"type":"object"}"#), SchemaForm::AsGiven);
+        assert_eq!(form("other", "{}"), SchemaForm::AsGiven);
     }
 
     #[test]
@@ -90,7 +92,7 @@ mod tests {
         for schema in 0..=MAX_REMEMBERED_SCHEMAS {
             memory.remember("m", Some(&schema.to_string()), JSON_OBJECT);
         }
-        assert!(memory.models.read()["m"].rejected_schemas.len() <= MAX_REMEMBERED_SCHEMAS);
-        assert!(memory.recall("m", Some(&MAX_REMEMBERED_SCHEMAS.to_string())).json_object);
+        assert!(memory.models.read()["m"].forms.len() <= MAX_REMEMBERED_SCHEMAS);
+        assert!(memory.recall("m", Some(&MAX_REMEMBERED_SCHEMAS.to_string())).schema == SchemaForm::JsonObject);
     }
 }

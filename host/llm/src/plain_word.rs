@@ -46,6 +46,29 @@ pub(crate) fn is_general_word(word: &str) -> bool {
     GENERAL_WORDS.contains(&word)
 }
 
+/// Why moderations refuse a document: OpenRouter's reasons and OpenAI's categories.
+const MODERATION_REASONS: &[&str] = &[
+    "dangerous",
+    "harassment",
+    "harmful",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "jailbreak",
+    "self-harm",
+    "self_harm",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+];
+
+/// Returns whether a word is one that moderations give as a reason, whatever the document.
+pub(crate) fn is_moderation_reason(word: &str) -> bool {
+    MODERATION_REASONS.contains(&word)
+}
+
 /// Media types that a gateway or a server sends in place of a completion.
 const MEDIA_TYPES: &[&str] = &[
     "application/json",
@@ -67,13 +90,24 @@ pub(crate) fn media_type(content_type: &str) -> Option<&'static str> {
 /// The digits of a UUID, and of the trace ids that gateways send.
 const ID_DIGITS: usize = 32;
 
-/// Returns the id of a request if it has the form of one: `req_…`, or the digits of a UUID.
+/// The digits before the airport in the id of a request at Cloudflare.
+const RAY_DIGITS: usize = 16;
+
+/// Returns the id of a request if it has the form of one: `req_…`, `gen-…`, the digits of a UUID, or Cloudflare's.
 pub(crate) fn request_id(text: &str) -> Option<&str> {
     let id = text.trim();
-    let is_prefixed = id.strip_prefix("req_").is_some_and(|rest| plain_word(rest).is_some());
+    let prefixes = ["req_", "req-", "gen-", "chatcmpl-", "resp_", "msg_"];
+    let is_prefixed =
+        prefixes.iter().any(|prefix| id.strip_prefix(prefix).is_some_and(|rest| plain_word(rest).is_some()));
+    let is_ray = id.split_once('-').is_some_and(|(ray, airport)| {
+        ray.len() == RAY_DIGITS
+            && ray.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && airport.len() == 3
+            && airport.bytes().all(|byte| byte.is_ascii_uppercase())
+    });
     let digits = id.bytes().filter(|byte| *byte != b'-');
     let is_uuid = digits.clone().all(|byte| byte.is_ascii_hexdigit()) && digits.count() == ID_DIGITS;
-    (is_prefixed || is_uuid).then_some(id)
+    (is_prefixed || is_uuid || is_ray).then_some(id)
 }
 
 /// Returns the name of the model that answered as a row may have it: the provider's, if that is the configured name with a version
@@ -91,12 +125,29 @@ mod tests {
 
     #[test]
     fn a_request_id_has_the_form_of_one() {
-        for id in ["req_1", "req_011CSHoEeqs5C35K2UUqR7Fy", "7f1b2c3d-0000-4000-8000-00000000abcd", &"a0".repeat(16)] {
+        for id in [
+            "req_1",
+            "req_011CSHoEeqs5C35K2UUqR7Fy",
+            "gen-1730000000-abc",
+            "7f1b2c3d-0000-4000-8000-00000000abcd",
+            &"a0".repeat(16),
+            "8f1b2c3d4e5f6a7b-FRA",
+        ] {
             assert_eq!(request_id(id), Some(id));
         }
-        for text in
-            ["", "req_", "req_two words", "hunter2", "79161234567", "4111111111111111", "deadbeef", &"x".repeat(32)]
-        {
+        for text in [
+            "",
+            "req_",
+            "req_two words",
+            "gen-",
+            "8f1b2c3d4e5f6a7b-hunter2",
+            "8f1b-FRA",
+            "hunter2",
+            "79161234567",
+            "4111111111111111",
+            "deadbeef",
+            &"x".repeat(32),
+        ] {
             assert_eq!(request_id(text), None, "{text}");
         }
     }

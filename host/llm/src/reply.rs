@@ -6,32 +6,42 @@ use assay_core::{
 };
 use assay_network::ConnectionFault;
 use reqwest::{
-    RequestBuilder, Response,
+    RequestBuilder,
     header::{CONTENT_TYPE, HeaderMap},
 };
 
 use crate::{
+    answer::{Answer, Asked, Told},
+    chat,
     classify::{apply_should_retry, classify, is_known_word},
-    envelope::{Choice, Envelope, is_error},
+    completion::Usage,
+    lenient_json,
     llm_config::LlmConfig,
     llm_error::LlmError,
-    plain_word::{is_general_word, media_type, request_id},
+    plain_word::{is_general_word, is_moderation_reason, media_type, request_id},
     provider_error::ProviderError,
     response_body,
-    retry_after::retry_after,
+    retry_after::{retry_after, used_up},
+    unreadable::UnreadableAnswer,
 };
 
 /// The reply to a request.
 pub(crate) enum Reply {
-    Answer(Box<Answer>),
-    Refusal(Refusal),
+    Answer(Box<Received>),
+    Refusal(Box<Refusal>),
 }
 
-/// A completion as the provider sent it.
-pub(crate) struct Answer {
-    pub choice: Choice,
-    pub model: serde_json::Value,
-    pub usage: serde_json::Value,
+/// A completion, with the body that it was read from.
+pub(crate) struct Received {
+    pub answer: Answer,
+    pub body: Body,
+}
+
+/// The body of a success.
+pub(crate) struct Body {
+    bytes: Vec<u8>,
+    /// Its media type, where that is a usual one.
+    kind: Option<&'static str>,
 }
 
 /// The refusal of a provider.
@@ -43,29 +53,45 @@ pub(crate) struct Refusal {
 }
 
 /// Sends a request and reads the reply.
-pub(crate) async fn send(request: RequestBuilder, config: &LlmConfig) -> Result<Reply, LlmError> {
+pub(crate) async fn send(request: RequestBuilder, config: &LlmConfig, asked: Asked) -> Result<Reply, LlmError> {
     let mut response = request.send().await.map_err(|error| not_sent(error, config))?;
     let status = response.status().as_u16();
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(media_type);
     if !response.status().is_success() {
-        let error = ProviderError::parse(&response_body::read_error(&mut response, config.idle).await);
-        return Ok(Reply::Refusal(Refusal { status, error, headers: response.headers().clone() }));
+        let mut error = ProviderError::parse(&response_body::read_error(&mut response, config.idle).await);
+        error.is_page |= kind == Some("text/html");
+        return Ok(Reply::Refusal(Box::new(Refusal { status, error, headers: response.headers().clone() })));
     }
-    let body = response_body::read(&mut response, config.idle, config.answer_max_bytes).await?;
-    let envelope = Envelope::parse(&body).map_err(|_| bad_envelope(&response, "is no completion", body.len()))?;
-    let refusal = |error: &serde_json::Value| {
-        let error = ProviderError::from_error(error);
-        Reply::Refusal(Refusal { status: error.status.unwrap_or(status), error, headers: response.headers().clone() })
+    let (bytes, value) = if kind == Some("text/event-stream") {
+        let value = response_body::fold_stream(&mut response, config.idle, config.answer_max_bytes).await?;
+        (value.to_string().into_bytes(), Some(value))
+    } else {
+        let bytes = response_body::read(&mut response, config.idle, config.answer_max_bytes).await?;
+        let value = lenient_json::parse(&bytes);
+        (bytes, value)
     };
-    if is_error(&envelope.error) {
-        return Ok(refusal(&envelope.error));
+    let body = Body { bytes, kind };
+    let Some(value) = value else { return Err(body.unreadable("is no completion", None)) };
+    match chat::read(value, asked) {
+        Told::Answer(answer) => Ok(Reply::Answer(Box::new(Received { answer, body }))),
+        Told::Error(error) => {
+            let status = error.status.unwrap_or(status);
+            Ok(Reply::Refusal(Box::new(Refusal { status, error, headers: response.headers().clone() })))
+        }
+        Told::Nothing { what, usage } => Err(body.unreadable(what, usage)),
     }
-    let Some(choice) = envelope.choices.into_iter().flatten().next() else {
-        return Err(bad_envelope(&response, "has no choices", body.len()));
-    };
-    if is_error(&choice.error) {
-        return Ok(refusal(&choice.error));
+}
+
+impl Body {
+    /// Returns the error of a success that holds no answer.
+    pub(crate) fn unreadable(&self, what: &str, usage: Option<Usage>) -> LlmError {
+        // "text/html" points to a login page or a gateway.
+        let kind = self.kind.map(|kind| format!(" of type {kind}")).unwrap_or_default();
+        let answer = UnreadableAnswer::new(&self.bytes, usage);
+        let name = answer.name().map(|name| format!(" ({name})")).unwrap_or_default();
+        let message = format!("read the answer: a body of {} bytes{kind} {what}{name}", self.bytes.len());
+        LlmError { unreadable: Some(Box::new(answer)), ..LlmError::new(Code::LlmBadEnvelope, message) }
     }
-    Ok(Reply::Answer(Box::new(Answer { choice, model: envelope.model, usage: envelope.usage })))
 }
 
 /// Returns the error of a request without a response.
@@ -84,27 +110,30 @@ pub(crate) fn not_sent(error: reqwest::Error, config: &LlmConfig) -> LlmError {
     LlmError::network(message, error)
 }
 
+/// Headers that hold the id of a request, most specific first: OpenAI, Anthropic, Azure, OpenRouter, Cloudflare.
+const REQUEST_IDS: &[&str] =
+    &["x-request-id", "request-id", "apim-request-id", "x-ms-request-id", "x-generation-id", "cf-ray"];
+
 /// Returns the error of a refusal.
 pub(crate) fn rejected(operation: &str, status: u16, error: &ProviderError, headers: &HeaderMap) -> LlmError {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let should_retry = text("x-should-retry").and_then(|value| value.trim().parse().ok());
-    let code = apply_should_retry(classify(status, &error.tokens()), should_retry);
+    let code = apply_should_retry(classify(status, error), should_retry);
     let mut message = format!("{operation}: {status}");
+    if error.is_page {
+        message.push_str(" of type text/html");
+    }
     // Only words that are in our tables are shown: any other may be of the document.
-    for word in error.tokens().into_iter().filter(|word| is_known_word(word) || is_general_word(word)) {
+    let is_shown = |word: &&str| is_known_word(word) || is_general_word(word) || is_moderation_reason(word);
+    for word in error.tokens().into_iter().chain(error.moderation.iter().map(String::as_str)).filter(is_shown) {
         message.push(' ');
         message.push_str(word);
     }
     // With the request's id an operator can ask the provider.
-    if let Some(id) = text("x-request-id").and_then(request_id) {
+    if let Some(id) = REQUEST_IDS.iter().find_map(|name| text(name).and_then(request_id)) {
         message.push_str(&format!(" (request {id})"));
     }
-    LlmError { retry_after: retry_after(headers), ..LlmError::new(code, message) }
-}
-
-fn bad_envelope(response: &Response, what: &str, bytes: usize) -> LlmError {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    // "text/html" points to a login page or a gateway.
-    let kind = kind.and_then(media_type).map(|kind| format!(" of type {kind}")).unwrap_or_default();
-    LlmError::new(Code::LlmBadEnvelope, format!("read the answer: a body of {bytes} bytes{kind} {what}"))
+    let waits = matches!(status, 429 | 498 | 503 | 529) || code == Code::LlmRateLimited;
+    let wait = retry_after(headers).or(error.wait).or_else(|| used_up(headers).filter(|_| waits));
+    LlmError { retry_after: wait, ..LlmError::new(code, message) }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    adapted::Adapted,
+    adapted::{Adapted, SchemaForm},
     chat_request::{ChatMessage, ChatRequest},
     schema_for_model::schema_for_model,
 };
@@ -22,19 +22,19 @@ pub(crate) fn request_body(
     max_output_tokens: Option<u32>,
     adapted: Adapted,
 ) -> serde_json::Result<Vec<u8>> {
-    let schema = question.answer_schema.map(schema_for_model).transpose()?;
+    let schema = question.answer_schema.map(|schema| schema_for_model(schema, adapted.schema)).transpose()?;
     let schema = schema.as_deref();
     let mut messages = question.messages.clone();
     let instruction;
     let response_format = match schema {
         None => None,
-        Some(schema) if !adapted.json_object => {
+        Some(schema) if adapted.schema <= SchemaForm::Strict => {
             Some(ResponseFormat::JsonSchema { json_schema: NamedSchema { name: SCHEMA_NAME, strict: true, schema } })
         }
         Some(schema) => {
             instruction = show_schema(&messages, schema.get());
             put_system(&mut messages, &instruction);
-            Some(ResponseFormat::JsonObject)
+            (adapted.schema == SchemaForm::JsonObject).then_some(ResponseFormat::JsonObject)
         }
     };
     let content: usize = messages.iter().map(|message| message.content.len()).sum();

@@ -22,6 +22,47 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     until.duration_since(now).ok().filter(|wait| !wait.is_zero())
 }
 
+/// Returns the longest wait of the limits that are used up: `x-ratelimit-reset-NAME` where `x-ratelimit-remaining-NAME` is 0.
+///
+/// OpenAI and servers that copy it write it as "6m0s", "1.5s", "12ms", or as a number of seconds.
+pub(crate) fn used_up(headers: &HeaderMap) -> Option<Duration> {
+    let reset = |name: &str, value: &str| {
+        let limit = name.strip_prefix("x-ratelimit-remaining-")?;
+        let is_used_up = value.trim().parse::<f64>().is_ok_and(|left| left <= 0.0);
+        let reset = headers.get(format!("x-ratelimit-reset-{limit}")).filter(|_| is_used_up)?;
+        duration(reset.to_str().ok()?.trim())
+    };
+    let pairs = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    pairs.filter_map(|(name, value)| reset(name, value)).max()
+}
+
+/// Reads a duration as Go writes it, or a number of seconds.
+fn duration(text: &str) -> Option<Duration> {
+    if let Some(wait) = positive(text, 1.0).filter(|wait| *wait < LONGEST_RESET) {
+        return Some(wait);
+    }
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let unit = match &after[..letters] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()?;
+        total = total.checked_add(part)?;
+        rest = &after[letters..];
+    }
+    Some(total).filter(|wait| !wait.is_zero())
+}
+
+/// A larger number is a time of the clock, in seconds or milliseconds.
+const LONGEST_RESET: Duration = Duration::from_secs(30 * 24 * 3600);
+
 #[expect(clippy::disallowed_methods, reason = "a date without the provider's clock has only ours")]
 fn our_clock() -> SystemTime {
     SystemTime::now()
@@ -78,5 +119,48 @@ mod tests {
             assert_eq!(asked(&[("retry-after", value)]), None, "{value}");
         }
         assert_eq!(asked(&[]), None);
+    }
+
+    fn of_limits(pairs: &[(&'static str, &str)]) -> Option<Duration> {
+        let pairs = pairs.iter().map(|(name, value)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
+        });
+        used_up(&pairs.collect())
+    }
+
+    #[test]
+    fn the_longest_limit_that_is_used_up_is_waited_for() {
+        let wait = of_limits(&[
+            ("x-ratelimit-remaining-requests", "0"),
+            ("x-ratelimit-reset-requests", "12ms"),
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "6m0.5s"),
+            ("x-ratelimit-remaining-days", "7"),
+            ("x-ratelimit-reset-days", "20h"),
+        ]);
+        assert_eq!(wait, Some(Duration::from_millis(360_500)));
+        let seconds = of_limits(&[("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "59.7")]);
+        assert_eq!(seconds, Some(Duration::from_millis(59_700)));
+    }
+
+    #[test]
+    fn a_limit_that_is_not_used_up_or_not_readable_asks_for_no_wait() {
+        for (left, reset) in [
+            ("1", "6m0s"),
+            ("", "6m0s"),
+            ("none", "6m0s"),
+            ("0", ""),
+            ("0", "0s"),
+            ("0", "6 minutes"),
+            ("0", "s"),
+            ("0", "-6m"),
+            ("0", "1.2.3s"),
+            ("0", "1767225600"),
+            ("0", "99999999999999999999h"),
+        ] {
+            let pairs = [("x-ratelimit-remaining-tokens", left), ("x-ratelimit-reset-tokens", reset)];
+            assert_eq!(of_limits(&pairs), None, "{left} {reset}");
+        }
+        assert_eq!(of_limits(&[("x-ratelimit-remaining-tokens", "0")]), None);
     }
 }

@@ -7,13 +7,32 @@ use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
 };
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
-/// Returns the schema without the codes at its root. The rest stays as it was written, byte by byte.
+use crate::{adapted::SchemaForm, strict};
+
+/// Returns the schema in the form that a request has: in the strict subset, or as it was written.
 ///
 /// # Errors
 /// The text is not JSON.
-pub(crate) fn schema_for_model(text: &str) -> serde_json::Result<Cow<'_, RawValue>> {
+pub(crate) fn schema_for_model(text: &str, form: SchemaForm) -> serde_json::Result<Cow<'_, RawValue>> {
+    if form != SchemaForm::Strict {
+        return without_codes(text);
+    }
+    let (strict, _losses) = strict::derive(&serde_json::from_str(text)?);
+    to_raw_value(&strict).map(Cow::Owned)
+}
+
+/// Returns whether the strict form of a schema is another one.
+pub(crate) fn has_strict_form(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).is_ok_and(|schema| strict::derive(&schema).0 != schema)
+}
+
+/// Returns the schema without the codes at its root. The rest stays as it was written, byte by byte.
+fn without_codes(text: &str) -> serde_json::Result<Cow<'_, RawValue>> {
     let schema: &RawValue = serde_json::from_str(text)?;
     // Names in a schema may have escapes, so the text is not searched. A schema that is no object declares nothing.
     let Ok(Members(mut members)) = serde_json::from_str::<Members<'_>>(text) else { return Ok(Cow::Borrowed(schema)) };
@@ -61,7 +80,7 @@ mod tests {
     use super::*;
 
     fn sent(text: &str) -> String {
-        schema_for_model(text).unwrap().get().to_owned()
+        schema_for_model(text, SchemaForm::AsGiven).unwrap().get().to_owned()
     }
 
     #[test]
@@ -89,9 +108,22 @@ mod tests {
     }
 
     #[test]
+    fn the_strict_form_has_what_every_provider_takes_and_is_its_own_strict_form() {
+        let given = r#"{"type":"object","properties":{"day":{"type":"string","format":"date"},"note":{"type":"string"}},"required":["day"]}"#;
+        assert!(has_strict_form(given));
+        let strict = schema_for_model(given, SchemaForm::Strict).unwrap().get().to_owned();
+        let read: Value = serde_json::from_str(&strict).unwrap();
+        assert_eq!(read["additionalProperties"], false);
+        assert_eq!(read["required"], serde_json::json!(["day", "note"]));
+        assert_eq!(read["properties"]["day"].get("format"), None);
+        assert!(!has_strict_form(&strict), "{strict}");
+    }
+
+    #[test]
     fn a_text_that_is_not_json_is_an_error() {
         for text in ["", "{", r#"{"x-assay-codes":}"#, "{} {}"] {
-            assert!(schema_for_model(text).is_err(), "{text}");
+            assert!(schema_for_model(text, SchemaForm::AsGiven).is_err(), "{text}");
+            assert!(schema_for_model(text, SchemaForm::Strict).is_err(), "{text}");
         }
     }
 }

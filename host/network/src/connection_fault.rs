@@ -96,7 +96,7 @@ impl ConnectionFault {
             Self::Reset => "the other side ended the connection",
             Self::Certificate(CertificateFault::Expired) => "TLS: the certificate has expired",
             Self::Certificate(CertificateFault::NotYetValid) => "TLS: the certificate is not valid yet",
-            Self::Certificate(CertificateFault::UnknownIssuer) => "TLS: the issuer of the certificate is unknown",
+            Self::Certificate(CertificateFault::UnknownIssuer) => "TLS: the certificate is of an unknown issuer",
             Self::Certificate(CertificateFault::WrongName) => "TLS: the certificate is for another name",
             Self::Certificate(CertificateFault::Other) => "TLS: the certificate is not accepted",
             Self::Tls => "TLS: the two sides found no common way to encrypt",

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 /// The document of a job: the same at every call for the job. Content.
@@ -53,7 +53,13 @@ pub struct Prompt {
     #[component(name = "max-output-tokens")]
     pub max_output_tokens: Option<u32>,
     /// Sampling temperature, 0 to 2. `None`: the provider's.
+    #[serde(serialize_with = "shortest")]
     pub temperature: Option<f32>,
+}
+
+/// Writes a number with the digits that it was written with: 0.2, and not 0.20000000298023224.
+fn shortest<S: Serializer>(number: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+    number.map(|number| number.to_string().parse::<f64>().unwrap_or(number.into())).serialize(serializer)
 }
 
 impl Prompt {
@@ -232,5 +238,23 @@ impl fmt::Debug for Manifest {
             .field("schema_version", &self.schema_version)
             .field("schema", &SizeOnly(&self.schema))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temperature_has_the_digits_that_it_was_written_with() {
+        let written = |temperature| {
+            let prompt =
+                Prompt { messages: Vec::new(), answer_schema: None, model: None, max_output_tokens: None, temperature };
+            serde_json::to_value(prompt).expect("a prompt is JSON")["temperature"].to_string()
+        };
+        for (temperature, text) in [(0.2, "0.2"), (0.7, "0.7"), (1.0, "1.0"), (0.333_333_34, "0.33333334")] {
+            assert_eq!(written(Some(temperature)), text);
+        }
+        assert_eq!(written(None), "null");
     }
 }

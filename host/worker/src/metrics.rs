@@ -25,8 +25,8 @@ pub struct Metrics {
     pub model_latency: Histogram,
     /// Calls of the model by result code; `ok` for answers.
     pub model_calls: Family<CodeLabels, Counter>,
-    /// Tokens by direction.
-    pub model_tokens: Family<DirectionLabels, Counter>,
+    /// Tokens by direction and by what they bought.
+    pub model_tokens: Family<TokenLabels, Counter>,
     /// Seconds in the sandbox by prompt version.
     pub guest_time: Family<VersionLabels, Histogram, fn() -> Histogram>,
     /// Claims lost to another worker or to time.
@@ -87,11 +87,29 @@ pub struct ResultLabels {
     pub result: &'static str,
 }
 
-/// The direction of tokens.
+/// The direction of tokens, and what they bought.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct DirectionLabels {
+pub struct TokenLabels {
     /// `input` or `output`.
     pub direction: &'static str,
+    /// `answer`, or `nothing` where the model sent what is no answer.
+    pub bought: &'static str,
+}
+
+/// What the tokens of a call bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenResult {
+    Answered,
+    Unreadable,
+}
+
+impl TokenResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answer",
+            Self::Unreadable => "nothing",
+        }
+    }
 }
 
 /// The release of a guest call.
@@ -202,10 +220,11 @@ impl Metrics {
     }
 
     /// Counts tokens of one call.
-    pub fn tokens(&self, input: i64, output: i64) {
+    pub fn tokens(&self, result: TokenResult, input: i64, output: i64) {
         for (direction, tokens) in [("input", input), ("output", output)] {
             let tokens = u64::try_from(tokens).unwrap_or(0);
-            self.model_tokens.get_or_create(&DirectionLabels { direction }).inc_by(tokens);
+            let labels = TokenLabels { direction, bought: result.as_str() };
+            self.model_tokens.get_or_create(&labels).inc_by(tokens);
         }
     }
 
@@ -231,7 +250,7 @@ mod tests {
     fn the_page_has_every_metric_that_operators_watch() {
         let metrics = Metrics::default();
         metrics.model_call("ok", Duration::from_millis(20));
-        metrics.tokens(10, 20);
+        metrics.tokens(TokenResult::Answered, 10, 20);
         metrics.guest_call("meeting-v1", Duration::from_micros(300));
         metrics.set_slots(1, 16);
         let page = metrics.encode();

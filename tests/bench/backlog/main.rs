@@ -3,9 +3,6 @@
 //!
 //! Arguments: `--jobs N`, the length of the backlog; a million where not given.
 
-#[path = "../authority.rs"]
-#[expect(dead_code, reason = "the bench of the pipeline asks a model over TLS, too")]
-mod authority;
 mod backlog;
 #[path = "../bounds.rs"]
 #[expect(dead_code, reason = "other benches have least values, too")]

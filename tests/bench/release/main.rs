@@ -16,6 +16,7 @@ mod model;
 mod purity;
 mod replay;
 #[path = "../stage.rs"]
+#[expect(dead_code, reason = "the bench of the pipeline empties tables, too")]
 mod stage;
 #[path = "../store.rs"]
 mod store;

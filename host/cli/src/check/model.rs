@@ -13,6 +13,14 @@ pub async fn check(config: Option<LlmConfig>) -> CheckResult {
     };
     let is_plain_and_remote = config.base_url.scheme() == "http" && !is_loopback(&config.base_url);
     let (base, wanted) = (config.base_url.to_string(), config.model.clone());
+    if let Some(appended) = appended_path(config.base_url.path()) {
+        return CheckResult::failed(
+            name,
+            format!("{base} ends in {appended}, which Assay appends itself"),
+            &format!("take {appended} off the end of LLM_BASE_URL"),
+        );
+    }
+    let has_api_path = config.base_url.path().trim_matches('/').split('/').any(|part| !part.is_empty());
     let model = match Model::new(config) {
         Ok(model) => model,
         Err(error) => {
@@ -28,7 +36,16 @@ pub async fn check(config: Option<LlmConfig>) -> CheckResult {
             );
         }
         Ok(Probe::Listed) => return CheckResult::ok(name, format!("{base} lists {wanted}")),
-        Ok(Probe::NoList) => return CheckResult::ok(name, format!("{base} answers, but has no list of models")),
+        Ok(Probe::NoList) if has_api_path => {
+            return CheckResult::ok(name, format!("{base} answers, but has no list of models"));
+        }
+        Ok(Probe::NoList) => {
+            return CheckResult::warning(
+                name,
+                format!("{base} answers, without a list of models; LLM_MODEL was not checked"),
+                "add the path of the API to LLM_BASE_URL, usually /v1",
+            );
+        }
         Ok(Probe::NotListed) => {
             return CheckResult::warning(
                 name,
@@ -51,4 +68,27 @@ pub async fn check(config: Option<LlmConfig>) -> CheckResult {
     };
     let address = if fault.is_some() { format!(" ({base})") } else { String::new() };
     CheckResult::failed(name, format!("{}: {error}{address}", error.code), fix)
+}
+
+/// Returns the end of a base URL's path that is the address of a call and not of the API.
+fn appended_path(path: &str) -> Option<&'static str> {
+    let path = path.trim_end_matches('/').to_ascii_lowercase();
+    ["/chat/completions", "/completions", "/responses", "/messages", "/models"]
+        .into_iter()
+        .find(|appended| path.ends_with(appended))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::appended_path;
+
+    #[test]
+    fn an_address_of_a_call_is_no_base_url() {
+        assert_eq!(appended_path("/v1/chat/completions"), Some("/chat/completions"));
+        assert_eq!(appended_path("/v1/Chat/Completions/"), Some("/chat/completions"));
+        assert_eq!(appended_path("/v1/models"), Some("/models"));
+        for path in ["/", "/v1", "/v1/", "/openai/deployments/chat", "/my-models/v1"] {
+            assert_eq!(appended_path(path), None, "{path}");
+        }
+    }
 }

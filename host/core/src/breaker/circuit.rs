@@ -1,7 +1,7 @@
 //! The breaker of one dependency: it opens when the dependency itself fails, and closes when it works again.
 //!
 //! Failed calls of documents only raise a suspicion: a misconfiguration at once, five failures among the last ten calls
-//! together. Then the worker asks the dependency itself, without a document. Only that inquiry opens the breaker, and only an
+//! together, three refusals of a gateway in a row. Then the worker asks the dependency itself, without a document. Only that inquiry opens the breaker, and only an
 //! inquiry closes it. So a document on which a provider fails keeps no other document waiting. The rules are pure: the time is
 //! an argument.
 
@@ -19,6 +19,9 @@ use crate::{
 const COUNTED_CALLS: usize = 10;
 /// Failures among the counted calls that raise a suspicion.
 const FAILURES_TO_SUSPECT: usize = 5;
+
+/// Documents in a row that a gateway refuses before the endpoint is suspected. A firewall's rules often meet one document.
+const GATEWAY_REFUSALS_TO_SUSPECT: usize = 3;
 
 /// A fault that keeps a breaker open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ pub struct BreakerChanges {
 pub struct Breaker {
     /// Whether each of the last calls failed, the latest at the end; empty while the breaker is open.
     recent: VecDeque<bool>,
+    /// Calls that a gateway refused since the last one that was answered.
+    gateway_refusals: usize,
     faults: Vec<BreakerFault>,
     /// When it closed last. Calls that began earlier show nothing about the time after.
     closed_at: Option<Instant>,
@@ -94,10 +99,15 @@ impl Breaker {
             CallResult::Ignored => false,
             CallResult::Healthy => {
                 self.worked_at = Some(now);
+                self.gateway_refusals = 0;
                 self.count(false);
                 false
             }
             CallResult::Failure(_) => self.count(true),
+            CallResult::Misconfigured(BreakerReason::Gateway, _) => {
+                self.gateway_refusals += 1;
+                self.gateway_refusals >= GATEWAY_REFUSALS_TO_SUSPECT
+            }
             CallResult::Misconfigured(..) => true,
         }
     }
@@ -134,6 +144,7 @@ impl Breaker {
 
     fn close(&mut self, now: Instant) -> BreakerChanges {
         self.worked_at = Some(now);
+        self.gateway_refusals = 0;
         self.recent.clear();
         if !self.is_open() {
             return BreakerChanges::default();

@@ -13,6 +13,8 @@ pub enum BreakerReason {
     Bucket,
     /// The clock of this machine is wrong.
     Clock,
+    /// A firewall or gateway before the endpoint refuses every document.
+    Gateway,
     /// Too many of the last calls failed.
     Failures,
 }
@@ -26,6 +28,7 @@ impl BreakerReason {
             Self::Model => "model",
             Self::Bucket => "bucket",
             Self::Clock => "clock",
+            Self::Gateway => "gateway",
             Self::Failures => "failures",
         }
     }

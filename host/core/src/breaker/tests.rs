@@ -16,6 +16,7 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(30);
 const DOWN: CallResult = CallResult::Failure(Code::LlmProvider5xx);
 const EXPIRED: CallResult = CallResult::Misconfigured(BreakerReason::Authentication, Code::LlmAuthFailed);
+const FIREWALL: CallResult = CallResult::Misconfigured(BreakerReason::Gateway, Code::LlmGatewayRefused);
 const SPENT: CallResult = CallResult::Misconfigured(BreakerReason::Quota, Code::LlmQuotaExhausted);
 
 /// A breaker, and seconds that pass by themselves.
@@ -59,6 +60,24 @@ fn one_misconfiguration_or_five_failures_of_ten_are_suspicious() {
     }
     assert!(bench.record(DOWN), "the fifth failure of nine calls");
     assert!(!bench.breaker.is_open(), "no call of a document opens it");
+}
+
+#[test]
+fn a_firewall_is_suspicious_only_after_three_documents_in_a_row() {
+    let mut bench = Bench::new();
+    for _ in 0..3 {
+        assert!(!bench.record(FIREWALL));
+        assert!(!bench.record(FIREWALL));
+        bench.record(CallResult::Healthy);
+    }
+    assert!(!bench.record(FIREWALL));
+    assert!(!bench.record(FIREWALL));
+    assert!(!bench.record(DOWN), "no answer");
+    assert!(bench.record(FIREWALL));
+    bench.inquire(CallResult::Healthy);
+    assert!(!bench.record(FIREWALL), "it was the documents' fault");
+    bench.inquire(FIREWALL);
+    assert_eq!(bench.reasons(), [BreakerReason::Gateway]);
 }
 
 #[test]

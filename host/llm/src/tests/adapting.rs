@@ -13,13 +13,27 @@ async fn a_rejected_schema_falls_back_to_json_mode_once_and_is_remembered() {
     let mut question = with_schema();
     question.messages.insert(0, ChatMessage { role: "system", content: "Be brief." });
     for _ in 0..2 {
-        assert!(model.complete(&question).await.unwrap().adapted.json_object);
+        assert!(model.complete(&question).await.unwrap().adapted.schema > SchemaForm::AsGiven);
     }
     let requests = bodies(&server);
     assert_eq!(requests.len(), 3, "the second call goes there directly");
     assert_eq!(requests[0]["response_format"]["type"], "json_schema");
     assert_eq!(requests[1], requests[2]);
     insta::assert_json_snapshot!(requests[1]);
+}
+
+#[tokio::test]
+async fn a_schema_goes_down_one_form_at_a_time() {
+    let loose = r#"{"type":"object","properties":{"a":{"type":"string","format":"date"}}}"#;
+    let question = ChatRequest { answer_schema: Some(loose), ..question() };
+    let server = ScriptedServer::start([param("response_format"), param("response_format"), answer("{}")]).await;
+    let model = Model::new(config(&server)).unwrap();
+    assert_eq!(model.complete(&question).await.unwrap().adapted.schema, SchemaForm::JsonObject);
+    let formats: Vec<_> = bodies(&server).into_iter().map(|mut body| body["response_format"].take()).collect();
+    assert_eq!(formats[0]["json_schema"]["schema"], serde_json::from_str::<Value>(loose).unwrap(), "as it was given");
+    assert_eq!(formats[1]["json_schema"]["schema"]["required"], json!(["a"]), "in the strict subset");
+    assert_eq!(formats[2], json!({ "type": "json_object" }));
+    assert_eq!(model.complete(&with_schema()).await.unwrap().adapted.schema, SchemaForm::AsGiven, "another schema");
 }
 
 #[tokio::test]
@@ -32,10 +46,10 @@ async fn a_schema_gets_its_own_system_message_if_there_is_none() {
 }
 
 #[tokio::test]
-async fn a_server_that_rejects_both_is_asked_twice_and_not_remembered() {
+async fn a_server_that_rejects_every_form_is_asked_once_for_each_and_not_remembered() {
     let server = ScriptedServer::start([param("response_format")]).await;
     let model = Model::new(config(&server)).unwrap();
-    for calls in [2, 4] {
+    for calls in [3, 6] {
         let error = model.complete(&with_schema()).await.unwrap_err();
         assert_eq!((error.code, server.received().len()), (Code::LlmRequestRejected, calls));
     }
@@ -60,7 +74,7 @@ async fn every_part_can_be_rejected_in_one_call() {
     let replies = [param("temperature"), renamed, param("response_format"), answer("{}")];
     let question = ChatRequest { temperature: Some(0.7), max_output_tokens: Some(5), ..with_schema() };
     let (result, requests) = ask(replies, &question).await;
-    let all = Adapted { json_object: true, temperature_dropped: true, max_completion_tokens: true };
+    let all = Adapted { schema: SchemaForm::JsonObject, temperature_dropped: true, max_completion_tokens: true };
     assert_eq!((result.unwrap().adapted, requests.len()), (all, 4));
     assert_eq!((&requests[3]["max_completion_tokens"], requests[3].get("max_tokens")), (&json!(5), None));
 }

@@ -1,5 +1,9 @@
 //! Requests, the shapes and sizes of answers, and the probe.
 
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
+
 use super::*;
 
 #[tokio::test]
@@ -9,7 +13,7 @@ async fn a_question_is_asked_once_with_the_key_and_answered() {
     let question = ChatRequest { temperature: Some(0.2), max_output_tokens: Some(9), ..with_schema() };
     let completion = model.complete(&question).await.unwrap();
     assert_eq!((completion.text.as_str(), completion.model.as_str()), ("hello", "big-2026"));
-    assert_eq!(completion.usage, Some(Usage { input_tokens: 7, output_tokens: 3 }));
+    assert_eq!(completion.usage, Some(Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() }));
     assert_eq!(completion.adapted, Adapted::default());
     assert!(completion.usable().is_ok());
 
@@ -78,6 +82,7 @@ async fn answers_of_compatible_servers_are_read_leniently() {
         json!({ "choices": [{ "message": { "content": [{ "type": "text", "text": "h" }, { "text": "i" }] } }], "error": null }),
         json!({ "choices": [{ "message": { "content": "hi" }, "error": {} }], "error": "" }),
         json!({ "choices": [{ "message": { "content": "hi", "reasoning_content": "hm" }, "index": "0" }], "x": [1] }),
+        json!({ "code": 0, "data": { "choices": [{ "message": { "content": "hi" } }] } }),
     ] {
         let (result, _) = ask([ok(&body)], &question()).await;
         let completion = result.unwrap_or_else(|error| panic!("{body}: {error}"));
@@ -205,4 +210,84 @@ async fn a_probe_with_a_wrong_key_says_so() {
     let error = Model::new(config(&server)).unwrap().probe().await.unwrap_err();
     assert_eq!(error.to_string(), "list the models: 401 invalid_api_key");
     assert_eq!(error.code, Code::LlmAuthFailed);
+}
+
+fn event_stream(events: &[Value], end: &str) -> Reply {
+    let events: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    response(200, &[("content-type", "text/event-stream")], &format!(": a comment\n\n{events}{end}"))
+}
+
+#[tokio::test]
+async fn a_stream_that_was_not_asked_for_is_read_and_a_half_one_is_no_answer() {
+    let delta = |text: &str| json!({ "choices": [{ "delta": { "content": text }, "finish_reason": null }] });
+    let last = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
+    let counted = json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 3 } });
+    let whole = event_stream(&[delta("h"), delta("i"), last, counted], "data: [DONE]\n\n");
+    let (result, _) = ask([whole], &question()).await;
+    let completion = result.unwrap();
+    assert_eq!((completion.text.as_str(), completion.finish_reason.as_str()), ("hi", "stop"));
+    assert_eq!(completion.usage.map(|usage| usage.input_tokens), Some(7));
+
+    let error = fail(event_stream(&[delta("h")], "")).await;
+    assert_eq!(error.code, Code::LlmNetworkError);
+    assert!(error.message.contains("the stream ended before its end mark"), "{}", error.message);
+    let error = fail(event_stream(&[delta("h"), json!({ "error": { "type": "overloaded_error" } })], "")).await;
+    assert_eq!(error.code, Code::LlmProvider5xx);
+    let error = fail(event_stream(&vec![delta(&"x".repeat(100)); 11], "data: [DONE]\n\n")).await;
+    assert_eq!(error.code, Code::LlmAnswerTooLarge);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_read_and_bounded_after_it_was_expanded() {
+    let compressed = |text: &str| {
+        let body = json!({ "choices": [{ "message": { "content": text } }] }).to_string();
+        let bytes = gzip(body.as_bytes());
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bytes.len());
+        vec![Act::Send([head.into_bytes(), bytes].concat())]
+    };
+    let (result, _) = ask([compressed("hi")], &question()).await;
+    assert_eq!(result.unwrap().text, "hi");
+    assert_eq!(fail(compressed(&"x".repeat(10 << 20))).await.code, Code::LlmAnswerTooLarge);
+}
+
+#[tokio::test]
+async fn a_success_without_an_answer_is_kept_with_what_it_cost() {
+    for (body, usage) in [
+        (json!({ "choices": [], "usage": { "prompt_tokens": 100, "completion_tokens": 0 } }), Some((100, 0))),
+        (
+            json!({ "choices": [{ "message": { "content": null, "reasoning_content": "hm" } }],
+                "usage": { "prompt_tokens": 100, "completion_tokens": 20 } }),
+            Some((100, 20)),
+        ),
+        (json!({ "choices": [] }), None),
+    ] {
+        let server = ScriptedServer::start([ok(&body)]).await;
+        let error = Model::new(config(&server)).unwrap().complete(&with_schema()).await.unwrap_err();
+        assert_eq!(error.code, Code::LlmBadEnvelope);
+        let kept = error.unreadable.expect("the body");
+        assert_eq!(kept.body, body.to_string());
+        assert_eq!(kept.usage.map(|usage| (usage.input_tokens, usage.output_tokens)), usage);
+        assert!(error.message.contains(&kept.name().unwrap()), "{}", error.message);
+    }
+}
+
+#[tokio::test]
+async fn a_prompt_that_the_server_cut_is_noted_and_one_that_it_lost_is_no_answer() {
+    let long = "word ".repeat(60_000);
+    let counted = |tokens: u64| {
+        ok(&json!({ "choices": [{ "message": { "content": "hi" } }], "usage": { "prompt_tokens": tokens } }))
+    };
+    let question = ChatRequest { messages: vec![ChatMessage { role: "user", content: &long }], ..question() };
+    for (tokens, is_noted) in [(2050, true), (60_000, false), (1, false)] {
+        let (result, _) = ask([counted(tokens)], &question).await;
+        assert_eq!(result.unwrap().input_truncated, is_noted, "{tokens}");
+    }
+    let (result, _) = ask([counted(300)], &question).await;
+    assert_eq!(result.unwrap_err().code, Code::LlmContextTooLong);
 }

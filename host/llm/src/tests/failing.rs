@@ -6,7 +6,7 @@ async fn timed(reply: Reply, change: impl FnOnce(&mut LlmConfig)) -> JobError {
     let server = ScriptedServer::start([reply]).await;
     let mut config = config(&server);
     change(&mut config);
-    Model::new(config).unwrap().complete(&question()).await.expect_err("the deadline passes")
+    Model::new(config).unwrap().complete(&question()).await.expect_err("the deadline passes").into()
 }
 
 #[tokio::test]

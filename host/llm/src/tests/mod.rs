@@ -15,19 +15,28 @@ use assay_dev::scripted_server::{Act, Reply, ScriptedServer, beginning, response
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::{Adapted, ChatMessage, ChatRequest, Completion, LlmConfig, Model, Probe, Usage};
+use crate::{Adapted, Auth, ChatMessage, ChatRequest, Completion, LlmConfig, Model, Probe, SchemaForm, Usage};
 
-const SCHEMA: &str = r#"{"type":"object"}"#;
+/// In the strict subset already.
+const SCHEMA: &str =
+    r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}"#;
 
 /// Long enough for a busy machine, short enough to wait for where a deadline is what is tested.
 const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(30);
 
 fn config(server: &ScriptedServer) -> LlmConfig {
+    let base_url = Url::parse(&format!("http://127.0.0.1:{}/v1", server.port)).unwrap();
+    LlmConfig { base_url, ..any_config() }
+}
+
+/// The configuration of an endpoint that is not there.
+pub(crate) fn any_config() -> LlmConfig {
     LlmConfig {
-        base_url: Url::parse(&format!("http://127.0.0.1:{}/v1", server.port)).unwrap(),
+        base_url: Url::parse("http://127.0.0.1:9/v1").unwrap(),
         model: "big".to_owned(),
         key: Some(Secret::fixed("LLM_API_KEY", "hush".to_owned())),
+        auth: Auth::Bearer,
         models: BTreeMap::from([("small".to_owned(), "tiny".to_owned())]),
         connect: LONG,
         idle: LONG,
@@ -72,7 +81,7 @@ async fn ask(
     question: &ChatRequest<'_>,
 ) -> (Result<Completion, JobError>, Vec<Value>) {
     let server = ScriptedServer::start(replies).await;
-    let result = Model::new(config(&server)).unwrap().complete(question).await;
+    let result = Model::new(config(&server)).unwrap().complete(question).await.map_err(JobError::from);
     (result, bodies(&server))
 }
 

@@ -14,13 +14,14 @@ use assay_core::{
     job_error::{JobError, Step},
     journal_entry::JournalEntry,
 };
-use assay_llm::usable;
+use assay_llm::{UnreadableAnswer, Usage};
 use assay_objects::Objects;
 use assay_runtime::{Answer, Prompt};
 use futures::StreamExt;
 
 use crate::{
     guests::release::Release,
+    metrics::TokenResult,
     pipeline::{
         bucket_calls::bucket_calls,
         chat_request::chat_request,
@@ -79,6 +80,7 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
 
     let mut received = Vec::new();
     let mut failed = None;
+    let mut unreadable = Vec::new();
     while let Some(answer) = answers.next().await {
         match answer {
             Some(Ok(answer)) => {
@@ -89,11 +91,21 @@ pub(super) async fn ask(services: &Services, run: &mut Run<'_>, release: &Releas
                 // At once, so that a run that is interrupted here keeps the answer.
                 run.stored.push(answer.stored);
             }
-            Some(Err(error)) => failed = failed.or(Some(error)),
+            Some(Err(Unanswered { error, unreadable: answer })) => {
+                unreadable.extend(answer.map(|answer| *answer));
+                failed = failed.or(Some(error));
+            }
             None => {}
         }
     }
     drop(answers);
+    for answer in unreadable {
+        // It was paid for.
+        if let Some(usage) = answer.usage {
+            run.spent.tokens.add(tokens(usage));
+        }
+        run.unreadable.push(answer);
+    }
     take_over(run, received)?;
     failed.map_or(Ok(()), Err)
 }
@@ -105,17 +117,35 @@ fn take_over(run: &mut Run<'_>, mut received: Vec<(usize, StoredAnswer)>) -> Run
     let mut unusable = None;
     for (_, answer) in received {
         // Truncated, refused and filtered answers end the job before the guest sees them. They are kept all the same.
-        unusable = unusable.or(usable(&answer.finish_reason, answer.refusal.is_some()).err());
+        unusable = unusable.or(answer.usable().err());
         run.answers.push(Answer { text: answer.text, model: answer.model });
     }
     unusable.map_or(Ok(()), |error| Err(RunError::at(Step::CallModel, error)))
 }
 
-async fn answer_one(services: &Services, claim: &Claim, ordinal: usize, prompt: &Prompt) -> Result<Received, RunError> {
+/// A question without an answer.
+struct Unanswered {
+    error: RunError,
+    /// What the model sent in place of an answer.
+    unreadable: Option<Box<UnreadableAnswer>>,
+}
+
+impl From<RunError> for Unanswered {
+    fn from(error: RunError) -> Self {
+        Self { error, unreadable: None }
+    }
+}
+
+async fn answer_one(
+    services: &Services,
+    claim: &Claim,
+    ordinal: usize,
+    prompt: &Prompt,
+) -> Result<Received, Unanswered> {
     let question = question_sha256(prompt);
     let entry = claim.journal.iter().find(|entry| usize::try_from(entry.ordinal) == Ok(ordinal));
     match entry {
-        Some(entry) => read_journaled(services, claim, ordinal, entry, question).await,
+        Some(entry) => Ok(read_journaled(services, claim, ordinal, entry, question).await?),
         None => ask_model(services, ordinal, prompt, question).await,
     }
 }
@@ -143,23 +173,46 @@ async fn ask_model(
     ordinal: usize,
     prompt: &Prompt,
     question: [u8; 32],
-) -> Result<Received, RunError> {
+) -> Result<Received, Unanswered> {
     let model = Dependency::Model(services.model.alias(prompt.model.as_deref()));
     services.breakers.check_open(&model).at_step(Step::CallModel)?;
     let started = Instant::now();
     let completion = services.model.complete(&chat_request(prompt)).await;
     let code = completion.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
     services.metrics.model_call(code, started.elapsed());
-    let completion = services.inquiries.judge(&model, started, completion).await.at_step(Step::CallModel)?;
-    let tokens = completion.usage.map(|usage| Tokens {
-        input: i64::try_from(usage.input_tokens).unwrap_or(i64::MAX),
-        output: i64::try_from(usage.output_tokens).unwrap_or(i64::MAX),
+    let mut unreadable = None;
+    let completion = completion.map_err(|mut error| {
+        unreadable = error.unreadable.take();
+        let answer = unreadable.as_ref().and_then(|answer| answer.name());
+        JobError::from(error).about_answer(answer)
     });
+    let used = completion
+        .as_ref()
+        .map_or_else(|_| unreadable.as_ref().and_then(|answer| answer.usage), |completion| completion.usage);
+    let tokens = used.map(tokens);
     if let Some(tokens) = tokens {
-        services.metrics.tokens(tokens.input, tokens.output);
+        let result = if completion.is_ok() { TokenResult::Answered } else { TokenResult::Unreadable };
+        services.metrics.tokens(result, tokens.input, tokens.output);
+    }
+    let judged = services.inquiries.judge(&model, started, completion).await.at_step(Step::CallModel);
+    let completion = judged.map_err(|error| Unanswered { error, unreadable })?;
+    if completion.input_truncated {
+        tracing::warn!(
+            event = "input_truncated",
+            llm.model = completion.asked,
+            "the model read far fewer tokens than the prompt has: its window is smaller, and the server cut the prompt"
+        );
     }
     let shown_model = completion.shown_model().to_owned();
     let answer = StoredAnswer::from(completion);
     let stored = JournaledAnswer { ordinal, question, bytes: answer.encode() };
     Ok(Received { answer, stored, origin: Origin::Model { tokens, shown_model } })
+}
+
+/// Returns the provider's counts as the rows keep them.
+fn tokens(usage: Usage) -> Tokens {
+    Tokens {
+        input: i64::try_from(usage.input_tokens).unwrap_or(i64::MAX),
+        output: i64::try_from(usage.output_tokens).unwrap_or(i64::MAX),
+    }
 }

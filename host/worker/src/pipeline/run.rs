@@ -11,6 +11,7 @@ use assay_core::{
     settlement::FileResult,
     stop_reason::StopReason,
 };
+use assay_llm::UnreadableAnswer;
 use assay_runtime::{Answer, Finding, LogLine, Rejection, Transcript};
 use bytes::Bytes;
 use tokio::task::JoinSet;
@@ -77,6 +78,8 @@ pub struct Run<'a> {
     /// Every received answer, also those that the guest may not see.
     pub stored: Vec<JournaledAnswer>,
     pub spent: AttemptUsage,
+    /// Successes of the model that hold no answer. Content.
+    pub unreadable: Vec<UnreadableAnswer>,
     /// The guest's log lines. Content.
     pub log: Vec<LogLine>,
     /// The guest's notes on a report that it accepted. Content.
@@ -101,6 +104,7 @@ impl<'a> Run<'a> {
             answers: Vec::new(),
             stored: Vec::new(),
             spent: AttemptUsage::default(),
+            unreadable: Vec::new(),
             log: Vec::new(),
             notes: Vec::new(),
             findings: Vec::new(),

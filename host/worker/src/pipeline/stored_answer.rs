@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use assay_llm::Completion;
+use assay_core::job_error::JobError;
+use assay_llm::{Completion, ReceivedEnd, Usage, usable};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -24,12 +25,31 @@ pub struct StoredAnswer {
 }
 
 /// Tokens of one answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredUsage {
-    /// Tokens of the question.
+    /// Tokens of the question, cached ones included.
     pub input_tokens: u64,
-    /// Tokens of the answer.
+    /// Tokens of the answer, reasoning included.
     pub output_tokens: u64,
+    /// Tokens of the question that the provider's cache had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u64>,
+    /// Tokens of the question that went into the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+    /// Tokens of the answer that went into reasoning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
+    /// What the provider says that the call cost, in its own currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+}
+
+impl From<Usage> for StoredUsage {
+    fn from(usage: Usage) -> Self {
+        let Usage { input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost } = usage;
+        Self { input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost }
+    }
 }
 
 /// Shows sizes instead of texts.
@@ -46,20 +66,31 @@ impl fmt::Debug for StoredAnswer {
 
 impl From<Completion> for StoredAnswer {
     fn from(completion: Completion) -> Self {
-        let usage = completion
-            .usage
-            .map(|usage| StoredUsage { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens });
         Self {
             text: completion.text,
             refusal: completion.refusal,
             model: completion.model,
             finish_reason: completion.finish_reason,
-            usage,
+            usage: completion.usage.map(StoredUsage::from),
         }
     }
 }
 
 impl StoredAnswer {
+    /// Checks whether a guest may see this answer.
+    ///
+    /// # Errors
+    /// As [`usable`].
+    pub fn usable(&self) -> Result<(), JobError> {
+        usable(&ReceivedEnd {
+            finish_reason: &self.finish_reason,
+            refused: self.refusal.is_some(),
+            text: &self.text,
+            output_tokens: self.usage.map(|usage| usage.output_tokens),
+            reasoning_tokens: self.usage.and_then(|usage| usage.reasoning_tokens),
+        })
+    }
+
     pub(super) fn encode(&self) -> Bytes {
         let bytes = serde_json::to_vec(self).expect("strings and numbers are always JSON");
         // Kept until the job is settled, so without spare capacity.

@@ -4,7 +4,6 @@ use std::{collections::HashMap, path::Path};
 
 use anyhow::Context;
 use assay_core::{ids::FileId, job_error::JobError};
-use assay_llm as llm;
 use assay_runtime::Answer;
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +37,8 @@ impl NewAnswer {
     /// # Errors
     /// When the answer was truncated, refused or filtered.
     pub fn usable(self) -> Result<RecordedAnswer, JobError> {
-        let StoredAnswer { text, model, finish_reason, refusal, .. } = self.answer;
-        llm::usable(&finish_reason, refusal.is_some())?;
+        self.answer.usable()?;
+        let StoredAnswer { text, model, .. } = self.answer;
         let mut question = [0; 32];
         // An invalid hash stays zero, which matches no question.
         _ = hex::decode_to_slice(&self.question, &mut question);

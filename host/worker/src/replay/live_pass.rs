@@ -283,14 +283,14 @@ impl LivePass<'_> {
         let mut delay = FIRST_RETRY_DELAY;
         for _ in 1..MAX_TRIES {
             match self.model.complete(&chat_request(prompt)).await {
-                Err(error) if matches!(error.class(), Class::Retry | Class::Snooze) && !may_cost(error.code) => {
+                Err(error) if matches!(error.code.class(), Class::Retry | Class::Snooze) && !may_cost(error.code) => {
                     tokio::time::sleep(error.retry_after.unwrap_or(delay).min(MAX_RETRY_DELAY)).await;
                     delay *= 2;
                 }
-                done => return done,
+                done => return Ok(done?),
             }
         }
-        self.model.complete(&chat_request(prompt)).await
+        Ok(self.model.complete(&chat_request(prompt)).await?)
     }
 }
 

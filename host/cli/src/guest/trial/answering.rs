@@ -2,14 +2,18 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
+    fmt,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, anyhow};
 use assay_conversation::JobLimits;
+use assay_core::job_error::JobError;
 use assay_guest_build::{read_stream, utf8};
 #[cfg(feature = "dev")]
 use assay_llm::ChatRequest;
+use assay_llm::Usage;
 use assay_runtime::Prompt;
 use assay_worker::pipeline::chat_request;
 use futures::StreamExt;
@@ -25,6 +29,23 @@ pub struct Answering {
     /// Answers of earlier runs, so that `--watch` buys no answer twice.
     known: Mutex<HashMap<Question, Answered>>,
 }
+
+/// A question that the model did not answer.
+#[derive(Debug)]
+pub struct UnansweredQuestion {
+    number: usize,
+    error: JobError,
+    /// What was paid for all the same.
+    pub usage: Option<Usage>,
+}
+
+impl fmt::Display for UnansweredQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "question {}: {}", self.number, self.error)
+    }
+}
+
+impl Error for UnansweredQuestion {}
 
 /// A question, and how often the same run asked it before. A repeated question gets another answer, as in a worker.
 type Question = (String, usize);
@@ -108,8 +129,10 @@ impl Answering {
             }
             AnswerSource::Files(_) => unreachable!("answered above"),
         };
-        let failed = |error| anyhow!("question {}: {error}", ordinal + 1);
-        let completion = completion.map_err(failed)?;
+        let completion = completion.map_err(|mut error| {
+            let usage = error.unreadable.take().and_then(|answer| answer.usage);
+            UnansweredQuestion { number: ordinal + 1, error: error.into(), usage }
+        })?;
         completion.usable().map_err(|error| anyhow!("question {}: {error}", ordinal + 1))?;
         let answered = Answered::from(completion);
         self.known.lock().insert(question, answered.clone());

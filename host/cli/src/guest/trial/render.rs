@@ -95,8 +95,12 @@ fn answer_text(ordinal: usize, answer: &Answered) -> String {
         (Some(input), Some(output)) => format!(", {input} + {output} tokens"),
         _ => String::new(),
     };
-    let Answered { model, finish_reason, seconds, text, .. } = answer;
-    let head = format!("{}, {}{tokens}, {seconds:.1} s", plain(model), plain(finish_reason));
+    let Answered { model, finish_reason, seconds, text, notes, .. } = answer;
+    let mut head = format!("{}, {}{tokens}, {seconds:.1} s", plain(model), plain(finish_reason));
+    for note in *notes {
+        head.push_str(", ");
+        head.push_str(note);
+    }
     let text = match serde_json::from_str::<Value>(text) {
         Ok(document) => serde_json::to_string_pretty(&document).unwrap_or_else(|_| text.clone()),
         Err(_) => text.clone(),
@@ -156,6 +160,7 @@ mod tests {
             input_tokens,
             output_tokens,
             seconds: 1.25,
+            ..Answered::default()
         }
     }
 

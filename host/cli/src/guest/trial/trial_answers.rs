@@ -4,7 +4,7 @@ use assay_conversation::{Answers, JobLimits};
 use assay_runtime::{Answer, Call, Prompt, Step};
 
 use crate::guest::trial::{
-    answering::{Answering, Asked},
+    answering::{Answering, Asked, UnansweredQuestion},
     trial_report::{Answered, Round, TrialReport},
 };
 
@@ -36,7 +36,11 @@ impl Answers for TrialAnswers<'_> {
         let (answered, failed) = self.answering.ask(&prompts, before, &mut self.asked, self.limits).await;
         self.answers.extend(answered.iter().map(Answered::answer));
         self.report.rounds.push(Round::new(&prompts, answered));
-        failed.map_or(Ok(()), Err)
+        let Some(error) = failed else { return Ok(()) };
+        if let Some(usage) = error.downcast_ref::<UnansweredQuestion>().and_then(|unanswered| unanswered.usage) {
+            self.report.add_unanswered(usage);
+        }
+        Err(error)
     }
 
     fn called(&mut self, call: &mut Call<Step>) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use assay_llm::Completion;
+use assay_llm::{Completion, Usage};
 use assay_runtime::{Answer, Call, Finding, Guest, LogLine, Prompt, Step};
 use serde::Serialize;
 use serde_json::Value;
@@ -40,6 +40,9 @@ pub struct Cost {
     /// Zero if the provider does not count tokens.
     pub input_tokens: u64,
     pub output_tokens: u64,
+    /// What was paid for without an answer; counted in the two above.
+    #[serde(skip)]
+    pub unanswered: Usage,
 }
 
 /// Questions that were asked together.
@@ -49,13 +52,27 @@ pub struct Round {
     pub answers: Vec<Answered>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Answered {
     pub text: String,
     pub model: String,
     pub finish_reason: String,
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
+    /// Tokens of the question that the provider's cache had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_tokens: Option<u64>,
+    /// Tokens of the answer that went into reasoning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
+    /// What the provider says that the call cost, in its own currency.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// Words about the call, such as `input_truncated`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub notes: &'static [&'static str],
     /// Time until the answer came.
     pub seconds: f64,
 }
@@ -86,6 +103,12 @@ impl TrialReport {
         self.log.extend(call.log.iter().cloned());
     }
 
+    /// Counts what was paid for without an answer.
+    pub fn add_unanswered(&mut self, usage: Usage) {
+        self.cost.unanswered.input_tokens += usage.input_tokens;
+        self.cost.unanswered.output_tokens += usage.output_tokens;
+    }
+
     /// Sums up the tokens.
     pub fn summed(mut self) -> Self {
         self.count_tokens();
@@ -94,11 +117,12 @@ impl TrialReport {
 
     fn count_tokens(&mut self) {
         let answers = || self.rounds.iter().flat_map(|round| &round.answers);
-        let (input, output) = (
+        let (input, output): (u64, u64) = (
             answers().filter_map(|answer| answer.input_tokens).sum(),
             answers().filter_map(|answer| answer.output_tokens).sum(),
         );
-        (self.cost.input_tokens, self.cost.output_tokens) = (input, output);
+        let Usage { input_tokens, output_tokens, .. } = self.cost.unanswered;
+        (self.cost.input_tokens, self.cost.output_tokens) = (input + input_tokens, output + output_tokens);
     }
 
     /// Returns whether a worker would have written a report.
@@ -121,12 +145,13 @@ impl Answered {
     /// Returns an answer that comes from a file.
     pub fn from_file(text: String) -> Self {
         let finish_reason = "stop".to_owned();
-        Self { text, model: "file".to_owned(), finish_reason, input_tokens: None, output_tokens: None, seconds: 0.0 }
+        Self { text, model: "file".to_owned(), finish_reason, ..Self::default() }
     }
 
     /// Returns the same answer for a later run, without tokens and time.
     pub fn again(&self) -> Self {
-        Self { input_tokens: None, output_tokens: None, seconds: 0.0, ..self.clone() }
+        let Self { text, model, finish_reason, notes, .. } = self.clone();
+        Self { text, model, finish_reason, notes, ..Self::default() }
     }
 
     /// Returns the answer as the guest sees it.
@@ -137,12 +162,18 @@ impl Answered {
 
 impl From<Completion> for Answered {
     fn from(completion: Completion) -> Self {
+        let usage = completion.usage;
         Self {
             text: completion.text,
             model: completion.model,
             finish_reason: completion.finish_reason,
-            input_tokens: completion.usage.map(|usage| usage.input_tokens),
-            output_tokens: completion.usage.map(|usage| usage.output_tokens),
+            input_tokens: usage.map(|usage| usage.input_tokens),
+            output_tokens: usage.map(|usage| usage.output_tokens),
+            cached_tokens: usage.and_then(|usage| usage.cached_tokens),
+            cache_write_tokens: usage.and_then(|usage| usage.cache_write_tokens),
+            reasoning_tokens: usage.and_then(|usage| usage.reasoning_tokens),
+            cost: usage.and_then(|usage| usage.cost),
+            notes: if completion.input_truncated { &["input_truncated"] } else { &[] },
             seconds: completion.elapsed.as_secs_f64(),
         }
     }

@@ -43,6 +43,10 @@ pub(super) async fn failed(services: &Services, run: &mut Run<'_>, step: Step, e
     let decision = services.config.retry.decide(error.class(), tries, error.retry_after, rand::random());
     let Judged { decision, message } = judge(services, run, &error, decision).await;
     let failure = Failure { code: error.code, step, message };
+    if !matches!(decision, RetryDecision::Fail) && !run.unreadable.is_empty() {
+        // Paid for, so it is kept at once: the next attempt has a folder of its own.
+        keep_raw_output(services, run, error.code).await;
+    }
     match decision {
         RetryDecision::Retry(wait) => Settlement::retried(failure, wait, run.spent),
         RetryDecision::Snooze(wait) => Settlement::snoozed(failure, wait, run.spent),

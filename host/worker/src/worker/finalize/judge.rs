@@ -4,9 +4,10 @@
 //! which a dependency fails while it works for others uses its attempts, and is not held for ever.
 
 use assay_core::{
-    code::Class,
+    code::{Class, Code},
     job_error::{FailedCall, JobError},
     retry::RetryDecision,
+    settlement::SettleOutcome,
 };
 
 use crate::{pipeline::run::Run, services::Services};
@@ -26,6 +27,12 @@ pub(super) struct Judged {
 pub(super) async fn judge(services: &Services, run: &Run<'_>, error: &JobError, decision: RetryDecision) -> Judged {
     let message = error.chain();
     let Some(FailedCall { dependency, begun }) = &error.call else { return Judged { decision, message } };
+    if let (RetryDecision::Retry(_), Some(answer)) = (decision, &error.unreadable)
+        && was_received(services, run, error.code, answer).await
+    {
+        // The model gives what it gave before, and each time it is paid for.
+        return Judged { decision: RetryDecision::Fail, message };
+    }
     match decision {
         // The last attempt, or the last snooze, of a failure that may be the dependency's.
         RetryDecision::Fail if matches!(error.class(), Class::Retry | Class::Snooze) => {
@@ -40,7 +47,8 @@ pub(super) async fn judge(services: &Services, run: &Run<'_>, error: &JobError, 
         }
         RetryDecision::Hold(_) if !error.is_held() && services.inquiries.works(dependency, *begun).await => {
             let (job, life) = (run.claim.lease.job, run.claim.life);
-            let held = services.database.count_holds(job, life, error.code, WORKS_FOR_OTHERS).await;
+            let held =
+                services.database.count_attempts(job, life, SettleOutcome::Held, error.code, WORKS_FOR_OTHERS).await;
             let held = held.unwrap_or_else(|error| {
                 tracing::debug!(%error, "the holds of a job were not counted");
                 0
@@ -50,4 +58,11 @@ pub(super) async fn judge(services: &Services, run: &Run<'_>, error: &JobError, 
         }
         _ => Judged { decision, message },
     }
+}
+
+/// Returns whether an earlier attempt of the job received the same unreadable answer.
+async fn was_received(services: &Services, run: &Run<'_>, code: Code, answer: &str) -> bool {
+    let (job, life) = (run.claim.lease.job, run.claim.life);
+    let received = services.database.count_attempts(job, life, SettleOutcome::Retried, code, answer).await;
+    received.is_ok_and(|times| times > 0)
 }

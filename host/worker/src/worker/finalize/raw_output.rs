@@ -1,6 +1,6 @@
 //! Keeps the answers of a job that ends without a report, and the guest's words. Content: only the bucket may hold it.
 
-use std::fmt::Display;
+use std::{borrow::Cow, fmt::Display};
 
 use assay_core::{
     code::Code,
@@ -30,6 +30,9 @@ struct RawOutput<'a> {
     /// Every answer received since the last requeue, verbatim, with model, finish reason and usage. Empty where the guest failed
     /// before the first one.
     answers: Vec<RawAnswer<'a>>,
+    /// Bodies of successes that hold no answer, as text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection: Option<RawRejection<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -64,7 +67,7 @@ pub(super) async fn keep_raw_output(services: &Services, run: &mut Run<'_>, code
         if let Some(error) = unread {
             log_not_kept(&error, &key);
         }
-        if !run.has_guest_words() {
+        if !run.has_guest_words() && run.unreadable.is_empty() {
             return None;
         }
     }
@@ -79,6 +82,7 @@ pub(super) async fn keep_raw_output(services: &Services, run: &mut Run<'_>, code
             .iter()
             .map(|stored| RawAnswer { ordinal: stored.ordinal, answer: serde_json::from_slice(&stored.bytes).ok() })
             .collect(),
+        unreadable: run.unreadable.iter().map(|answer| String::from_utf8_lossy(&answer.body)).collect(),
         rejection: run.rejection.as_ref().map(|(kind, message)| RawRejection { kind, message }),
         findings: &run.findings,
         notes: &run.notes,

@@ -1,9 +1,12 @@
-//! TLS for the model of a bench: a certificate for the worker to trust, and a listener that takes connections with it.
+//! TLS for a model: a certificate for the worker to trust, and a listener that takes connections with it.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
-use axum::serve::Listener;
+use axum::{
+    extract::connect_info::Connected,
+    serve::{IncomingStream, Listener},
+};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -39,10 +42,12 @@ impl Authority {
         let file = folder.path().join("ca.pem");
         std::fs::write(&file, made.cert.pem())?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)?;
+        // As providers do.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { file, acceptor: TlsAcceptor::from(Arc::new(config)), _folder: folder })
     }
 
@@ -69,6 +74,16 @@ impl Authority {
     }
 }
 
+/// The other end of the connection on which a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
 /// Connections after their handshake.
 pub struct TlsListener {
     address: SocketAddr,
@@ -82,7 +97,7 @@ impl Listener for TlsListener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         match self.connections.recv().await {
             Some(connection) => connection,
-            // The listener is gone, and with it the bench.
+            // The listener is gone, and with it the process.
             None => std::future::pending().await,
         }
     }
