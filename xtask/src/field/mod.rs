@@ -183,8 +183,10 @@ mod tests {
         assert!(infra.contains(&"infra/s3_check.sh".to_owned()), "{infra:?}");
         assert_eq!(named(&["stores"]).unwrap(), ["stores/fauxqs.sh", "stores/moto.sh", "stores/rotation.sh"]);
         assert_eq!(named(&["image"]).unwrap(), ["image/image.sh"]);
-        assert_eq!(named(&[]).unwrap().len(), core.len() + infra.len() + 4);
+        let llm = named(&["llm"]).unwrap();
+        assert_eq!(llm, ["llm/cases.sh", "llm/flagged.sh", "llm/operator.sh", "llm/worker.sh"]);
+        assert_eq!(named(&[]).unwrap().len(), core.len() + infra.len() + llm.len() + 4);
         let error = named(&["transcript"]).unwrap_err().to_string();
-        assert_eq!(error, "unknown corpus `transcript`: expected core or image or infra or stores");
+        assert_eq!(error, "unknown corpus `transcript`: expected core or image or infra or llm or stores");
     }
 }
