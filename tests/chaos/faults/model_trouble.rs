@@ -54,15 +54,16 @@ impl ModelTrouble {
             Self::ServerError | Self::Overloaded => Some("llm_provider_5xx"),
             Self::NotFound | Self::Redirected => Some("llm_model_not_found"),
             Self::Forbidden => Some("llm_auth_failed"),
-            Self::Html | Self::OddEnvelope(Oddity::NotANumber | Oddity::NameTwice) => Some("llm_bad_envelope"),
+            Self::Html | Self::OddEnvelope(Oddity::NotANumber) => Some("llm_bad_envelope"),
             Self::ResetBefore | Self::ResetAfter | Self::Cut => Some("llm_network_error"),
             Self::Dripping => Some("llm_timeout"),
             Self::Truncated => Some("llm_output_truncated"),
             Self::Refused => Some("llm_refused"),
             Self::Huge | Self::HugeUntold => Some("llm_answer_too_large"),
-            Self::OddText(_) | Self::OddEnvelope(Oddity::Nested(_) | Oddity::LoneSurrogate | Oddity::ByteOrderMark) => {
-                None
-            }
+            Self::OddText(_)
+            | Self::OddEnvelope(
+                Oddity::NameTwice | Oddity::Nested(_) | Oddity::LoneSurrogate | Oddity::ByteOrderMark,
+            ) => None,
         }
     }
 
