@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use assay_core::job_error::JobError;
+use assay_core::{attempt_usage::Tokens, job_error::JobError};
 
 use crate::{
     adapted::Adapted,
@@ -48,6 +48,13 @@ pub struct Usage {
     pub reasoning_tokens: Option<u64>,
     /// What the provider or gateway says that the call cost, in its own currency.
     pub cost: Option<f64>,
+}
+
+impl Usage {
+    /// Returns whether a provider can mean these counts; rows refuse others.
+    pub(crate) fn is_plausible(&self) -> bool {
+        self.input_tokens.max(self.output_tokens) <= Tokens::MAX_PLAUSIBLE
+    }
 }
 
 impl Completion {

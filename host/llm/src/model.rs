@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use assay_core::{
-    attempt_usage::Tokens,
     breaker::Alias,
     code::Code,
     job_error::JobError,
@@ -292,7 +291,7 @@ impl Model {
 
     /// Returns the provider's counts, if they can be meant. Warns once per model where they cannot.
     fn plausible(&self, counted: Usage, model: &str) -> Option<Usage> {
-        if counted.input_tokens.max(counted.output_tokens) <= Tokens::MAX_PLAUSIBLE {
+        if counted.is_plausible() {
             return Some(counted);
         }
         if self.0.memory.is_first_odd_count(model) {

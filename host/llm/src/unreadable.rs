@@ -12,7 +12,7 @@ use crate::{completion::Usage, lenient_json};
 pub struct UnreadableAnswer {
     /// As it came. Content.
     pub body: Bytes,
-    /// What it used, if the provider counts it.
+    /// What it used, if the provider counts it and can mean it.
     pub usage: Option<Usage>,
     /// Of a completion's choices.
     sha256: Option<[u8; 32]>,
@@ -23,6 +23,7 @@ const NAME_DIGITS: usize = 12;
 
 impl UnreadableAnswer {
     pub(crate) fn new(body: &[u8], usage: Option<Usage>) -> Self {
+        let usage = usage.filter(|usage| usage.is_plausible());
         Self { body: Bytes::copy_from_slice(body), usage, sha256: sha256_of_meaning(body) }
     }
 
@@ -59,6 +60,15 @@ mod tests {
         assert_ne!(name(r#"{"id":"a","created":1,"choices":[{"message":{"content":""}}]}"#), first);
         assert!(first.is_some());
         assert_eq!((name("<html>"), name("{}")), (None, None));
+    }
+
+    #[test]
+    fn counts_that_no_provider_means_are_unknown() {
+        let used = |input_tokens| {
+            UnreadableAnswer::new(b"{}", Some(Usage { input_tokens, ..Usage::default() })).usage.is_some()
+        };
+        assert!(used(100) && used(1_000_000_000));
+        assert!(!used(1_000_000_001) && !used(u64::MAX));
     }
 
     #[test]

@@ -64,5 +64,10 @@ pub(super) async fn judge(services: &Services, run: &Run<'_>, error: &JobError, 
 async fn was_received(services: &Services, run: &Run<'_>, code: Code, answer: &str) -> bool {
     let (job, life) = (run.claim.lease.job, run.claim.life);
     let received = services.database.count_attempts(job, life, SettleOutcome::Retried, code, answer).await;
-    received.is_ok_and(|times| times > 0)
+    // Without the count the job is only tried again.
+    let times = received.unwrap_or_else(|error| {
+        tracing::debug!(%error, "the earlier answers of a job were not counted");
+        0
+    });
+    times > 0
 }
