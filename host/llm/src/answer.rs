@@ -13,7 +13,7 @@ pub(crate) struct Asked {
 
 /// What a body says.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum BodyContent {
     Answer(Answer),
     /// A success that holds the error of an upstream.
     Error(ProviderError),

@@ -33,7 +33,7 @@ pub struct Completion {
     pub elapsed: Duration,
 }
 
-/// What a call used, as the provider counts it. What it does not tell is `None`.
+/// What a call used, as the provider counts it. What it does not count is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.

@@ -21,7 +21,7 @@ pub(crate) struct EventDecoder {
     max_event_bytes: usize,
     line: Vec<u8>,
     name: String,
-    /// `None` before the first data line: an event without data is none.
+    /// `None` before the first data line: an event without data does not count.
     data: Option<String>,
     after_cr: bool,
     is_first_line: bool,

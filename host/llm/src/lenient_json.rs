@@ -1,12 +1,10 @@
 //! Reads a JSON body, however badly it was written: a paid answer must not be lost for a field that nothing needs.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::{Map, Value, value::RawValue};
+
+use crate::members::Members;
 
 /// JSON allows readers to ignore a byte-order mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -30,7 +28,8 @@ fn read(raw: &str, depth: usize) -> Value {
     let deeper = depth.checked_sub(1);
     match (raw.as_bytes().first(), deeper) {
         (Some(b'{'), Some(depth)) => {
-            let members = serde_json::from_str::<Members<'_>>(raw).map_or_else(|_| Vec::new(), |members| members.0);
+            let members =
+                serde_json::from_str::<Members<'_, &RawValue>>(raw).map_or_else(|_| Vec::new(), |members| members.0);
             let read_member =
                 |(name, value): (&RawValue, &RawValue)| string(name.get()).map(|name| (name, read(value.get(), depth)));
             Value::Object(members.into_iter().filter_map(read_member).collect::<Map<_, _>>())
@@ -77,31 +76,6 @@ fn with_whole_pairs(raw: &str) -> Cow<'_, str> {
 fn unit(escape: &str) -> Option<u16> {
     let digits = escape.strip_prefix(r"\u")?.get(..4)?;
     digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok()).flatten()
-}
-
-/// The members of an object, as they were written.
-struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyMembers;
-        impl<'de> Visitor<'de> for AnyMembers {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(AnyMembers)
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod input_window;
 mod lenient_json;
 mod llm_config;
 mod llm_error;
+mod members;
 mod model;
 mod model_list;
 mod model_memory;

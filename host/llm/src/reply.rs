@@ -11,7 +11,7 @@ use reqwest::{
 };
 
 use crate::{
-    answer::{Answer, Asked, Told},
+    answer::{Answer, Asked, BodyContent},
     chat,
     classify::{apply_should_retry, classify, is_known_word},
     completion::Usage,
@@ -73,12 +73,12 @@ pub(crate) async fn send(request: RequestBuilder, config: &LlmConfig, asked: Ask
     let body = Body { bytes, kind };
     let Some(value) = value else { return Err(body.unreadable("is no completion", None)) };
     match chat::read(value, asked) {
-        Told::Answer(answer) => Ok(Reply::Answer(Box::new(Received { answer, body }))),
-        Told::Error(error) => {
+        BodyContent::Answer(answer) => Ok(Reply::Answer(Box::new(Received { answer, body }))),
+        BodyContent::Error(error) => {
             let status = error.status.unwrap_or(status);
             Ok(Reply::Refusal(Box::new(Refusal { status, error, headers: response.headers().clone() })))
         }
-        Told::Nothing { what, usage } => Err(body.unreadable(what, usage)),
+        BodyContent::Nothing { what, usage } => Err(body.unreadable(what, usage)),
     }
 }
 

@@ -1,18 +1,14 @@
 //! The schema of an answer as the model gets it: without the codes that its author declares for the host.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use assay_core::finding_code::CODES_KEYWORD;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::{
     Value,
     value::{RawValue, to_raw_value},
 };
 
-use crate::{adapted::SchemaForm, strict};
+use crate::{adapted::SchemaForm, members::Members, strict};
 
 /// Returns the schema in the form that a request has: in the strict subset, or as it was written.
 ///
@@ -35,44 +31,15 @@ pub(crate) fn has_strict_form(text: &str) -> bool {
 fn without_codes(text: &str) -> serde_json::Result<Cow<'_, RawValue>> {
     let schema: &RawValue = serde_json::from_str(text)?;
     // Names in a schema may have escapes, so the text is not searched. A schema that is no object declares nothing.
-    let Ok(Members(mut members)) = serde_json::from_str::<Members<'_>>(text) else { return Ok(Cow::Borrowed(schema)) };
+    let Ok(Members(mut members)) = serde_json::from_str::<Members<'_, String>>(text) else {
+        return Ok(Cow::Borrowed(schema));
+    };
     let count = members.len();
     members.retain(|(name, _)| name != CODES_KEYWORD);
     if members.len() == count {
         return Ok(Cow::Borrowed(schema));
     }
     to_raw_value(&Members(members)).map(Cow::Owned)
-}
-
-/// The members of a JSON object, in their order, with their values as they were written.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyMembers;
-        impl<'de> Visitor<'de> for AnyMembers {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(AnyMembers)
-    }
-}
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
 }
 
 #[cfg(test)]

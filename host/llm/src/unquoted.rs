@@ -4,7 +4,7 @@
 const MARKS: &[(char, char)] =
     &[('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’'), ('«', '»'), ('「', '」')];
 
-/// Returns the text without what stands in quotation marks. An apostrophe within a word is none, and a mark that is not
+/// Returns the text without what stands in quotation marks. An apostrophe within a word is no mark, and a mark that is not
 /// closed quotes nothing.
 pub(crate) fn unquoted(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());

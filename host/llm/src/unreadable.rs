@@ -18,7 +18,7 @@ pub struct UnreadableAnswer {
     sha256: Option<[u8; 32]>,
 }
 
-/// Digits of a hash that tell the answers of one job apart.
+/// Digits of a hash, enough for the answers of one job.
 const NAME_DIGITS: usize = 12;
 
 impl UnreadableAnswer {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::completion::Usage;
 
-/// Reads the counts of any wire format. Returns `None` where the prompt was not counted; what a provider does not tell stays absent.
+/// Reads the counts of any wire format. Returns `None` where the prompt was not counted; what a provider does not count stays absent.
 pub(crate) fn read(usage: &Value) -> Option<Usage> {
     let tokens = |names: &[&str]| names.iter().find_map(|name| count(usage.pointer(name)?));
     let cached_tokens = tokens(&[

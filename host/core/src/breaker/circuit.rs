@@ -1,9 +1,9 @@
 //! The breaker of one dependency: it opens when the dependency itself fails, and closes when it works again.
 //!
 //! Failed calls of documents only raise a suspicion: a misconfiguration at once, five failures among the last ten calls
-//! together, three refusals of a gateway in a row. Then the worker asks the dependency itself, without a document. Only that inquiry opens the breaker, and only an
-//! inquiry closes it. So a document on which a provider fails keeps no other document waiting. The rules are pure: the time is
-//! an argument.
+//! together, three refusals of a gateway in a row. Then the worker asks the dependency itself, without a document. Only that
+//! inquiry opens the breaker, and only an inquiry closes it. So a document on which a provider fails keeps no other document
+//! waiting. The rules are pure: the time is an argument.
 
 use std::{
     collections::VecDeque,

@@ -101,7 +101,7 @@ impl ChatStream {
 mod tests {
     use super::*;
     use crate::{
-        answer::{Answer, Asked, Told},
+        answer::{Answer, Asked, BodyContent},
         chat::read::read,
     };
 
@@ -117,8 +117,8 @@ mod tests {
 
     fn answer(events: &[&str]) -> Answer {
         match read(fold(events).expect("a whole stream"), Asked { json: true, max_output_tokens: None }) {
-            Told::Answer(answer) => answer,
-            told => panic!("{told:?}"),
+            BodyContent::Answer(answer) => answer,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
             r#"{"choices":[{"delta":{"content":""},"finish_reason":"error","error":{"code":502}}]}"#,
         ] {
             let body = fold(&[text, error, text]).expect("an error");
-            assert!(matches!(read(body, Asked::default()), Told::Error(_)), "{error}");
+            assert!(matches!(read(body, Asked::default()), BodyContent::Error(_)), "{error}");
         }
     }
 }

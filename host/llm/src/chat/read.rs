@@ -6,13 +6,13 @@
 use serde_json::Value;
 
 use crate::{
-    answer::{Answer, Asked, Told},
+    answer::{Answer, Asked, BodyContent},
     provider_error::ProviderError,
     usage,
 };
 
 /// Reads a body that has a success's status.
-pub(crate) fn read(mut body: Value, asked: Asked) -> Told {
+pub(crate) fn read(mut body: Value, asked: Asked) -> BodyContent {
     // Some gateways wrap the completion: {"code": 0, "data": …}.
     if body.get("choices").is_none()
         && let Some(inner) = body.get_mut("data").filter(|data| data.get("choices").is_some())
@@ -20,20 +20,20 @@ pub(crate) fn read(mut body: Value, asked: Asked) -> Told {
         body = inner.take();
     }
     if let Some(error) = body.get("error").filter(|error| is_error(error)) {
-        return Told::Error(ProviderError::from_body(error));
+        return BodyContent::Error(ProviderError::from_body(error));
     }
     if let Some(status) = body.get("base_resp").filter(|status| is_failed(status)) {
-        return Told::Error(ProviderError::from_body(status));
+        return BodyContent::Error(ProviderError::from_body(status));
     }
     let usage = usage::read(&body["usage"]);
     let model = body.get("model").and_then(Value::as_str).map(str::to_owned);
     let Some(choice) = body.get_mut("choices").and_then(|choices| choices.get_mut(0)) else {
         let what = if body.get("choices").is_some() { "has no choices" } else { "is no completion" };
-        return Told::Nothing { what, usage };
+        return BodyContent::Nothing { what, usage };
     };
     // OpenRouter reports an upstream that failed during the answer here.
     if let Some(error) = choice.get("error").filter(|error| is_error(error)) {
-        return Told::Error(ProviderError::from_body(error));
+        return BodyContent::Error(ProviderError::from_body(error));
     }
     let finish_reason = choice.get("finish_reason").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut message = choice.get_mut("message").map(Value::take).unwrap_or_default();
@@ -41,7 +41,7 @@ pub(crate) fn read(mut body: Value, asked: Asked) -> Told {
     if text.trim().is_empty() && refusal.is_none() {
         text = elsewhere(&mut message, asked).unwrap_or_default();
     }
-    Told::Answer(Answer { text, refusal, finish_reason, model, usage })
+    BodyContent::Answer(Answer { text, refusal, finish_reason, model, usage })
 }
 
 /// Returns whether a member `error` reports an error. Some servers always send it, empty beside an answer.
@@ -114,8 +114,8 @@ mod tests {
 
     fn answer(message: Value, asked: Asked) -> Option<String> {
         match read(json!({ "choices": [{ "message": message, "finish_reason": "stop" }] }), asked) {
-            Told::Answer(answer) => Some(answer.text),
-            told => panic!("{told:?}"),
+            BodyContent::Answer(answer) => Some(answer.text),
+            other => panic!("{other:?}"),
         }
         .filter(|text| !text.is_empty())
     }
@@ -164,12 +164,12 @@ mod tests {
     fn a_wrapped_completion_is_unwrapped_and_a_list_of_data_is_none() {
         let completion = json!({ "choices": [{ "message": { "content": "hi" } }] });
         assert!(
-            matches!(read(json!({ "code": 0, "data": completion }), JSON), Told::Answer(answer) if answer.text == "hi")
+            matches!(read(json!({ "code": 0, "data": completion }), JSON), BodyContent::Answer(answer) if answer.text == "hi")
         );
         for body in
             [json!({ "data": [] }), json!({ "data": { "choices": [] } }), json!([]), json!({ "data": "choices" })]
         {
-            assert!(matches!(read(body.clone(), JSON), Told::Nothing { .. }), "{body}");
+            assert!(matches!(read(body.clone(), JSON), BodyContent::Nothing { .. }), "{body}");
         }
     }
 }

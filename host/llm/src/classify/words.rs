@@ -5,7 +5,7 @@
 
 use assay_core::code::Code;
 
-/// Statuses whose errors are told apart by words. Inside a success the status says nothing.
+/// Statuses whose errors differ by their words. Inside a success the status says nothing.
 const READ: &[u16] = &[200, 400, 403, 404, 412, 413, 422, 429, 500];
 /// Statuses of a refused request.
 const REFUSED: &[u16] = &[200, 400, 403, 404, 413, 422, 500];
