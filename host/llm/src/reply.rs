@@ -42,6 +42,8 @@ pub(crate) struct Body {
     bytes: Vec<u8>,
     /// Its media type, where that is a usual one.
     kind: Option<&'static str>,
+    /// As much of it is kept where it holds no answer.
+    max_kept_bytes: usize,
 }
 
 /// The refusal of a provider.
@@ -70,7 +72,7 @@ pub(crate) async fn send(request: RequestBuilder, config: &LlmConfig, asked: Ask
         let value = lenient_json::parse(&bytes);
         (bytes, value)
     };
-    let body = Body { bytes, kind };
+    let body = Body { bytes, kind, max_kept_bytes: config.answer_max_bytes };
     let Some(value) = value else { return Err(body.unreadable("is no completion", None)) };
     match chat::read(value, asked) {
         BodyContent::Answer(answer) => Ok(Reply::Answer(Box::new(Received { answer, body }))),
@@ -87,7 +89,7 @@ impl Body {
     pub(crate) fn unreadable(&self, what: &str, usage: Option<Usage>) -> LlmError {
         // "text/html" points to a login page or a gateway.
         let kind = self.kind.map(|kind| format!(" of type {kind}")).unwrap_or_default();
-        let answer = UnreadableAnswer::new(&self.bytes, usage);
+        let answer = UnreadableAnswer::new(&self.bytes, self.max_kept_bytes, usage);
         let name = answer.name().map(|name| format!(" ({name})")).unwrap_or_default();
         let message = format!("read the answer: a body of {} bytes{kind} {what}{name}", self.bytes.len());
         LlmError { unreadable: Some(Box::new(answer)), ..LlmError::new(Code::LlmBadEnvelope, message) }

@@ -10,7 +10,7 @@ use crate::{completion::Usage, lenient_json};
 /// The body of a success that holds no answer.
 #[derive(Clone, PartialEq)]
 pub struct UnreadableAnswer {
-    /// As it came. Content.
+    /// As it came, up to `ANSWER_MAX_BYTES`. Content.
     pub body: Bytes,
     /// What it used, if the provider counts it and can mean it.
     pub usage: Option<Usage>,
@@ -22,9 +22,10 @@ pub struct UnreadableAnswer {
 const NAME_DIGITS: usize = 12;
 
 impl UnreadableAnswer {
-    pub(crate) fn new(body: &[u8], usage: Option<Usage>) -> Self {
+    pub(crate) fn new(body: &[u8], max_bytes: usize, usage: Option<Usage>) -> Self {
         let usage = usage.filter(|usage| usage.is_plausible());
-        Self { body: Bytes::copy_from_slice(body), usage, sha256: sha256_of_meaning(body) }
+        let kept = &body[..body.len().min(max_bytes)];
+        Self { body: Bytes::copy_from_slice(kept), usage, sha256: sha256_of_meaning(body) }
     }
 
     /// Returns a name that only the same answer has: `answer` and the first digits of its hash. `None` for a body that is no
@@ -54,7 +55,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_the_same_whatever_its_id_and_time() {
-        let name = |body: &str| UnreadableAnswer::new(body.as_bytes(), None).name();
+        let name = |body: &str| UnreadableAnswer::new(body.as_bytes(), 1000, None).name();
         let first = name(r#"{"id":"a","created":1,"choices":[{"message":{"content":null}}]}"#);
         assert_eq!(name(r#"{"id":"b","created":2,"choices":[{"message":{"content":null}}]}"#), first);
         assert_ne!(name(r#"{"id":"a","created":1,"choices":[{"message":{"content":""}}]}"#), first);
@@ -63,9 +64,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_body_is_kept_up_to_the_bound_and_named_by_the_whole() {
+        let answer = |text: &str| {
+            let body = format!(r#"{{"choices":[{{"text":"{text}"}}]}}"#);
+            UnreadableAnswer::new(body.as_bytes(), 20, None)
+        };
+        assert_eq!(answer("one and more").body.len(), 20);
+        assert_ne!(answer("one and more").name(), answer("one and less").name());
+    }
+
+    #[test]
     fn counts_that_no_provider_means_are_unknown() {
         let used = |input_tokens| {
-            UnreadableAnswer::new(b"{}", Some(Usage { input_tokens, ..Usage::default() })).usage.is_some()
+            UnreadableAnswer::new(b"{}", 1000, Some(Usage { input_tokens, ..Usage::default() })).usage.is_some()
         };
         assert!(used(100) && used(1_000_000_000));
         assert!(!used(1_000_000_001) && !used(u64::MAX));
@@ -73,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_debug_print_has_no_content() {
-        let shown = format!("{:?}", UnreadableAnswer::new(b"SECRET", None));
+        let shown = format!("{:?}", UnreadableAnswer::new(b"SECRET", 1000, None));
         assert!(!shown.contains("SECRET") && !shown.contains("83, 69"), "{shown}");
     }
 }
